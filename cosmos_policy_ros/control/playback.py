@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A chunk player behind the safety, and what happened since it was enabled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from cosmos_policy_ros.control.chunk_player import ChunkPlayer
+from cosmos_policy_ros.control.safety import Limits, Safety, Watch
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ActionChunk, JointCommand
+import numpy as np
+from numpy.typing import NDArray
+
+Mode = Literal['disabled', 'playing', 'ended', 'hold', 'fault']
+
+
+@dataclass
+class Tally:
+    """What happened since enabling.
+
+    Attributes:
+        chunks: Chunks that were played.
+        seam_jump_rad: Seam jump of the newest chunk [rad].
+        seam_jump_rad_max: Largest of them [rad].
+        standstill_s: Time without rows to play, from the first chunk on [s].
+    """
+
+    chunks: int = 0
+    seam_jump_rad: float = 0.0
+    seam_jump_rad_max: float = 0.0
+    standstill_s: float = 0.0
+
+
+class Playback:
+    """Turn action chunks into joint commands, tick by tick; starts disabled.
+
+    Attributes:
+        safety: The last word on motion.
+        tally: What happened since enabling.
+        mode: ``disabled``, ``playing``, ``ended`` (no rows left, the last one is held), ``hold`` or
+            ``fault``, as of the last tick.
+    """
+
+    def __init__(self, robot: RobotSpec, blend_s: float = 0.2, watch: Watch | None = None) -> None:
+        """Take the robot's limits; nothing moves before ``enable``."""
+        self.safety = Safety(Limits.from_robot(robot), watch)
+        self.tally = Tally()
+        self.mode: Mode = 'disabled'
+        self._player = ChunkPlayer.from_robot(robot, blend_s)
+        self._period_s = 1.0 / robot.control_rate_hz
+
+    @property
+    def reason(self) -> str:
+        """Why the arms do not just follow a chunk; empty when they do."""
+        if self.mode == 'ended' and not self.safety.reason:
+            return 'action chunk ended, holding its last row'
+        return self.safety.reason
+
+    def enable(
+        self, measured: NDArray[np.float32] | None, measured_age_s: float, now_ns: int
+    ) -> None:
+        """Allow motion from the measured pose; chunks observed before now are not played.
+
+        Raises:
+            ValueError: As ``Safety.enable``.
+        """
+        if self.safety.state == 'enabled':
+            return
+        self.safety.enable(measured, measured_age_s)
+        self._player.clear(now_ns)
+        self.tally = Tally()
+
+    def disable(self) -> None:
+        """Send nothing more and forget the chunks."""
+        self.safety.disable()
+        self._player.clear()
+
+    def add(self, chunk: ActionChunk, now_ns: int) -> None:
+        """Play a chunk.
+
+        Raises:
+            ValueError: As ``ChunkPlayer.add``; the running chunk plays on.
+        """
+        jump_rad = self._player.add(chunk, now_ns)
+        self.tally.chunks += 1
+        self.tally.seam_jump_rad = jump_rad
+        self.tally.seam_jump_rad_max = max(self.tally.seam_jump_rad_max, jump_rad)
+
+    def tick(
+        self,
+        measured: NDArray[np.float32] | None,
+        measured_age_s: float,
+        now_ns: int,
+        n_periods: int = 1,
+    ) -> JointCommand | None:
+        """Return the command of one tick, or None while disabled.
+
+        Args:
+            measured: (A,) float32 newest measured joints [rad; gripper 0..1], None if unknown.
+            measured_age_s: Their age [s].
+            now_ns: Time of this tick [ns, ROS clock].
+            n_periods: Control periods since the last tick, more than 1 when some were missed.
+        """
+        target = self._player.target(now_ns)
+        command = self.safety.step(target, measured, measured_age_s, now_ns)
+        ended = self.tally.chunks > 0 and self._player.remaining_s(now_ns) == 0.0
+        if command is None:
+            self.mode = 'disabled'
+        elif command.status == 'fault' or command.status == 'hold':
+            self.mode = command.status
+        else:
+            self.mode = 'ended' if ended else 'playing'
+        if self.safety.state == 'enabled' and ended:
+            self.tally.standstill_s += n_periods * self._period_s
+        return command

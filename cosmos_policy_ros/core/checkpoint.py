@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The checkpoint folder: everything about a policy that is tied to its weights.
+
+``policy.json`` (PolicyConfig) · ``norm_stats.json`` · ``text_embeddings.safetensors`` ·
+``transformer/`` and ``vae/`` (diffusers config.json and safetensors). Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cosmos_policy_ros.core.config import PolicyConfig, read_config, write_config
+from cosmos_policy_ros.core.images import COPIES
+from cosmos_policy_ros.core.layout import LatentLayout
+from cosmos_policy_ros.core.networks import is_frame_independent, spatial_stride, temporal_stride
+from cosmos_policy_ros.core.normalize import NormStats, read_stats, write_stats
+from cosmos_policy_ros.core.text import read_text, TextEmbeddings, write_text
+from cosmos_policy_ros.types import ConfigError
+from diffusers import AutoencoderKLWan, CosmosTransformer3DModel, ModelMixin
+from safetensors import safe_open, SafetensorError
+from safetensors.torch import load_file
+import torch
+
+__all__ = ['Checkpoint', 'PolicyConfig', 'load_checkpoint', 'save_checkpoint']
+
+CONFIG = 'policy.json'
+STATS = 'norm_stats.json'
+TEXT = 'text_embeddings.safetensors'
+TRANSFORMER = 'transformer'
+VAE = 'vae'
+WEIGHTS = 'diffusion_pytorch_model.safetensors'
+
+
+class Checkpoint(NamedTuple):
+    """A loaded checkpoint folder; the networks in float32 on the CPU, set to inference."""
+
+    config: PolicyConfig
+    stats: NormStats
+    text: TextEmbeddings
+    transformer: CosmosTransformer3DModel
+    vae: AutoencoderKLWan
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a checkpoint folder and check that its parts fit each other.
+
+    Raises:
+        ConfigError: Something is missing, damaged, of another shape than the networks, or the
+            parts do not fit each other.
+    """
+    if not path.is_dir():
+        msg = f'no checkpoint folder {path}; give a folder that holds {CONFIG}'
+        raise ConfigError(msg)
+    checkpoint = Checkpoint(
+        read_config(path / CONFIG),
+        read_stats(path / STATS),
+        read_text(path / TEXT),
+        _load_network(CosmosTransformer3DModel, path / TRANSFORMER),
+        _load_network(AutoencoderKLWan, path / VAE),
+    )
+    try:
+        _check(checkpoint)
+    except ConfigError as error:
+        msg = f'{path}: {error}'
+        raise ConfigError(msg) from error
+    return checkpoint
+
+
+def save_checkpoint(
+    path: Path,
+    config: PolicyConfig,
+    stats: NormStats,
+    text: TextEmbeddings,
+    transformer: CosmosTransformer3DModel,
+    vae: AutoencoderKLWan,
+) -> None:
+    """Write a checkpoint folder; the networks keep the precision they have.
+
+    Raises:
+        ConfigError: The parts do not fit each other.
+    """
+    _check(Checkpoint(config, stats, text, transformer, vae))
+    path.mkdir(parents=True, exist_ok=True)
+    write_config(path / CONFIG, config)
+    write_stats(path / STATS, stats)
+    write_text(path / TEXT, text)
+    transformer.save_pretrained(path / TRANSFORMER)
+    vae.save_pretrained(path / VAE)
+
+
+def _load_network(cls: type[ModelMixin], path: Path) -> Any:
+    """Read one diffusers network after comparing the file's header with the network."""
+    for file in (path / 'config.json', path / WEIGHTS):
+        if not file.is_file():
+            msg = f'no file {file}; the checkpoint folder is incomplete'
+            raise ConfigError(msg)
+    try:
+        config = json.loads((path / 'config.json').read_text(encoding='utf-8'))
+        if config.get('_class_name') != cls.__name__:
+            msg = f'{path / "config.json"} is for {config.get("_class_name")}, not {cls.__name__}'
+            raise ConfigError(msg)
+        with torch.device('meta'):
+            wanted = {k: tuple(v.shape) for k, v in cls.from_config(config).state_dict().items()}
+    except ConfigError:
+        raise
+    except (ValueError, TypeError, AttributeError, RuntimeError, KeyError) as error:
+        msg = f'{path / "config.json"} does not describe a {cls.__name__}: {error}'
+        raise ConfigError(msg) from error
+    _check_shapes(path / WEIGHTS, wanted)
+    network = cls.from_config(config)
+    weights = {k: v.to(torch.float32) for k, v in load_file(path / WEIGHTS).items()}
+    network.load_state_dict(weights, strict=True)
+    return network.eval()
+
+
+def _check_shapes(file: Path, wanted: dict[str, tuple[int, ...]]) -> None:
+    """Refuse a weights file that is damaged or belongs to another network."""
+    try:
+        with safe_open(file, framework='pt') as weights:
+            found = {k: tuple(weights.get_slice(k).get_shape()) for k in weights.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        msg = f'{file} is damaged ({error}); copy the checkpoint again'
+        raise ConfigError(msg) from error
+    for name in sorted(wanted.keys() | found.keys()):
+        if wanted.get(name) != found.get(name):
+            msg = (
+                f'{file}: {name} has shape {found.get(name, "none")}, config.json beside it '
+                f'wants {wanted.get(name, "none")}; the two belong to different networks'
+            )
+            raise ConfigError(msg)
+
+
+def _check(checkpoint: Checkpoint) -> None:
+    """Refuse parts that do not fit each other."""
+    config, stats, text, transformer, vae = checkpoint
+    side = config.image_size // spatial_stride(vae)
+    extra = 1 if transformer.config.concat_padding_mask else 2  # condition (and padding) mask
+    channels = config.latent_channels
+    frames = len(LatentLayout(config.cameras).names)
+    volume = channels * config.latent_size[0] * config.latent_size[1]
+    facts: list[tuple[str, object, str, object]] = [
+        (STATS, len(stats.actions_min), f'{CONFIG} action_size', config.action_size),
+        (STATS, len(stats.proprio_min), f'{CONFIG} proprio_size', config.proprio_size),
+        (TEXT, text.shape[1], 'transformer text_embed_dim', transformer.config.text_embed_dim),
+        ('vae z_dim', vae.config.z_dim, f'{CONFIG} latent_channels', channels),
+        ('vae temporal stride', temporal_stride(vae), 'needed', COPIES),
+        ('vae latents of an image', (side, side), f'{CONFIG} latent_size', config.latent_size),
+        ('transformer in_channels', transformer.config.in_channels, 'needed', channels + extra),
+        ('transformer out_channels', transformer.config.out_channels, 'needed', channels),
+    ]
+    for left, got, right, wanted in facts:
+        if got != wanted:
+            msg = f'{left} {got} does not fit {right} {wanted}'
+            raise ConfigError(msg)
+    if max(config.horizon * config.action_size, config.proprio_size) > volume:
+        msg = f'{config.horizon} x {config.action_size} actions exceed a frame of {volume} numbers'
+        raise ConfigError(msg)
+    longest = transformer.config.max_size[0]
+    if frames > longest:
+        msg = f'{frames} latent frames exceed the transformer max_size {longest}'
+        raise ConfigError(msg)
+    if config.independent_frames and not is_frame_independent(vae):
+        msg = f'{CONFIG} says independent_frames, but the vae looks at earlier frames'
+        raise ConfigError(msg)

@@ -1,0 +1,195 @@
+# SPDX-License-Identifier: Apache-2.0
+"""PolicyConfig: the facts that are tied to the weights, stored as ``policy.json``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+import json
+import math
+from pathlib import Path
+from typing import Any, get_args, Literal
+
+from cosmos_policy_ros.core.layout import LatentLayout
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError
+
+FORMAT_VERSION = 1
+
+ValueKind = Literal['value', 'value_future_only', 'value_q']
+
+
+@dataclass(frozen=True)
+class PolicyConfig:
+    """What a checkpoint was trained for; deployment may not change any of it.
+
+    Attributes:
+        cameras: Camera names in the order of the latent frames.
+        joint_names: Joints in action order.
+        rate_hz: Spacing of the action rows [Hz].
+        horizon: Rows H of an action chunk.
+        action_size: Numbers A of an action row.
+        proprio_size: Numbers P of the proprio vector.
+        image_size: Side of the square images the autoencoder sees [px].
+        centre_crop: Show the middle 0.9 of the image area, for networks trained on crops.
+        latent_channels: Channels of a latent frame.
+        latent_size: Height and width of a latent frame.
+        independent_frames: The autoencoder treats every image alone, see
+            ``networks.make_frame_independent``.
+        sigma_max: Noise level at which the sampler starts.
+        sigma_min: Noise level of its last network call.
+        rho: Bend of the grid between the two.
+        action_steps: Denoising steps of the action chunk.
+        future_steps: Most denoising steps of a predicted future.
+        value_steps: Most denoising steps of a predicted value.
+        value_kind: Which frames the value network is shown.
+        return_discount: Factor per row by which a later success is worth less.
+    """
+
+    cameras: tuple[str, ...]
+    joint_names: tuple[str, ...]
+    rate_hz: float
+    horizon: int
+    action_size: int
+    proprio_size: int
+    image_size: int
+    centre_crop: bool
+    latent_channels: int
+    latent_size: tuple[int, int]
+    independent_frames: bool
+    sigma_max: float
+    sigma_min: float
+    rho: float
+    action_steps: int
+    future_steps: int
+    value_steps: int
+    value_kind: ValueKind
+    return_discount: float
+
+    def __post_init__(self) -> None:
+        """Check types and ranges.
+
+        Raises:
+            ConfigError: A field has another type or is out of range.
+        """
+        for name in ('cameras', 'joint_names'):
+            _expect(self, name, _is_names(getattr(self, name)), 'distinct names, at least one')
+        for name in ('centre_crop', 'independent_frames'):
+            _expect(self, name, isinstance(getattr(self, name), bool), 'true or false')
+        counts = ('horizon', 'action_size', 'proprio_size', 'image_size', 'latent_channels')
+        for name in (*counts, 'action_steps', 'future_steps', 'value_steps'):
+            _expect(self, name, _is_count(getattr(self, name)), 'a whole number above 0')
+        for name in ('rate_hz', 'sigma_max', 'sigma_min', 'rho', 'return_discount'):
+            _expect(self, name, _is_positive(getattr(self, name)), 'a number above 0')
+        size = self.latent_size
+        pair = isinstance(size, tuple) and len(size) == 2 and all(_is_count(n) for n in size)
+        _expect(self, 'latent_size', pair, 'two whole numbers above 0')
+        kinds = get_args(ValueKind)
+        _expect(self, 'value_kind', self.value_kind in kinds, f'one of {kinds}')
+        _expect(self, 'sigma_min', self.sigma_min < self.sigma_max, 'below sigma_max')
+        _expect(self, 'return_discount', self.return_discount <= 1.0, 'at most 1')
+        agree = len(self.joint_names) == self.action_size
+        _expect(self, 'action_size', agree, f'the {len(self.joint_names)} joint_names')
+
+    @property
+    def layout(self) -> LatentLayout:
+        """The latent frames of this policy."""
+        return LatentLayout(self.cameras)
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int, int]:
+        """Shape (C, T, h, w) of one latent sequence."""
+        return (self.latent_channels, len(self.layout.names), *self.latent_size)
+
+
+def read_config(path: Path) -> PolicyConfig:
+    """Read ``policy.json``.
+
+    Raises:
+        ConfigError: The file is missing, no JSON, of another format version, or has an unknown,
+            missing or wrong field.
+    """
+    if not path.is_file():
+        msg = f'no policy file {path}; the checkpoint folder is incomplete'
+        raise ConfigError(msg)
+    try:
+        data = json.loads(path.read_text(encoding='utf-8'))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        msg = f'{path} is not valid JSON: {error}'
+        raise ConfigError(msg) from error
+    if not isinstance(data, dict):
+        msg = f'{path} must hold a JSON object'
+        raise ConfigError(msg)
+    version = data.pop('format_version', None)
+    if version != FORMAT_VERSION:
+        msg = f'{path} has format_version {version}, this release reads {FORMAT_VERSION}'
+        raise ConfigError(msg)
+    known = [f.name for f in fields(PolicyConfig)]
+    unknown, missing = sorted(set(data) - set(known)), sorted(set(known) - set(data))
+    if unknown or missing:
+        msg = f'{path} has unknown keys {unknown} and lacks {missing}; it must have {known}'
+        raise ConfigError(msg)
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
+    try:
+        return PolicyConfig(**values)
+    except ConfigError as error:
+        msg = f'{path}: {error}'
+        raise ConfigError(msg) from error
+
+
+def write_config(path: Path, config: PolicyConfig) -> None:
+    """Write ``policy.json``."""
+    data = {'format_version': FORMAT_VERSION, **asdict(config)}
+    path.write_text(json.dumps(data, indent=2) + '\n', encoding='utf-8')
+
+
+def check_robot(config: PolicyConfig, robot: RobotSpec) -> None:
+    """Refuse a robot the checkpoint was not trained for.
+
+    Raises:
+        ConfigError: Cameras, joints, sizes or rates disagree; both sides are named.
+    """
+    cameras = [c.name for c in robot.cameras]
+    facts: list[tuple[str, bool, object, object]] = [
+        ('cameras', sorted(cameras) == sorted(config.cameras), list(config.cameras), cameras),
+        (
+            'joints',
+            config.joint_names == robot.joint_names,
+            list(config.joint_names),
+            list(robot.joint_names),
+        ),
+        ('action size', config.action_size == robot.size, config.action_size, robot.size),
+        ('proprio size', config.proprio_size == robot.size, config.proprio_size, robot.size),
+        (
+            'rate [Hz] (the robot must not be slower)',
+            config.rate_hz <= robot.control_rate_hz,
+            config.rate_hz,
+            robot.control_rate_hz,
+        ),
+    ]
+    for what, agree, ours, theirs in facts:
+        if not agree:
+            msg = (
+                f'checkpoint and robot {robot.name} disagree on {what}: the checkpoint has '
+                f'{ours}, the robot has {theirs}; use a checkpoint trained for this robot'
+            )
+            raise ConfigError(msg)
+
+
+def _expect(config: PolicyConfig, name: str, holds: bool, wanted: str) -> None:
+    if not holds:
+        msg = f'{name} must be {wanted}, got {getattr(config, name)!r}'
+        raise ConfigError(msg)
+
+
+def _is_names(value: Any) -> bool:
+    named = isinstance(value, tuple) and all(isinstance(n, str) and n for n in value)
+    return named and len(set(value)) == len(value) > 0
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+
+def _is_positive(value: Any) -> bool:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and math.isfinite(value) and value > 0

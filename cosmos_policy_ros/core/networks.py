@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How the two diffusers networks are called, the same way for training and for inference.
+
+Source: NVlabs/cosmos-policy ``tokenizers/wan2pt1`` (posterior mean, then per-channel mean and
+deviation) and ``policy_video2world_model.denoise`` (one timestep per latent frame, condition
+mask as an input channel, no fps, no attention mask).
+"""
+
+from __future__ import annotations
+
+from types import MethodType
+
+from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
+from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+
+def encode_video(vae: AutoencoderKLWan, video: Tensor) -> Tensor:
+    """Return (B, C, 1 + (F - 1) / 4, h, w) normalised latents of (B, 3, F, H, W) in [-1, 1]."""
+    mean, std = _latent_stats(vae, video)
+    posterior = vae.encode(video, return_dict=False)[0]
+    return (posterior.mode() - mean) / std
+
+
+def decode_video(vae: AutoencoderKLWan, latents: Tensor) -> Tensor:
+    """Return (B, 3, 1 + 4 (T - 1), H, W) in [-1, 1] of (B, C, T, h, w) normalised latents."""
+    mean, std = _latent_stats(vae, latents)
+    return vae.decode(latents * std + mean, return_dict=False)[0]
+
+
+def predict_velocity(
+    transformer: CosmosTransformer3DModel,
+    latents: Tensor,
+    timestep: Tensor,
+    text: Tensor,
+    mask: Tensor,
+) -> Tensor:
+    """Return (B, C, T, h, w) the velocity, noise minus clean latents.
+
+    Networks without a padding-mask input of their own get that always-zero channel beside the
+    condition mask, which is the same computation.
+
+    Args:
+        transformer: The network.
+        latents: (B, C, T, h, w) known frames clean, others mixed with noise.
+        timestep: (B, T) float, sigma / (1 + sigma), 0 at known frames.
+        text: (B, L, D) task embeddings.
+        mask: (B, T) float, 1 at known frames.
+    """
+    b, _, t, h, w = latents.shape
+    condition = mask[:, None, :, None, None].to(latents.dtype).expand(b, 1, t, h, w)
+    padding: Tensor | None = None
+    if transformer.config.concat_padding_mask:
+        padding = latents.new_zeros(1, 1, h, w)  # the network repeats it over the batch
+    else:
+        condition = torch.cat([condition, torch.zeros_like(condition)], dim=1)
+    return transformer(
+        hidden_states=latents,
+        timestep=timestep[:, None, :, None, None],
+        encoder_hidden_states=text,
+        condition_mask=condition,
+        padding_mask=padding,
+        fps=None,
+        return_dict=False,
+    )[0]
+
+
+def spatial_stride(vae: AutoencoderKLWan) -> int:
+    """Return how many pixels one latent is wide."""
+    return int((vae.config.patch_size or 1) * 2 ** (len(vae.config.dim_mult) - 1))
+
+
+def temporal_stride(vae: AutoencoderKLWan) -> int:
+    """Return how many pixel frames one latent frame holds."""
+    return int(2 ** sum(vae.config.temperal_downsample))
+
+
+@torch.no_grad()
+def make_frame_independent(vae: AutoencoderKLWan) -> None:
+    """Cut every connection through time, in place.
+
+    Afterwards the latent of an image depends on that image alone and each latent frame decodes
+    alone, so images are encoded and decoded one by one, four times cheaper, with equal results.
+    The past taps of the causal convolutions become 0 and the temporal resampling passes the
+    newest frame on. Call it on a new autoencoder and again before saving it: training on single
+    frames leaves the cut taps without a gradient.
+    """
+    for name, module in vae.named_modules():
+        if not isinstance(module, WanCausalConv3d) or module.kernel_size[0] == 1:
+            continue
+        module.weight[:, :, :-1] = 0.0
+        if name.endswith('time_conv'):
+            channels = module.in_channels
+            copies = module.out_channels // channels  # 2 where time is upsampled
+            eye = torch.eye(channels, dtype=module.weight.dtype, device=module.weight.device)
+            module.weight[:, :, -1, 0, 0] = eye.repeat(copies, 1)
+            if module.bias is not None:
+                module.bias.zero_()
+
+
+def use_picture_convolutions(vae: AutoencoderKLWan) -> AutoencoderKLWan:
+    """Let single frames go through two-dimensional convolutions, a third of the work; in place.
+
+    A causal convolution pads a single frame with two frames of zeros, so only its newest tap
+    counts. Videos still take the original path.
+    """
+    for module in vae.modules():
+        if isinstance(module, WanCausalConv3d):
+            module.forward = MethodType(_convolve, module)
+    return vae
+
+
+def _convolve(module: WanCausalConv3d, x: Tensor, cache_x: Tensor | None = None) -> Tensor:
+    if x.shape[2] > 1 or cache_x is not None:
+        return WanCausalConv3d.forward(module, x, cache_x)
+    left, _, top, _, _, _ = module._padding
+    newest = module.weight[:, :, -1]
+    return functional.conv2d(x[:, :, 0], newest, module.bias, padding=(top, left))[:, :, None]
+
+
+def is_frame_independent(vae: AutoencoderKLWan) -> bool:
+    """Return whether no convolution of the autoencoder looks at an earlier frame."""
+    return all(
+        not bool(module.weight[:, :, :-1].any())
+        for module in vae.modules()
+        if isinstance(module, WanCausalConv3d)
+    )
+
+
+def _latent_stats(vae: AutoencoderKLWan, like: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the per-channel mean and deviation of the latents, shaped (1, C, 1, 1, 1)."""
+    shape = (1, -1, 1, 1, 1)
+    mean = torch.tensor(vae.config.latents_mean, dtype=like.dtype, device=like.device)
+    std = torch.tensor(vae.config.latents_std, dtype=like.dtype, device=like.device)
+    return mean.view(shape), std.view(shape)

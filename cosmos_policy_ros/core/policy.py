@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CosmosPolicy: one sampler that acts, predicts futures and predicts values.
+
+The three stages differ only in their known frames. Each is one batch: N candidates, then N*M
+futures, then N*M*K values. Ensemble members have seeds and step counts of their own, as in the
+reference, but share the network calls, so a query costs as many calls as its longest rows.
+
+Source: Cosmos Policy (arXiv:2601.16163), Sec. 4; NVlabs/cosmos-policy ``cosmos_utils.get_action``,
+``get_future_state_prediction``, ``get_value_prediction``. Candidate i has the seed ``s + i`` in
+every stage; future member j uses ``s + i + j`` and value member k ``s + i + k``.
+Differs: the network calls are batched; the future that is shown is the member with most steps,
+not the mean of all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cosmos_policy_ros.core.backend import Backend
+from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
+from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.core.diffusion import (
+    clean_estimate,
+    member_steps,
+    sample,
+    sigma_levels,
+    start_noise,
+)
+from cosmos_policy_ros.core.images import prepare_image, scale_pixels
+from cosmos_policy_ros.core.normalize import NormStats
+from cosmos_policy_ros.core.text import TextEmbeddings
+from cosmos_policy_ros.core.vision import Vision
+from cosmos_policy_ros.types import Candidates, Observation
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Rows of denoised latents and where they came from.
+
+    Attributes:
+        latents: (R, C, T, h, w) float32, known frames clean, all others generated.
+        seeds: The R rows' candidate seeds.
+        task: Language instruction.
+        images: (cameras, 3, H, W) float32 current images in [-1, 1].
+    """
+
+    latents: Tensor
+    seeds: tuple[int, ...]
+    task: str
+    images: Tensor
+
+
+class CosmosPolicy:
+    """A policy, its world model and its value function.
+
+    Args:
+        backend: What runs the networks.
+        config: Facts tied to the weights.
+        stats: Ranges of actions and proprio.
+        text: Embeddings of the known tasks.
+        max_rows: Most rows of one network call, to bound memory; None is all of them.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        config: PolicyConfig,
+        stats: NormStats,
+        text: TextEmbeddings,
+        max_rows: int | None = None,
+    ) -> None:
+        """Keep the parts; nothing is computed yet."""
+        self.backend, self.config, self.stats, self.text = backend, config, stats, text
+        self.layout = config.layout
+        self.max_rows = max_rows
+        self._vision = Vision(backend, config)
+
+    def check(self, obs: Observation) -> None:
+        """Refuse an observation that this policy cannot use.
+
+        Raises:
+            ValueError: Other cameras or another proprio size than the policy was trained with.
+            ConfigError: The task has no embedding.
+        """
+        if set(obs.images) != set(self.config.cameras):
+            msg = f'the policy needs the cameras {self.config.cameras}, got {tuple(obs.images)}'
+            raise ValueError(msg)
+        if len(obs.proprio) != self.config.proprio_size:
+            msg = f'proprio must have {self.config.proprio_size} numbers, got {len(obs.proprio)}'
+            raise ValueError(msg)
+        self.text.lookup(obs.task)
+
+    @torch.inference_mode()
+    def act(self, obs: Observation, n: int = 1, seed: int = 0) -> Sample:
+        """Return n rows: action chunk, future and value denoised jointly.
+
+        Args:
+            obs: What the robot senses.
+            n: Candidates N; candidate i is drawn with ``seed + i``.
+            seed: Base seed.
+
+        Raises:
+            ValueError: See ``check``.
+        """
+        self.check(obs)
+        pixels = [
+            prepare_image(obs.images[c], self.config.image_size, self.config.centre_crop)
+            for c in self.config.cameras
+        ]
+        images = scale_pixels(np.stack(pixels)).to(self.backend.device)  # (cameras, 3, H, W)
+        known = self._encode(images, obs.proprio)
+        seeds = tuple(seed + i for i in range(n))
+        start = Sample(known.expand(n, -1, -1, -1, -1), seeds, obs.task, images)
+        return self._ask(start, self.layout.known('policy'), [self.config.action_steps], 0)
+
+    @torch.inference_mode()
+    def predict_future(self, given: Sample, members: int = 1) -> Sample:
+        """Return R*members rows: future and value denoised, given the action frame as generated.
+
+        Row ``r * members + j`` is member j of row r; the last member takes most steps.
+        """
+        steps = member_steps(self.config.future_steps, members)
+        return self._ask(given, self.layout.known('world_model'), steps, 1)
+
+    @torch.inference_mode()
+    def predict_value(self, given: Sample, members: int = 1) -> Tensor:
+        """Return (R, members) float32 values in [0, 1], judged from what the network is shown."""
+        steps = member_steps(self.config.value_steps, members)
+        rows = self._ask(given, self.layout.known(self.config.value_kind), steps, 1)
+        return self.read_values(rows).reshape(-1, members)
+
+    @torch.inference_mode()
+    def plan(
+        self,
+        obs: Observation,
+        candidates: int = 1,
+        futures: int = 0,
+        values: int = 0,
+        seed: int = 0,
+        images: bool = False,
+    ) -> Candidates:
+        """Return candidates with the future and the value that the model expects of each.
+
+        A stage with 0 members is skipped and its answer read from the stage before: with
+        ``futures=0, values=0`` everything comes from one joint denoising and values are (N, 1).
+
+        Args:
+            obs: What the robot senses; row 0 of every candidate is due at its stamp.
+            candidates: Candidates N.
+            futures: Futures M per candidate.
+            values: Values K per future.
+            seed: Base seed; candidate 0 is what ``candidates=1`` would return.
+            images: Decode the predicted camera images.
+
+        Raises:
+            ValueError: See ``check``; or a count is out of range.
+        """
+        if candidates < 1 or min(futures, values) < 0:
+            msg = f'cannot plan with {candidates} candidates, {futures} futures, {values} values'
+            raise ValueError(msg)
+        if futures and self.config.value_kind == 'value_q':
+            msg = f'this policy values actions without futures (value_q); got futures={futures}'
+            raise ValueError(msg)
+        acted = self.act(obs, candidates, seed)
+        future = self.predict_future(acted, futures) if futures else acted
+        scores = self.predict_value(future, values) if values else self.read_values(future)
+        shown = _rows(future, slice(max(futures, 1) - 1, None, max(futures, 1)))
+        return Candidates(
+            stamp_ns=obs.stamp_ns,
+            positions=self.read_actions(acted),
+            values=scores.reshape(candidates, -1).cpu().numpy(),
+            future_proprio=self.read_proprio(shown),
+            future_images=self.read_futures(shown) if images else {},
+        )
+
+    def read_actions(self, given: Sample) -> NDArray[np.float32]:
+        """Return (R, H, A) float32 action chunks [rad; gripper 0..1]."""
+        shape = (self.config.horizon, self.config.action_size)
+        index = self.layout.index('action')
+        unit = read_vector(given.latents, index, shape[0] * shape[1]).cpu().numpy()
+        return self.stats.unnormalize_actions(unit.reshape(-1, *shape))
+
+    def read_proprio(self, given: Sample) -> NDArray[np.float32]:
+        """Return (R, P) float32 predicted joints after the chunk [rad; gripper 0..1]."""
+        index = self.layout.index('future_proprio')
+        unit = read_vector(given.latents, index, self.config.proprio_size)
+        return self.stats.unnormalize_proprio(unit.cpu().numpy())
+
+    def read_values(self, given: Sample) -> Tensor:
+        """Return (R,) float32 values in [0, 1] of what was denoised jointly."""
+        return read_value(given.latents, self.layout.index('value'))
+
+    @torch.inference_mode()
+    def read_futures(self, given: Sample) -> dict[str, NDArray[np.uint8]]:
+        """Return camera -> (R, H, W, 3) uint8 RGB predicted images."""
+        return self._vision.decode_futures(given.latents, given.images)
+
+    def _encode(self, images: Tensor, proprio: NDArray[np.float32]) -> Tensor:
+        """Return (1, C, T, h, w) latents with the current frames written, the others 0."""
+        latents = torch.zeros(1, *self.config.latent_shape, device=self.backend.device)
+        latents[:, :, : len(self.layout.current)] = self._vision.encode_current(images)
+        unit = torch.from_numpy(self.stats.normalize_proprio(proprio)).to(latents.device)
+        write_vector(latents, self.layout.index('proprio'), unit[None])
+        return latents
+
+    def _ask(
+        self, given: Sample, known: tuple[str, ...], steps: Sequence[int], spread: int
+    ) -> Sample:
+        """Denoise all frames but the known ones, ``len(steps)`` members for every given row.
+
+        Args:
+            given: Rows whose known frames are used.
+            known: Names of the known frames.
+            steps: Denoising steps of each member.
+            spread: Seed distance between the members of a row.
+        """
+        config, device, members = self.config, self.backend.device, len(steps)
+        latents = given.latents.repeat_interleave(members, dim=0)
+        mask = torch.from_numpy(self.layout.mask(known)).to(device)
+        text = self.text.lookup(given.task).to(device)[None]
+        levels = [
+            sigma_levels(n, config.sigma_max, config.sigma_min, config.rho) for n in steps
+        ] * len(given.seeds)
+        seeds = [s + spread * j for s in given.seeds for j in range(members)]
+        noise = {s: start_noise(s, config.latent_shape) for s in set(seeds)}
+        x_init = torch.stack([noise[s] for s in seeds]).to(device) * config.sigma_max
+
+        def denoise(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+            def velocity(network_input: Tensor, timestep: Tensor) -> Tensor:
+                r = len(network_input)
+                return self.backend.denoise(
+                    network_input, timestep, text.expand(r, -1, -1), mask.expand(r, -1)
+                )
+
+            return clean_estimate(velocity, x, sigma, latents[rows], mask)
+
+        clean = sample(denoise, x_init, levels, self.max_rows).to(torch.float32)
+        kept = tuple(s for s in given.seeds for _ in range(members))
+        return Sample(clean, kept, given.task, given.images)
+
+
+def _rows(given: Sample, which: slice) -> Sample:
+    return Sample(given.latents[which], given.seeds[which], given.task, given.images)

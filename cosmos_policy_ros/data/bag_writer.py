@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One episode as one rosbag2 folder (MCAP, zstd), written without a ROS installation.
+
+The topics and types are those of the running stack, so that ``ros2 bag``, Foxglove and
+``bag_reader.py`` open simulated and real episodes alike. Chunks are compressed with zstd:
+rendered 320x240 images shrink 30 times and writing gets faster than without.
+
+Source: rosbag2 bag format version 9, https://mcap.dev/spec.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+import shutil
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.typesys import get_typestore, Stores
+from rosbags.typesys.store import Typestore
+
+IMAGE = 'sensor_msgs/msg/Image'
+JOINT_STATE = 'sensor_msgs/msg/JointState'
+STRING = 'std_msgs/msg/String'
+BOOL = 'std_msgs/msg/Bool'
+
+
+@lru_cache(maxsize=1)
+def typestore() -> Typestore:
+    """Return the message definitions of ROS 2 Jazzy (built once, 0.1 s)."""
+    return get_typestore(Stores.ROS2_JAZZY)
+
+
+class BagWriter:
+    """Write one episode; a context manager that leaves a whole bag or none.
+
+    Leaving the ``with`` block by an exception removes the unfinished folder.
+    """
+
+    def __init__(self, path: Path, metadata: Mapping[str, str]) -> None:
+        """Create the folder.
+
+        Args:
+            path: Folder of the bag, which must not exist.
+            metadata: Kept in the bag as custom data: ``source``, ``task``, ``success``
+                (``true`` or ``false``), ``robot``, ``seed``.
+
+        Raises:
+            FileExistsError: The folder exists.
+        """
+        if path.exists():
+            msg = f'{path} exists and is not overwritten; remove it or choose another folder'
+            raise FileExistsError(msg)
+        self.path = path
+        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
+        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        for key, value in metadata.items():
+            self._writer.set_custom_data(key, value)
+        self._writer.open()
+        self._connections: dict[str, Connection] = {}
+
+    def set_metadata(self, key: str, value: str) -> None:
+        """Set custom data that is known only later, such as ``success``."""
+        self._writer.set_custom_data(key, value)
+
+    def write(self, topic: str, msg_type: str, message: Any, stamp_ns: int) -> None:
+        """Write one message.
+
+        Args:
+            topic: Topic name with its leading slash.
+            msg_type: Type as ``package/msg/Name``.
+            message: Serialized CDR bytes, or a message object of ``typestore()``.
+            stamp_ns: Time of the message [ns, ROS clock].
+
+        Raises:
+            ValueError: The topic was written with another type before.
+        """
+        connection = self._connections.get(topic)
+        if connection is None:
+            connection = self._writer.add_connection(topic, msg_type, typestore=typestore())
+            self._connections[topic] = connection
+        if connection.msgtype != msg_type:
+            msg = f'{topic} is a topic of {connection.msgtype}, got a {msg_type}'
+            raise ValueError(msg)
+        if not isinstance(message, bytes | memoryview):
+            message = typestore().serialize_cdr(message, msg_type)
+        self._writer.write(connection, stamp_ns, message)
+
+    def write_image(self, topic: str, image: NDArray[np.uint8], stamp_ns: int) -> None:
+        """Write a (height, width, 3) uint8 RGB image."""
+        height, width, _ = image.shape
+        pixels = np.ascontiguousarray(image).reshape(-1)
+        header = _header(stamp_ns, camera_frame(topic))
+        image_type = typestore().types[IMAGE]
+        message = image_type(header, height, width, 'rgb8', 0, 3 * width, pixels)
+        self.write(topic, IMAGE, message, stamp_ns)
+
+    def write_joints(
+        self,
+        topic: str,
+        names: Sequence[str],
+        positions: Sequence[float] | NDArray[np.floating[Any]],
+        stamp_ns: int,
+    ) -> None:
+        """Write joint positions as a JointState, in the units of the topic."""
+        numbers = np.asarray(positions, dtype=np.float64)
+        none = np.zeros(0)
+        joint_state = typestore().types[JOINT_STATE]
+        message = joint_state(_header(stamp_ns), list(names), numbers, none, none)
+        self.write(topic, JOINT_STATE, message, stamp_ns)
+
+    def write_text(self, topic: str, text: str, stamp_ns: int) -> None:
+        """Write a String."""
+        self.write(topic, STRING, typestore().types[STRING](text), stamp_ns)
+
+    def write_flag(self, topic: str, flag: bool, stamp_ns: int) -> None:
+        """Write a Bool."""
+        self.write(topic, BOOL, typestore().types[BOOL](bool(flag)), stamp_ns)
+
+    def close(self) -> None:
+        """Finish the bag."""
+        self._writer.close()
+
+    def discard(self) -> None:
+        """Stop writing and remove the folder."""
+        self._writer.abort()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def __enter__(self) -> BagWriter:
+        """Return the open writer."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Finish the bag, or remove it when the block failed."""
+        if kind is None:
+            self.close()
+        else:
+            self.discard()
+
+
+def camera_frame(topic: str) -> str:
+    """Return the frame id of an image topic: its first part and ``_optical_frame``."""
+    return topic.strip('/').split('/')[0] + '_optical_frame'
+
+
+def _header(stamp_ns: int, frame_id: str = '') -> Any:
+    types = typestore().types
+    sec, nanosec = divmod(stamp_ns, 10**9)
+    return types['std_msgs/msg/Header'](
+        types['builtin_interfaces/msg/Time'](sec, nanosec), frame_id
+    )

@@ -1,0 +1,200 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From episodes to training samples: what is drawn how often, and with which targets.
+
+Source: NVlabs/cosmos-policy ``dataset_common.calculate_epoch_structure``,
+``determine_sample_type``, ``compute_monte_carlo_returns`` and ``get_action_chunk_with_padding``.
+Differs: samples are drawn at random instead of by an epoch index of the same proportions; a
+demonstration sample never starts in a disturbance, and the rows after the next disturbance are
+left out of its loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmos_policy_ros.types import ConfigError, Episode
+
+POLICY, WORLD_MODEL, VALUE = 0, 1, 2  # values of ``Batch.kind``
+
+
+@dataclass(frozen=True, eq=False)
+class Track:
+    """One episode without its pixels.
+
+    Attributes:
+        demo: Whether it may be imitated.
+        success: Outcome.
+        image_row: (S, C) int64 row of every camera's newest frame in the store of latents.
+        proprio: (S, P) float32 [rad; gripper 0..1].
+        actions: (S, A) float32 [rad; gripper 0..1].
+        expert: (S,) bool, False where the action was a disturbance.
+    """
+
+    demo: bool
+    success: bool
+    image_row: NDArray[np.int64]
+    proprio: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    expert: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """B training samples in robot units.
+
+    Attributes:
+        kind: (B,) int64, POLICY, WORLD_MODEL or VALUE.
+        chunk: (B, H, A) float32 actions [rad; gripper 0..1].
+        imitate: (B, H) bool, rows of ``chunk`` that are the expert's own.
+        proprio: (B, P) float32 at the observation [rad; gripper 0..1].
+        future_proprio: (B, P) float32 when the chunk ends.
+        image_row: (B, C) int64 rows of the current images in the store of latents.
+        future_row: (B, C) int64 rows of the images when the chunk ends.
+        value: (B,) float32 discounted return when the chunk ends, in [0, 1].
+    """
+
+    kind: NDArray[np.int64]
+    chunk: NDArray[np.float32]
+    imitate: NDArray[np.bool_]
+    proprio: NDArray[np.float32]
+    future_proprio: NDArray[np.float32]
+    image_row: NDArray[np.int64]
+    future_row: NDArray[np.int64]
+    value: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """How often each kind of sample is drawn.
+
+    Attributes:
+        demo: Share of policy samples, drawn from demonstrations.
+        success: Share of successes among the other samples.
+        world_model: Share of world-model samples among the other samples; the rest asks the value.
+    """
+
+    demo: float = 0.5
+    success: float = 0.5
+    world_model: float = 0.5
+
+
+class SampleTable:
+    """All ticks of all episodes, ready to be drawn from."""
+
+    def __init__(
+        self,
+        tracks: Sequence[Track],
+        horizon: int,
+        stride: int,
+        discount: float,
+        mixture: Mixture,
+    ) -> None:
+        """Index the ticks.
+
+        Args:
+            tracks: Episodes.
+            horizon: Rows H of a chunk.
+            stride: Ticks between two rows of a chunk.
+            discount: Factor per row of the chunk by which a later success is worth less.
+            mixture: How often each kind is drawn.
+
+        Raises:
+            ConfigError: There is no demonstration to imitate.
+        """
+        self.tracks, self.horizon, self.stride = list(tracks), horizon, stride
+        self.mixture = mixture
+        self._returns = [
+            monte_carlo_returns(len(t.actions), t.success, discount ** (1.0 / stride))
+            for t in self.tracks
+        ]
+        demos, successes, failures = [], [], []
+        for index, track in enumerate(self.tracks):
+            ticks = np.arange(len(track.actions))
+            pairs = np.stack([np.full_like(ticks, index), ticks], axis=1)
+            (successes if track.success else failures).append(pairs)
+            if track.demo:
+                demos.append(pairs[track.expert])
+        if not demos:
+            msg = 'no episode is a demonstration; record some that succeed and try again'
+            raise ConfigError(msg)
+        self._demos = np.concatenate(demos)
+        # Successful demonstrations count as successful rollouts, as in the reference for ALOHA;
+        # without failures all rollouts are successes.
+        self._successes = np.concatenate(successes or failures)
+        self._failures = np.concatenate(failures or successes)
+
+    def draw(self, n: int, rng: np.random.Generator) -> Batch:
+        """Return ``n`` samples."""
+        is_demo = rng.random(n) < self.mixture.demo
+        is_success = rng.random(n) < self.mixture.success
+        asks_world = rng.random(n) < self.mixture.world_model
+        kind = np.where(is_demo, POLICY, np.where(asks_world, WORLD_MODEL, VALUE))
+        groups = (self._failures, self._successes, self._demos)
+        group = np.where(is_demo, 2, is_success.astype(int))
+        picks = [groups[g][rng.integers(len(groups[g]))] for g in group]
+        return self.take(np.array(picks), kind)
+
+    def ticks(self) -> NDArray[np.int64]:
+        """Return the (n, 2) episode and tick of every demonstration sample."""
+        return self._demos
+
+    def take(self, picks: NDArray[np.int64], kind: NDArray[np.int64]) -> Batch:
+        """Return the samples at given places.
+
+        Args:
+            picks: (B, 2) int64 episode and tick.
+            kind: (B,) int64 kinds.
+        """
+        rows = [self._sample(int(e), int(t)) for e, t in picks]
+        columns = [np.stack(c) for c in zip(*rows, strict=True)]
+        return Batch(kind.astype(np.int64), *columns)
+
+    def _sample(self, episode: int, tick: int) -> tuple[NDArray[np.generic], ...]:
+        track = self.tracks[episode]
+        last = len(track.actions) - 1
+        at = np.minimum(tick + self.stride * np.arange(self.horizon), last)
+        then = min(tick + self.stride * self.horizon, last)
+        # A row is the expert's if no disturbance began since the observation.
+        disturbed = np.logical_or.accumulate(~track.expert[tick : then + 1])
+        imitate = ~disturbed[at - tick]
+        return (
+            track.actions[at],
+            imitate,
+            track.proprio[tick],
+            track.proprio[then],
+            track.image_row[tick],
+            track.image_row[then],
+            self._returns[episode][then],
+        )
+
+
+def monte_carlo_returns(n: int, success: bool, discount: float) -> NDArray[np.float32]:
+    """Return (n,) float32 discounted returns of a reward at the last tick, 1 or 0."""
+    if not success:
+        return np.zeros(n, dtype=np.float32)
+    return np.power(discount, np.arange(n)[::-1]).astype(np.float32)
+
+
+def make_track(
+    episode: Episode, cameras: Sequence[str], first_row: dict[str, int]
+) -> Track:
+    """Return an episode's track.
+
+    Args:
+        episode: What was recorded.
+        cameras: Camera names in the order of the latent frames.
+        first_row: Camera -> row of the episode's first frame in the store of latents.
+    """
+    columns = [episode.image_index[c] + first_row[c] for c in cameras]
+    return Track(
+        demo=episode.source == 'demo',
+        success=bool(episode.success),
+        image_row=np.stack(columns, axis=1),
+        proprio=episode.proprio,
+        actions=episode.actions,
+        expert=episode.expert,
+    )

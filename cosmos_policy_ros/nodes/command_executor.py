@@ -1,0 +1,247 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Action chunks in, safe joint commands out; disabled until somebody enables it.
+
+The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no new
+chunk comes it plays the running one to its end and holds; when joint states stop it holds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+import time
+
+from cosmos_policy_ros.control.playback import Playback
+from cosmos_policy_ros.control.safety import Watch
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.arms import command_topics, open_arm
+from cosmos_policy_ros.ros.control_loop import request_realtime, run_ticks, Ticker
+from cosmos_policy_ros.ros.convert import chunk_from_message, command_message
+from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.joint_states import JointStates
+from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.types import ConfigError, JointCommand
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from sensor_msgs.msg import JointState
+from std_srvs.srv import SetBool, Trigger
+from trajectory_msgs.msg import JointTrajectory
+
+JOINT_COMMAND, CHUNK = 'joint_command', 'policy/action_chunk'
+LEVELS = {'disabled': 'ok', 'playing': 'ok', 'ended': 'warn', 'hold': 'warn', 'fault': 'error'}
+
+
+@dataclass(frozen=True)
+class ExecutorParams:
+    """Parameters of the command executor."""
+
+    robot: str = param('', 'Robot YAML.')
+    blend_s: float = param(0.2, 'How long a new chunk takes to take over [s].', 0.0, 5.0)
+    max_joint_age_s: float = param(0.1, 'Older joint states mean hold [s].', 0.005, 5.0)
+    fault_joint_age_s: float = param(2.0, 'Older joint states mean fault [s].', 0.01, 60.0)
+    max_gap_rad: float = param(0.5, 'Larger gaps to the command mean fault [rad].', 0.01, 6.3)
+    report_hz: float = param(5.0, 'Rate of reports; changes come at once [Hz].', 0.1, 50.0)
+    realtime_priority: int = param(50, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
+    discovery_s: float = param(1.0, 'How long to look for a second stack [s].', 0.0, 30.0)
+
+
+class CommandExecutor(Node):
+    """Play chunks through the safety at the robot's control rate."""
+
+    def __init__(self) -> None:
+        """Open the topics and services; nothing is sent before ``command_executor/enable``.
+
+        Raises:
+            ConfigError: The robot file is wrong, or another stack commands the same arms.
+        """
+        super().__init__('command_executor')
+        self.params = p = declare(self, ExecutorParams)
+        self.robot = robot = read_robot(Path(p.robot))
+        watch = Watch(p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad)
+        self.playback = Playback(robot, p.blend_s, watch)
+        self._period_s = 1.0 / robot.control_rate_hz
+        self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))
+        self._ticks, self._skipped, self._refused = 0, 0, 0
+        self._late_ms: deque[float] = deque(maxlen=500)
+        self._trouble: dict[str, str] = {}  # stream -> why its last message was refused
+        self._mode = 'disabled'
+        self._outputs = [JOINT_COMMAND, *(t for arm in robot.arms for t in command_topics(arm))]
+        self._refuse_second_stack()
+
+        self._send = [open_arm(self, arm, self._period_s) for arm in robot.arms]
+        self._commands = self.create_publisher(JointState, JOINT_COMMAND, 10)
+        self._diagnostics = Diagnostics(self, 'command_executor')
+        self._joints = JointStates(self, robot, self._note)
+        self.create_subscription(JointTrajectory, CHUNK, self._on_chunk, QoSProfile(depth=1))
+        self.create_service(SetBool, 'command_executor/enable', self._on_enable)
+        self.create_service(Trigger, 'command_executor/estop', self._on_estop)
+        self._scheduling = request_realtime(p.realtime_priority)
+        if p.realtime_priority and self._scheduling == 'normal':
+            self.get_logger().warning(
+                'no real-time scheduling, ticks may be late; give this user an rtprio limit'
+            )
+        self._ticker = Ticker(self._period_s, time.perf_counter())
+        self.get_logger().info(
+            f'disabled; once enabled, commands go to {robot.name} at {robot.control_rate_hz} Hz'
+        )
+
+    def run(self) -> None:
+        """Tick until the context is shut down."""
+        run_ticks(self, self._ticker, self._tick)
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _refuse_second_stack(self) -> None:
+        """Look for a while whether somebody else commands these arms.
+
+        Raises:
+            ConfigError: Somebody does.
+        """
+        until_s = time.perf_counter() + self.params.discovery_s
+        while not (others := self._find_others(0)) and time.perf_counter() < until_s:
+            time.sleep(0.05)
+        if others:
+            raise ConfigError(others)
+
+    def _find_others(self, n_own: int) -> str:
+        """Return who else publishes what this node does; empty when nobody does."""
+        for topic in self._outputs:
+            found = self.get_publishers_info_by_topic(topic)
+            if len(found) > n_own:
+                nodes = sorted({info.node_name for info in found})
+                return (
+                    f'a second stack on the same domain: {topic} is published by {nodes}; stop it '
+                    'or use another ROS_DOMAIN_ID (one that crashed is seen for 20 s)'
+                )
+        return ''
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        """Play a chunk, or say why not; ignored unless enabled."""
+        if self.playback.safety.state != 'enabled':
+            return
+        if not all(np.isfinite(point.positions).all() for point in message.points):
+            reason = 'action chunk has NaN or infinite positions; check the policy'
+            self.playback.safety.fault(reason)
+            return
+        try:
+            chunk = chunk_from_message(message, self.robot.joint_names)
+            self.playback.add(chunk, self._now_ns())
+        except ValueError as error:
+            self._refused += 1
+            self._note(CHUNK, f'refused: {error}')
+            return
+        self._note(CHUNK, None)
+
+    def _note(self, stream: str, trouble: str | None) -> None:
+        """Keep what is wrong with a stream; log it once until the stream is well again."""
+        if trouble is None:
+            self._trouble.pop(stream, None)
+            return
+        if stream not in self._trouble:
+            self.get_logger().error(f'{stream}: {trouble}')
+        self._trouble[stream] = trouble
+
+    def _on_enable(
+        self, request: SetBool.Request, response: SetBool.Response
+    ) -> SetBool.Response:
+        """Enable from the measured pose, or disable."""
+        now_ns = self._now_ns()
+        response.success, response.message = True, 'enabled' if request.data else 'disabled'
+        if not request.data:
+            self.playback.disable()
+        elif self.playback.safety.state != 'enabled':
+            try:
+                if others := self._find_others(1):
+                    raise ValueError(others)
+                self.playback.enable(*self._joints.measure(now_ns), now_ns)
+                self._refused = 0
+                self._trouble.pop(CHUNK, None)
+            except ValueError as error:
+                response.success, response.message = False, f'not enabled: {error}'
+        self._joints.trusting = self.playback.safety.state != 'enabled'
+        if response.success:
+            self.get_logger().info(response.message)
+        else:
+            self.get_logger().error(response.message)
+        return response
+
+    def _on_estop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Brake and stay until enabled again."""
+        self.playback.safety.fault('emergency stop')
+        response.success = True
+        response.message = f'{self.playback.safety.state}; enable to move again'
+        return response
+
+    def _tick(self, late_s: float) -> None:
+        """Send one command, account for it and tell of changes."""
+        now_ns = self._now_ns()
+        missed, self._skipped = self._ticker.skipped - self._skipped, self._ticker.skipped
+        measured, age_s = self._joints.measure(now_ns)
+        command = self.playback.tick(measured, age_s, now_ns, 1 + missed)
+        if command is not None:
+            self._send_command(command)
+        self._joints.trusting = self.playback.safety.state != 'enabled'
+        self._late_ms.append(late_s * 1e3)
+        self._ticks += 1
+        if self.playback.mode != self._mode:
+            self._mode = self.playback.mode
+            self._log_mode()
+            self._report(age_s)
+        elif self._ticks % self._ticks_per_report == 0:
+            self._report(age_s)
+
+    def _send_command(self, command: JointCommand) -> None:
+        """Send every arm its part, and the whole to whoever records."""
+        first = 0
+        for arm, send in zip(self.robot.arms, self._send, strict=True):
+            end = first + len(arm.joints) + 1
+            send(command.positions[first:end])
+            first = end
+        self._commands.publish(command_message(command, self.robot.joint_names))
+
+    def _log_mode(self) -> None:
+        log = self.get_logger()
+        if self._mode == 'fault':
+            log.error(f'fault: {self.playback.reason}')
+        elif self._mode in ('hold', 'ended') and self.playback.tally.chunks:
+            log.warning(f'holding: {self.playback.reason}')
+        else:
+            log.info(self.playback.reason or self._mode)
+
+    def _report(self, joint_age_s: float) -> None:
+        """Publish state, reason and figures since enabling."""
+        safety, tally = self.playback.safety, self.playback.tally
+        reasons = [self.playback.reason, *(f'{k}: {v}' for k, v in self._trouble.items())]
+        reason = '; '.join(r for r in reasons if r)
+        late_ms = np.array(self._late_ms)
+        self._diagnostics.publish(
+            'warn' if self._trouble and self._mode == 'playing' else LEVELS[self._mode],
+            reason or self._mode,
+            state=safety.state,
+            mode=self._mode,
+            reason=reason,
+            standstill_s=f'{tally.standstill_s:.3f}',
+            seam_jump_rad=f'{tally.seam_jump_rad:.4f}',
+            seam_jump_rad_max=f'{tally.seam_jump_rad_max:.4f}',
+            interventions=safety.interventions,
+            chunks=tally.chunks,
+            chunks_refused=self._refused,
+            joint_age_ms=f'{joint_age_s * 1e3:.1f}',
+            late_ms_p50=f'{np.median(late_ms):.3f}',
+            late_ms_p99=f'{np.percentile(late_ms, 99):.3f}',
+            late_ms_max=f'{late_ms.max():.3f}',
+            ticks_skipped=self._skipped,
+            scheduling=self._scheduling,
+        )
+
+
+def main() -> None:
+    """Run the node until Ctrl-C."""
+    run_node(CommandExecutor, CommandExecutor.run)
+
+
+if __name__ == '__main__':
+    main()

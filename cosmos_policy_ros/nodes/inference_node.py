@@ -1,0 +1,190 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A query in, N candidates with predicted futures and values out.
+
+The observation is taken in the callback, at the stamp of the query; the networks run in one worker
+thread. A query that arrives while the worker is busy waits; a newer one takes its place.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from queue import Empty, Full, Queue
+from threading import Thread
+import time
+
+from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.core.config import check_robot
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
+from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.observer import Observer
+from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.types import Candidates, Observation
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data, QoSProfile
+from sensor_msgs.msg import Image, PointCloud2
+from trajectory_msgs.msg import JointTrajectory
+
+
+@dataclass(frozen=True)
+class InferenceParams:
+    """Parameters of the inference node."""
+
+    robot: str = param('', 'Robot YAML.')
+    checkpoint: str = param('', 'Checkpoint folder.')
+    backend: str = param('torch', 'What runs the networks.')
+    device: str = param('cpu', 'Where they run: cpu or cuda.')
+    precision: str = param('float32', 'Arithmetic of the networks: float32 or bfloat16.')
+    threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)
+    candidates: int = param(1, 'Candidates N per query.', 1, 256)
+    futures: int = param(0, 'Futures M per candidate; 0 reads them from the policy.', 0, 64)
+    values: int = param(0, 'Values K per future; 0 reads them from the stage before.', 0, 64)
+    seed: int = param(0, 'Base seed of the noise; candidate i uses seed + i.', 0, 2**31)
+    max_image_age_s: float = param(0.25, 'Older images refuse a query [s].', 0.01, 10.0)
+    max_joint_age_s: float = param(0.1, 'Older joint states refuse a query [s].', 0.01, 10.0)
+
+
+class InferenceNode(Node):
+    """Answer queries."""
+
+    def __init__(self) -> None:
+        """Load the checkpoint, warm up and open the topics.
+
+        Raises:
+            ConfigError: The checkpoint is damaged or was trained for another robot.
+        """
+        super().__init__('inference')
+        self.params = p = declare(self, InferenceParams)
+        self.robot = read_robot(Path(p.robot))
+        self.policy = load_policy(Path(p.checkpoint), p.backend, p.device, p.threads, p.precision)
+        check_robot(self.policy.config, self.robot)
+        warm_up_s = self._warm_up()
+
+        self._candidates = self.create_publisher(PointCloud2, 'policy/candidates', 10)
+        self._futures = {
+            camera: self.create_publisher(
+                Image, f'policy/future/{camera}', qos_profile_sensor_data
+            )
+            for camera in self.policy.config.cameras
+        }
+        self._diagnostics = Diagnostics(self, 'inference')
+        self._observer = Observer(self, self.robot, p.max_image_age_s, p.max_joint_age_s)
+        self._queue: Queue[Observation | None] = Queue(maxsize=1)
+        self._latency_ms: deque[float] = deque(maxlen=1000)
+        self._answered, self._replaced, self._refused, self._reason = 0, 0, 0, ''
+        self._worker = Thread(target=self._work, name='policy', daemon=True)
+        self._worker.start()
+        self.create_subscription(
+            JointTrajectory, 'policy/query', self._on_query, QoSProfile(depth=1)
+        )
+        self.create_timer(1.0, self._report)
+        self.get_logger().info(
+            f'answering with {p.candidates} candidates, {p.futures} futures and {p.values} values '
+            f'from {p.checkpoint} on {p.device} ({warm_up_s * 1e3:.0f} ms per query)'
+        )
+
+    def destroy_node(self) -> None:
+        """Stop the worker, then the node."""
+        if hasattr(self, '_worker'):
+            self._put(None)
+            self._worker.join(timeout=10.0)
+        super().destroy_node()
+
+    def _plan(self, obs: Observation, images: bool = False) -> Candidates:
+        p = self.params
+        return self.policy.plan(obs, p.candidates, p.futures, p.values, p.seed, images)
+
+    def _warm_up(self) -> float:
+        """Answer a made-up query twice and return how long the second one took [s]."""
+        black = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.robot.cameras}
+        task = next(iter(self.policy.text.tasks))
+        obs = Observation(0, black, self.robot.start, task)
+        start_s = 0.0
+        for _ in range(2):
+            start_s = time.perf_counter()
+            self._plan(obs)
+        return time.perf_counter() - start_s
+
+    def _on_query(self, message: JointTrajectory) -> None:
+        """Take the observation of a query and hand it to the worker."""
+        try:
+            trajectory_rows(message, self.robot.joint_names)
+            obs = self._observer.observation(stamp_of(message))
+            self.policy.check(obs)
+        except (ValueError, TimeoutError) as error:
+            self._refuse(str(error))
+            return
+        if self._reason:
+            self.get_logger().info('answering again')
+            self._reason = ''
+        self._put(obs)
+
+    def _refuse(self, reason: str) -> None:
+        """Count a query that is not answered; tell why, once per stream."""
+        self._refused += 1
+        if not self._reason:
+            self.get_logger().warning(f'query refused: {reason}')
+        self._reason = reason
+        self._report()
+
+    def _put(self, obs: Observation | None) -> None:
+        """Give the worker its next task in place of one it has not begun."""
+        try:
+            self._queue.put_nowait(obs)
+        except Full:
+            try:
+                self._queue.get_nowait()
+                self._replaced += 1
+            except Empty:
+                pass
+            self._queue.put_nowait(obs)
+
+    def _work(self) -> None:
+        """Answer queries until None comes."""
+        while (obs := self._queue.get()) is not None:
+            start_s = time.perf_counter()
+            watched = any(p.get_subscription_count() for p in self._futures.values())
+            candidates = self._plan(obs, watched)
+            rate_hz = self.policy.config.rate_hz
+            message = candidates_message(candidates, rate_hz, self.robot.joint_names)
+            self._candidates.publish(message)
+            self._latency_ms.append((time.perf_counter() - start_s) * 1e3)
+            self._answered += 1
+            self._show(candidates)
+
+    def _show(self, candidates: Candidates) -> None:
+        """Publish the future images of the candidate with the best value, stamped when due."""
+        best = int(candidates.values.mean(axis=1).argmax())
+        ahead_s = self.policy.config.horizon / self.policy.config.rate_hz
+        due_ns = candidates.stamp_ns + round(ahead_s * 1e9)
+        for camera, images in candidates.future_images.items():
+            message = image_message(images[best], due_ns, f'{camera}_optical_frame')
+            self._futures[camera].publish(message)
+
+    def _report(self) -> None:
+        """Publish latency, counts and the age of the oldest stream; end when the worker died."""
+        if not self._worker.is_alive():
+            msg = 'the policy worker stopped; see the exception above'
+            raise RuntimeError(msg)
+        ages_s = self._observer.ages_s(self.get_clock().now().nanoseconds)
+        latency = list(self._latency_ms) or [float('nan')]
+        self._diagnostics.publish(
+            'warn' if self._reason else 'ok',
+            f'query refused: {self._reason}' if self._reason else 'answering',
+            answered=self._answered,
+            refused=self._refused,
+            replaced=self._replaced,
+            query_ms_last=f'{latency[-1]:.1f}',
+            query_ms_p50=f'{np.percentile(latency, 50):.1f}',
+            query_ms_p99=f'{np.percentile(latency, 99):.1f}',
+            oldest_stream_ms=f'{max(ages_s.values()) * 1e3:.0f}',
+        )
+
+
+def main() -> None:
+    """Run the node until Ctrl-C."""
+    run_node(InferenceNode)

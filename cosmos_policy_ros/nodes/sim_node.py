@@ -1,0 +1,208 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The MuJoCo ALOHA behind the real robot's topics, in real time.
+
+Physics follows the ROS clock: before anything is published and before any command is applied, the
+scene is stepped up to now, so neither timer jitter nor a slow render reaches the physics. The
+cameras take turns, so that at most one render stands between a command and its effect.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from functools import partial
+from itertools import cycle
+import os
+from pathlib import Path
+import time
+from typing import Any
+
+from cosmos_policy_ros.data.bag_writer import camera_frame
+from cosmos_policy_ros.robot import ArmSpec, read_robot, RobotSpec
+from cosmos_policy_ros.ros.convert import image_message, joint_state_message
+from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.discovery import refuse_second_stack
+from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.sim.aloha import AlohaSim, CAMERAS, joint_state
+from cosmos_policy_ros.sim.realtime import RealTime, STEP_NS
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import Bool, Float64MultiArray
+from std_srvs.srv import Trigger
+
+SUCCESS_HZ = 10.0
+WINDOW_HZ = 30.0
+
+
+@dataclass(frozen=True)
+class SimParams:
+    """Parameters of the sim node; ``seed`` is declared on its own, since it may change."""
+
+    robot: str = param('', 'Robot YAML whose topics the simulator serves.')
+    task: str = param('transfer_cube', 'Simulated task.')
+    render: bool = param(False, 'Open a window; needs a display.')
+    max_lag_s: float = param(1.0, 'Longest lag that is caught up with [s].', 0.05, 60.0)
+    discovery_s: float = param(1.0, 'How long to look for a second stack [s].', 0.0, 30.0)
+
+
+class SimNode(Node):
+    """Step, sense and obey."""
+
+    def __init__(self) -> None:
+        """Load the scene and open the topics.
+
+        Raises:
+            ConfigError: The robot file or the task is wrong, there is no display for a window, or
+                another robot publishes these topics.
+        """
+        super().__init__('sim')
+        self.params = declare(self, SimParams)
+        seed = ParameterDescriptor(
+            description='Seed of the scene at the next reset; episode i uses seed + i.',
+            integer_range=[IntegerRange(from_value=0, to_value=2**32 - 1, step=1)],
+        )
+        self.declare_parameter('seed', 0, seed)
+        self.robot = read_robot(Path(self.params.robot))
+        sim = _load_scene(self.params.task, self.robot)
+        window = _open_window(sim) if self.params.render else None
+        self.scene = RealTime(sim, self.robot.start, self.params.max_lag_s)
+        self._refused: set[str] = set()
+        self._render_ms: deque[float] = deque(maxlen=100)
+        self._reported = (self.scene.n_steps, self._now_ns())
+
+        cameras, arms, qos = self.robot.cameras, self.robot.arms, qos_profile_sensor_data
+        refuse_second_stack(self, [a.joint_state_topic for a in arms], self.params.discovery_s)
+        self._images = {c.name: self.create_publisher(Image, c.topic, qos) for c in cameras}
+        self._joints = [self.create_publisher(JointState, a.joint_state_topic, qos) for a in arms]
+        self._success = self.create_publisher(Bool, 'sim/success', 10)
+        self._diagnostics = Diagnostics(self, 'sim')
+        first = 0
+        for arm in arms:
+            callback = partial(self._on_command, arm, first)
+            self.create_subscription(Float64MultiArray, arm.command_topic, callback, 10)
+            first += len(arm.joints) + 1
+        self.create_service(Trigger, 'sim/reset', self._on_reset)
+
+        self._reset()
+        self._turns = cycle(cameras)
+        self.create_timer(1.0 / self.robot.joint_state_rate_hz, self._publish_joints)
+        self.create_timer(1.0 / sum(c.rate_hz for c in cameras), self._publish_image)
+        self.create_timer(1.0 / SUCCESS_HZ, self._publish_success)
+        self.create_timer(1.0, self._report)
+        if window is not None:
+            self.create_timer(1.0 / WINDOW_HZ, window.sync)
+        self.get_logger().info(
+            f'simulating {self.params.task}: physics at 500 Hz, joint states at '
+            f'{self.robot.joint_state_rate_hz} Hz, {len(cameras)} cameras at '
+            f'{cameras[0].rate_hz} Hz'
+        )
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _advance(self) -> None:
+        """Step the scene up to now."""
+        skipped_ns = self.scene.advance(self._now_ns())
+        if skipped_ns:
+            self.get_logger().warning(f'skipped {skipped_ns * 1e-6:.0f} ms of real time')
+
+    def _reset(self) -> int:
+        """Put the scene into its start state; return the seed."""
+        seed = int(self.get_parameter('seed').value)
+        self.scene.reset(seed, self._now_ns())
+        return seed
+
+    def _on_command(self, arm: ArmSpec, first: int, message: Float64MultiArray) -> None:
+        """Take a command of one arm: joints [rad], then the gripper in controller units."""
+        numbers = np.array(message.data, dtype=np.float64)
+        size = len(arm.joints) + 1
+        if numbers.shape != (size,) or not np.isfinite(numbers).all():
+            if arm.name not in self._refused:
+                msg = (
+                    f'{arm.command_topic} needs {size} finite numbers, ignored {numbers.tolist()}'
+                )
+                self.get_logger().warning(msg)
+            self._refused.add(arm.name)
+            return
+        self._refused.discard(arm.name)
+        grip = arm.gripper
+        span = grip.command_open - grip.command_closed
+        numbers[-1] = (numbers[-1] - grip.command_closed) / span
+        self.scene.command(first, numbers, self._now_ns())
+
+    def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        seed = self._reset()
+        response.success, response.message = True, f'scene of seed {seed}'
+        self.get_logger().info(f'reset to the scene of seed {seed}')
+        return response
+
+    def _publish_joints(self) -> None:
+        self._advance()
+        for i, publisher in enumerate(self._joints):
+            names, positions = joint_state(self.scene.sim, i)
+            publisher.publish(joint_state_message(names, positions, self.scene.stamp_ns))
+
+    def _publish_image(self) -> None:
+        self._advance()
+        camera = next(self._turns)
+        start_s = time.perf_counter()
+        image = self.scene.sim.render(camera.name)
+        self._render_ms.append((time.perf_counter() - start_s) * 1e3)
+        message = image_message(image, self.scene.stamp_ns, camera_frame(camera.topic))
+        self._images[camera.name].publish(message)
+
+    def _publish_success(self) -> None:
+        self._advance()
+        self._success.publish(Bool(data=self.scene.sim.success))
+
+    def _report(self) -> None:
+        now_ns = self._now_ns()
+        steps, since_ns = self._reported
+        self._reported = self.scene.n_steps, now_ns
+        factor = (self.scene.n_steps - steps) * STEP_NS / max(now_ns - since_ns, 1)
+        self._diagnostics.publish(
+            'ok' if factor > 0.95 else 'warn',
+            f'{factor:.2f} of real time',
+            real_time_factor=f'{factor:.3f}',
+            skipped_s=f'{self.scene.skipped_ns * 1e-9:.3f}',
+            render_ms_p50=f'{np.median(self._render_ms):.1f}' if self._render_ms else '',
+        )
+
+
+def _load_scene(task: str, robot: RobotSpec) -> AlohaSim:
+    """Return the scene with images of the robot's size.
+
+    Raises:
+        ConfigError: The task is unknown, or the cameras are not those of the scene in one size.
+    """
+    names, sizes = {c.name for c in robot.cameras}, {(c.height, c.width) for c in robot.cameras}
+    if not names <= set(CAMERAS) or len(sizes) > 1:
+        msg = (
+            f'the simulator has the cameras {sorted(CAMERAS)}, all of one size; '
+            f'robot {robot.name} has {sorted(names)} of the sizes {sorted(sizes)}'
+        )
+        raise ConfigError(msg)
+    return AlohaSim(task, sizes.pop())
+
+
+def _open_window(sim: AlohaSim) -> Any:
+    """Return a passive viewer.
+
+    Raises:
+        ConfigError: There is no display.
+    """
+    if not (os.environ.get('DISPLAY') or os.environ.get('WAYLAND_DISPLAY')):
+        msg = 'render is true but there is no display; set render to false or run on a desktop'
+        raise ConfigError(msg)
+    import mujoco.viewer
+
+    return mujoco.viewer.launch_passive(sim.model, sim.data)
+
+
+def main() -> None:
+    """Run the node until Ctrl-C."""
+    run_node(SimNode)

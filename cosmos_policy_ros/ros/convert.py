@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS messages for our types, and back, checked on the way in.
+
+Machines read standard messages: an action chunk is a JointTrajectory, a set of candidates is a
+PointCloud2 used as an organised table with N rows (candidates) of H points (chunk rows). Every
+point has one float32 field per joint, then ``time_from_start`` [s], ``values`` (M*K numbers) and
+``future_proprio`` (P numbers); the last two are the same for all points of a candidate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from builtin_interfaces.msg import Duration, Time
+from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.types import ActionChunk, Candidates, JointCommand
+import numpy as np
+from numpy.typing import NDArray
+from sensor_msgs.msg import Image, JointState, PointCloud2, PointField
+from std_msgs.msg import Header
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+TIME = 'time_from_start'
+VALUES = 'values'
+FUTURE_PROPRIO = 'future_proprio'
+SPACING_TOLERANCE_S = 1e-6  # uneven rows are refused; stamps are rounded to nanoseconds
+
+
+def time_message(stamp_ns: int) -> Time:
+    """Return nanoseconds as a Time."""
+    sec, nanosec = divmod(int(stamp_ns), 10**9)
+    return Time(sec=sec, nanosec=nanosec)
+
+
+def header(stamp_ns: int, frame_id: str = '') -> Header:
+    """Return a header."""
+    return Header(stamp=time_message(stamp_ns), frame_id=frame_id)
+
+
+def image_message(image: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Image:
+    """Return a (height, width, 3) uint8 RGB image as an rgb8 Image."""
+    height, width, _ = image.shape
+    message = Image(header=header(stamp_ns, frame_id), height=height, width=width)
+    message.encoding = 'rgb8'
+    message.step = 3 * width
+    message.data = image.tobytes()  # bytes: 1000 times faster than an ndarray or a memoryview
+    return message
+
+
+def joint_state_message(
+    names: Sequence[str], positions: Sequence[float] | NDArray[np.floating], stamp_ns: int
+) -> JointState:
+    """Return joint positions as a JointState, in the units of its topic."""
+    numbers = np.asarray(positions, dtype=np.float64).tolist()
+    return JointState(header=header(stamp_ns), name=list(names), position=numbers)
+
+
+def command_message(command: JointCommand, joints: Sequence[str]) -> JointState:
+    """Return what was sent to the arms as ``/joint_command``."""
+    return joint_state_message(joints, command.positions, command.stamp_ns)
+
+
+def trajectory_message(
+    stamp_ns: int,
+    positions: NDArray[np.float32],
+    rate_hz: float,
+    joints: Sequence[str],
+    first_s: float = 0.0,
+) -> JointTrajectory:
+    """Return rows of joint targets as a JointTrajectory.
+
+    Args:
+        stamp_ns: Stamp of the message [ns, ROS clock].
+        positions: (R, A) float32 targets [rad; gripper 0..1]; R may be 0.
+        rate_hz: Spacing of the rows [Hz].
+        joints: A joint names.
+        first_s: Time from the stamp to row 0 [s].
+    """
+    message = JointTrajectory(header=header(stamp_ns), joint_names=list(joints))
+    for row, numbers in enumerate(positions.astype(np.float64).tolist()):
+        sec, nanosec = divmod(round((first_s + row / rate_hz) * 1e9), 10**9)
+        point = JointTrajectoryPoint(time_from_start=Duration(sec=sec, nanosec=nanosec))
+        point.positions = numbers
+        message.points.append(point)
+    return message
+
+
+def trajectory_rows(message: JointTrajectory, joints: Sequence[str]) -> NDArray[np.float32]:
+    """Return the (R, A) float32 rows of a JointTrajectory; R may be 0.
+
+    Raises:
+        ValueError: The joints are others, a row has another length, or a number is not finite.
+    """
+    if tuple(message.joint_names) != tuple(joints):
+        msg = f'trajectory is for {list(message.joint_names)}, this robot has {list(joints)}'
+        raise ValueError(msg)
+    sizes = {len(point.positions) for point in message.points} - {len(joints)}
+    if sizes:
+        msg = f'trajectory rows have {sorted(sizes)} positions for {len(joints)} joints'
+        raise ValueError(msg)
+    rows = np.array([p.positions for p in message.points], dtype=np.float32)
+    if not np.isfinite(rows).all():
+        msg = 'trajectory has NaN or infinite positions'
+        raise ValueError(msg)
+    return rows.reshape(len(message.points), len(joints))
+
+
+def chunk_message(chunk: ActionChunk, joints: Sequence[str]) -> JointTrajectory:
+    """Return an action chunk as ``/policy/action_chunk``."""
+    return trajectory_message(chunk.stamp_ns, chunk.positions, chunk.rate_hz, joints)
+
+
+def chunk_from_message(message: JointTrajectory, joints: Sequence[str]) -> ActionChunk:
+    """Return the action chunk in a JointTrajectory.
+
+    Raises:
+        ValueError: As ``trajectory_rows``; or there are fewer than two rows, row 0 is not due at
+            the stamp, or the rows are not evenly spaced.
+    """
+    positions = trajectory_rows(message, joints)
+    due = [p.time_from_start for p in message.points]
+    times = np.array([t.sec + t.nanosec * 1e-9 for t in due])
+    if len(times) < 2 or times[0] != 0 or times[-1] <= 0:
+        msg = f'action chunk needs at least two rows from 0 s on, got times {times.tolist()} s'
+        raise ValueError(msg)
+    spacing_s = times[-1] / (len(times) - 1)
+    if np.abs(times - spacing_s * np.arange(len(times))).max() > SPACING_TOLERANCE_S:
+        msg = f'action chunk rows must be evenly spaced, got times {times.tolist()} s'
+        raise ValueError(msg)
+    return ActionChunk(stamp_of(message), positions, 1.0 / spacing_s)
+
+
+def candidates_message(
+    candidates: Candidates, rate_hz: float, joints: Sequence[str]
+) -> PointCloud2:
+    """Return candidates as the table ``/policy/candidates``; future images travel on their own.
+
+    Args:
+        candidates: The answer to one query.
+        rate_hz: Spacing of the action rows [Hz].
+        joints: A joint names.
+    """
+    n, horizon, n_joints = candidates.positions.shape
+    n_values, n_proprio = candidates.values.shape[1], candidates.future_proprio.shape[1]
+    fields = _fields(joints, n_values, n_proprio)
+    table = np.empty((n, horizon, n_joints + 1 + n_values + n_proprio), dtype='<f4')
+    table[:, :, :n_joints] = candidates.positions
+    table[:, :, n_joints] = np.arange(horizon) / rate_hz
+    table[:, :, n_joints + 1 : n_joints + 1 + n_values] = candidates.values[:, None]
+    table[:, :, n_joints + 1 + n_values :] = candidates.future_proprio[:, None]
+    return PointCloud2(
+        header=header(candidates.stamp_ns),
+        height=n,
+        width=horizon,
+        fields=fields,
+        is_bigendian=False,
+        point_step=4 * table.shape[2],
+        row_step=4 * table.shape[2] * horizon,
+        data=table.tobytes(),
+        is_dense=True,
+    )
+
+
+def candidates_from_message(
+    message: PointCloud2, joints: Sequence[str]
+) -> tuple[Candidates, float]:
+    """Return the candidates in a table and the rate of their rows [Hz].
+
+    Raises:
+        ValueError: The joints are others, the layout is not the one of ``candidates_message``, or
+            a number is not finite.
+    """
+    names = [field.name for field in message.fields]
+    wanted = [*joints, TIME, VALUES, FUTURE_PROPRIO]
+    if names != wanted:
+        msg = f'candidate table has the fields {names}, this robot needs {wanted}'
+        raise ValueError(msg)
+    counts = [field.count for field in message.fields]
+    n_values, n_proprio = counts[-2:]
+    n, horizon, size = message.height, message.width, len(joints) + 1 + n_values + n_proprio
+    layout = list(message.fields) == _fields(joints, n_values, n_proprio)
+    if not layout or message.is_bigendian or message.point_step != 4 * size:
+        msg = (
+            f'candidate table must have little-endian float32 points of {4 * size} bytes, '
+            f'got {message.point_step} bytes with field counts {counts}'
+        )
+        raise ValueError(msg)
+    if n < 1 or horizon < 2 or len(message.data) != 4 * n * horizon * size:
+        msg = f'candidate table of {n}x{horizon} points cannot have {len(message.data)} bytes'
+        raise ValueError(msg)
+    table = np.frombuffer(message.data, dtype='<f4').astype(np.float32).reshape(n, horizon, size)
+    time_s = table[0, :, len(joints)].astype(np.float64)
+    if not (np.isfinite(time_s).all() and time_s[0] == 0 and (np.diff(time_s) > 0).all()):
+        msg = f'candidate rows must be due at rising times from 0 s, got {time_s.tolist()}'
+        raise ValueError(msg)
+    extra = table[:, 0, len(joints) + 1 :]
+    candidates = Candidates(
+        stamp_ns=stamp_of(message),
+        positions=table[:, :, : len(joints)],
+        values=extra[:, :n_values],
+        future_proprio=extra[:, n_values:],
+    )
+    # float32 times are good to 1e-7 of the horizon; nobody runs a policy at a finer rate
+    return candidates, round((horizon - 1) / float(time_s[-1]), 4)
+
+
+def _fields(joints: Sequence[str], n_values: int, n_proprio: int) -> list[PointField]:
+    counts = {**dict.fromkeys((*joints, TIME), 1), VALUES: n_values, FUTURE_PROPRIO: n_proprio}
+    fields, offset = [], 0
+    for name, count in counts.items():
+        field = PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=count)
+        fields.append(field)
+        offset += 4 * count
+    return fields

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the robot senses right now, or which stream is too old to say so.
+
+Messages go through ``align.py``, exactly as the bag reader's do, so that an observation taken live
+equals the one read from a recording of the same messages.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from cosmos_policy_ros.align import (
+    arm_pose,
+    camera_image,
+    push_pose,
+    sample_at,
+    stamp_of,
+    StreamBuffer,
+)
+from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
+from cosmos_policy_ros.types import Observation
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+
+TASK_TOPIC = '/task'
+TASK_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+KEPT_IMAGES = 8  # per camera; a query asks for the last 0.1 s
+KEPT_POSES = 100  # per arm, 1 s of the Interbotix driver
+
+
+class Observer:
+    """Subscribe to a robot's cameras, joint states and task, and sample them.
+
+    Attributes:
+        refused: Topic -> why its last message was refused; a good message removes the entry.
+        task: Newest task, empty before the first.
+    """
+
+    def __init__(
+        self, node: Node, robot: RobotSpec, max_image_age_s: float, max_joint_age_s: float
+    ) -> None:
+        """Subscribe.
+
+        Args:
+            node: Node that owns the subscriptions.
+            robot: Cameras and arms.
+            max_image_age_s: Oldest image an observation may hold [s].
+            max_joint_age_s: Oldest joint state an observation may hold [s].
+        """
+        self.task = ''
+        self.refused: dict[str, str] = {}
+        self._robot = robot
+        self._max_image_age_s, self._max_joint_age_s = max_image_age_s, max_joint_age_s
+        self._cameras = {
+            c.name: StreamBuffer[NDArray[np.uint8]](c.topic, KEPT_IMAGES) for c in robot.cameras
+        }
+        self._arms = {
+            a.name: StreamBuffer[NDArray[np.float32]](a.joint_state_topic, KEPT_POSES)
+            for a in robot.arms
+        }
+        qos = qos_profile_sensor_data
+        for camera in robot.cameras:
+            callback = partial(self.on_image, camera)
+            node.create_subscription(Image, camera.topic, callback, qos)
+        for arm in robot.arms:
+            callback = partial(self.on_joints, arm)
+            node.create_subscription(JointState, arm.joint_state_topic, callback, qos)
+        node.create_subscription(String, TASK_TOPIC, self.on_task, TASK_QOS)
+
+    def observation(self, stamp_ns: int) -> Observation:
+        """Return what was sensed at a time.
+
+        Args:
+            stamp_ns: Time of the observation [ns, ROS clock]; later messages are left out.
+
+        Raises:
+            TimeoutError: There is no task yet, or a stream is missing or too old; says which, how
+                old, the limit, and why its last message was refused if it was.
+        """
+        if not self.task:
+            msg = f'{TASK_TOPIC}: no task yet; publish one (std_msgs/String, transient local)'
+            raise TimeoutError(msg)
+        try:
+            seen = sample_at(self._cameras, stamp_ns, self._max_image_age_s)
+            felt = sample_at(self._arms, stamp_ns, self._max_joint_age_s)
+        except TimeoutError as error:
+            reasons = [r for topic, r in self.refused.items() if str(error).startswith(topic)]
+            msg = '; last message refused: '.join([str(error), *reasons])
+            raise TimeoutError(msg) from error
+        return Observation(
+            stamp_ns=stamp_ns,
+            images={name: image.value for name, image in seen.items()},
+            proprio=np.concatenate([felt[a.name].value for a in self._robot.arms]),
+            task=self.task,
+        )
+
+    def ages_s(self, now_ns: int) -> dict[str, float]:
+        """Return topic -> age of its newest message [s]; infinite when there is none."""
+        streams = [*self._cameras.values(), *self._arms.values()]
+        return {s.name: (now_ns - s.last_ns) * 1e-9 if len(s) else np.inf for s in streams}
+
+    def on_task(self, message: String) -> None:
+        """Take a task."""
+        self.task = message.data
+
+    def on_image(self, camera: CameraSpec, message: Image) -> None:
+        """Take an image, or note why not."""
+        try:
+            image = camera_image(camera, message)
+        except ValueError as error:
+            self.refused[camera.topic] = str(error)
+            return
+        accepted = self._cameras[camera.name].push(stamp_of(message), image)
+        self._note(camera.topic, None if accepted else 'its stamp is not newer than the last')
+
+    def on_joints(self, arm: ArmSpec, message: JointState) -> None:
+        """Take a joint state, or note why not."""
+        try:
+            pose = arm_pose(arm, message)
+        except ValueError as error:
+            self.refused[arm.joint_state_topic] = str(error)
+            return
+        reason = push_pose(self._arms[arm.name], arm, stamp_of(message), pose)
+        self._note(arm.joint_state_topic, reason)
+
+    def _note(self, topic: str, reason: str | None) -> None:
+        if reason is None:
+            self.refused.pop(topic, None)
+        else:
+            self.refused[topic] = reason

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ROS parameters from a frozen dataclass, and a node's life from start to exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import dataclasses
+import math
+from typing import Any, TypeVar
+
+from cosmos_policy_ros.types import ConfigError
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+import rclpy
+from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
+from rclpy.executors import ExternalShutdownException
+from rclpy.node import Node
+
+T = TypeVar('T')
+N = TypeVar('N', bound=Node)
+BUILT_IN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
+
+
+def param(default: Any, doc: str, low: float | None = None, high: float | None = None) -> Any:
+    """Return a dataclass field that is also a ROS parameter.
+
+    Args:
+        default: Default value; its type (bool, int, float, str) is the parameter's type.
+        doc: Description shown by ``ros2 param describe``; ends with the unit in brackets.
+        low: Smallest allowed number, or None for no range.
+        high: Largest allowed number; given together with ``low``.
+    """
+    return dataclasses.field(default=default, metadata={'doc': doc, 'low': low, 'high': high})
+
+
+def declare(node: Node, cls: type[T]) -> T:
+    """Declare every field of ``cls`` as a read-only parameter and return the values.
+
+    Raises:
+        ConfigError: A value has another type, is outside its range or is not finite.
+    """
+    values = {}
+    for field in dataclasses.fields(cls):  # type: ignore[arg-type]
+        try:
+            value = node.declare_parameter(field.name, field.default, _describe(field)).value
+        except (InvalidParameterTypeException, InvalidParameterValueException) as error:
+            msg = f'parameter {field.name} of {node.get_name()}: {error}; {_explain(field)}'
+            raise ConfigError(msg) from error
+        if isinstance(value, float) and not math.isfinite(value):
+            msg = f'parameter {field.name} of {node.get_name()} is {value}; {_explain(field)}'
+            raise ConfigError(msg)
+        values[field.name] = value
+    return cls(**values)
+
+
+def refuse_unknown(node: Node) -> None:
+    """Refuse parameters that were given to a node which has declared all of its own.
+
+    Raises:
+        ConfigError: One is unknown, most often a typing mistake in a parameter file.
+    """
+    given = set(node._parameter_overrides)  # rclpy offers no public list of them
+    unknown = sorted(
+        n for n in given if not node.has_parameter(n) and not n.startswith(BUILT_IN)
+    )
+    if unknown:
+        known = sorted(n for n in node._parameters if not n.startswith(BUILT_IN))
+        msg = f'{node.get_name()} has no parameters {unknown}; it knows {known}'
+        raise ConfigError(msg)
+
+
+def run_node(cls: Callable[[], N], spin: Callable[[N], None] = rclpy.spin) -> None:
+    """Build a node and run it until Ctrl-C.
+
+    Args:
+        cls: Builds the node.
+        spin: Runs it.
+
+    Raises:
+        SystemExit: A ``ConfigError`` ended it; it was logged as one line and the status is 1.
+    """
+    rclpy.init()
+    node = None
+    try:
+        node = cls()
+        refuse_unknown(node)
+        spin(node)
+    except (KeyboardInterrupt, ExternalShutdownException):
+        pass
+    except ConfigError as error:
+        rclpy.logging.get_logger('cosmos_policy_ros').error(' '.join(str(error).split()))
+        raise SystemExit(1) from None
+    except RuntimeError:
+        if rclpy.ok():  # otherwise Ctrl-C came while the node was being built
+            raise
+    finally:
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+
+
+def _describe(field: dataclasses.Field[Any]) -> ParameterDescriptor:
+    low, high = field.metadata['low'], field.metadata['high']
+    descriptor = ParameterDescriptor(description=field.metadata['doc'], read_only=True)
+    if low is not None and isinstance(field.default, float):
+        limits = FloatingPointRange(from_value=float(low), to_value=float(high))
+        descriptor.floating_point_range = [limits]
+    elif low is not None:
+        limits = IntegerRange(from_value=int(low), to_value=int(high), step=1)
+        descriptor.integer_range = [limits]
+    return descriptor
+
+
+def _explain(field: dataclasses.Field[Any]) -> str:
+    low, high = field.metadata['low'], field.metadata['high']
+    reach = '' if low is None else f' from {low} to {high}'
+    return f'give a {type(field.default).__name__}{reach}: {field.metadata["doc"]}'

@@ -1,0 +1,172 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bimanual ViperX scene of gym-aloha, stepped and rendered without its gym wrapper.
+
+Source: the MJCF, start pose, cube range and reward rule of the ``gym-aloha`` package (Apache-2.0),
+whose files are used where they are installed; the package itself is not imported.
+Differs: wrist cameras see 45° instead of 20° (a RealSense D405 sees 58°) and the ``top`` camera,
+here ``high``, 42° instead of 78°, so that the table fills the picture; no shadows.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmos_policy_ros.types import ConfigError
+
+TASKS = {'transfer_cube': 'hand the red cube from the right gripper to the left'}
+EPISODE_S = 8.0  # [s] gym-aloha's 400 steps at 50 Hz
+CONTROL_HZ = 50.0
+SUBSTEPS = 10  # physics steps in one control tick; the scene runs at 500 Hz
+CAMERAS = {'high': ('top', 42.0), 'left_wrist': ('left_wrist', 45.0), 'right_wrist': ('right_wrist', 45.0)}
+_FINGER_CLOSED, _FINGER_OPEN = 0.01844, 0.058  # [m] gym-aloha's puppet gripper constants
+_MOTOR_CLOSED, _MOTOR_OPEN = -0.6213, 1.4910  # [rad] gripper motor at those openings
+JOINTS = (
+    'waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate',
+    'gripper', 'left_finger', 'right_finger',
+)  # fmt: skip
+_START_ARM = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.02239, -0.02239)  # [rad; finger m]
+_CUBE_LOW, _CUBE_HIGH = (0.0, 0.4, 0.05), (0.2, 0.6, 0.05)  # [m] where the cube may start
+
+
+class AlohaSim:
+    """One scene: two ViperX arms, a table and a red cube.
+
+    Attributes:
+        model: MuJoCo model.
+        data: MuJoCo state; the first 16 ``qpos`` are [arm 6, fingers 2] of left and right.
+    """
+
+    def __init__(self, task: str = 'transfer_cube', size: tuple[int, int] = (240, 320)) -> None:
+        """Load the scene.
+
+        Args:
+            task: One of ``TASKS``.
+            size: Height and width of the camera images [px].
+
+        Raises:
+            ConfigError: The task is unknown or gym-aloha is not installed.
+        """
+        if task not in TASKS:
+            msg = f'no simulated task {task!r}; this simulator has {sorted(TASKS)}'
+            raise ConfigError(msg)
+        self.task = TASKS[task]
+        self.size = size
+        scene = _assets() / f'bimanual_viperx_{task}.xml'
+        self.model = mujoco.MjModel.from_xml_path(str(scene))
+        self.model.vis.quality.shadowsize = 1
+        self.model.vis.quality.offsamples = 0  # 4x multisampling costs ten times the picture
+        for camera, fovy in CAMERAS.values():
+            self.model.cam_fovy[self.model.camera(camera).id] = fovy
+        self.data = mujoco.MjData(self.model)
+        self._renderer: mujoco.Renderer | None = None
+        self._cube = self.model.geom('red_box').id
+        self._table = self.model.geom('table').id
+        self._fingers = {
+            side: self.model.geom(f'vx300s_{side}/10_{side}_gripper_finger').id
+            for side in ('left', 'right')
+        }
+        self.reset(0)
+
+    def reset(self, seed: int) -> None:
+        """Put the arms into the start pose and the cube where ``seed`` says."""
+        mujoco.mj_resetData(self.model, self.data)
+        cube = np.random.RandomState(seed).uniform(_CUBE_LOW, _CUBE_HIGH)
+        self.data.qpos[:16] = np.tile(_START_ARM, 2)
+        self.data.qpos[16:23] = (*cube, 1.0, 0.0, 0.0, 0.0)
+        self.data.ctrl[:] = np.tile(_START_ARM, 2)
+        mujoco.mj_forward(self.model, self.data)
+
+    def step(self, action: NDArray[np.float32], n_substeps: int = SUBSTEPS) -> None:
+        """Hold joint targets for some physics steps (default: one 50 Hz control tick).
+
+        Args:
+            action: (14,) absolute joint targets [rad; gripper 0..1].
+            n_substeps: Number of 2 ms physics steps.
+        """
+        finger = _FINGER_CLOSED + action[[6, 13]] * (_FINGER_OPEN - _FINGER_CLOSED)
+        self.data.ctrl[0:6], self.data.ctrl[8:14] = action[0:6], action[7:13]
+        self.data.ctrl[6:8] = finger[0], -finger[0]
+        self.data.ctrl[14:16] = finger[1], -finger[1]
+        mujoco.mj_step(self.model, self.data, n_substeps)
+
+    def render(self, camera: str) -> NDArray[np.uint8]:
+        """Return (height, width, 3) uint8 RGB as one of ``CAMERAS`` sees the scene."""
+        if self._renderer is None:
+            self._renderer = mujoco.Renderer(self.model, *self.size)
+        self._renderer.update_scene(self.data, CAMERAS[camera][0])
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
+        self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
+        return self._renderer.render()
+
+    def close(self) -> None:
+        """Free the render context."""
+        if self._renderer is not None:
+            self._renderer.close()
+            self._renderer = None
+
+    @property
+    def proprio(self) -> NDArray[np.float32]:
+        """Measured joints, (14,) float32 [rad; gripper 0..1]."""
+        arms = self.data.qpos[:16].reshape(2, 8)[:, :7].copy()
+        arms[:, 6] = (arms[:, 6] - _FINGER_CLOSED) / (_FINGER_OPEN - _FINGER_CLOSED)
+        return arms.reshape(14).astype(np.float32)
+
+    @property
+    def velocity(self) -> NDArray[np.float32]:
+        """Joint velocities, (14,) float32 [rad/s; finger m/s]."""
+        return self.data.qvel[:16].reshape(2, 8)[:, :7].reshape(14).astype(np.float32)
+
+    @property
+    def cube(self) -> NDArray[np.float64]:
+        """Cube centre, (3,) [m, world]."""
+        return self.data.qpos[16:19].copy()
+
+    @property
+    def time_s(self) -> float:
+        """Simulated time since the reset [s]."""
+        return float(self.data.time)
+
+    @property
+    def reward(self) -> int:
+        """gym-aloha's reward: 1 right hand touches, 2 lifted, 3 left hand touches, 4 transferred."""
+        pairs = {frozenset(p) for p in self.data.contact.geom[: self.data.ncon].tolist()}
+        on_table = frozenset((self._cube, self._table)) in pairs
+        if frozenset((self._cube, self._fingers['left'])) in pairs:
+            return 3 if on_table else 4
+        if frozenset((self._cube, self._fingers['right'])) in pairs:
+            return 1 if on_table else 2
+        return 0
+
+    @property
+    def success(self) -> bool:
+        """Whether the cube is in the left gripper and off the table."""
+        return self.reward == 4
+
+
+def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]]:
+    """Return one arm's joint names and positions as the Interbotix driver publishes them.
+
+    Args:
+        sim: Scene.
+        arm: 0 left, 1 right.
+
+    Returns:
+        Nine names and (9,) positions: arm joints [rad], gripper motor [rad], two fingers [m].
+    """
+    positions = sim.data.qpos[8 * arm : 8 * arm + 8]
+    opening = (positions[6] - _FINGER_CLOSED) / (_FINGER_OPEN - _FINGER_CLOSED)
+    motor = _MOTOR_CLOSED + opening * (_MOTOR_OPEN - _MOTOR_CLOSED)
+    return list(JOINTS), np.array([*positions[:6], motor, positions[6], positions[7]])
+
+
+def _assets() -> Path:
+    spec = importlib.util.find_spec('gym_aloha')
+    if spec is None or not spec.submodule_search_locations:
+        msg = 'the simulator needs the scene files of gym-aloha; run: pip install --no-deps gym-aloha'
+        raise ConfigError(msg)
+    return Path(next(iter(spec.submodule_search_locations))) / 'assets'

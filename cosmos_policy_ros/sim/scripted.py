@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A scripted expert for the transfer-cube task that sees the true cube pose.
+
+The expert is a function of what can be observed (joint pose, cube, grip), not of a clock: when it is
+pushed off its course or misses the cube it plans again from where the arms are. That is what a
+policy can imitate, and what a clean recording never shows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+
+from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ
+
+Array = NDArray[np.float64]
+
+LEFT, RIGHT = slice(0, 7), slice(7, 14)
+FINGERTIP_M = 0.14  # from the gripper link to between the fingertips
+MEET_M = np.array([-0.02, 0.5, 0.24])  # where the cube changes hands
+WAIT_M = np.array([-0.16, 0.5, 0.24])  # left fingertip before the hand-over
+PICK_PITCH = np.deg2rad(60.0)  # right gripper points this far down [rad]
+TAKE_ROLL = np.deg2rad(90.0)  # left fingers close from above and below [rad]
+OPEN, CLOSED = 1.0, 0.0
+SPEED = 1.35  # [rad/s] mean joint speed of a free motion; the limit of the robot is 3.14
+SLOW = 0.55  # [rad/s] near the cube
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What goes wrong in an episode.
+
+    Attributes:
+        pushes: Mean number of pushes off the course in one episode.
+        push_rad: Standard deviation of the push in each joint [rad].
+        grasp_m: Standard deviation of the error in the believed cube position [m].
+        retry: Whether the expert notices a missed cube and tries again.
+    """
+
+    pushes: float = 0.0
+    push_rad: float = 0.12
+    grasp_m: float = 0.0
+    retry: bool = True
+
+
+def draw_noise(rng: np.random.Generator) -> Noise:
+    """Return what goes wrong in one recorded episode.
+
+    Most episodes are pushed off their course and recover; some grasp beside the cube first and try
+    again; some do not notice and fail, which is what the value function has to see.
+    """
+    kind = rng.random()
+    if kind < 0.7:
+        return Noise(pushes=2.0)
+    if kind < 0.8:
+        return Noise(pushes=1.0, grasp_m=0.025)
+    return Noise(pushes=1.0, grasp_m=0.03, retry=False)
+
+
+class TransferExpert:
+    """Joint targets for both arms, one call per control tick."""
+
+    def __init__(self, sim: AlohaSim, rng: np.random.Generator, noise: Noise) -> None:
+        """Plan for the scene as it stands after a reset.
+
+        Args:
+            sim: Scene, already reset.
+            rng: Source of the disturbances.
+            noise: What goes wrong.
+        """
+        self.sim, self.rng, self.noise = sim, rng, noise
+        self.arms = (Arm(sim, 'left'), Arm(sim, 'right'))
+        self.phase = 'reach'
+        self.rested_s = 0.0  # [s] since the task was done
+        self._command = sim.proprio.astype(np.float64)
+        self._error = rng.normal(0.0, 1.0, 2) * noise.grasp_m
+        self._move: Move | None = None
+        self._push_ticks, self._push = 0, np.zeros(14)
+
+    @property
+    def expert(self) -> bool:
+        """Whether the present action is one to imitate."""
+        return not self._push_ticks and not self._error.any()
+
+    def action(self) -> NDArray[np.float32]:
+        """Return (14,) float32 joint targets for this tick [rad; gripper 0..1]."""
+        dt = 1.0 / CONTROL_HZ
+        self.rested_s += dt * (self.phase == 'rest')
+        if self._push_ticks:
+            self._push_ticks -= 1
+            self._command += self._push * dt
+            if not self._push_ticks:
+                self.phase = 'reach' if self.phase in ('reach', 'descend') else self.phase
+                self._move = None
+        elif self._may_push() and self.rng.random() < self.noise.pushes / 250.0:
+            self._push_ticks = int(self.rng.integers(8, 18))
+            arm = np.zeros(14)
+            side = RIGHT if self.phase in ('reach', 'descend') or self.rng.random() < 0.5 else LEFT
+            arm[side.start : side.stop - 1] = self.rng.normal(0.0, self.noise.push_rad, 6)
+            self._push = arm * CONTROL_HZ / self._push_ticks
+        else:
+            if self._move is None:
+                self._move = self._plan()
+            self._command = self._move.step(dt)
+            if self._move.done:
+                self._move = None
+                self.phase = self._next()
+        return self._command.astype(np.float32)
+
+    def _may_push(self) -> bool:
+        """Pushing while the fingers close or hand over breaks the grasp rather than the course."""
+        return self.phase in ('reach', 'descend', 'carry', 'approach')
+
+    def _plan(self) -> Move:
+        """Return the motion of the present phase from where the arms are."""
+        left, right = self.arms
+        target = self._command.copy()
+        cube_now = self.sim.cube
+        cube = cube_now + [*self._error, 0.0]
+        if self.phase == 'reach':
+            above = cube + [0.0, 0.0, 0.075]
+            target[7:13] = right.solve(above, PICK_PITCH, 0.0, self._command[7:13])
+            target[0:6] = left.solve(WAIT_M, 0.0, TAKE_ROLL, self._command[0:6])
+            target[6], target[13] = OPEN, OPEN
+            return Move(self._command, target, SPEED)
+        if self.phase == 'descend':
+            target[7:13] = right.solve(np.array([*cube[:2], 0.02]), PICK_PITCH, 0.0, self._command[7:13])
+            return Move(self._command, target, SLOW)
+        if self.phase == 'grasp':
+            target[13] = CLOSED
+            return Move(self._command, target, SPEED, least_s=0.4)
+        if self.phase == 'carry':
+            target[7:13] = right.solve(MEET_M, PICK_PITCH, 0.0, self._command[7:13])
+            target[0:6] = left.solve(WAIT_M, 0.0, TAKE_ROLL, self._command[0:6])
+            return Move(self._command, target, SPEED)
+        if self.phase == 'approach':
+            target[0:6] = left.solve(cube_now, 0.0, TAKE_ROLL, self._command[0:6])
+            return Move(self._command, target, SLOW)
+        if self.phase == 'take':
+            target[6] = CLOSED
+            return Move(self._command, target, SPEED, least_s=0.4)
+        if self.phase == 'give':
+            target[13] = OPEN
+            return Move(self._command, target, SPEED, least_s=0.3)
+        if self.phase == 'retreat':
+            target[7:13] = right.solve(MEET_M + [0.12, 0.0, 0.08], PICK_PITCH, 0.0, self._command[7:13])
+            return Move(self._command, target, SPEED)
+        return Move(self._command, target, SPEED, least_s=10.0)
+
+    def _next(self) -> str:
+        """Return the phase that follows, or the one to start again from."""
+        order = ('reach', 'descend', 'grasp', 'carry', 'approach', 'take', 'give', 'retreat', 'rest')
+        following = order[min(order.index(self.phase) + 1, len(order) - 1)]
+        lost = self.phase in ('carry', 'approach', 'take', 'give') and self.sim.cube[2] < 0.1
+        if lost and self.noise.retry:
+            self._error = np.zeros(2)
+            return 'reach'
+        return following
+
+
+class Move:
+    """A smooth motion between two joint poses."""
+
+    def __init__(self, start: Array, goal: Array, speed: float, least_s: float = 0.12) -> None:
+        """Plan the duration from the farthest arm joint [rad] and a mean speed [rad/s]."""
+        self.start, self.goal = start.copy(), goal
+        arms = np.r_[0:6, 7:13]
+        far = float(np.abs(goal - start)[arms].max())
+        self.length_s = max(least_s, far / speed, 0.25 if (goal != start)[[6, 13]].any() else 0.0)
+        self.at_s = 0.0
+
+    def step(self, dt: float) -> Array:
+        """Advance by ``dt`` seconds and return the joint pose there."""
+        self.at_s = min(self.at_s + dt, self.length_s)
+        u = self.at_s / self.length_s
+        return self.start + u * u * (3.0 - 2.0 * u) * (self.goal - self.start)
+
+    @property
+    def done(self) -> bool:
+        """Whether the goal is reached."""
+        return self.at_s >= self.length_s
+
+
+class Arm:
+    """Inverse kinematics of one arm by damped least squares."""
+
+    def __init__(self, sim: AlohaSim, side: str) -> None:
+        """Prepare a private copy of the kinematics."""
+        self.model, self.data = sim.model, mujoco.MjData(sim.model)
+        self.link = sim.model.body(f'vx300s_{side}/gripper_link').id
+        self.first = 0 if side == 'left' else 8
+        self.base = sim.model.body(f'vx300s_{side}').pos.copy()
+        joints = sim.model.jnt_range[self.first : self.first + 6]
+        self.low, self.high = joints[:, 0] + 0.01, joints[:, 1] - 0.01
+
+    def orientation(self, tip: Array, pitch_rad: float, roll_rad: float) -> Array:
+        """Return the (3, 3) gripper orientation that points from the base at ``tip``.
+
+        Facing where the waist turns anyway keeps the forearm from rolling.
+
+        Args:
+            tip: (3,) wanted point between the fingertips [m, world].
+            pitch_rad: How far the gripper points down.
+            roll_rad: Turn about the gripper's own forward axis.
+        """
+        yaw = np.arctan2(tip[1] - self.base[1], tip[0] - self.base[0])
+        cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch_rad), np.sin(pitch_rad)
+        cr, sr = np.cos(roll_rad), np.sin(roll_rad)
+        turn_z = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
+        turn_y = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
+        turn_x = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
+        return turn_z @ turn_y @ turn_x
+
+    def solve(self, tip: Array, pitch_rad: float, roll_rad: float, guess: Array) -> Array:
+        """Return (6,) joint angles [rad] that put the fingertips at ``tip``, forearm unrolled.
+
+        Args:
+            tip: (3,) wanted point between the fingertips [m, world].
+            pitch_rad: How far the gripper points down.
+            roll_rad: Turn about the gripper's own forward axis.
+            guess: (6,) where to start [rad].
+        """
+        rotation = self.orientation(tip, pitch_rad, roll_rad)
+        q = np.array(guess, dtype=np.float64)
+        q[3] = 0.0
+        jac = np.zeros((6, self.model.nv))
+        columns = slice(self.first, self.first + 6)
+        for _ in range(60):
+            self.data.qpos[columns] = q
+            mujoco.mj_kinematics(self.model, self.data)
+            mujoco.mj_comPos(self.model, self.data)
+            have = self.data.xmat[self.link].reshape(3, 3)
+            point = self.data.xpos[self.link] + have[:, 0] * FINGERTIP_M
+            mujoco.mj_jac(self.model, self.data, jac[:3], jac[3:], point, self.link)
+            turn = rotation @ have.T
+            axis = 0.5 * np.array(
+                [turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]
+            )
+            error = np.concatenate([tip - point, axis])
+            if np.abs(error).max() < 1e-4:
+                break
+            j = jac[:, columns]
+            j[:, 3] = 0.0
+            q = q + j.T @ np.linalg.solve(j @ j.T + 1e-4 * np.eye(6), np.clip(error, -0.2, 0.2))
+            q = np.clip(q, self.low, self.high)
+        return q

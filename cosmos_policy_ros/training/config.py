@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a training run does, read from a YAML file such as ``config/train.yaml``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints, TypeVar
+
+import yaml
+
+from cosmos_policy_ros.data.dataset import Mixture
+from cosmos_policy_ros.types import ConfigError
+
+T = TypeVar('T')
+
+
+@dataclass(frozen=True)
+class AutoencoderConfig:
+    """Size and training of the image autoencoder.
+
+    Attributes:
+        base_dim: Channels at the highest resolution.
+        dim_mult: Channel factor of every resolution; each after the first halves the image.
+        res_blocks: Residual blocks per resolution.
+        patch: Pixels per side that one position holds before the first convolution.
+        frames_per_episode: Pictures per episode and camera it is trained on.
+        updates: Optimiser steps.
+        batch_size: Pictures per step.
+        learning_rate: Peak learning rate.
+        colour_weight: Extra weight of coloured pixels: the scene is grey, the objects are not.
+        latent_noise: Noise added to the latents in training, which makes them smooth.
+    """
+
+    base_dim: int = 32
+    dim_mult: tuple[int, ...] = (1, 2, 2, 2)
+    res_blocks: int = 1
+    patch: int = 4
+    frames_per_episode: int = 12
+    updates: int = 1500
+    batch_size: int = 32
+    learning_rate: float = 2e-3
+    colour_weight: float = 8.0
+    latent_noise: float = 0.1
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """Size of the diffusion transformer.
+
+    Attributes:
+        heads: Attention heads.
+        head_dim: Width of a head; the model is heads x head_dim wide.
+        layers: Blocks.
+        patch: Latent positions per side that one token holds.
+        adaln_dim: Inner width of the noise-level modulation.
+        text_tokens: Tokens of a task embedding.
+        text_dim: Width of a task embedding.
+    """
+
+    heads: int = 4
+    head_dim: int = 64
+    layers: int = 8
+    patch: int = 2
+    adaln_dim: int = 32
+    text_tokens: int = 2
+    text_dim: int = 32
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One training run.
+
+    Attributes:
+        cameras: Camera names in the order of the latent frames.
+        image_size: Side of the images [px].
+        tick_hz: Rate at which episodes are sampled [Hz]; observations may start at any tick.
+        rate_hz: Spacing of the action rows [Hz].
+        horizon: Rows of an action chunk.
+        return_discount: Factor per row by which a later success is worth less.
+        sigma_low: Lowest noise level drawn.
+        sigma_high: Highest noise level drawn.
+        action_weight: Weight of the action frame in the loss; the other frames count 1.
+        updates: Optimiser steps.
+        batch_size: Samples per step.
+        learning_rate: Peak learning rate.
+        warmup: Steps until the peak.
+        decay: Steps at the end over which the learning rate falls to 0.
+        weight_decay: AdamW weight decay.
+        ema: Decay of the averaged weights that are kept.
+        held_out: Share of the episodes that is only measured on.
+        seed: Seed of weights, sampling and noise.
+        mixture: How often each kind of sample is drawn.
+        autoencoder: Image autoencoder.
+        transformer: Diffusion transformer.
+    """
+
+    cameras: tuple[str, ...] = ('left_wrist', 'right_wrist', 'high')
+    image_size: int = 128
+    tick_hz: float = 50.0
+    rate_hz: float = 12.5
+    horizon: int = 16
+    return_discount: float = 0.98
+    sigma_low: float = 4.0
+    sigma_high: float = 80.0
+    action_weight: float = 4.0
+    updates: int = 8000
+    batch_size: int = 64
+    learning_rate: float = 1e-3
+    warmup: int = 200
+    decay: int = 2000
+    weight_decay: float = 0.01
+    ema: float = 0.998
+    held_out: float = 0.04
+    seed: int = 0
+    mixture: Mixture = field(default_factory=Mixture)
+    autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
+    transformer: TransformerConfig = field(default_factory=TransformerConfig)
+
+    @property
+    def stride(self) -> int:
+        """Ticks between two rows of a chunk."""
+        return round(self.tick_hz / self.rate_hz)
+
+
+def read_train_config(path: Path) -> TrainConfig:
+    """Read a training YAML file; what it leaves out keeps its default.
+
+    Raises:
+        ConfigError: The file is missing, is no YAML mapping, or has an unknown key.
+    """
+    if not path.is_file():
+        msg = f'no training configuration {path}; config/train.yaml is a place to start'
+        raise ConfigError(msg)
+    try:
+        data = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
+    except yaml.YAMLError as error:
+        msg = f'{path} is not valid YAML: {error}'
+        raise ConfigError(msg) from error
+    return _build(TrainConfig, data, str(path))
+
+
+def write_train_config(path: Path, config: TrainConfig) -> None:
+    """Write the configuration, defaults included."""
+    plain = yaml.safe_load(yaml.safe_dump(_plain(asdict(config))))
+    path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding='utf-8')
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {k: _plain(v) for k, v in value.items()}
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _build(cls: type[T], data: Any, where: str) -> T:
+    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
+    if not isinstance(data, dict) or set(data) - set(known):
+        got = sorted(set(data) - set(known)) if isinstance(data, dict) else data
+        msg = f'{where} has unknown keys {got}; known keys are {known}'
+        raise ConfigError(msg)
+    types = get_type_hints(cls)
+    values = {}
+    for key, value in data.items():
+        if is_dataclass(types[key]):
+            values[key] = _build(types[key], value, f'{where}: {key}')  # type: ignore[arg-type]
+        elif isinstance(value, list):
+            values[key] = tuple(value)
+        elif types[key] in (int, float) and not isinstance(value, (int, float)):
+            msg = f'{where}: {key} must be a number, got {value!r}; write 0.001 or 1.0e-3'
+            raise ConfigError(msg)
+        else:
+            values[key] = value
+    return cls(**values)

@@ -1,0 +1,188 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The values that travel between the layers, checked when they are built.
+
+Shape letters: N candidates, M futures, K values, H horizon, A action size, P proprio size,
+S ticks of an episode. Joint order everywhere: ``[left arm 6, left gripper, right arm 6, right
+gripper]`` in radians, grippers 0 closed … 1 open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+
+class ConfigError(ValueError):
+    """A robot YAML, checkpoint or parameter mistake that a user can fix."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What the robot senses at one instant.
+
+    Attributes:
+        stamp_ns: Sensing time [ns, ROS clock].
+        images: Camera name -> (height, width, 3) uint8 RGB.
+        proprio: (P,) float32 measured joints [rad; gripper 0..1].
+        task: Language instruction.
+    """
+
+    stamp_ns: int
+    images: dict[str, NDArray[np.uint8]]
+    proprio: NDArray[np.float32]
+    task: str
+
+    def __post_init__(self) -> None:
+        """Check shapes, dtypes and finiteness."""
+        for name, image in self.images.items():
+            _expect(image, f'image {name!r}', (None, None, 3), np.uint8)
+        _expect(self.proprio, 'proprio', (None,), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class ActionChunk:
+    """H joint targets with a time of their own.
+
+    Attributes:
+        stamp_ns: When ``positions[0]`` is due [ns, ROS clock].
+        positions: (H, A) float32 absolute targets [rad; gripper 0..1].
+        rate_hz: Spacing of the rows [Hz].
+    """
+
+    stamp_ns: int
+    positions: NDArray[np.float32]
+    rate_hz: float
+
+    def __post_init__(self) -> None:
+        """Check shape, dtype, finiteness and rate."""
+        _expect(self.positions, 'action chunk', (None, None), np.float32)
+        if not (np.isfinite(self.rate_hz) and self.rate_hz > 0):
+            msg = f'action chunk rate must be a positive number of Hz, got {self.rate_hz}'
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidates:
+    """N answers to one query, with what the model expects of each.
+
+    Attributes:
+        stamp_ns: The query they answer; row 0 is due then [ns, ROS clock].
+        positions: (N, H, A) float32 absolute targets [rad; gripper 0..1].
+        values: (N, M*K) float32 ensemble members in [0, 1].
+        future_proprio: (N, P) float32 predicted joints after the chunk [rad; gripper 0..1].
+        future_images: Camera name -> (N, height, width, 3) uint8 RGB; empty unless somebody looks.
+    """
+
+    stamp_ns: int
+    positions: NDArray[np.float32]
+    values: NDArray[np.float32]
+    future_proprio: NDArray[np.float32]
+    future_images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Check shapes, dtypes and that all parts speak of the same N."""
+        _expect(self.positions, 'candidate positions', (None, None, None), np.float32)
+        n = self.positions.shape[0]
+        _expect(self.values, 'candidate values', (n, None), np.float32)
+        _expect(self.future_proprio, 'candidate future proprio', (n, None), np.float32)
+        for name, images in self.future_images.items():
+            _expect(images, f'future image {name!r}', (n, None, None, 3), np.uint8)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The chosen candidate.
+
+    Attributes:
+        chunk: What the executor shall play.
+        scores: (N,) float32 aggregated values in [0, 1].
+        best: Index of the chosen candidate.
+    """
+
+    chunk: ActionChunk
+    scores: NDArray[np.float32]
+    best: int
+
+
+@dataclass(frozen=True, slots=True)
+class JointCommand:
+    """What really goes to the motors.
+
+    Attributes:
+        stamp_ns: Time of sending [ns, ROS clock].
+        positions: (A,) float32 after safety [rad; gripper 0..1].
+        status: ``ok`` untouched, ``limited`` by a limit, ``hold`` last pose kept, ``fault`` latched.
+    """
+
+    stamp_ns: int
+    positions: NDArray[np.float32]
+    status: Literal['ok', 'limited', 'hold', 'fault']
+
+    def __post_init__(self) -> None:
+        """Check shape, dtype and finiteness."""
+        _expect(self.positions, 'joint command', (None,), np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """One attempt at a task on a fixed-rate grid of S ticks.
+
+    Attributes:
+        source: ``demo`` by a human or script, ``rollout`` by a policy or a sloppy expert.
+        task: Language instruction.
+        success: Outcome, None when nobody judged it.
+        rate_hz: Tick rate [Hz].
+        stamps_ns: (S,) int64 tick times [ns, ROS clock].
+        images: Camera name -> (U, height, width, 3) uint8 RGB, each distinct frame once.
+        image_index: Camera name -> (S,) int64 row of ``images`` that was newest at each tick.
+        proprio: (S, P) float32 measured joints [rad; gripper 0..1].
+        actions: (S, A) float32 joint targets really sent [rad; gripper 0..1].
+        expert: (S,) bool, False where the action was a disturbance nobody shall imitate.
+    """
+
+    source: Literal['demo', 'rollout']
+    task: str
+    success: bool | None
+    rate_hz: float
+    stamps_ns: NDArray[np.int64]
+    images: dict[str, NDArray[np.uint8]]
+    image_index: dict[str, NDArray[np.int64]]
+    proprio: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    expert: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        """Check shapes, dtypes and that every stream has S ticks."""
+        _expect(self.stamps_ns, 'episode stamps', (None,), np.int64)
+        s = len(self.stamps_ns)
+        _expect(self.proprio, 'episode proprio', (s, None), np.float32)
+        _expect(self.actions, 'episode actions', (s, None), np.float32)
+        _expect(self.expert, 'episode expert flags', (s,), np.bool_)
+        for name, images in self.images.items():
+            _expect(images, f'episode images {name!r}', (None, None, None, 3), np.uint8)
+            _expect(self.image_index[name], f'episode image index {name!r}', (s,), np.int64)
+
+
+def _expect(
+    array: NDArray[np.generic], what: str, shape: tuple[int | None, ...], dtype: DTypeLike
+) -> None:
+    """Check an array's shape (None = any), dtype and, for floats, finiteness.
+
+    Raises:
+        TypeError: The dtype is another.
+        ValueError: The shape is another, or a number is NaN or infinite.
+    """
+    if array.dtype != dtype:
+        msg = f'{what} must be {np.dtype(dtype).name}, got {array.dtype.name}'
+        raise TypeError(msg)
+    sizes_match = all(want in (None, got) for want, got in zip(shape, array.shape, strict=False))
+    if len(array.shape) != len(shape) or not sizes_match:
+        wanted = '(' + ', '.join('any' if n is None else str(n) for n in shape) + ')'
+        msg = f'{what} must have shape {wanted}, got {array.shape}'
+        raise ValueError(msg)
+    if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
+        msg = f'{what} must be finite, got {int((~np.isfinite(array)).sum())} NaN or infinite numbers'
+        raise ValueError(msg)

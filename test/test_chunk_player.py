@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ChunkPlayer: timing of the rows, joining of chunks, refusals."""
+
+from __future__ import annotations
+
+from cosmos_policy_ros.control.chunk_player import ChunkPlayer
+from cosmos_policy_ros.types import ActionChunk
+from hypothesis import given, settings, strategies as st
+from hypothesis.extra.numpy import arrays
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+
+MS = 1_000_000
+ROW_NS = 40 * MS  # 25 Hz
+BLEND_S = 0.2
+
+
+def chunk(stamp_ms: int, rows: object, rate_hz: float = 25.0) -> ActionChunk:
+    """Return a chunk of literal rows."""
+    return ActionChunk(stamp_ms * MS, np.array(rows, dtype=np.float32), rate_hz)
+
+
+def ramp(stamp_ms: int, start: float, slope: float, n_rows: int = 32) -> ActionChunk:
+    """Return a chunk of two joints that move ``slope`` per row."""
+    rows = start + slope * np.arange(n_rows)
+    return chunk(stamp_ms, np.stack([rows, rows], axis=1))
+
+
+def test_there_is_no_target_before_the_first_chunk() -> None:
+    """Nothing is made up while no chunk came."""
+    player = ChunkPlayer()
+    assert player.target(5 * MS) is None
+    assert player.remaining_s(5 * MS) == 0.0
+
+
+def test_rows_are_due_at_their_times_and_interpolated_between() -> None:
+    """Row i is due i / rate after the stamp; half-way there is the mean."""
+    player = ChunkPlayer()
+    player.add(chunk(1000, [[0.0], [1.0], [3.0]]), 1000 * MS)
+    at = [player.target(t * MS) for t in (1000, 1020, 1040, 1060, 1080)]
+    np.testing.assert_allclose(np.ravel(at), [0.0, 0.5, 1.0, 2.0, 3.0], atol=1e-6)
+
+
+def test_rows_whose_time_has_passed_are_skipped() -> None:
+    """A chunk that arrives late starts at the row due now."""
+    player = ChunkPlayer()
+    player.add(chunk(0, [[0.0], [1.0], [3.0]]), 40 * MS)
+    target = player.target(40 * MS)
+    assert target is not None
+    assert target.dtype == np.float32
+    assert target.tolist() == [1.0]
+
+
+def test_last_row_is_held_and_nothing_remains() -> None:
+    """After the end the arms stand at the last row."""
+    player = ChunkPlayer()
+    player.add(chunk(0, [[0.0], [1.0], [3.0]]), 0)
+    assert player.remaining_s(30 * MS) == pytest.approx(0.05)
+    assert player.target(10_000 * MS) == pytest.approx([3.0])
+    assert player.remaining_s(10_000 * MS) == 0.0
+
+
+def test_chunk_of_the_future_waits_for_its_row_0() -> None:
+    """A first chunk gives no target before it is due."""
+    player = ChunkPlayer()
+    player.add(chunk(100, [[1.0], [2.0]]), 0)
+    assert player.target(99 * MS) is None
+    assert player.target(100 * MS) == pytest.approx([1.0])
+
+
+def test_chunk_of_the_future_takes_over_at_its_row_0() -> None:
+    """Until then the running chunk plays alone, after the blend the new one alone."""
+    player = ChunkPlayer(BLEND_S)
+    player.add(chunk(0, np.zeros((32, 1))), 0)
+    assert player.add(chunk(400, np.ones((32, 1))), 200 * MS) == pytest.approx(1.0)
+    at = [player.target(t * MS) for t in (400, 500, 600)]
+    np.testing.assert_allclose(np.ravel(at), [0.0, 0.5, 1.0], atol=1e-6)
+
+
+def test_seam_jump_is_the_largest_arm_difference_before_blending() -> None:
+    """Grippers do not count."""
+    player = ChunkPlayer(BLEND_S, np.array([True, True, False]))
+    assert player.add(chunk(0, np.zeros((32, 3))), 0) == 0.0
+    new = np.tile([0.1, -0.3, 0.9], (32, 1))
+    assert player.add(chunk(400, new), 450 * MS) == pytest.approx(0.3)
+
+
+def test_ended_chunk_is_held_while_it_is_blended_out() -> None:
+    """The new chunk takes over from the last row of the old one."""
+    player = ChunkPlayer(BLEND_S)
+    player.add(chunk(0, [[0.0], [1.0]]), 0)
+    assert player.add(chunk(300, np.full((32, 1), 2.0)), 300 * MS) == pytest.approx(1.0)
+    at = [player.target(t * MS) for t in (300, 400, 500)]
+    np.testing.assert_allclose(np.ravel(at), [1.0, 1.5, 2.0], atol=1e-6)
+
+
+def test_no_blend_switches_at_once() -> None:
+    """blend_s = 0 is allowed and means what it says."""
+    player = ChunkPlayer(0.0)
+    player.add(chunk(0, np.zeros((32, 1))), 0)
+    player.add(chunk(100, np.ones((32, 1))), 100 * MS)
+    assert player.target(100 * MS) == pytest.approx([1.0])
+
+
+def test_single_row_is_a_pose() -> None:
+    """H = 1 is a chunk too."""
+    player = ChunkPlayer()
+    player.add(chunk(0, [[0.7]]), 0)
+    assert player.target(500 * MS) == pytest.approx([0.7])
+
+
+def test_later_changes_of_the_array_do_not_move_the_robot() -> None:
+    """The player keeps its own copy."""
+    rows = np.zeros((4, 1), dtype=np.float32)
+    player = ChunkPlayer()
+    player.add(ActionChunk(0, rows, 25.0), 0)
+    rows[:] = 9.0
+    assert player.target(0) == pytest.approx([0.0])
+
+
+@pytest.mark.parametrize(
+    ('late', 'now_ms', 'reason'),
+    [
+        (ramp(400, 0, 0), 450, 'older than the running one'),
+        (ramp(100, 0, 0), 450, 'older than the running one'),
+        (ramp(500, 0, 0), 1741, 'ended 1 ms ago'),
+        (chunk(500, np.zeros((32, 3))), 500, 'chunk has 3 joints, the running one has 2'),
+    ],
+)
+def test_refused_chunk_leaves_the_running_one_alone(
+    late: ActionChunk, now_ms: int, reason: str
+) -> None:
+    """The refusal says why and nothing else happens."""
+    player = ChunkPlayer(BLEND_S)
+    player.add(ramp(400, 0.0, 0.01), 400 * MS)
+    with pytest.raises(ValueError, match=reason):
+        player.add(late, now_ms * MS)
+    assert player.target(800 * MS) == pytest.approx([0.1, 0.1])
+
+
+def test_chunk_observed_before_the_start_is_refused() -> None:
+    """What was asked for in the last episode is not played in this one."""
+    player = ChunkPlayer()
+    player.clear(1000 * MS)
+    with pytest.raises(ValueError, match='observed 10 ms before the start'):
+        player.add(ramp(990, 0, 0), 1100 * MS)
+    player.add(ramp(1000, 0, 0), 1100 * MS)
+
+
+def test_clear_forgets_the_running_chunk() -> None:
+    """After clear an older stamp is as good as any."""
+    player = ChunkPlayer()
+    player.add(ramp(5000, 0, 0), 5000 * MS)
+    player.clear()
+    assert player.target(5000 * MS) is None
+    player.add(ramp(0, 1.0, 0), 0)
+    assert player.target(0) == pytest.approx([1.0, 1.0])
+
+
+@pytest.mark.parametrize('blend_s', [-0.1, float('nan'), float('inf')])
+def test_impossible_blend_is_refused(blend_s: float) -> None:
+    """The message names the parameter."""
+    with pytest.raises(ValueError, match='blend_s'):
+        ChunkPlayer(blend_s)
+
+
+ROWS = arrays(np.float32, (12, 2), elements=st.floats(-1, 1, width=32))
+SEAMS = st.lists(st.tuples(ROWS, st.integers(1, 300), st.integers(0, 200)), min_size=1, max_size=4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(first=ROWS, seams=SEAMS)
+def test_target_has_no_jump_over_seams(
+    first: NDArray[np.float32], seams: list[tuple[NDArray[np.float32], int, int]]
+) -> None:
+    """Consecutive targets differ by no more than the chunks' own speed and the blends' slope.
+
+    A blend of weight w adds w'(new - old), at most 1.5 / blend_s times the gap of 2 rad.
+    """
+    player = ChunkPlayer(BLEND_S)
+    player.add(ActionChunk(0, first, 25.0), 0)
+    chunks, adds, stamp_ms, now_ms = [first], {}, 0, 0
+    for rows, spacing_ms, latency_ms in seams:
+        stamp_ms += spacing_ms
+        now_ms = max(now_ms + 1, stamp_ms + latency_ms)
+        adds[now_ms] = ActionChunk(stamp_ms * MS, rows, 25.0)
+        chunks.append(rows)
+    speed = max(float(np.abs(np.diff(rows, axis=0)).max()) for rows in chunks) * 25.0
+    bound = 1e-3 * (speed + len(seams) * 1.5 / BLEND_S * 2.0) + 1e-6
+    last = player.target(0)
+    for t_ms in range(1, now_ms + 400):
+        if t_ms in adds:
+            player.add(adds[t_ms], t_ms * MS)
+        target = player.target(t_ms * MS)
+        assert target is not None
+        assert np.abs(target - last).max() <= bound
+        last = target
+
+
+@settings(max_examples=40, deadline=None)
+@given(old=ROWS, new=ROWS, late_ms=st.integers(0, 200))
+def test_rows_are_exact_after_the_blend(
+    old: NDArray[np.float32], new: NDArray[np.float32], late_ms: int
+) -> None:
+    """Far from the seam the robot gets the policy's own rows."""
+    player = ChunkPlayer(BLEND_S)
+    player.add(ActionChunk(0, old, 25.0), 0)
+    player.add(ActionChunk(ROW_NS, new, 25.0), ROW_NS + late_ms * MS)
+    for row in range(10, 12):
+        np.testing.assert_allclose(player.target(ROW_NS + row * ROW_NS), new[row], atol=1e-6)

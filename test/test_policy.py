@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: Apache-2.0
+"""CosmosPolicy on real tiny networks: batching, seeds, stages, images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from cosmos_policy_ros.backends.torch_backend import TorchBackend
+from cosmos_policy_ros.core.images import frames_to_video, scale_pixels
+from cosmos_policy_ros.core.networks import (
+    decode_video,
+    encode_video,
+    is_frame_independent,
+    predict_velocity,
+)
+from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.types import ConfigError, Observation
+import numpy as np
+import pytest
+from tiny import (
+    CONFIG,
+    TASK,
+    tiny_config,
+    tiny_observation,
+    tiny_policy,
+    tiny_stats,
+    tiny_text,
+    tiny_transformer,
+    tiny_vae,
+)
+import torch
+from torch import Tensor
+
+OBS = tiny_observation()
+
+
+class NotingBackend(TorchBackend):
+    """The torch backend with a note of every network call."""
+
+    def __init__(self) -> None:
+        """Start with no notes."""
+        super().__init__(tiny_transformer(), tiny_vae())
+        self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.encoded: list[Sequence[int]] = []
+
+    def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor) -> Tensor:
+        """Note latents, timesteps and masks."""
+        self.calls.append((latents, timestep, mask))
+        return super().denoise(latents, timestep, text, mask)
+
+    def encode(self, video: Tensor) -> Tensor:
+        """Note the shape."""
+        self.encoded.append(video.shape)
+        return super().encode(video)
+
+
+def noting_policy(value_kind: str = 'value') -> tuple[CosmosPolicy, NotingBackend]:
+    """Return a tiny policy and its notes."""
+    backend = NotingBackend()
+    config = tiny_config(value_kind=value_kind)
+    return CosmosPolicy(backend, config, tiny_stats(), tiny_text()), backend
+
+
+def test_planning_query_makes_twenty_network_calls() -> None:
+    """10 + 5 + 5, where the reference makes 488."""
+    policy, backend = noting_policy()
+    candidates = policy.plan(OBS, candidates=8, futures=3, values=5)
+    assert len(backend.calls) == 20
+    assert candidates.values.shape == (8, 15)
+
+
+def test_rows_of_each_call_are_the_members_still_running() -> None:
+    """8 candidates; 24 futures with 1, 3, 5 steps; 120 values with 1 … 5 steps."""
+    policy, backend = noting_policy()
+    policy.plan(OBS, candidates=8, futures=3, values=5)
+    rows = [len(latents) for latents, _, _ in backend.calls]
+    assert rows == [8] * 10 + [24, 16, 16, 8, 8] + [120, 96, 72, 48, 24]
+
+
+def test_max_rows_bounds_every_call() -> None:
+    """The result is the same."""
+    policy, backend = noting_policy()
+    whole = policy.plan(OBS, 4, 2, 2)
+    policy.max_rows = 3
+    backend.calls.clear()
+    split = policy.plan(OBS, 4, 2, 2)
+    assert max(len(latents) for latents, _, _ in backend.calls) == 3
+    np.testing.assert_allclose(split.positions, whole.positions, atol=1e-5)
+    np.testing.assert_allclose(split.values, whole.values, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ('value_kind', 'mask'),
+    [
+        ('value', [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]),
+        ('value_future_only', [1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0]),
+    ],
+)
+def test_each_stage_shows_its_known_frames(value_kind: str, mask: list[int]) -> None:
+    """Masks of policy, world model and value; known frames have timestep 0, others sigma's."""
+    policy, backend = noting_policy(value_kind)
+    policy.plan(OBS, candidates=1, futures=1, values=1)
+    masks = [m[0].tolist() for _, _, m in backend.calls]
+    assert masks[0] == [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert masks[10] == [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert masks[15] == mask
+    first = [80 / 81 * (1 - m) for m in mask]
+    assert backend.calls[15][1][0].tolist() == pytest.approx(first)
+
+
+def test_action_value_is_asked_without_futures() -> None:
+    """Q(s, a) knows the action and no future, and refuses to be given one."""
+    policy, backend = noting_policy('value_q')
+    assert policy.plan(OBS, candidates=2, values=3).values.shape == (2, 3)
+    assert backend.calls[10][2][0].tolist() == [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    with pytest.raises(ValueError, match='without futures'):
+        policy.plan(OBS, futures=1)
+
+
+def test_known_frames_are_the_generated_ones_unchanged() -> None:
+    """Stage 2 is given the raw action frame of stage 1, not its mean tiled again."""
+    policy, backend = noting_policy()
+    acted = policy.act(OBS, n=1)
+    policy.predict_future(acted)
+    assert torch.equal(backend.calls[10][0][0, :, 5], acted.latents[0, :, 5])
+
+
+def test_direct_mode_reads_the_value_of_the_joint_sample() -> None:
+    """Action, future and value from ten calls."""
+    policy, backend = noting_policy()
+    candidates = policy.plan(OBS, candidates=2)
+    assert len(backend.calls) == 10
+    assert candidates.values.shape == (2, 1)
+    assert candidates.future_proprio.shape == (2, 4)
+    assert candidates.future_images == {}
+    assert candidates.stamp_ns == OBS.stamp_ns
+
+
+def test_values_may_be_read_from_the_futures() -> None:
+    """Stage 2 denoises the value too."""
+    policy, backend = noting_policy()
+    assert policy.plan(OBS, candidates=2, futures=3).values.shape == (2, 3)
+    assert len(backend.calls) == 15
+
+
+def test_candidates_differ_and_the_first_is_the_plain_answer() -> None:
+    """Candidate i is drawn with seed + i."""
+    policy = tiny_policy()
+    many = policy.plan(OBS, candidates=3, seed=195)
+    alone = [policy.plan(OBS, seed=s).positions[0] for s in (195, 196, 197)]
+    np.testing.assert_allclose(many.positions, alone, atol=1e-5)
+    assert np.abs(many.positions[0] - many.positions[1]).max() > 1e-2
+
+
+def test_batched_members_equal_members_one_by_one() -> None:
+    """Seeds as in the reference: candidate i, future j, value k use s+i, s+i+j, s+i+k."""
+    policy = tiny_policy()
+    batched = policy.plan(OBS, candidates=2, futures=3, values=2, seed=5).values
+    serial = []
+    for i in range(2):
+        acted = policy.act(OBS, seed=5 + i)
+        futures = policy.predict_future(acted, members=3)
+        values = policy.predict_value(futures, members=2)
+        assert futures.seeds == (5 + i,) * 3
+        serial.append(values.flatten().numpy())
+    np.testing.assert_allclose(batched, serial, atol=1e-5)
+
+
+def test_same_seed_same_answer() -> None:
+    """Nothing else is random."""
+    policy = tiny_policy()
+    first, second = (policy.plan(OBS, 2, 1, 1, seed=3) for _ in range(2))
+    assert np.array_equal(first.positions, second.positions)
+    assert np.array_equal(first.values, second.values)
+
+
+def test_proprio_is_shown_normalised() -> None:
+    """Range -2 … 2: 0.5, -0.5, 1, 0 become a quarter, and fill frame 1."""
+    policy, backend = noting_policy()
+    policy.act(OBS)
+    frame = backend.calls[0][0][0, :, 1].flatten()
+    assert frame.tolist() == pytest.approx([0.25, -0.25, 0.5, 0.0] * 16)
+
+
+def test_actions_come_in_robot_units() -> None:
+    """A frame of ones is the upper end of the range."""
+    policy = tiny_policy()
+    latents = torch.ones(1, 4, 11, 4, 4)
+    actions = policy.read_actions(replace(policy.act(OBS), latents=latents))
+    assert actions.shape == (1, 6, 4)
+    assert actions.dtype == np.float32
+    np.testing.assert_allclose(actions, 2.0)
+
+
+def test_libero_layout_runs_too() -> None:
+    """Two cameras, wrist before primary."""
+    cameras = ('wrist', 'primary')
+    policy = tiny_policy(cameras=cameras)
+    candidates = policy.plan(tiny_observation(cameras), 2, 2, 2, images=True)
+    assert candidates.values.shape == (2, 4)
+    assert tuple(candidates.future_images) == cameras
+
+
+def test_missing_camera_is_named() -> None:
+    """Both sides in the message."""
+    obs = tiny_observation(('left_wrist', 'high'))
+    with pytest.raises(ValueError, match=r"'right_wrist'.*got \('left_wrist', 'high'\)"):
+        tiny_policy().plan(obs)
+
+
+def test_wrong_proprio_size_is_refused() -> None:
+    """Both sizes in the message."""
+    obs = Observation(0, OBS.images, np.zeros(5, np.float32), TASK)
+    with pytest.raises(ValueError, match='4 numbers, got 5'):
+        tiny_policy().plan(obs)
+
+
+def test_unknown_task_is_refused() -> None:
+    """A task without embedding."""
+    obs = Observation(0, OBS.images, OBS.proprio, 'juggle')
+    with pytest.raises(ConfigError, match=r"'juggle'.*lift the cube"):
+        tiny_policy().plan(obs)
+
+
+@pytest.mark.parametrize('counts', [(0, 0, 0), (1, -1, 0), (1, 0, -1)])
+def test_impossible_counts_are_refused(counts: tuple[int, int, int]) -> None:
+    """At least one candidate, nothing negative."""
+    with pytest.raises(ValueError, match='cannot plan with'):
+        tiny_policy().plan(OBS, *counts)
+
+
+def test_blank_image_is_encoded_once() -> None:
+    """A frame-independent autoencoder sees a black image, then three images per query."""
+    policy, backend = noting_policy()
+    policy.act(OBS)
+    policy.act(OBS)
+    assert [shape[0] for shape in backend.encoded] == [1, 3, 3]
+
+
+def test_frame_independent_latents_equal_the_causal_ones() -> None:
+    """Images one by one, or the whole video of four copies each."""
+    vae = tiny_vae(independent=True)
+    slots = torch.rand(1, 4, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        video = encode_video(vae, frames_to_video(slots))
+        single = encode_video(vae, slots[0][:, :, None])
+        shown = decode_video(vae, video)[0, :, 1::4]
+        alone = decode_video(vae, single)
+    assert is_frame_independent(vae)
+    torch.testing.assert_close(video[0, :, 1:], single[:, :, 0].transpose(0, 1))
+    torch.testing.assert_close(shown, alone[:, :, 0].transpose(0, 1))
+
+
+def test_ordinary_autoencoder_is_not_frame_independent() -> None:
+    """What make_frame_independent is needed for."""
+    assert not is_frame_independent(tiny_vae(independent=False))
+
+
+def test_only_the_known_frames_of_a_causal_video_are_encoded() -> None:
+    """The first latents of 17 pixel frames equal those of all 41."""
+    vae = tiny_vae(independent=False)
+    slots = torch.rand(1, 10, 3, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    with torch.inference_mode():
+        short = encode_video(vae, frames_to_video(slots[:, :4]))
+        long = encode_video(vae, frames_to_video(slots))
+    torch.testing.assert_close(short, long[:, :, :5])
+
+
+def test_both_ways_to_see_agree_in_the_policy() -> None:
+    """The same networks, told that frames are independent or not."""
+    networks = TorchBackend(tiny_transformer(), tiny_vae(independent=True))
+    ways = [
+        CosmosPolicy(networks, tiny_config(independent_frames=i), tiny_stats(), tiny_text())
+        for i in (True, False)
+    ]
+    one, other = (p.plan(OBS, candidates=2, futures=1, images=True) for p in ways)
+    np.testing.assert_allclose(one.positions, other.positions, atol=1e-4)
+    for camera in CONFIG.cameras:
+        difference = one.future_images[camera].astype(int) - other.future_images[camera]
+        assert np.abs(difference).max() <= 1  # rounding to uint8
+
+
+def test_predicted_images_equal_a_full_decoding() -> None:
+    """Reference way: placeholders restored, everything decoded, pixel frame (i - 1) * 4 + 1."""
+    policy = tiny_policy(independent_frames=False)
+    acted = policy.act(OBS, n=2)
+    vae = tiny_vae(independent=False)
+    black = -torch.ones(1, 3, 32, 32)
+    slots = torch.cat([black, acted.images, black, black, acted.images, black])[None]
+    with torch.inference_mode():
+        clean = encode_video(vae, frames_to_video(slots))
+        latents = acted.latents.clone()
+        for i in (0, 1, 5, 6):
+            latents[:, :, i] = clean[:, :, i]
+        video = decode_video(vae, latents)
+    for i, camera in enumerate(CONFIG.cameras):
+        shown = policy.read_futures(acted)[camera]
+        wanted = ((video[:, :, (7 + i - 1) * 4 + 1].movedim(1, -1) + 1) * 127.5).round()
+        assert shown.shape == (2, 32, 32, 3)
+        assert np.abs(shown.astype(int) - wanted.numpy()).max() <= 1
+
+
+@torch.inference_mode()
+def test_current_images_decode_to_what_the_autoencoder_makes_of_them() -> None:
+    """Camera order is kept from observation to predicted image."""
+    policy = tiny_policy()
+    acted = policy.act(OBS)
+    latents = acted.latents.clone()
+    latents[:, :, 7:10] = latents[:, :, 2:5]
+    vae = tiny_vae()
+    for camera, shown in policy.read_futures(replace(acted, latents=latents)).items():
+        i = CONFIG.cameras.index(camera)
+        again = decode_video(vae, encode_video(vae, acted.images[i][None, :, None]))
+        difference = scale_pixels(shown[0]) - again[0, :, 0]
+        assert difference.abs().max().item() < 0.01  # one uint8 step
+
+
+def test_official_networks_with_their_own_padding_mask_are_served() -> None:
+    """in_channels is one less and the padding mask has batch 1; the same function."""
+    pytest.importorskip('torchvision')
+    torch.manual_seed(0)
+    ours = tiny_transformer()
+    theirs = tiny_transformer(in_channels=5, concat_padding_mask=True)
+    theirs.load_state_dict(ours.state_dict())
+    inputs = (
+        torch.randn(2, 4, 11, 4, 4),
+        torch.rand(2, 11),
+        torch.randn(2, 2, 8),
+        (torch.rand(2, 11) > 0.5).float(),
+    )
+    with torch.inference_mode():
+        torch.testing.assert_close(
+            predict_velocity(theirs, *inputs), predict_velocity(ours, *inputs)
+        )
+
+
+def test_bfloat16_answers_almost_the_same() -> None:
+    """Mixed precision rounds to three digits."""
+    fast = TorchBackend(tiny_transformer(), tiny_vae(), precision='bfloat16')
+    rounded = CosmosPolicy(fast, CONFIG, tiny_stats(), tiny_text()).plan(OBS)
+    exact = tiny_policy().plan(OBS)
+    np.testing.assert_allclose(rounded.positions, exact.positions, atol=0.1)
