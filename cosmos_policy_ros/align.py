@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How asynchronous messages become samples at given times, live and from a bag alike.
 
-Cameras, joint states and commands arrive at their own rates. A sample at time t holds, for every
-stream, the newest message stamped at t or before, and only if it is fresh enough. The running
-robot (``ros/observer.py``) and the bag reader (``data/bag_reader.py``) both go through this file,
-so that a policy sees in training exactly what it will see on the robot.
+A sample at time t holds, for every stream, the newest message stamped at t or before if it is not
+stale. The running robot (``ros/observer.py``) and the bag reader (``data/bag_reader.py``) both go
+through this file, so that a policy sees in training what it will see on the robot.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ PI_TOLERANCE_RAD = 1e-3  # a joint this close to +-pi looks like the zero-filled
 PI_JOINTS = 3  # so many joints at +-pi at once do not happen on a working arm
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Stamped(Generic[V]):
     """A value and when it was sensed.
 
@@ -56,36 +55,26 @@ class StreamBuffer(Generic[V]):
         self._values: list[V] = []
 
     def __len__(self) -> int:
-        """Return the number of messages kept."""
+        """Number of messages kept."""
         return len(self._stamps)
 
     @property
     def first_ns(self) -> int:
-        """Stamp of the oldest message kept [ns].
-
-        Raises:
-            TimeoutError: The stream is empty.
-        """
+        """Stamp of the oldest message kept [ns]; ``TimeoutError`` when there is none."""
         self._expect_some()
         return self._stamps[0]
 
     @property
     def last_ns(self) -> int:
-        """Stamp of the newest message [ns].
-
-        Raises:
-            TimeoutError: The stream is empty.
-        """
+        """Stamp of the newest message [ns]; ``TimeoutError`` when there is none."""
         self._expect_some()
         return self._stamps[-1]
 
     def push(self, stamp_ns: int, value: V) -> bool:
         """Append a message; return False when it was dropped as late or duplicate."""
         if self._stamps and stamp_ns <= self._stamps[-1]:
-            if stamp_ns == self._stamps[-1]:
-                self.n_duplicate += 1
-            else:
-                self.n_late += 1
+            self.n_duplicate += stamp_ns == self._stamps[-1]
+            self.n_late += stamp_ns < self._stamps[-1]
             return False
         self._stamps.append(stamp_ns)
         self._values.append(value)
@@ -125,12 +114,7 @@ class StreamBuffer(Generic[V]):
 def sample_at(
     streams: Mapping[str, StreamBuffer[V]], stamp_ns: int, max_age_s: float
 ) -> dict[str, Stamped[V]]:
-    """Return every stream's newest message at one time.
-
-    Args:
-        streams: Name -> stream.
-        stamp_ns: Time of the sample [ns, ROS clock].
-        max_age_s: Oldest message allowed [s].
+    """Return every stream's newest message at one time, see ``StreamBuffer.newest_at``.
 
     Raises:
         TimeoutError: A stream has no message at that time or it is too old.
@@ -261,7 +245,6 @@ def implausible(
         excess = np.abs(joints - last[:-1]) - np.asarray(arm.max_speed) * dt_s - JUMP_MARGIN_RAD
         worst = int(excess.argmax())
         if excess[worst] > 0:
-            jump = float(joints[worst] - last[worst])
-            name = arm.joints[worst]
+            jump, name = float(joints[worst] - last[worst]), arm.joints[worst]
             return f'{arm.joint_state_topic}: {name} jumped {jump:+.2f} rad in {dt_s * 1e3:.0f} ms'
     return None

@@ -15,6 +15,7 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.align import arm_pose, image_array, stamp_of
 from cosmos_policy_ros.nodes.sim_node import SimNode
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.observer import TASK_QOS
 from cosmos_policy_ros.types import ConfigError
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
@@ -22,7 +23,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool, Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 ROBOT_FILE = Path(__file__).parents[1] / 'config' / 'robots' / 'aloha_sim.yaml'
@@ -83,7 +84,8 @@ def bench() -> Iterator[Bench]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('ROS_DOMAIN_ID', '72')
         patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        rclpy.init(args=['--ros-args', '-p', f'sim:robot:={ROBOT_FILE}'])
+        given = [f'robot:={ROBOT_FILE}', 'discovery_s:=0.2', 'realtime_priority:=0']
+        rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'sim:{g}'))])
         bench = Bench()
         yield bench
         bench.sim.destroy_node()
@@ -168,6 +170,14 @@ def test_success_is_false_while_the_cube_lies_on_the_table(bench: Bench) -> None
     bench.heard['/sim/success'].clear()
     bench.wait(lambda: bench.heard['/sim/success'])
     assert not bench.heard['/sim/success'][-1].data
+
+
+def test_task_is_published_for_late_listeners(bench: Bench) -> None:
+    """The scene comes with the instruction that belongs to it."""
+    heard: list[String] = []
+    bench.node.create_subscription(String, '/task', heard.append, TASK_QOS)
+    bench.wait(lambda: heard)
+    assert heard[0].data == 'hand the red cube from the right gripper to the left'
 
 
 def test_window_without_a_display_is_refused(

@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
+from cosmos_policy_ros.core.checkpoint import save_checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.networks import make_frame_independent
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.text import TextEmbeddings
+from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import Observation
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
@@ -111,3 +114,12 @@ def tiny_observation(cameras: tuple[str, ...] = CONFIG.cameras) -> Observation:
     images = {c: numbers.integers(0, 256, (30, 40, 3), dtype=np.uint8) for c in cameras}
     proprio = np.array([0.5, -0.5, 1.0, 0.0], dtype=np.float32)
     return Observation(stamp_ns=7, images=images, proprio=proprio, task=TASK)
+
+
+def save_tiny_checkpoint(path: Path, robot: RobotSpec, **changes: Any) -> None:
+    """Save a tiny random checkpoint that fits a robot, with some fields changed."""
+    sizes = {'action_size': robot.size, 'proprio_size': robot.size, 'horizon': 4}
+    config = tiny_config(**({'joint_names': robot.joint_names} | sizes | changes))
+    rows = np.array([[-1.0] * robot.size, [1.0] * robot.size], dtype=np.float32)
+    stats = NormStats.from_steps(rows, rows)
+    save_checkpoint(path, config, stats, tiny_text(), tiny_transformer(), tiny_vae())

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What turns action chunks into joint commands: the chunk player, the safety and a state gate."""
+"""What turns action chunks into joint commands, and when to ask for chunks; numpy only."""

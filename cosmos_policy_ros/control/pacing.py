@@ -14,7 +14,7 @@ from collections import deque
 import numpy as np
 
 KEPT_LATENCIES = 1000  # queries over which the percentiles are taken, 7 minutes at 2.5 Hz
-PATIENCE = 2.0  # times the slowest latency of late before a query is given up
+PATIENCE = 1.5  # times the slowest latency of late before a query is given up
 
 
 class Pacer:

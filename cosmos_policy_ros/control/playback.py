@@ -39,8 +39,8 @@ class Playback:
     Attributes:
         safety: The last word on motion.
         tally: What happened since enabling.
-        mode: ``disabled``, ``playing``, ``ended`` (no rows left, the last one is held), ``hold`` or
-            ``fault``, as of the last tick.
+        mode: ``disabled``, ``playing``, ``ended`` (no rows left, the last one is held), ``hold``
+            or ``fault``, as of the last tick.
     """
 
     def __init__(self, robot: RobotSpec, blend_s: float = 0.2, watch: Watch | None = None) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Action chunks in, safe joint commands out; disabled until somebody enables it.
 
-The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no new
-chunk comes it plays the running one to its end and holds; when joint states stop it holds.
+The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no
+new chunk comes it plays the running one to its end and holds; without joint states it holds.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from cosmos_policy_ros.ros.arms import command_topics, open_arm
 from cosmos_policy_ros.ros.control_loop import request_realtime, run_ticks, Ticker
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_message
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.discovery import find_second_stack, refuse_second_stack
 from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.types import ConfigError, JointCommand
+from cosmos_policy_ros.types import JointCommand
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
@@ -44,7 +45,7 @@ class ExecutorParams:
     max_gap_rad: float = param(0.5, 'Larger gaps to the command mean fault [rad].', 0.01, 6.3)
     report_hz: float = param(5.0, 'Rate of reports; changes come at once [Hz].', 0.1, 50.0)
     realtime_priority: int = param(50, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
-    discovery_s: float = param(1.0, 'How long to look for a second stack [s].', 0.0, 30.0)
+    discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
 
 
 class CommandExecutor(Node):
@@ -68,7 +69,7 @@ class CommandExecutor(Node):
         self._trouble: dict[str, str] = {}  # stream -> why its last message was refused
         self._mode = 'disabled'
         self._outputs = [JOINT_COMMAND, *(t for arm in robot.arms for t in command_topics(arm))]
-        self._refuse_second_stack()
+        refuse_second_stack(self, self._outputs, p.discovery_s)
 
         self._send = [open_arm(self, arm, self._period_s) for arm in robot.arms]
         self._commands = self.create_publisher(JointState, JOINT_COMMAND, 10)
@@ -93,30 +94,6 @@ class CommandExecutor(Node):
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
-
-    def _refuse_second_stack(self) -> None:
-        """Look for a while whether somebody else commands these arms.
-
-        Raises:
-            ConfigError: Somebody does.
-        """
-        until_s = time.perf_counter() + self.params.discovery_s
-        while not (others := self._find_others(0)) and time.perf_counter() < until_s:
-            time.sleep(0.05)
-        if others:
-            raise ConfigError(others)
-
-    def _find_others(self, n_own: int) -> str:
-        """Return who else publishes what this node does; empty when nobody does."""
-        for topic in self._outputs:
-            found = self.get_publishers_info_by_topic(topic)
-            if len(found) > n_own:
-                nodes = sorted({info.node_name for info in found})
-                return (
-                    f'a second stack on the same domain: {topic} is published by {nodes}; stop it '
-                    'or use another ROS_DOMAIN_ID (one that crashed is seen for 20 s)'
-                )
-        return ''
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         """Play a chunk, or say why not; ignored unless enabled."""
@@ -144,9 +121,7 @@ class CommandExecutor(Node):
             self.get_logger().error(f'{stream}: {trouble}')
         self._trouble[stream] = trouble
 
-    def _on_enable(
-        self, request: SetBool.Request, response: SetBool.Response
-    ) -> SetBool.Response:
+    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Enable from the measured pose, or disable."""
         now_ns = self._now_ns()
         response.success, response.message = True, 'enabled' if request.data else 'disabled'
@@ -154,7 +129,7 @@ class CommandExecutor(Node):
             self.playback.disable()
         elif self.playback.safety.state != 'enabled':
             try:
-                if others := self._find_others(1):
+                if others := find_second_stack(self, self._outputs, n_own=1):
                     raise ValueError(others)
                 self.playback.enable(*self._joints.measure(now_ns), now_ns)
                 self._refused = 0

@@ -145,16 +145,24 @@ class InferenceNode(Node):
 
     def _work(self) -> None:
         """Answer queries until None comes."""
-        while (obs := self._queue.get()) is not None:
-            start_s = time.perf_counter()
-            watched = any(p.get_subscription_count() for p in self._futures.values())
-            candidates = self._plan(obs, watched)
-            rate_hz = self.policy.config.rate_hz
-            message = candidates_message(candidates, rate_hz, self.robot.joint_names)
-            self._candidates.publish(message)
-            self._latency_ms.append((time.perf_counter() - start_s) * 1e3)
-            self._answered += 1
-            self._show(candidates)
+        try:
+            while (obs := self._queue.get()) is not None:
+                self._answer(obs)
+        except RuntimeError:
+            if self.context.ok():  # else Ctrl-C came while the networks were thinking
+                raise
+
+    def _answer(self, obs: Observation) -> None:
+        """Publish the candidates for one observation."""
+        start_s = time.perf_counter()
+        watched = any(p.get_subscription_count() for p in self._futures.values())
+        candidates = self._plan(obs, watched)
+        rate_hz = self.policy.config.rate_hz
+        message = candidates_message(candidates, rate_hz, self.robot.joint_names)
+        self._candidates.publish(message)
+        self._latency_ms.append((time.perf_counter() - start_s) * 1e3)
+        self._answered += 1
+        self._show(candidates)
 
     def _show(self, candidates: Candidates) -> None:
         """Publish the future images of the candidate with the best value, stamped when due."""
@@ -188,3 +196,7 @@ class InferenceNode(Node):
 def main() -> None:
     """Run the node until Ctrl-C."""
     run_node(InferenceNode)
+
+
+if __name__ == '__main__':
+    main()

@@ -43,11 +43,11 @@ class PlannerParams:
     robot: str = param('', 'Robot YAML.')
     replan_s: float = param(0.4, 'Time from one query to the next [s].', 0.02, 60.0)
     margin_s: float = param(0.2, 'Rows left when an answer comes at the latest [s].', 0.0, 10.0)
-    timeout_s: float = param(1.0, 'Shortest wait before a query is given up [s].', 0.1, 60.0)
+    timeout_s: float = param(0.5, 'Shortest wait before a query is given up [s].', 0.1, 60.0)
     merge_s: float = param(0.1, 'Wait for other inference nodes [s].', 0.0, 10.0)
     aggregation: str = param('majority_mean', 'Rule that makes one score of all values.')
     selection: str = param('reference', 'Rule that chooses by score.')
-    discovery_s: float = param(1.0, 'How long to look for a second stack [s].', 0.0, 30.0)
+    discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
 
 
 class PlannerNode(Node):
@@ -97,12 +97,12 @@ class PlannerNode(Node):
         if not request.data:
             self._pacer.stop()
             response.message = 'not asking any more'
-        elif self.count_subscribers(QUERY):
+        elif self.count_publishers(CANDIDATES):
             self._pacer.start()
             response.message = f'asking every {self.params.replan_s} s'
         else:
             response.success = False
-            response.message = f'nobody listens to {QUERY}; start an inference node'
+            response.message = f'nobody publishes {CANDIDATES}; start an inference node'
         self.get_logger().info(response.message)
         return response
 
@@ -217,3 +217,7 @@ def _check_rules(params: PlannerParams) -> None:
 def main() -> None:
     """Run the node until Ctrl-C."""
     run_node(PlannerNode)
+
+
+if __name__ == '__main__':
+    main()

@@ -19,9 +19,11 @@ from typing import Any
 
 from cosmos_policy_ros.data.bag_writer import camera_frame
 from cosmos_policy_ros.robot import ArmSpec, read_robot, RobotSpec
+from cosmos_policy_ros.ros.control_loop import request_realtime
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
+from cosmos_policy_ros.ros.observer import TASK_QOS, TASK_TOPIC
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.aloha import AlohaSim, CAMERAS, joint_state
 from cosmos_policy_ros.sim.realtime import RealTime, STEP_NS
@@ -31,7 +33,7 @@ from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Bool, Float64MultiArray
+from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
 SUCCESS_HZ = 10.0
@@ -46,7 +48,8 @@ class SimParams:
     task: str = param('transfer_cube', 'Simulated task.')
     render: bool = param(False, 'Open a window; needs a display.')
     max_lag_s: float = param(1.0, 'Longest lag that is caught up with [s].', 0.05, 60.0)
-    discovery_s: float = param(1.0, 'How long to look for a second stack [s].', 0.0, 30.0)
+    realtime_priority: int = param(40, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
+    discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
 
 
 class SimNode(Node):
@@ -67,18 +70,22 @@ class SimNode(Node):
         )
         self.declare_parameter('seed', 0, seed)
         self.robot = read_robot(Path(self.params.robot))
+        # Hardware does not wait for a processor. Asked for before the renderer starts its threads.
+        scheduling = request_realtime(self.params.realtime_priority)
         sim = _load_scene(self.params.task, self.robot)
         window = _open_window(sim) if self.params.render else None
         self.scene = RealTime(sim, self.robot.start, self.params.max_lag_s)
         self._refused: set[str] = set()
         self._render_ms: deque[float] = deque(maxlen=100)
-        self._reported = (self.scene.n_steps, self._now_ns())
+        self._n_images = 0
+        self._reported = (0, 0, self._now_ns())  # steps, images, time of the last report
 
         cameras, arms, qos = self.robot.cameras, self.robot.arms, qos_profile_sensor_data
         refuse_second_stack(self, [a.joint_state_topic for a in arms], self.params.discovery_s)
         self._images = {c.name: self.create_publisher(Image, c.topic, qos) for c in cameras}
         self._joints = [self.create_publisher(JointState, a.joint_state_topic, qos) for a in arms]
         self._success = self.create_publisher(Bool, 'sim/success', 10)
+        self._task = self.create_publisher(String, TASK_TOPIC, TASK_QOS)
         self._diagnostics = Diagnostics(self, 'sim')
         first = 0
         for arm in arms:
@@ -87,6 +94,7 @@ class SimNode(Node):
             first += len(arm.joints) + 1
         self.create_service(Trigger, 'sim/reset', self._on_reset)
 
+        self._task.publish(String(data=sim.task))  # the scene comes with its operator
         self._reset()
         self._turns = cycle(cameras)
         self.create_timer(1.0 / self.robot.joint_state_rate_hz, self._publish_joints)
@@ -98,7 +106,7 @@ class SimNode(Node):
         self.get_logger().info(
             f'simulating {self.params.task}: physics at 500 Hz, joint states at '
             f'{self.robot.joint_state_rate_hz} Hz, {len(cameras)} cameras at '
-            f'{cameras[0].rate_hz} Hz'
+            f'{cameras[0].rate_hz} Hz, scheduling {scheduling}'
         )
 
     def _now_ns(self) -> int:
@@ -154,6 +162,7 @@ class SimNode(Node):
         self._render_ms.append((time.perf_counter() - start_s) * 1e3)
         message = image_message(image, self.scene.stamp_ns, camera_frame(camera.topic))
         self._images[camera.name].publish(message)
+        self._n_images += 1
 
     def _publish_success(self) -> None:
         self._advance()
@@ -161,13 +170,16 @@ class SimNode(Node):
 
     def _report(self) -> None:
         now_ns = self._now_ns()
-        steps, since_ns = self._reported
-        self._reported = self.scene.n_steps, now_ns
-        factor = (self.scene.n_steps - steps) * STEP_NS / max(now_ns - since_ns, 1)
+        steps, images, since_ns = self._reported
+        self._reported = self.scene.n_steps, self._n_images, now_ns
+        elapsed_ns = max(now_ns - since_ns, 1)
+        factor = (self.scene.n_steps - steps) * STEP_NS / elapsed_ns
+        camera_hz = (self._n_images - images) / len(self.robot.cameras) / (elapsed_ns * 1e-9)
         self._diagnostics.publish(
             'ok' if factor > 0.95 else 'warn',
             f'{factor:.2f} of real time',
             real_time_factor=f'{factor:.3f}',
+            camera_hz=f'{camera_hz:.1f}',
             skipped_s=f'{self.scene.skipped_ns * 1e-9:.3f}',
             render_ms_p50=f'{np.median(self._render_ms):.1f}' if self._render_ms else '',
         )
@@ -206,3 +218,7 @@ def _open_window(sim: AlohaSim) -> Any:
 def main() -> None:
     """Run the node until Ctrl-C."""
     run_node(SimNode)
+
+
+if __name__ == '__main__':
+    main()

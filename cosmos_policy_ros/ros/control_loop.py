@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node's control loop: ticks at absolute deadlines in the thread that also runs its callbacks.
 
-ROS timers replay what they missed or drift; these ticks do neither. One thread means no lock and no
-waiting for the interpreter; callbacks must be short, since a tick waits for the one that runs.
+ROS timers replay what they missed or drift; these ticks do neither. One thread means no lock and
+no waiting for the interpreter; callbacks must be short, since a tick waits for the running one.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
 try:
-    from rclpy.experimental import EventsExecutor  # a third of the cost per message
+    from rclpy.experimental import EventsExecutor  # a third of the cost of a message
 except ImportError:  # Humble has none
     EventsExecutor = SingleThreadedExecutor
 

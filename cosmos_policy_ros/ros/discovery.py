@@ -9,6 +9,8 @@ import time
 from cosmos_policy_ros.types import ConfigError
 from rclpy.node import Node
 
+NAMES_S = 0.5  # [s] a node's name is discovered a little later than its topics
+
 
 def refuse_second_stack(node: Node, topics: Sequence[str], wait_s: float) -> None:
     """Look for a while whether another node publishes the topics that this one will publish.
@@ -22,15 +24,27 @@ def refuse_second_stack(node: Node, topics: Sequence[str], wait_s: float) -> Non
         ConfigError: Somebody publishes one of them.
     """
     until_s = time.perf_counter() + wait_s
-    while True:
-        for topic in topics:
-            if found := node.get_publishers_info_by_topic(topic):
-                nodes = sorted({info.node_name for info in found})
-                msg = (
-                    f'a second stack on the same domain: {topic} is published by {nodes}; stop it '
-                    'or use another ROS_DOMAIN_ID (one that crashed is seen for 20 s)'
-                )
-                raise ConfigError(msg)
-        if time.perf_counter() >= until_s:
-            return
+    while not (found := find_second_stack(node, topics)) and time.perf_counter() < until_s:
         time.sleep(0.05)
+    if found:
+        time.sleep(NAMES_S)
+        raise ConfigError(find_second_stack(node, topics) or found)
+
+
+def find_second_stack(node: Node, topics: Sequence[str], n_own: int = 0) -> str:
+    """Return which topic has other publishers, and what to do about it; empty when none has.
+
+    Args:
+        node: Node that looks.
+        topics: Topics that must have one publisher.
+        n_own: Publishers that the node itself has on each of them.
+    """
+    for topic in topics:
+        found = node.get_publishers_info_by_topic(topic)
+        if len(found) > n_own:
+            nodes = sorted({info.node_name for info in found})
+            return (
+                f'a second stack on the same domain: {topic} is published by {nodes}; stop it '
+                'or use another ROS_DOMAIN_ID (one that crashed is seen for 20 s)'
+            )
+    return ''

@@ -59,9 +59,7 @@ def refuse_unknown(node: Node) -> None:
         ConfigError: One is unknown, most often a typing mistake in a parameter file.
     """
     given = set(node._parameter_overrides)  # rclpy offers no public list of them
-    unknown = sorted(
-        n for n in given if not node.has_parameter(n) and not n.startswith(BUILT_IN)
-    )
+    unknown = sorted(n for n in given if not node.has_parameter(n) and not n.startswith(BUILT_IN))
     if unknown:
         known = sorted(n for n in node._parameters if not n.startswith(BUILT_IN))
         msg = f'{node.get_name()} has no parameters {unknown}; it knows {known}'

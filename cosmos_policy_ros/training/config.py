@@ -60,7 +60,7 @@ class TransformerConfig:
 
     heads: int = 4
     head_dim: int = 64
-    layers: int = 8
+    layers: int = 6
     patch: int = 2
     adaln_dim: int = 32
     text_tokens: int = 2
@@ -90,6 +90,7 @@ class TrainConfig:
         ema: Decay of the averaged weights that are kept.
         held_out: Share of the episodes that is only measured on.
         seed: Seed of weights, sampling and noise.
+        compile: Compile the transformer first; needs a C++ compiler.
         mixture: How often each kind of sample is drawn.
         autoencoder: Image autoencoder.
         transformer: Diffusion transformer.
@@ -113,6 +114,7 @@ class TrainConfig:
     ema: float = 0.998
     held_out: float = 0.04
     seed: int = 0
+    compile: bool = False
     mixture: Mixture = field(default_factory=Mixture)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)

@@ -18,6 +18,7 @@ import zlib
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
 from rich.progress import Progress
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
 from torch import Tensor
@@ -224,11 +225,13 @@ def _train_transformer(
     """Return the averaged weights and their figures on the episodes held out."""
     model = build_transformer(config, material.policy.latent_size[0]).train()
     average = copy.deepcopy(model).eval()
+    # Fused element-wise work makes a step a quarter faster, after a minute of compiling.
+    network = torch.compile(model) if config.compile else model
     optimizer = torch.optim.AdamW(
         model.parameters(), config.learning_rate, (0.9, 0.99),
         weight_decay=config.weight_decay, fused=True,
     )  # fmt: skip
-    step = _resume(work / 'state.pt', model, average, optimizer)
+    step = _resume(work / 'state.safetensors', model, average, optimizer)
     rng = np.random.default_rng((config.seed, step))
     generator = torch.Generator().manual_seed(config.seed + step)
     saved_s, log = time.monotonic(), (work / 'log.jsonl').open('a', encoding='utf-8')
@@ -240,7 +243,7 @@ def _train_transformer(
             for group in optimizer.param_groups:
                 group['lr'] = config.learning_rate * learning_rate_factor(step, config)
             loss, errors = velocity_loss(
-                model, batch, material.store, material.policy, material.stats, config, generator
+                network, batch, material.store, material.policy, material.stats, config, generator
             )
             if not torch.isfinite(loss):
                 msg = f'the loss is not finite at step {step}; lower learning_rate and resume'
@@ -264,7 +267,7 @@ def _train_transformer(
                 progress.console.print(line)
             progress.update(bar, completed=step)
             if time.monotonic() - saved_s > SAVE_S or step == config.updates:
-                _save(work / 'state.pt', model, average, optimizer, step)
+                _save(work / 'state.safetensors', model, average, optimizer, step)
                 saved_s = time.monotonic()
     figures = measure(
         average, material.held_out, material.store, material.policy, material.stats, n=512
@@ -298,14 +301,15 @@ def _save(
     step: int,
 ) -> None:
     """Write the state of a run, whole or not at all."""
-    partial = file.with_suffix('.partial')
+    moments = optimizer.state_dict()['state']
     state = {
-        'model': model.state_dict(),
-        'average': average.state_dict(),
-        'optimizer': optimizer.state_dict(),
-        'step': step,
+        **{f'model/{k}': v for k, v in model.state_dict().items()},
+        **{f'average/{k}': v for k, v in average.state_dict().items()},
+        **{f'optimizer/{i}/{k}': v for i, row in moments.items() for k, v in row.items()},
+        'step': torch.tensor(step),
     }
-    torch.save(state, partial)
+    partial = file.with_suffix('.partial')
+    save_file(state, partial)
     partial.rename(file)
 
 
@@ -315,12 +319,31 @@ def _resume(
     average: torch.nn.Module,
     optimizer: torch.optim.Optimizer,
 ) -> int:
-    """Return the step an interrupted run had reached, 0 for a new one, after loading its state."""
+    """Return the step an interrupted run had reached, 0 for a new one, after loading its state.
+
+    Raises:
+        ConfigError: The state is damaged or of another network.
+    """
     if not file.exists():
         return 0
-    state = torch.load(file, weights_only=True)
-    model.load_state_dict(state['model'])
-    average.load_state_dict(state['average'])
-    optimizer.load_state_dict(state['optimizer'])
-    logger.info('continuing at step %d', state['step'])
-    return int(state['step'])
+    try:
+        state = load_file(file)
+        model.load_state_dict(_part(state, 'model'))
+        average.load_state_dict(_part(state, 'average'))
+    except (SafetensorError, RuntimeError) as error:
+        msg = f'{file} does not fit this run ({error}); train into another folder or remove it'
+        raise ConfigError(msg) from error
+    moments: dict[int, dict[str, Tensor]] = {}
+    for key, moment in _part(state, 'optimizer').items():
+        index, name = key.split('/')
+        moments.setdefault(int(index), {})[name] = moment
+    optimizer.load_state_dict(
+        {'state': moments, 'param_groups': optimizer.state_dict()['param_groups']}
+    )
+    step = int(state['step'])
+    logger.info('continuing at step %d', step)
+    return step
+
+
+def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
+    return {k.removeprefix(f'{name}/'): v for k, v in state.items() if k.startswith(f'{name}/')}

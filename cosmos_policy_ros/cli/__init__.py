@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one command, ``cosmos-policy``; every subcommand is a module with its options and ``run``."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from typing import Annotated
+
+from cosmos_policy_ros.types import ConfigError
+
+
+def main() -> None:
+    """Run a subcommand; a mistake a user can fix is one line and exit status 1."""
+    # Before mujoco and torch are loaded: draw without a display, and let waiting threads sleep
+    # instead of spinning, which slows everything down as soon as another process is busy.
+    os.environ.setdefault('MUJOCO_GL', 'egl')
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    from cosmos_policy_ros.cli import demo, demonstrate, evaluate, train  # noqa: PLC0415
+    import tyro  # noqa: PLC0415
+
+    commands = {
+        demo.Demo: demo.run,
+        demonstrate.Demonstrate: demonstrate.run,
+        train.Train: train.run,
+        evaluate.Evaluate: evaluate.run,
+    }
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    options = tyro.cli(
+        Annotated[demo.Demo, tyro.conf.subcommand('demo')]
+        | Annotated[demonstrate.Demonstrate, tyro.conf.subcommand('demonstrate')]
+        | Annotated[train.Train, tyro.conf.subcommand('train')]
+        | Annotated[evaluate.Evaluate, tyro.conf.subcommand('evaluate')],
+        prog='cosmos-policy',
+        description='Run, measure and train Cosmos Policy on bimanual robots.',
+    )
+    try:
+        status = commands[type(options)](options)
+    except ConfigError as error:
+        print(f'cosmos-policy: {error}', file=sys.stderr)
+        status = 1
+    except KeyboardInterrupt:
+        print('cosmos-policy: stopped', file=sys.stderr)
+        status = 130
+    sys.exit(status)

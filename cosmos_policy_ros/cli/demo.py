@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cosmos-policy demo``: the whole stack as processes, and episodes that an operator plays on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+import json
+from pathlib import Path
+import shutil
+import sys
+import time
+
+from rich.console import Console
+
+from cosmos_policy_ros.cli.demo_report import make_report
+from cosmos_policy_ros.cli.demo_stack import choose_domain, running
+from cosmos_policy_ros.cli.demo_view import print_report, View
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.stack import share_path, Value
+from cosmos_policy_ros.types import ConfigError
+
+OUTPUTS = ('bags', 'logs', 'events.jsonl', 'report.json', 'plot.png', 'demo.mp4')
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Let the simulated robot do its task through ROS topics, in real time.
+
+    Starts simulator, inference, planner, command executor and an operator as processes, plays the
+    episodes and writes report.json, plot.png, demo.mp4 and one rosbag per episode. Exit status 0
+    means that every episode ran and queries were answered, whatever the success.
+
+    Example: cosmos-policy demo --episodes 5 --seed 100000 --candidates 4
+    """
+
+    episodes: int = 5
+    """Number of episodes of 8 s."""
+    seed: int = 100000
+    """Episode i plays the scene of seed + i; training used seeds below 100000."""
+    candidates: int = 4
+    """Candidates N per query; the one with the best value is played."""
+    out: Path | None = None
+    """Folder for what is recorded, by default runs/<date>-<time>; what an earlier demo left in it
+    is replaced."""
+    checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
+    """Checkpoint folder."""
+    robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
+    """Robot YAML."""
+    domain: int | None = None
+    """ROS domain, by default ROS_DOMAIN_ID where that is set, else one of its own."""
+    render: bool = False
+    """Show the simulator in a window; needs a display."""
+
+
+def run(options: Demo) -> int:
+    """Play the episodes, print the table and write report, plot and film."""
+    _check(options)
+    robot = read_robot(options.robot)
+    domain = choose_domain(options.domain)
+    start_s = time.perf_counter()
+    out = prepare_folder(options.out)
+    console = Console()
+    console.print(f'{out}, ROS_DOMAIN_ID={domain}', highlight=False)
+    trouble = ''
+    with running(_arguments(options), out) as stack:
+        try:
+            with View(console, options.episodes) as view:
+                for event in stack.follow():
+                    view.show(event)
+        except (ConfigError, ChildProcessError) as error:
+            trouble = str(error)
+        events = stack.events
+    if trouble:
+        print(f'cosmos-policy: {trouble}', file=sys.stderr)
+    report = make_report(events, vars(options), domain)
+    if report['episodes']:
+        print_report(report, console)
+        (out / 'report.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        with console.status('drawing plot and film'):
+            # late: they load slowly, and nothing before needs them
+            from cosmos_policy_ros.cli.demo_film import write_film  # noqa: PLC0415
+            from cosmos_policy_ros.cli.demo_plot import write_plot  # noqa: PLC0415
+
+            write_plot(out / 'plot.png', report, robot)
+            write_film(out / 'demo.mp4', report, robot)
+        files = 'report.json, plot.png, demo.mp4, bags/, logs/'
+        took_s = time.perf_counter() - start_s
+        console.print(f'{out}: {files} ({took_s:.0f} s in all)', highlight=False)
+    complete = len(report['episodes']) == options.episodes
+    answered = all(episode['answers'] for episode in report['episodes'])
+    return 0 if complete and answered and not trouble else 1
+
+
+def prepare_folder(wanted: Path | None) -> Path:
+    """Return the output folder, made or without what an earlier demo left in it.
+
+    Raises:
+        ConfigError: It cannot be written.
+    """
+    out = wanted or Path('runs', datetime.now().strftime('%Y%m%d-%H%M%S'))
+    try:
+        for path in [out / name for name in OUTPUTS]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        (out / 'logs').mkdir(parents=True)
+    except OSError as error:
+        msg = f'cannot write to the folder {out} ({error.strerror}); give another one with --out'
+        raise ConfigError(msg) from error
+    return out.resolve()
+
+
+def _check(options: Demo) -> None:
+    """Refuse counts that make no sense.
+
+    Raises:
+        ConfigError: One does not.
+    """
+    for name, least in (('episodes', 1), ('candidates', 1), ('seed', 0)):
+        if getattr(options, name) < least:
+            msg = f'--{name} must be at least {least}, got {getattr(options, name)}'
+            raise ConfigError(msg)
+
+
+def _arguments(options: Demo) -> dict[str, Value]:
+    """Return the arguments of the nodes."""
+    return {
+        'robot': str(options.robot.resolve()),
+        'checkpoint': str(options.checkpoint.resolve()),
+        'candidates': options.candidates,
+        'seed': options.seed,
+        'render': options.render,
+        'episodes': options.episodes,
+    }

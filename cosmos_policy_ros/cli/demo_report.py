@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of a demo, from the events of its operator to ``report.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+import os
+from pathlib import Path
+import platform
+from typing import Any
+
+import numpy as np
+
+Event = dict[str, Any]
+LIBRARIES = ('torch', 'diffusers', 'mujoco', 'numpy')
+SLOW = 0.95  # real-time factor below which physics did not keep up
+
+
+def make_report(events: Iterable[Event], options: Mapping[str, Any], domain: int) -> dict[str, Any]:
+    """Return the figures of all complete episodes.
+
+    Args:
+        events: What the operator told, in order.
+        options: Options of the demo.
+        domain: ROS domain it ran on.
+    """
+    episodes: list[dict[str, Any]] = []
+    answers: list[Event] = []
+    start_ns = 0
+    for event in events:
+        if event['event'] == 'started':
+            answers, start_ns = [], event['start_ns']
+        elif event['event'] == 'answer':
+            answers.append({k: v for k, v in event.items() if k != 'event'})
+        elif event['event'] == 'episode':
+            episodes.append(_describe_episode(event, start_ns, answers))
+    query_ms = [a['query_ms'] for e in episodes for a in e['candidates']]
+    return {
+        'episodes': episodes,
+        'success_rate': float(np.mean([e['success'] for e in episodes])) if episodes else None,
+        'query_ms': percentiles(query_ms),
+        'standstill_s': round(sum(e['standstill_s'] for e in episodes), 3),
+        'seam_jump_rad_max': max((e['seam_jump_rad_max'] for e in episodes), default=0.0),
+        'interventions': sum(e['interventions'] for e in episodes),
+        'warnings': find_warnings(episodes),
+        'options': {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
+        'ros_domain': domain,
+        'machine': describe_machine(),
+    }
+
+
+def find_warnings(episodes: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return what makes the figures worth less, one line each."""
+    warnings = []
+    for i, episode in enumerate(episodes, 1):
+        if not episode['answers']:
+            warnings.append(f'episode {i}: no query was answered; see logs/inference.log')
+        if episode['fault']:
+            warnings.append(f'episode {i}: the arms stopped: {episode["fault"]}')
+        factor = episode['real_time_factor_min']
+        if factor < SLOW:
+            warnings.append(
+                f'episode {i}: the simulator fell to {factor:.2f} of real time; this machine is '
+                'busy or too slow, and the policy saw a robot that reacts late'
+            )
+    return warnings
+
+
+def percentiles(numbers: list[float]) -> dict[str, float | None]:
+    """Return median and 99th percentile; None for both without numbers."""
+    if not numbers:
+        return {'p50': None, 'p99': None}
+    return {f'p{p}': round(float(np.percentile(numbers, p)), 2) for p in (50, 99)}
+
+
+def describe_machine() -> dict[str, Any]:
+    """Return what the latencies depend on."""
+    versions = {'python': platform.python_version()}
+    for library in LIBRARIES:
+        try:
+            versions[library] = version(library)
+        except PackageNotFoundError:  # a ROS distribution may bring it without metadata
+            versions[library] = 'unknown'
+    return {'cores': os.cpu_count(), 'processor': _processor(), 'versions': versions}
+
+
+def _describe_episode(event: Event, start_ns: int, answers: list[Event]) -> dict[str, Any]:
+    values = [a['values'][a['best']] for a in answers]
+    episode = {k: v for k, v in event.items() if k != 'event'}
+    return {
+        **episode,
+        'start_ns': start_ns,
+        'query_ms': percentiles([a['query_ms'] for a in answers]),
+        'value': {
+            'middle': _nearest(answers, values, event['seconds'] / 2),
+            'mean': round(float(np.mean(values)), 4) if values else None,
+        },
+        'candidates': answers,
+    }
+
+
+def _nearest(answers: list[Event], values: list[float], at_s: float) -> float | None:
+    """Return the value of the answer nearest to a time of the episode."""
+    if not answers:
+        return None
+    return values[int(np.argmin([abs(a['at_s'] - at_s) for a in answers]))]
+
+
+def _processor() -> str:
+    try:
+        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
+    except OSError:  # not Linux
+        return platform.processor()
+    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
+    return names[0] if names else platform.processor()

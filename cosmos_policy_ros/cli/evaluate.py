@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cosmos-policy evaluate``: success rate in the simulator, faster than real time.
+
+The loop is the running stack's without the processes: the same observation age, the same latency
+between asking and answering, the same chunk player and the same safety.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+import json
+import math
+from pathlib import Path
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from cosmos_policy_ros.control.chunk_player import ChunkPlayer
+from cosmos_policy_ros.control.safety import Limits, Safety
+from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.stack import share_path
+from cosmos_policy_ros.types import ActionChunk, Observation
+
+if TYPE_CHECKING:
+    from cosmos_policy_ros.core.policy import CosmosPolicy
+    from cosmos_policy_ros.sim.aloha import AlohaSim
+
+
+@dataclass(frozen=True)
+class Evaluate:
+    """Measure the success rate on seeded scenes, faster than real time.
+
+    Example: cosmos-policy evaluate --checkpoint models/aloha_sim_transfer_cube --episodes 100
+    --seed 100000 --json evaluation.json
+    """
+
+    checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
+    """Checkpoint folder."""
+    task: str = 'transfer_cube'
+    """Simulated task."""
+    episodes: int = 100
+    """Number of episodes."""
+    seed: int = 100000
+    """Episode i uses seed + i; training used seeds below 100000."""
+    candidates: int = 1
+    """Candidates N per query; the best by value is played."""
+    futures: int = 0
+    """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
+    values: int = 0
+    """Value samples K per future; 0 reads the value from the stage before."""
+    replan_s: float = 0.4
+    """Time between two queries [s]."""
+    latency_s: float = 0.2
+    """Simulated time between a query and its answer [s]."""
+    threads: int = 2
+    """CPU threads of the networks."""
+    precision: str = 'bfloat16'
+    """Arithmetic of the networks, bfloat16 or float32."""
+    robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
+    """Robot YAML."""
+    json: Path | None = None
+    """Write the figures to this file."""
+
+
+@dataclass(frozen=True)
+class EpisodeResult:
+    """What one episode came to.
+
+    Attributes:
+        seed: Seed of the scene.
+        success: Whether the task was done at the end.
+        best_reward: Highest reward seen, 0 to 4.
+        middle_value: Value of the candidate chosen nearest to the middle of the episode.
+        query_ms: Durations of the queries [ms].
+        seam_jump_rad: Largest seam jump [rad].
+        interventions: Ticks whose target safety changed.
+    """
+
+    seed: int
+    success: bool
+    best_reward: int
+    middle_value: float
+    query_ms: tuple[float, ...]
+    seam_jump_rad: float
+    interventions: int
+
+
+def run(options: Evaluate) -> int:
+    """Play the episodes, print a table and write the figures."""
+    from cosmos_policy_ros.backends import load_policy  # noqa: PLC0415
+    from cosmos_policy_ros.core.config import check_robot  # noqa: PLC0415
+    from cosmos_policy_ros.sim.aloha import AlohaSim  # noqa: PLC0415
+
+    robot = read_robot(options.robot)
+    policy = load_policy(
+        options.checkpoint, threads=options.threads, precision=options.precision
+    )
+    check_robot(policy.config, robot)
+    sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
+    results: list[EpisodeResult] = []
+    with Progress() as progress:
+        bar = progress.add_task('episodes', total=options.episodes)
+        for i in range(options.episodes):
+            results.append(play_episode(policy, sim, robot, options, options.seed + i))
+            done = sum(r.success for r in results)
+            progress.update(bar, advance=1, description=f'{done} of {len(results)} succeeded')
+    sim.close()
+    figures = summarize(results)
+    print_figures(figures)
+    if options.json:
+        details = {
+            **figures,
+            'options': {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
+            'results': [asdict(r) for r in results],
+        }
+        options.json.write_text(json.dumps(details, indent=2) + '\n', encoding='utf-8')
+    return 0
+
+
+def play_episode(
+    policy: CosmosPolicy, sim: AlohaSim, robot: RobotSpec, options: Evaluate, seed: int
+) -> EpisodeResult:
+    """Play one episode and return what it came to.
+
+    Args:
+        policy: Policy under test.
+        sim: Scene, which is reset.
+        robot: Rates and limits.
+        options: Candidates, latency and so on.
+        seed: Seed of the scene; the noise of query q starts from ``seed + 1000 q``.
+    """
+    from cosmos_policy_ros.sim.aloha import EPISODE_S  # noqa: PLC0415
+
+    sim.reset(seed)
+    player, safety = ChunkPlayer.from_robot(robot), Safety(Limits.from_robot(robot))
+    safety.enable(sim.proprio, 0.0)
+    period_ns = round(1e9 / robot.control_rate_hz)
+    image_ticks = round(robot.control_rate_hz / robot.cameras[0].rate_hz)
+    replan_ticks = max(1, round(options.replan_s * robot.control_rate_hz))
+    latency_ticks = round(options.latency_s * robot.control_rate_hz)
+    images: dict[str, NDArray[np.uint8]] = {}
+    waiting: list[tuple[int, ActionChunk]] = []  # (tick of arrival, answer)
+    values, query_ms, jump, best = [], [], 0.0, 0
+    for tick in range(round(EPISODE_S * robot.control_rate_hz)):
+        now_ns = tick * period_ns
+        if tick % image_ticks == 0:
+            images = {c.name: sim.render(c.name) for c in robot.cameras}
+        if tick % replan_ticks == 0:
+            start_s = time.perf_counter()
+            answer = policy.plan(
+                Observation(now_ns, images, sim.proprio, sim.task),
+                options.candidates, options.futures, options.values,
+                seed + 1000 * len(values),
+            )  # fmt: skip
+            plan = make_plan(answer, policy.config.rate_hz)
+            query_ms.append((time.perf_counter() - start_s) * 1e3)
+            values.append(float(plan.scores[plan.best]))
+            waiting.append((tick + latency_ticks, plan.chunk))
+        while waiting and waiting[0][0] <= tick:
+            jump = max(jump, player.add(waiting.pop(0)[1], now_ns))
+        command = safety.step(player.target(now_ns), sim.proprio, 0.0, now_ns)
+        assert command is not None
+        sim.step(command.positions)
+        best = max(best, sim.reward)
+    return EpisodeResult(
+        seed=seed,
+        success=sim.success,
+        best_reward=best,
+        middle_value=values[len(values) // 2],
+        query_ms=tuple(round(ms, 2) for ms in query_ms),
+        seam_jump_rad=round(jump, 4),
+        interventions=safety.interventions,
+    )
+
+
+def summarize(results: list[EpisodeResult]) -> dict[str, object]:
+    """Return the figures of a list of episodes."""
+    successes = sum(r.success for r in results)
+    query_ms = [ms for r in results for ms in r.query_ms]
+    return {
+        'episodes': len(results),
+        'successes': successes,
+        'success_rate': successes / len(results),
+        'interval_95': wilson_interval(successes, len(results)),
+        'value_auc': auc([r.middle_value for r in results], [r.success for r in results]),
+        'query_ms': {
+            'p50': round(float(np.percentile(query_ms, 50)), 2),
+            'p99': round(float(np.percentile(query_ms, 99)), 2),
+        },
+        'rewards': [sum(r.best_reward >= level for r in results) for level in range(1, 5)],
+        'seam_jump_rad_max': max(r.seam_jump_rad for r in results),
+        'interventions': sum(r.interventions for r in results),
+    }
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Return the Wilson 95 % interval of a success rate."""
+    z = 1.959964
+    p, scale = successes / n, 1.0 + z * z / n
+    middle = (p + z * z / (2 * n)) / scale
+    half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
+
+
+def auc(scores: list[float], outcomes: list[bool]) -> float | None:
+    """Return how often a success scored higher than a failure; None without one of both."""
+    good = np.array([s for s, o in zip(scores, outcomes, strict=True) if o])
+    bad = np.array([s for s, o in zip(scores, outcomes, strict=True) if not o])
+    if not len(good) or not len(bad):
+        return None
+    above = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
+    return round(float(above), 4)
+
+
+def print_figures(figures: dict[str, object]) -> None:
+    """Print the figures as a table."""
+    table = Table('figure', 'value')
+    for name, figure in figures.items():
+        table.add_row(name, str(figure))
+    Console().print(table)

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stack on a real robot, whose cameras and arm drivers run already."""
+
+from cosmos_policy_ros.ros.bringup import describe_stack
+from cosmos_policy_ros.stack import POLICY_STACK
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the inference, planner and executor nodes; robot and checkpoint must be named."""
+    return describe_stack(POLICY_STACK, required=('robot', 'checkpoint'))

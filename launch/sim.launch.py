@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole stack with the simulated robot: ``ros2 launch cosmos_policy_ros sim.launch.py``."""
+
+from cosmos_policy_ros.ros.bringup import describe_stack
+from cosmos_policy_ros.stack import SIM_STACK
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the simulator, inference, planner and executor nodes."""
+    return describe_stack(SIM_STACK)
