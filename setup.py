@@ -20,7 +20,7 @@ def data_files() -> list[tuple[str, list[str]]]:
         (str(share), ['package.xml']),
     ]
     for top in ('launch', 'config', 'models'):
-        for folder in (ROOT / top, *sorted(p for p in (ROOT / top).rglob('*') if p.is_dir())):
+        for folder in sorted(p for p in ROOT.glob(f'{top}/**') if p.is_dir()):
             inside = folder.relative_to(ROOT)
             files = sorted(f for f in folder.iterdir() if f.is_file())
             if files and not {'__pycache__', 'engines'} & set(inside.parts):

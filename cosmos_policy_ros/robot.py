@@ -7,11 +7,10 @@ from dataclasses import dataclass, fields, MISSING
 from pathlib import Path
 from typing import Any, TypeVar
 
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 import yaml
-
-from cosmos_policy_ros.types import ConfigError
 
 T = TypeVar('T')
 DRIVERS = ('forward', 'trajectory', 'interbotix')

@@ -7,7 +7,7 @@ brings up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 import ctypes
 from dataclasses import dataclass
 import json
@@ -163,9 +163,7 @@ def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
 
 
 def start_node(spec: NodeSpec, values: Mapping[str, Value], log: Path) -> subprocess.Popen[bytes]:
-    """Start a node in a process group of its own, which dies with this process.
-
-    Call it from the main thread: the kernel ends the node when the thread that started it ends.
+    """Start a node as ``start_process`` does.
 
     Args:
         spec: The node.
@@ -175,7 +173,18 @@ def start_node(spec: NodeSpec, values: Mapping[str, Value], log: Path) -> subpro
     Raises:
         KeyError: An argument does not exist.
     """
-    command = node_command(spec, values)
+    return start_process(node_command(spec, values), log)
+
+
+def start_process(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a process of the stack in a process group of its own, which dies with this process.
+
+    Call it from the main thread: the kernel ends the process when the thread that started it ends.
+
+    Args:
+        command: Command line.
+        log: File that its output is appended to.
+    """
     with log.open('ab') as output:
         return subprocess.Popen(
             command,
@@ -183,13 +192,13 @@ def start_node(spec: NodeSpec, values: Mapping[str, Value], log: Path) -> subpro
             stdout=output,
             stderr=subprocess.STDOUT,
             env=os.environ | environment(),
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the nodes in order
+            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the others
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
         )
 
 
 def stop_nodes(processes: Iterable[subprocess.Popen[bytes]], patience_s: float = 5.0) -> None:
-    """Ask nodes to end, and kill those that are still there after ``patience_s``."""
+    """Ask processes to end, and kill those that are still there after ``patience_s``."""
     running = [p for p in processes if p.poll() is None]
     for process in running:
         process.terminate()

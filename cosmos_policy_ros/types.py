@@ -114,7 +114,7 @@ class JointCommand:
     Attributes:
         stamp_ns: Time of sending [ns, ROS clock].
         positions: (A,) float32 after safety [rad; gripper 0..1].
-        status: ``ok`` untouched, ``limited`` by a limit, ``hold`` last pose kept, ``fault`` latched.
+        status: ``ok`` untouched, ``limited`` by a limit, ``hold`` pose kept, ``fault`` latched.
     """
 
     stamp_ns: int
@@ -184,5 +184,6 @@ def _expect(
         msg = f'{what} must have shape {wanted}, got {array.shape}'
         raise ValueError(msg)
     if np.issubdtype(array.dtype, np.floating) and not np.isfinite(array).all():
-        msg = f'{what} must be finite, got {int((~np.isfinite(array)).sum())} NaN or infinite numbers'
+        n = int((~np.isfinite(array)).sum())
+        msg = f'{what} must be finite, got {n} NaN or infinite numbers'
         raise ValueError(msg)

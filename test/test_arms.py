@@ -90,7 +90,7 @@ def test_interbotix_driver_gets_group_and_gripper(monkeypatch: pytest.MonkeyPatc
 def test_missing_interbotix_messages_are_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package and where it comes from are named."""
     monkeypatch.setitem(sys.modules, 'interbotix_xs_msgs', None)
-    with pytest.raises(ConfigError, match='interbotix_xs_msgs.*build it'):
+    with pytest.raises(ConfigError, match=r'interbotix_xs_msgs.*build it'):
         open_arm(Wire(), replace(ARM, driver='interbotix'), 0.02)
 
 

@@ -169,7 +169,7 @@ ROWS = arrays(np.float32, (12, 2), elements=st.floats(-1, 1, width=32))
 SEAMS = st.lists(st.tuples(ROWS, st.integers(1, 300), st.integers(0, 200)), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(first=ROWS, seams=SEAMS)
 def test_target_has_no_jump_over_seams(
     first: NDArray[np.float32], seams: list[tuple[NDArray[np.float32], int, int]]

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+import contextlib
 import os
 from pathlib import Path
 import signal
@@ -153,10 +154,8 @@ class Bench:
     def _spin(self) -> None:
         executor = SingleThreadedExecutor()
         executor.add_node(self.arms)
-        try:
+        with contextlib.suppress(ExternalShutdownException):
             executor.spin()
-        except ExternalShutdownException:
-            pass
 
     def close(self) -> None:
         """Stop."""
@@ -175,7 +174,7 @@ class Bench:
         arms = self.arms
         self.wait(arms.enable_client.service_is_ready)
         self.wait(arms.estop_client.service_is_ready)
-        self.wait(lambda: arms.chunks.get_subscription_count())
+        self.wait(arms.chunks.get_subscription_count)
         for arm in ROBOT.arms:
             self.wait(lambda a=arm: arms.count_publishers(a.command_topic))
             self.wait(lambda a=arm: arms._states[a.name].get_subscription_count())
@@ -196,6 +195,7 @@ class Bench:
         time.sleep(0.05)
         self.arms.received.clear()
         self.arms.commands.clear()
+        self.arms.status = {}
         response = self.enable()
         assert response.success, response.message
 
@@ -364,6 +364,7 @@ def test_failed_bus_read_is_dropped(live: Bench) -> None:
 def test_nan_joint_states_hold_with_their_reason(live: Bench) -> None:
     """What the driver sends is never taken for a pose."""
     live.send(waist(0.0, 0.6, n_rows=51))
+    live.status(mode='playing')
     live.arms.nan_reads = 60
     status = live.status(mode='hold')
     assert (
@@ -466,7 +467,7 @@ def test_restarted_executor_is_disabled(live: Bench, executor: Executor) -> None
     time.sleep(0.3)
     assert executor.stop(signal.SIGTERM) == 0
     live.arms.received.clear()
-    live.arms.status.clear()
+    live.arms.status = {}
     executor.process = start_executor()
     live.connect()
     live.send(waist(0.0, 0.6, n_rows=51))

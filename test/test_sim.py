@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The simulator and the scripted expert."""
 
-import os
-
-os.environ.setdefault('MUJOCO_GL', 'egl')
-
-from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state  # noqa: E402
-from cosmos_policy_ros.sim.scripted import Noise, TransferExpert  # noqa: E402
-from cosmos_policy_ros.types import ConfigError  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
+from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
+from cosmos_policy_ros.sim.scripted import Noise, TransferExpert
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+import pytest
 
 
 def perform(seed: int, noise: Noise) -> tuple[AlohaSim, TransferExpert, np.ndarray]:
@@ -35,7 +31,7 @@ def test_same_seed_gives_the_same_scene() -> None:
 
 
 def test_cube_starts_where_gym_aloha_puts_it() -> None:
-    """x in 0 … 0.2 m, y in 0.4 … 0.6 m, for every seed."""
+    """X in 0 … 0.2 m, y in 0.4 … 0.6 m, for every seed."""
     sim = AlohaSim()
     for seed in range(50):
         sim.reset(seed)

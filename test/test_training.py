@@ -1,32 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """From bags to a checkpoint, at toy size."""
 
-import os
+import json
+import logging
+from pathlib import Path
 
-os.environ.setdefault('MUJOCO_GL', 'egl')
-
-import json  # noqa: E402
-import logging  # noqa: E402
-from pathlib import Path  # noqa: E402
-
-from cosmos_policy_ros.backends import load_policy  # noqa: E402
-from cosmos_policy_ros.cli.demonstrate import record  # noqa: E402
-from cosmos_policy_ros.data.dataset import Batch, POLICY, VALUE  # noqa: E402
-from cosmos_policy_ros.robot import read_robot, RobotSpec  # noqa: E402
-from cosmos_policy_ros.stack import share_path  # noqa: E402
-from cosmos_policy_ros.training.batch import latent_sequences, LatentStore, loss_weights  # noqa: E402
-from cosmos_policy_ros.training.config import (  # noqa: E402
+from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.cli.demonstrate import record
+from cosmos_policy_ros.data.dataset import Batch, POLICY, VALUE
+from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.stack import share_path
+from cosmos_policy_ros.training.batch import latent_sequences, LatentStore, loss_weights
+from cosmos_policy_ros.training.config import (
     AutoencoderConfig,
     read_train_config,
     TrainConfig,
     TransformerConfig,
 )
-from cosmos_policy_ros.training.trainer import learning_rate_factor, train  # noqa: E402
-from cosmos_policy_ros.types import ConfigError, Observation  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import tiny  # noqa: E402
-import torch  # noqa: E402
+from cosmos_policy_ros.training.trainer import learning_rate_factor, train
+from cosmos_policy_ros.types import ConfigError, Observation
+import numpy as np
+import pytest
+import tiny
+import torch
 
 TOY = TrainConfig(
     image_size=32,

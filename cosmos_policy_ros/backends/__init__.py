@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from cosmos_policy_ros.core.policy import CosmosPolicy
     from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 
-Precision = Literal['float32', 'bfloat16']
+Precision = Literal['auto', 'float32', 'bfloat16']
 
 
 def _torch_backend(
@@ -35,7 +35,7 @@ def load_policy(
     backend: str = 'torch',
     device: str = 'cpu',
     threads: int | None = None,
-    precision: Precision = 'float32',
+    precision: Precision = 'auto',
     max_rows: int | None = None,
 ) -> CosmosPolicy:
     """Load a checkpoint folder, ready to be asked.
@@ -46,7 +46,8 @@ def load_policy(
         device: Torch device, ``cpu`` or ``cuda``.
         threads: CPU threads of torch; None leaves torch's own choice. On a machine that also
             controls a robot take 1 or 2: spinning threads slow each other down.
-        precision: Arithmetic of the networks; ``bfloat16`` is faster where the hardware has it.
+        precision: Arithmetic of the networks; ``bfloat16`` is faster where the hardware has it,
+            which ``auto`` finds out.
         max_rows: Most rows of one network call, to bound memory; None is all of them.
 
     Raises:
@@ -64,6 +65,9 @@ def load_policy(
             msg = f'threads must be at least 1, got {threads}'
             raise ConfigError(msg)
         torch.set_num_threads(threads)
+    if precision == 'auto':
+        has_half = device.startswith('cuda') or torch.cpu._is_avx512_bf16_supported()
+        precision = 'bfloat16' if has_half else 'float32'
     checkpoint = load_checkpoint(path)
     networks = BACKENDS[backend](checkpoint.transformer, checkpoint.vae, device, precision)
     config, stats, text = checkpoint.config, checkpoint.stats, checkpoint.text

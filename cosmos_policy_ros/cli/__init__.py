@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The one command, ``cosmos-policy``; every subcommand is a module with its options and ``run``."""
+"""The one command, ``cosmos-policy``; a subcommand is a module with its options and ``run``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 import logging
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 from cosmos_policy_ros.types import ConfigError
 
@@ -17,10 +18,10 @@ def main() -> None:
     # instead of spinning, which slows everything down as soon as another process is busy.
     os.environ.setdefault('MUJOCO_GL', 'egl')
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    from cosmos_policy_ros.cli import demo, demonstrate, evaluate, train  # noqa: PLC0415
-    import tyro  # noqa: PLC0415
+    from cosmos_policy_ros.cli import demo, demonstrate, evaluate, train
+    import tyro
 
-    commands = {
+    commands: dict[type, Callable[[Any], int]] = {
         demo.Demo: demo.run,
         demonstrate.Demonstrate: demonstrate.run,
         train.Train: train.run,

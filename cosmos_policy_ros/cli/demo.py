@@ -61,7 +61,7 @@ def run(options: Demo) -> int:
     start_s = time.perf_counter()
     out = prepare_folder(options.out)
     console = Console()
-    console.print(f'{out}, ROS_DOMAIN_ID={domain}', highlight=False)
+    console.print(f'ROS_DOMAIN_ID={domain}, logs in {out}/logs', highlight=False, soft_wrap=True)
     trouble = ''
     with running(_arguments(options), out) as stack:
         try:
@@ -84,9 +84,9 @@ def run(options: Demo) -> int:
 
             write_plot(out / 'plot.png', report, robot)
             write_film(out / 'demo.mp4', report, robot)
-        files = 'report.json, plot.png, demo.mp4, bags/, logs/'
-        took_s = time.perf_counter() - start_s
-        console.print(f'{out}: {files} ({took_s:.0f} s in all)', highlight=False)
+        files = 'report.json, plot.png, demo.mp4, bags/'
+        took = f'{time.perf_counter() - start_s:.0f} s in all'
+        console.print(f'{took}; see {out}: {files}', highlight=False, soft_wrap=True)
     complete = len(report['episodes']) == options.episodes
     answered = all(episode['answers'] for episode in report['episodes'])
     return 0 if complete and answered and not trouble else 1

@@ -6,6 +6,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -94,35 +95,32 @@ def describe_progress(event: dict[str, Any]) -> str:
 
 def print_report(report: dict[str, Any], console: Console) -> None:
     """Print the episodes as a table and what they come to."""
-    table = Table('episode', 'seed', 'success', header_style='bold')
-    for name in ('seconds', 'queries', 'value mid', 'value mean', 'p50 ms', 'p99 ms', 'waited s'):
+    table = Table('episode', 'success', box=SIMPLE)
+    for name in ('seconds', 'queries', 'value mid/mean', 'ms p50/p99', 'waited s'):
         table.add_column(name, justify='right')
     for i, episode in enumerate(report['episodes'], 1):
         value, query_ms = episode['value'], episode['query_ms']
         table.add_row(
             str(i),
-            str(episode['seed']),
             '[green]yes[/green]' if episode['success'] else '[red]no[/red]',
             f'{episode["seconds"]:.1f}',
             str(episode['queries']),
-            _number(value['middle'], 2),
-            _number(value['mean'], 2),
-            _number(query_ms['p50'], 0),
-            _number(query_ms['p99'], 0),
+            f'{_number(value["middle"], 2)} / {_number(value["mean"], 2)}',
+            f'{_number(query_ms["p50"], 0)} / {_number(query_ms["p99"], 0)}',
             f'{episode["standstill_s"]:.2f}',
         )
     console.print(table)
     n = len(report['episodes'])
     successes = sum(episode['success'] for episode in report['episodes'])
     query_ms = report['query_ms']
-    figures = [
-        f'{successes} of {n} episodes succeeded',
-        f'query latency p50 {_number(query_ms["p50"], 0)} ms, p99 {_number(query_ms["p99"], 0)} ms',
-        f'arms waited {report["standstill_s"]:.2f} s',
-        f'largest seam jump {report["seam_jump_rad_max"]:.3f} rad',
-        f'{report["interventions"]} commands changed by the safety',
+    lines = [
+        f'{successes} of {n} episodes succeeded; '
+        f'queries took {_number(query_ms["p50"], 0)} ms (p50), {_number(query_ms["p99"], 0)} (p99)',
+        f'arms waited {report["standstill_s"]:.2f} s after the first answers; largest seam jump '
+        f'{report["seam_jump_rad_max"]:.2f} rad; safety changed {report["interventions"]} commands',
     ]
-    console.print('; '.join(figures), highlight=False)
+    for line in lines:
+        console.print(line, highlight=False)
     for warning in report['warnings']:
         console.print(f'[yellow]{warning}[/yellow]', highlight=False)
 

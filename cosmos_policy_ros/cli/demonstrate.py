@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cosmos-policy demonstrate``: scripted demonstrations as rosbags, with the running stack's topics."""
+"""``cosmos-policy demonstrate``: scripted demonstrations as rosbags with the stack's topics."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ import multiprocessing
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-from rich.progress import track
-import tyro
-
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ, EPISODE_S, joint_state, SUBSTEPS
 from cosmos_policy_ros.sim.scripted import draw_noise, TransferExpert
 from cosmos_policy_ros.stack import share_path
+import numpy as np
+from rich.progress import track
+import tyro
 
 REST_S = 1.0  # [s] recorded after the task is done, so that the policy learns to stay
 
@@ -49,13 +48,12 @@ def run(options: Demonstrate) -> int:
     robot = read_robot(options.robot)
     seeds = [options.seed + i for i in range(options.episodes)]
     missing = [s for s in seeds if not _bag(options.out, s).exists()]
-    outcomes: list[bool] = []
     # spawn: an EGL context does not survive a fork
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(max(1, options.workers), mp_context=context) as pool:
         jobs = [pool.submit(record, _bag(options.out, s), options.task, s, robot) for s in missing]
-        for job in track(as_completed(jobs), 'recording', total=len(jobs)):
-            outcomes.append(job.result())
+        done = track(as_completed(jobs), 'recording', total=len(jobs))
+        outcomes = [job.result() for job in done]
     print(
         f'{options.out}: {len(seeds)} episodes, {len(missing)} recorded now, '
         f'{sum(outcomes)} of those successful'

@@ -14,18 +14,18 @@ from pathlib import Path
 import time
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
-
+from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.control.chunk_player import ChunkPlayer
 from cosmos_policy_ros.control.safety import Limits, Safety
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ActionChunk, Observation
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
 
 if TYPE_CHECKING:
     from cosmos_policy_ros.core.policy import CosmosPolicy
@@ -60,8 +60,8 @@ class Evaluate:
     """Simulated time between a query and its answer [s]."""
     threads: int = 2
     """CPU threads of the networks."""
-    precision: str = 'bfloat16'
-    """Arithmetic of the networks, bfloat16 or float32."""
+    precision: Precision = 'auto'
+    """Arithmetic of the networks; auto is bfloat16 where the processor has it."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
     """Robot YAML."""
     json: Path | None = None
@@ -93,14 +93,12 @@ class EpisodeResult:
 
 def run(options: Evaluate) -> int:
     """Play the episodes, print a table and write the figures."""
-    from cosmos_policy_ros.backends import load_policy  # noqa: PLC0415
-    from cosmos_policy_ros.core.config import check_robot  # noqa: PLC0415
-    from cosmos_policy_ros.sim.aloha import AlohaSim  # noqa: PLC0415
+    from cosmos_policy_ros.backends import load_policy
+    from cosmos_policy_ros.core.config import check_robot
+    from cosmos_policy_ros.sim.aloha import AlohaSim
 
     robot = read_robot(options.robot)
-    policy = load_policy(
-        options.checkpoint, threads=options.threads, precision=options.precision
-    )
+    policy = load_policy(options.checkpoint, threads=options.threads, precision=options.precision)
     check_robot(policy.config, robot)
     sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
     results: list[EpisodeResult] = []
@@ -133,9 +131,9 @@ def play_episode(
         sim: Scene, which is reset.
         robot: Rates and limits.
         options: Candidates, latency and so on.
-        seed: Seed of the scene; the noise of query q starts from ``seed + 1000 q``.
+        seed: Seed of the scene and of the noise, which is the same in every query.
     """
-    from cosmos_policy_ros.sim.aloha import EPISODE_S  # noqa: PLC0415
+    from cosmos_policy_ros.sim.aloha import EPISODE_S
 
     sim.reset(seed)
     player, safety = ChunkPlayer.from_robot(robot), Safety(Limits.from_robot(robot))
@@ -147,16 +145,20 @@ def play_episode(
     images: dict[str, NDArray[np.uint8]] = {}
     waiting: list[tuple[int, ActionChunk]] = []  # (tick of arrival, answer)
     values, query_ms, jump, best = [], [], 0.0, 0
+    rng, next_query = np.random.default_rng(seed), 0
     for tick in range(round(EPISODE_S * robot.control_rate_hz)):
         now_ns = tick * period_ns
-        if tick % image_ticks == 0:
-            images = {c.name: sim.render(c.name) for c in robot.cameras}
-        if tick % replan_ticks == 0:
+        for i, camera in enumerate(robot.cameras):
+            # Staggered as in the simulator node, so that images have different ages.
+            if tick == 0 or tick % image_ticks == i % image_ticks:
+                images[camera.name] = sim.render(camera.name)
+        if tick >= next_query:
+            # The pace wanders a little, so that queries do not always meet fresh images.
+            next_query = tick + replan_ticks + int(rng.integers(-1, 2))
             start_s = time.perf_counter()
             answer = policy.plan(
-                Observation(now_ns, images, sim.proprio, sim.task),
-                options.candidates, options.futures, options.values,
-                seed + 1000 * len(values),
+                Observation(now_ns, dict(images), sim.proprio, sim.task),
+                options.candidates, options.futures, options.values, seed,
             )  # fmt: skip
             plan = make_plan(answer, policy.config.rate_hz)
             query_ms.append((time.perf_counter() - start_s) * 1e3)

@@ -35,8 +35,8 @@ class Train:
 
 def run(options: Train) -> int:
     """Train and print the figures."""
-    from cosmos_policy_ros.training.config import read_train_config  # noqa: PLC0415
-    from cosmos_policy_ros.training.trainer import train  # noqa: PLC0415
+    from cosmos_policy_ros.training.config import read_train_config
+    from cosmos_policy_ros.training.trainer import train
 
     config, robot = read_train_config(options.config), read_robot(options.robot)
     figures = train(options.data, options.out, robot, config)

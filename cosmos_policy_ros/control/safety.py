@@ -68,13 +68,15 @@ class Watch:
     Attributes:
         max_joint_age_s: Older joint states mean hold [s].
         fault_joint_age_s: Older joint states mean fault [s].
-        max_gap_rad: Larger gaps between command and measured arm joint mean fault [rad].
+        max_gap_rad: Larger gaps between command and measured arm joint mean fault [rad] …
+        max_gap_s: … when they last longer than this [s]; a quick motion may lag for a moment.
         max_excess_rad: Arm joints farther outside their range cannot be enabled [rad].
     """
 
     max_joint_age_s: float = 0.1
     fault_joint_age_s: float = 2.0
     max_gap_rad: float = 0.5
+    max_gap_s: float = 0.25
     max_excess_rad: float = 0.05
 
 
@@ -103,6 +105,7 @@ class Safety:
         )
         self._period_ns = round(1e9 / limits.rate_hz)
         self._last: JointCommand | None = None
+        self._gap_ns = 0  # how long a joint has been too far from its command
 
     def enable(self, measured: NDArray[np.float32] | None, measured_age_s: float) -> None:
         """Allow motion, starting at rest from the measured pose; leaves a fault behind.
@@ -134,7 +137,7 @@ class Safety:
             msg += f'{limits.lower[i]:.3f} to {limits.upper[i]:.3f}; move it inside by hand'
             raise ValueError(msg)
         self._tracker.start(measured)
-        self._last = None
+        self._last, self._gap_ns = None, 0
         self.state, self.reason, self.interventions = 'enabled', '', 0
 
     def disable(self) -> None:
@@ -205,7 +208,8 @@ class Safety:
         elif measured is not None and _is_vector(measured, n):
             gap = np.abs(self._tracker.position - measured) * self.limits.arm_joints
             i = int(gap.argmax())
-            if measured_age_s <= self.watch.max_joint_age_s and gap[i] > self.watch.max_gap_rad:
+            self._gap_ns = self._gap_ns + self._period_ns if gap[i] > self.watch.max_gap_rad else 0
+            if self._gap_ns > self.watch.max_gap_s * 1e9:
                 self.fault(
                     f'{self.limits.names[i]} is {gap[i]:.2f} rad from its command, limit '
                     f'{self.watch.max_gap_rad}; check for an obstacle or a motor without torque'

@@ -15,7 +15,7 @@ not the mean of all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
@@ -29,6 +29,7 @@ from cosmos_policy_ros.core.diffusion import (
 )
 from cosmos_policy_ros.core.images import prepare_image, scale_pixels
 from cosmos_policy_ros.core.normalize import NormStats
+from cosmos_policy_ros.core.sample import Sample
 from cosmos_policy_ros.core.text import TextEmbeddings
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.types import Candidates, Observation
@@ -36,23 +37,6 @@ import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Rows of denoised latents and where they came from.
-
-    Attributes:
-        latents: (R, C, T, h, w) float32, known frames clean, all others generated.
-        seeds: The R rows' candidate seeds.
-        task: Language instruction.
-        images: (cameras, 3, H, W) float32 current images in [-1, 1].
-    """
-
-    latents: Tensor
-    seeds: tuple[int, ...]
-    task: str
-    images: Tensor
 
 
 class CosmosPolicy:
@@ -160,6 +144,22 @@ class CosmosPolicy:
         Raises:
             ValueError: See ``check``; or a count is out of range.
         """
+        answer, shown = self.plan_unseen(obs, candidates, futures, values, seed)
+        return replace(answer, future_images=self.read_futures(shown)) if images else answer
+
+    @torch.inference_mode()
+    def plan_unseen(
+        self,
+        obs: Observation,
+        candidates: int = 1,
+        futures: int = 0,
+        values: int = 0,
+        seed: int = 0,
+    ) -> tuple[Candidates, Sample]:
+        """Return the answer of ``plan`` without images and the N rows ``read_futures`` decodes.
+
+        An answer need not wait for images, and who shows one candidate decodes one row.
+        """
         if candidates < 1 or min(futures, values) < 0:
             msg = f'cannot plan with {candidates} candidates, {futures} futures, {values} values'
             raise ValueError(msg)
@@ -169,14 +169,14 @@ class CosmosPolicy:
         acted = self.act(obs, candidates, seed)
         future = self.predict_future(acted, futures) if futures else acted
         scores = self.predict_value(future, values) if values else self.read_values(future)
-        shown = _rows(future, slice(max(futures, 1) - 1, None, max(futures, 1)))
-        return Candidates(
+        shown = future.rows(slice(max(futures, 1) - 1, None, max(futures, 1)))
+        answer = Candidates(
             stamp_ns=obs.stamp_ns,
             positions=self.read_actions(acted),
             values=scores.reshape(candidates, -1).cpu().numpy(),
             future_proprio=self.read_proprio(shown),
-            future_images=self.read_futures(shown) if images else {},
         )
+        return answer, shown
 
     def read_actions(self, given: Sample) -> NDArray[np.float32]:
         """Return (R, H, A) float32 action chunks [rad; gripper 0..1]."""
@@ -242,7 +242,3 @@ class CosmosPolicy:
         clean = sample(denoise, x_init, levels, self.max_rows).to(torch.float32)
         kept = tuple(s for s in given.seeds for _ in range(members))
         return Sample(clean, kept, given.task, given.images)
-
-
-def _rows(given: Sample, which: slice) -> Sample:
-    return Sample(given.latents[which], given.seeds[which], given.task, given.images)

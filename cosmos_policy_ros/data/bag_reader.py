@@ -8,7 +8,7 @@ newest ``/joint_command`` stamped at the tick or before, which is the command th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 import struct
 from typing import Any, Literal
@@ -33,6 +33,7 @@ from rosbags.serde import SerdeError
 COMMAND_TOPIC = '/joint_command'
 TASK_TOPIC = '/task'
 EXPERT_TOPIC = '/demonstration/expert'
+Messages = dict[str, list[tuple[int, Any]]]  # topic -> (time [ns], message)
 
 
 def read_bag(
@@ -91,7 +92,25 @@ def list_bags(folder: Path) -> list[Path]:
     return paths
 
 
-Messages = dict[str, list[tuple[int, Any]]]
+def read_topics(path: Path, topics: Collection[str]) -> Messages:
+    """Return topic -> (arrival [ns, ROS clock], message); empty for a topic the bag lacks.
+
+    Raises:
+        ConfigError: The folder is no bag or is damaged.
+    """
+    found: Messages = {topic: [] for topic in topics}
+    try:
+        with Reader(path) as bag:
+            connections = [c for c in bag.connections if c.topic in found]
+            for connection, bag_ns, data in bag.messages(connections) if connections else ():
+                message = typestore().deserialize_cdr(data, connection.msgtype)
+                found[connection.topic].append((bag_ns, message))
+    except _DAMAGE as error:
+        msg = f'episode {path} cannot be read ({error}); record it again or remove the folder'
+        raise ConfigError(msg) from error
+    return found
+
+
 _DAMAGE = (ReaderError, SerdeError, OSError, ValueError, LookupError, struct.error, AssertionError)
 
 

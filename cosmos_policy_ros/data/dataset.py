@@ -13,10 +13,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 from numpy.typing import NDArray
-
-from cosmos_policy_ros.types import ConfigError, Episode
 
 POLICY, WORLD_MODEL, VALUE = 0, 1, 2  # values of ``Batch.kind``
 
@@ -111,7 +110,9 @@ class SampleTable:
             monte_carlo_returns(len(t.actions), t.success, discount ** (1.0 / stride))
             for t in self.tracks
         ]
-        demos, successes, failures = [], [], []
+        demos: list[NDArray[np.int64]] = []
+        successes: list[NDArray[np.int64]] = []
+        failures: list[NDArray[np.int64]] = []
         for index, track in enumerate(self.tracks):
             ticks = np.arange(len(track.actions))
             pairs = np.stack([np.full_like(ticks, index), ticks], axis=1)
@@ -179,9 +180,7 @@ def monte_carlo_returns(n: int, success: bool, discount: float) -> NDArray[np.fl
     return np.power(discount, np.arange(n)[::-1]).astype(np.float32)
 
 
-def make_track(
-    episode: Episode, cameras: Sequence[str], first_row: dict[str, int]
-) -> Track:
+def make_track(episode: Episode, cameras: Sequence[str], first_row: dict[str, int]) -> Track:
     """Return an episode's track.
 
     Args:

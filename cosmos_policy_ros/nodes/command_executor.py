@@ -43,6 +43,7 @@ class ExecutorParams:
     max_joint_age_s: float = param(0.1, 'Older joint states mean hold [s].', 0.005, 5.0)
     fault_joint_age_s: float = param(2.0, 'Older joint states mean fault [s].', 0.01, 60.0)
     max_gap_rad: float = param(0.5, 'Larger gaps to the command mean fault [rad].', 0.01, 6.3)
+    max_gap_s: float = param(0.25, 'How long a larger gap may last [s].', 0.0, 10.0)
     report_hz: float = param(5.0, 'Rate of reports; changes come at once [Hz].', 0.1, 50.0)
     realtime_priority: int = param(50, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
     discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
@@ -60,7 +61,7 @@ class CommandExecutor(Node):
         super().__init__('command_executor')
         self.params = p = declare(self, ExecutorParams)
         self.robot = robot = read_robot(Path(p.robot))
-        watch = Watch(p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad)
+        watch = Watch(p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad, p.max_gap_s)
         self.playback = Playback(robot, p.blend_s, watch)
         self._period_s = 1.0 / robot.control_rate_hz
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))

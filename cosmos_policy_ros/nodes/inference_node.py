@@ -17,6 +17,7 @@ import time
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.core.config import check_robot
+from cosmos_policy_ros.core.sample import Sample
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
@@ -38,7 +39,7 @@ class InferenceParams:
     checkpoint: str = param('', 'Checkpoint folder.')
     backend: str = param('torch', 'What runs the networks.')
     device: str = param('cpu', 'Where they run: cpu or cuda.')
-    precision: str = param('float32', 'Arithmetic of the networks: float32 or bfloat16.')
+    precision: str = param('auto', 'Arithmetic of the networks: auto, float32 or bfloat16.')
     threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)
     candidates: int = param(1, 'Candidates N per query.', 1, 256)
     futures: int = param(0, 'Futures M per candidate; 0 reads them from the policy.', 0, 64)
@@ -94,9 +95,9 @@ class InferenceNode(Node):
             self._worker.join(timeout=10.0)
         super().destroy_node()
 
-    def _plan(self, obs: Observation, images: bool = False) -> Candidates:
+    def _plan(self, obs: Observation) -> tuple[Candidates, Sample]:
         p = self.params
-        return self.policy.plan(obs, p.candidates, p.futures, p.values, p.seed, images)
+        return self.policy.plan_unseen(obs, p.candidates, p.futures, p.values, p.seed)
 
     def _warm_up(self) -> float:
         """Answer a made-up query twice and return how long the second one took [s]."""
@@ -155,22 +156,26 @@ class InferenceNode(Node):
     def _answer(self, obs: Observation) -> None:
         """Publish the candidates for one observation."""
         start_s = time.perf_counter()
-        watched = any(p.get_subscription_count() for p in self._futures.values())
-        candidates = self._plan(obs, watched)
+        candidates, futures = self._plan(obs)
         rate_hz = self.policy.config.rate_hz
         message = candidates_message(candidates, rate_hz, self.robot.joint_names)
         self._candidates.publish(message)
         self._latency_ms.append((time.perf_counter() - start_s) * 1e3)
         self._answered += 1
-        self._show(candidates)
+        if any(p.get_subscription_count() for p in self._futures.values()):
+            self._show(candidates, futures)
 
-    def _show(self, candidates: Candidates) -> None:
-        """Publish the future images of the candidate with the best value, stamped when due."""
+    def _show(self, candidates: Candidates, futures: Sample) -> None:
+        """Publish the future images of the candidate with the best value, stamped when due.
+
+        The answer has left by now, and one candidate costs a fraction of all.
+        """
         best = int(candidates.values.mean(axis=1).argmax())
+        shown = self.policy.read_futures(futures.rows(slice(best, best + 1)))
         ahead_s = self.policy.config.horizon / self.policy.config.rate_hz
         due_ns = candidates.stamp_ns + round(ahead_s * 1e9)
-        for camera, images in candidates.future_images.items():
-            message = image_message(images[best], due_ns, f'{camera}_optical_frame')
+        for camera, images in shown.items():
+            message = image_message(images[0], due_ns, f'{camera}_optical_frame')
             self._futures[camera].publish(message)
 
     def _report(self) -> None:

@@ -12,17 +12,20 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from cosmos_policy_ros.types import ConfigError
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
-
-from cosmos_policy_ros.types import ConfigError
 
 TASKS = {'transfer_cube': 'hand the red cube from the right gripper to the left'}
 EPISODE_S = 8.0  # [s] gym-aloha's 400 steps at 50 Hz
 CONTROL_HZ = 50.0
 SUBSTEPS = 10  # physics steps in one control tick; the scene runs at 500 Hz
-CAMERAS = {'high': ('top', 42.0), 'left_wrist': ('left_wrist', 45.0), 'right_wrist': ('right_wrist', 45.0)}
+CAMERAS = {
+    'high': ('top', 42.0),
+    'left_wrist': ('left_wrist', 45.0),
+    'right_wrist': ('right_wrist', 45.0),
+}
 _FINGER_CLOSED, _FINGER_OPEN = 0.01844, 0.058  # [m] gym-aloha's puppet gripper constants
 _MOTOR_CLOSED, _MOTOR_OPEN = -0.6213, 1.4910  # [rad] gripper motor at those openings
 JOINTS = (
@@ -133,7 +136,7 @@ class AlohaSim:
 
     @property
     def reward(self) -> int:
-        """gym-aloha's reward: 1 right hand touches, 2 lifted, 3 left hand touches, 4 transferred."""
+        """gym-aloha's reward: 1 right hand touches, 2 lifted, 3 left touches, 4 transferred."""
         pairs = {frozenset(p) for p in self.data.contact.geom[: self.data.ncon].tolist()}
         on_table = frozenset((self._cube, self._table)) in pairs
         if frozenset((self._cube, self._fingers['left'])) in pairs:
@@ -167,6 +170,6 @@ def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]
 def _assets() -> Path:
     spec = importlib.util.find_spec('gym_aloha')
     if spec is None or not spec.submodule_search_locations:
-        msg = 'the simulator needs the scene files of gym-aloha; run: pip install --no-deps gym-aloha'
+        msg = 'the simulator needs the files of gym-aloha; run: pip install --no-deps gym-aloha'
         raise ConfigError(msg)
     return Path(next(iter(spec.submodule_search_locations))) / 'assets'

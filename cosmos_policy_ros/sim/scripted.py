@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A scripted expert for the transfer-cube task that sees the true cube pose.
 
-The expert is a function of what can be observed (joint pose, cube, grip), not of a clock: when it is
-pushed off its course or misses the cube it plans again from where the arms are. That is what a
+The expert is a function of what can be observed (joint pose, cube, grip), not of a clock: when it
+is pushed off its course or misses the cube it plans again from where the arms are. That is what a
 policy can imitate, and what a clean recording never shows.
 """
 
@@ -10,14 +10,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ
-
 Array = NDArray[np.float64]
 
+PHASES = (
+    'reach', 'descend', 'grasp', 'carry', 'approach', 'take', 'give', 'retreat', 'rest',
+)  # fmt: skip
 LEFT, RIGHT = slice(0, 7), slice(7, 14)
 FINGERTIP_M = 0.14  # from the gripper link to between the fingertips
 MEET_M = np.array([-0.02, 0.5, 0.24])  # where the cube changes hands
@@ -116,49 +118,53 @@ class TransferExpert:
 
     def _plan(self) -> Move:
         """Return the motion of the present phase from where the arms are."""
-        left, right = self.arms
-        target = self._command.copy()
-        cube_now = self.sim.cube
-        cube = cube_now + [*self._error, 0.0]
+        command, cube = self._command, self.sim.cube
+        believed = cube + np.array([*self._error, 0.0])
+        target = command.copy()
         if self.phase == 'reach':
-            above = cube + [0.0, 0.0, 0.075]
-            target[7:13] = right.solve(above, PICK_PITCH, 0.0, self._command[7:13])
-            target[0:6] = left.solve(WAIT_M, 0.0, TAKE_ROLL, self._command[0:6])
+            target[7:13] = self._point_right(believed + np.array([0.0, 0.0, 0.075]))
+            target[0:6] = self._point_left(WAIT_M)
             target[6], target[13] = OPEN, OPEN
-            return Move(self._command, target, SPEED)
+            return Move(command, target, SPEED)
         if self.phase == 'descend':
-            target[7:13] = right.solve(np.array([*cube[:2], 0.02]), PICK_PITCH, 0.0, self._command[7:13])
-            return Move(self._command, target, SLOW)
+            target[7:13] = self._point_right(np.array([*believed[:2], 0.02]))
+            return Move(command, target, SLOW)
         if self.phase == 'grasp':
             target[13] = CLOSED
-            return Move(self._command, target, SPEED, least_s=0.4)
+            return Move(command, target, SPEED, least_s=0.4)
         if self.phase == 'carry':
-            target[7:13] = right.solve(MEET_M, PICK_PITCH, 0.0, self._command[7:13])
-            target[0:6] = left.solve(WAIT_M, 0.0, TAKE_ROLL, self._command[0:6])
-            return Move(self._command, target, SPEED)
+            target[7:13] = self._point_right(MEET_M)
+            target[0:6] = self._point_left(WAIT_M)
+            return Move(command, target, SPEED)
         if self.phase == 'approach':
-            target[0:6] = left.solve(cube_now, 0.0, TAKE_ROLL, self._command[0:6])
-            return Move(self._command, target, SLOW)
+            target[0:6] = self._point_left(cube)
+            return Move(command, target, SLOW)
         if self.phase == 'take':
             target[6] = CLOSED
-            return Move(self._command, target, SPEED, least_s=0.4)
+            return Move(command, target, SPEED, least_s=0.4)
         if self.phase == 'give':
             target[13] = OPEN
-            return Move(self._command, target, SPEED, least_s=0.3)
+            return Move(command, target, SPEED, least_s=0.3)
         if self.phase == 'retreat':
-            target[7:13] = right.solve(MEET_M + [0.12, 0.0, 0.08], PICK_PITCH, 0.0, self._command[7:13])
-            return Move(self._command, target, SPEED)
-        return Move(self._command, target, SPEED, least_s=10.0)
+            target[7:13] = self._point_right(MEET_M + np.array([0.12, 0.0, 0.08]))
+            return Move(command, target, SPEED)
+        return Move(command, target, SPEED, least_s=10.0)
+
+    def _point_left(self, tip: Array) -> Array:
+        """Return the (6,) left arm joints that put the rolled fingertips at ``tip`` [m, world]."""
+        return self.arms[0].solve(tip, 0.0, TAKE_ROLL, self._command[0:6])
+
+    def _point_right(self, tip: Array) -> Array:
+        """Return the (6,) right arm joints that put the pitched fingertips at ``tip``."""
+        return self.arms[1].solve(tip, PICK_PITCH, 0.0, self._command[7:13])
 
     def _next(self) -> str:
         """Return the phase that follows, or the one to start again from."""
-        order = ('reach', 'descend', 'grasp', 'carry', 'approach', 'take', 'give', 'retreat', 'rest')
-        following = order[min(order.index(self.phase) + 1, len(order) - 1)]
         lost = self.phase in ('carry', 'approach', 'take', 'give') and self.sim.cube[2] < 0.1
         if lost and self.noise.retry:
             self._error = np.zeros(2)
             return 'reach'
-        return following
+        return PHASES[min(PHASES.index(self.phase) + 1, len(PHASES) - 1)]
 
 
 class Move:

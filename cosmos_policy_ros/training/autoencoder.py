@@ -7,6 +7,9 @@ that it learns from single pictures and each latent frame depends on its own pic
 
 from __future__ import annotations
 
+from cosmos_policy_ros.core.images import scale_pixels
+from cosmos_policy_ros.core.networks import make_frame_independent, use_picture_convolutions
+from cosmos_policy_ros.training.config import AutoencoderConfig
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify, unpatchify
 import numpy as np
@@ -14,10 +17,6 @@ from numpy.typing import NDArray
 from rich.progress import Progress
 import torch
 from torch import Tensor
-
-from cosmos_policy_ros.core.images import scale_pixels
-from cosmos_policy_ros.core.networks import make_frame_independent, use_picture_convolutions
-from cosmos_policy_ros.training.config import AutoencoderConfig
 
 LATENT_CHANNELS = 16
 

@@ -6,12 +6,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import get_args
 
-from diffusers import CosmosTransformer3DModel
-import numpy as np
-from numpy.typing import NDArray
-import torch
-from torch import Tensor
-
 from cosmos_policy_ros.core.codec import write_value, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import draw_training_sigma, training_input
@@ -20,6 +14,11 @@ from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.data.dataset import Batch, POLICY
 from cosmos_policy_ros.training.config import TrainConfig
+from diffusers import CosmosTransformer3DModel
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 KINDS: tuple[SampleKind, ...] = ('policy', 'world_model', 'value')  # by ``Batch.kind``
 FRAME_KINDS = ('action', 'future_proprio', 'future_images', 'value')
@@ -75,8 +74,10 @@ def loss_weights(batch: Batch, policy: PolicyConfig, action_weight: float) -> Te
     after = [layout.index(name) for name in (*layout.future, 'value')]
     frames[:, after] *= (whole | ~is_policy)[:, None]
     weights = frames[:, None, :, None, None].expand(-1, shape[0], -1, *shape[2:]).clone()
-    rows = torch.from_numpy(batch.imitate).float()[..., None].expand_as(
-        torch.empty(batch.chunk.shape)
+    rows = (
+        torch.from_numpy(batch.imitate)
+        .float()[..., None]
+        .expand_as(torch.empty(batch.chunk.shape))
     )
     taught = torch.ones(len(rows), *shape)
     write_vector(taught, layout.index('action'), rows)

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints, TypeVar
 
-import yaml
-
 from cosmos_policy_ros.data.dataset import Mixture
 from cosmos_policy_ros.types import ConfigError
+import yaml
 
 T = TypeVar('T')
 
@@ -164,7 +163,7 @@ def _build(cls: type[T], data: Any, where: str) -> T:
     values = {}
     for key, value in data.items():
         if is_dataclass(types[key]):
-            values[key] = _build(types[key], value, f'{where}: {key}')  # type: ignore[arg-type]
+            values[key] = _build(types[key], value, f'{where}: {key}')
         elif isinstance(value, list):
             values[key] = tuple(value)
         elif types[key] in (int, float) and not isinstance(value, (int, float)):

@@ -3,19 +3,18 @@
 
 from __future__ import annotations
 
-from diffusers import CosmosTransformer3DModel
-import numpy as np
-from numpy.typing import NDArray
-import torch
-from torch import Tensor
-
 from cosmos_policy_ros.core.codec import read_value, read_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.data.dataset import Batch, POLICY, SampleTable
-from cosmos_policy_ros.training.batch import known_table, LatentStore, latent_sequences
+from cosmos_policy_ros.training.batch import known_table, latent_sequences, LatentStore
+from diffusers import CosmosTransformer3DModel
+import numpy as np
+from numpy.typing import NDArray
+import torch
+from torch import Tensor
 
 
 @torch.inference_mode()
@@ -74,7 +73,11 @@ def denoise_known(
             r = len(network_input)
             with torch.autocast('cpu', torch.bfloat16):
                 return predict_velocity(
-                    transformer, network_input, timestep, text.expand(r, -1, -1), mask.expand(r, -1)
+                    transformer,
+                    network_input,
+                    timestep,
+                    text.expand(r, -1, -1),
+                    mask.expand(r, -1),
                 ).float()
 
         return clean_estimate(velocity, x, sigma, truth[rows], mask)

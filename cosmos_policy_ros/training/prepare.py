@@ -13,13 +13,6 @@ import logging
 import multiprocessing
 from pathlib import Path
 
-from diffusers import AutoencoderKLWan
-import numpy as np
-from numpy.typing import NDArray
-from rich.progress import track
-import torch
-from torch import Tensor
-
 from cosmos_policy_ros.core.images import prepare_image, scale_pixels
 from cosmos_policy_ros.core.networks import encode_video
 from cosmos_policy_ros.data.bag_reader import list_bags, read_bag
@@ -27,6 +20,12 @@ from cosmos_policy_ros.data.dataset import Track
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.types import ConfigError
+from diffusers import AutoencoderKLWan
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+import torch
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -50,10 +49,11 @@ def prepare_bags(
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             jobs = {pool.submit(_prepare, b, files[b], robot, config): b for b in missing}
             for job in track(as_completed(jobs), 'reading episodes', total=len(jobs)):
-                try:
-                    job.result()
-                except ConfigError as error:
+                error = job.exception()
+                if isinstance(error, ConfigError):
                     logger.warning('left out: %s', error)
+                elif error is not None:
+                    raise error
     ready = [file for file in files.values() if file.exists()]
     if not ready:
         msg = f'none of the {len(bags)} episodes in {data} can be read'
@@ -126,6 +126,8 @@ def encode_all(files: list[Path], vae: AutoencoderKLWan, config: TrainConfig) ->
         with np.load(file) as data:
             for camera in config.cameras:
                 pixels = scale_pixels(data[f'images/{camera}'])
-                for part in pixels.split(128):
-                    latents.append(encode_video(vae, part[:, :, None])[:, :, 0].half())
+                latents += [
+                    encode_video(vae, part[:, :, None])[:, :, 0].half()
+                    for part in pixels.split(128)
+                ]
     return torch.cat(latents).contiguous()

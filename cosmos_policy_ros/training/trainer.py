@@ -15,14 +15,6 @@ from pathlib import Path
 import time
 import zlib
 
-from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
-import numpy as np
-from rich.progress import Progress
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-import torch
-from torch import Tensor
-
 from cosmos_policy_ros.core.checkpoint import save_checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.images import black_like, scale_pixels
@@ -46,6 +38,13 @@ from cosmos_policy_ros.training.prepare import (
     prepare_bags,
 )
 from cosmos_policy_ros.types import ConfigError
+from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
+import numpy as np
+from rich.progress import Progress
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+import torch
+from torch import Tensor
 
 logger = logging.getLogger(__name__)
 SAVE_S = 300.0  # [s] between two saved states
@@ -289,7 +288,8 @@ def learning_rate_factor(step: int, config: TrainConfig) -> float:
 @torch.no_grad()
 def _follow(average: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
     """Move the averaged weights towards the trained ones."""
-    old, new = list(average.parameters()), list(model.parameters())
+    old: list[Tensor] = list(average.parameters())
+    new: list[Tensor] = list(model.parameters())
     torch._foreach_lerp_(old, new, 1.0 - decay)
 
 

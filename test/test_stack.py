@@ -1,0 +1,226 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one node list, and the launch files and processes made from it."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+import subprocess
+import sys
+import time
+from typing import Any
+
+from cosmos_policy_ros import stack
+from cosmos_policy_ros.stack import (
+    ARGUMENTS,
+    default_values,
+    environment,
+    EXECUTOR,
+    INFERENCE,
+    node_command,
+    OPERATOR,
+    POLICY_STACK,
+    share_path,
+    SIM,
+    SIM_STACK,
+    stack_arguments,
+    start_process,
+    stop_nodes,
+)
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_share_path_finds_the_source_tree() -> None:
+    """A checkout reads its own config and models."""
+    assert share_path('config', 'nodes.yaml') == ROOT / 'config' / 'nodes.yaml'
+
+
+def test_share_path_finds_the_installed_share(tmp_path: Path) -> None:
+    """A copy in a prefix reads the share folder of that prefix."""
+    package = tmp_path / 'lib' / 'python3.12' / 'site-packages' / 'cosmos_policy_ros'
+    share = tmp_path / 'share' / 'cosmos_policy_ros'
+    package.mkdir(parents=True)
+    share.mkdir(parents=True)
+    (share / 'package.xml').touch()
+    module = _load(_copy(package))
+    assert module.share_path('config', 'fastdds.xml') == share / 'config' / 'fastdds.xml'
+
+
+def test_share_path_names_the_remedy_when_nothing_is_installed(tmp_path: Path) -> None:
+    """A copy without data files says how to install them."""
+    with pytest.raises(FileNotFoundError, match='colcon build or pip install'):
+        _load(_copy(tmp_path)).share_path()
+
+
+def test_every_executable_is_a_module_in_nodes() -> None:
+    """The list names what exists."""
+    names = {f.stem for f in (ROOT / 'cosmos_policy_ros' / 'nodes').glob('*.py')}
+    assert {spec.executable for spec in (*SIM_STACK, OPERATOR)} <= names
+
+
+def test_every_node_has_a_section_with_its_arguments() -> None:
+    """An argument that a node does not declare would stop it."""
+    sections = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
+    missing = {
+        (spec.name, name)
+        for spec in (*SIM_STACK, OPERATOR)
+        for name in spec.arguments
+        if name not in sections[spec.name]['ros__parameters']
+    }
+    assert missing == set()
+
+
+def test_the_real_robot_runs_the_same_nodes_without_the_simulator() -> None:
+    """Simulation and robot differ by one process."""
+    assert set(SIM_STACK) - set(POLICY_STACK) == {SIM}
+
+
+def test_every_launch_argument_has_a_default_of_its_type() -> None:
+    """What nodes.yaml says is what ``--show-args`` shows."""
+    defaults = default_values()
+    arguments = stack_arguments(SIM_STACK)
+    assert {n: type(defaults[n]) for n in arguments} == {n: a.type for n, a in arguments.items()}
+
+
+def test_the_default_robot_exists() -> None:
+    """The simulated robot's file is part of the package."""
+    assert Path(str(default_values()['robot'])).is_file()
+
+
+def test_a_command_gives_a_node_only_its_own_arguments() -> None:
+    """The executor refuses parameters it does not know."""
+    command = node_command(EXECUTOR, {'robot': '/a b/c.yaml', 'candidates': 3})
+    assert command[1:3] == ['-m', 'cosmos_policy_ros.nodes.command_executor']
+    assert [a for a in command if ':=' in a] == [
+        '__node:=command_executor',
+        'robot:="/a b/c.yaml"',
+    ]
+
+
+def test_a_command_keeps_the_type_of_a_value() -> None:
+    """A task called 1 stays a string, a switch stays a switch."""
+    command = node_command(SIM, {'task': '1', 'render': True, 'seed': 7})
+    assert {'task:="1"', 'render:=true', 'seed:=7'} <= set(command)
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    """A typing mistake does not pass silently."""
+    with pytest.raises(KeyError, match=r"no arguments \['candidate'\]"):
+        node_command(INFERENCE, {'candidate': 3})
+
+
+def test_the_environment_names_the_fast_dds_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both names that Fast DDS has used point to the shipped file."""
+    names = {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'}
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert environment() == dict.fromkeys(names, str(ROOT / 'config' / 'fastdds.xml'))
+
+
+def test_a_profile_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A robot with a profile of its own keeps it."""
+    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/etc/robot.xml')
+    assert environment() == {}
+
+
+SLEEP = 'import time; time.sleep(60)'
+TELL_AND_SLEEP = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'
+IGNORE_AND_SLEEP = f"""
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, '-c', {TELL_AND_SLEEP!r}])
+time.sleep(60)
+"""
+
+
+def test_stopping_ends_a_process_that_listens(tmp_path: Path) -> None:
+    """A well-behaved process is gone at once."""
+    process = start_process([sys.executable, '-c', SLEEP], tmp_path / 'log')
+    start = time.monotonic()
+    stop_nodes([process], patience_s=10.0)
+    assert process.returncode is not None
+    assert time.monotonic() - start < 5.0
+
+
+def test_stopping_kills_a_process_that_does_not_listen(tmp_path: Path) -> None:
+    """A process that ignores the request is killed with all it started."""
+    log = tmp_path / 'log'
+    process = start_process([sys.executable, '-c', IGNORE_AND_SLEEP], log)
+    child = int(_wait_for_text(log))
+    stop_nodes([process], patience_s=0.2)
+    _wait_until_gone(child)
+
+
+def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
+    """Even without a chance to clean up, nothing stays."""
+    log = tmp_path / 'log'
+    code = f"""
+import pathlib, sys, time
+from cosmos_policy_ros.stack import start_process
+start_process([sys.executable, '-c', {TELL_AND_SLEEP!r}], pathlib.Path({str(log)!r}))
+time.sleep(60)
+"""
+    with subprocess.Popen([sys.executable, '-c', code]) as parent:
+        child = int(_wait_for_text(log))
+        parent.kill()
+    _wait_until_gone(child)
+
+
+@pytest.mark.parametrize(
+    ('file', 'specs'), [('sim.launch.py', SIM_STACK), ('policy.launch.py', POLICY_STACK)]
+)
+def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> None:
+    """The launch file has the nodes, names and arguments of the list, with descriptions."""
+    pytest.importorskip('launch_ros')  # ``launch`` alone would find our folder
+    description = _load(ROOT / 'launch' / file).generate_launch_description()
+    from launch_ros.actions import Node  # only where ROS 2 is installed
+
+    nodes = [entity for entity in description.entities if isinstance(entity, Node)]
+    assert [n.node_executable for n in nodes] == [s.executable for s in specs]
+    arguments = description.get_launch_arguments()
+    assert [a.name for a in arguments] == list(stack_arguments(specs))
+    assert [a.description for a in arguments] == [ARGUMENTS[a.name].help for a in arguments]
+
+
+def _copy(folder: Path) -> Path:
+    target = folder / 'stack.py'
+    target.write_text(Path(stack.__file__).read_text(encoding='utf-8'), encoding='utf-8')
+    return target
+
+
+def _load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location('loaded', path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules['loaded'] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
+
+
+def _wait_for_text(path: Path, timeout_s: float = 20.0) -> str:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if path.exists() and path.read_text(encoding='utf-8').endswith('\n'):
+            return path.read_text(encoding='utf-8')
+        time.sleep(0.02)
+    raise TimeoutError(path)
+
+
+def _wait_until_gone(pid: int, timeout_s: float = 10.0) -> None:
+    """Wait until a process has ended; one that nobody has waited for yet has ended too."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            os.kill(pid, 0)
+            if ') Z' in Path(f'/proc/{pid}/stat').read_text(encoding='utf-8'):
+                return
+        except (ProcessLookupError, FileNotFoundError):
+            return
+        time.sleep(0.02)
+    msg = f'process {pid} still runs'
+    raise TimeoutError(msg)
