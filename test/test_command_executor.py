@@ -26,7 +26,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
@@ -37,6 +37,7 @@ ROBOT = read_robot(ROBOT_FILE)
 START = ROBOT.start
 LEFT, RIGHT = ROBOT.arms
 MAX_AGE_S = 0.3  # more than this process may pause on a busy machine
+MAX_IMAGE_AGE_S = 0.5  # likewise
 PERIOD_S = 0.02
 ENVIRONMENT = {'ROS_DOMAIN_ID': '82', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 
@@ -47,6 +48,7 @@ def start_executor(*parameters: str, discovery_s: float = 0.0) -> subprocess.Pop
         f'robot:={ROBOT_FILE}',
         f'discovery_s:={discovery_s}',
         f'max_joint_age_s:={MAX_AGE_S}',
+        f'max_image_age_s:={MAX_IMAGE_AGE_S}',
         *parameters,
     )
     words = [word for p in given for word in ('-p', p)]
@@ -80,10 +82,10 @@ class FakeArms(Node):
     def __init__(self) -> None:
         """Publish joint states at 100 Hz and listen to everything the executor sends."""
         super().__init__('fake_arms')
-        self.silent: set[str] = set()  # arms that publish nothing
+        self.silent: set[str] = set()  # arms and cameras that publish nothing
         self.broken_reads = 0  # so many next messages of the left arm are failed bus reads
         self.nan_reads = 0  # so many next messages of the left arm have a NaN
-        self.sent_ns: dict[str, int] = {}  # arm -> stamp of its last joint state
+        self.sent_ns: dict[str, int] = {}  # arm or camera -> when it last published
         self.home()
         self.received: list[tuple[float, str, list[float]]] = []  # (monotonic s, arm, command)
         self.commands: list[JointState] = []
@@ -102,6 +104,11 @@ class FakeArms(Node):
         self.enable_client = self.create_client(SetBool, '/command_executor/enable')
         self.estop_client = self.create_client(Trigger, '/command_executor/estop')
         self.create_timer(0.01, self._publish)
+        self._images = {
+            c.name: self.create_publisher(Image, c.topic, qos_profile_sensor_data)
+            for c in ROBOT.cameras
+        }
+        self.create_timer(0.05, self._publish_images)
 
     def home(self) -> None:
         """Put both arms at the start pose."""
@@ -121,6 +128,12 @@ class FakeArms(Node):
         for status in message.status:
             if status.name == 'command_executor':
                 self.status = {v.key: v.value for v in status.values}
+
+    def _publish_images(self) -> None:
+        for name, publisher in self._images.items():
+            if name not in self.silent:
+                self.sent_ns[name] = self.now_ns()
+                publisher.publish(Image())
 
     def _publish(self) -> None:
         for arm in ROBOT.arms:
@@ -351,6 +364,22 @@ def test_missing_joint_states_hold_and_fresh_ones_go_on(live: Bench) -> None:
     live.status(mode='playing')
     live.wait(lambda: live.waist_rad == pytest.approx(0.6, abs=1e-5))
     assert int(live.arms.status['interventions']) > 0
+
+
+def test_silent_camera_holds_within_two_periods_and_says_which(live: Bench) -> None:
+    """Arms that cannot see stop, though there are rows to play, and go on with the camera."""
+    live.send(waist(0.0, 0.6, n_rows=76))
+    live.status(mode='playing')
+    live.arms.silent.add('high')
+    assert '/high/image_raw is silent for' in live.status(mode='hold')['reason']
+    time.sleep(0.2)
+    blind_ns = live.arms.sent_ns['high'] + round((MAX_IMAGE_AGE_S + 2 * PERIOD_S) * 1e9)
+    # transport of the last image, which the executor counts from
+    held = {at_rad for tick_ns, at_rad in live.waist_commands() if tick_ns > blind_ns + 20_000_000}
+    assert len(held) == 1
+    live.arms.silent.clear()
+    live.status(mode='playing')
+    live.wait(lambda: live.waist_rad == pytest.approx(0.6, abs=1e-5))
 
 
 def test_failed_bus_read_is_dropped(live: Bench) -> None:

@@ -94,6 +94,7 @@ class Playback:
         measured_age_s: float,
         now_ns: int,
         n_periods: int = 1,
+        hold_reason: str = '',
     ) -> JointCommand | None:
         """Return the command of one tick, or None while disabled.
 
@@ -102,9 +103,10 @@ class Playback:
             measured_age_s: Their age [s].
             now_ns: Time of this tick [ns, ROS clock].
             n_periods: Control periods since the last tick, more than 1 when some were missed.
+            hold_reason: Why to hold although chunks and joints are well; empty not to.
         """
         target = self._player.target(now_ns)
-        command = self.safety.step(target, measured, measured_age_s, now_ns)
+        command = self.safety.step(target, measured, measured_age_s, now_ns, hold_reason)
         ended = self.tally.chunks > 0 and self._player.remaining_s(now_ns) == 0.0
         if command is None:
             self.mode = 'disabled'

@@ -158,6 +158,7 @@ class Safety:
         measured: NDArray[np.float32] | None,
         measured_age_s: float,
         now_ns: int,
+        hold_reason: str = '',
     ) -> JointCommand | None:
         """Return the command of one tick, or None while disabled.
 
@@ -169,6 +170,7 @@ class Safety:
             measured: (A,) float32 newest measured joints [rad; gripper 0..1], None if unknown.
             measured_age_s: Their age [s].
             now_ns: Time of this tick [ns, ROS clock].
+            hold_reason: Why to hold although target and joints are well; empty not to.
         """
         if self.state == 'disabled':
             return None
@@ -180,7 +182,7 @@ class Safety:
         if self.state == 'fault':
             self._tracker.brake()
             status = 'fault'
-        elif (reason := self._find_hold_reason(target, measured, measured_age_s)) is not None:
+        elif reason := hold_reason or self._find_hold_reason(target, measured, measured_age_s):
             self._tracker.brake()
             self.reason = reason
             status = 'hold'
@@ -220,14 +222,14 @@ class Safety:
         target: NDArray[np.float32] | None,
         measured: NDArray[np.float32] | None,
         measured_age_s: float,
-    ) -> str | None:
-        """Return why the arms shall hold for now, or None when they may follow the target."""
+    ) -> str:
+        """Return why the arms shall hold for now, empty when they may follow the target."""
         if measured is None or not measured_age_s <= self.watch.max_joint_age_s:
             limit_ms = self.watch.max_joint_age_s * 1e3
             return f'joint states are {_age(measured, measured_age_s)}, limit {limit_ms:.0f} ms'
         if not _is_vector(measured, len(self.limits.names)):
             return f'measured joints must be {len(self.limits.names)} finite numbers'
-        return 'no action chunk yet' if target is None else None
+        return 'no action chunk yet' if target is None else ''
 
 
 def _is_vector(values: NDArray[np.float32], size: int) -> bool:

@@ -2,7 +2,8 @@
 """Action chunks in, safe joint commands out; disabled until somebody enables it.
 
 The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no
-new chunk comes it plays the running one to its end and holds; without joint states it holds.
+new chunk comes it plays the running one to its end and holds; without joint states, or when a
+camera falls silent, it holds at once.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.safety import Watch
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.arms import command_topics, open_arm
+from cosmos_policy_ros.ros.camera_watch import CameraWatch
 from cosmos_policy_ros.ros.control_loop import request_realtime, run_ticks, Ticker
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_message
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
@@ -41,6 +43,9 @@ class ExecutorParams:
     robot: str = param('', 'Robot YAML.')
     blend_s: float = param(0.2, 'How long a new chunk takes to take over [s].', 0.0, 5.0)
     max_joint_age_s: float = param(0.1, 'Older joint states mean hold [s].', 0.005, 5.0)
+    max_image_age_s: float = param(
+        0.25, 'A camera silent for longer means hold; 0 watches none [s].', 0.0, 5.0
+    )
     fault_joint_age_s: float = param(2.0, 'Older joint states mean fault [s].', 0.01, 60.0)
     max_gap_rad: float = param(0.5, 'Larger gaps to the command mean fault [rad].', 0.01, 6.3)
     max_gap_s: float = param(0.25, 'How long a larger gap may last [s].', 0.0, 10.0)
@@ -76,6 +81,7 @@ class CommandExecutor(Node):
         self._commands = self.create_publisher(JointState, JOINT_COMMAND, 10)
         self._diagnostics = Diagnostics(self, 'command_executor')
         self._joints = JointStates(self, robot, self._note)
+        self._cameras = CameraWatch(self, robot.cameras if p.max_image_age_s else ())
         self.create_subscription(JointTrajectory, CHUNK, self._on_chunk, QoSProfile(depth=1))
         self.create_service(SetBool, 'command_executor/enable', self._on_enable)
         self.create_service(Trigger, 'command_executor/estop', self._on_estop)
@@ -156,7 +162,8 @@ class CommandExecutor(Node):
         now_ns = self._now_ns()
         missed, self._skipped = self._ticker.skipped - self._skipped, self._ticker.skipped
         measured, age_s = self._joints.measure(now_ns)
-        command = self.playback.tick(measured, age_s, now_ns, 1 + missed)
+        silent = self._cameras.silent(now_ns, self.params.max_image_age_s)
+        command = self.playback.tick(measured, age_s, now_ns, 1 + missed, silent)
         if command is not None:
             self._send_command(command)
         self._joints.trusting = self.playback.safety.state != 'enabled'

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ
-import mujoco
+from cosmos_policy_ros.sim.kinematics import Arm
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,7 +21,6 @@ PHASES = (
     'reach', 'descend', 'grasp', 'carry', 'approach', 'take', 'give', 'retreat', 'rest',
 )  # fmt: skip
 LEFT, RIGHT = slice(0, 7), slice(7, 14)
-FINGERTIP_M = 0.14  # from the gripper link to between the fingertips
 MEET_M = np.array([-0.02, 0.5, 0.24])  # where the cube changes hands
 WAIT_M = np.array([-0.16, 0.5, 0.24])  # left fingertip before the hand-over
 PICK_PITCH = np.deg2rad(60.0)  # right gripper points this far down [rad]
@@ -188,68 +187,3 @@ class Move:
     def done(self) -> bool:
         """Whether the goal is reached."""
         return self.at_s >= self.length_s
-
-
-class Arm:
-    """Inverse kinematics of one arm by damped least squares."""
-
-    def __init__(self, sim: AlohaSim, side: str) -> None:
-        """Prepare a private copy of the kinematics."""
-        self.model, self.data = sim.model, mujoco.MjData(sim.model)
-        self.link = sim.model.body(f'vx300s_{side}/gripper_link').id
-        self.first = 0 if side == 'left' else 8
-        self.base = sim.model.body(f'vx300s_{side}').pos.copy()
-        joints = sim.model.jnt_range[self.first : self.first + 6]
-        self.low, self.high = joints[:, 0] + 0.01, joints[:, 1] - 0.01
-
-    def orientation(self, tip: Array, pitch_rad: float, roll_rad: float) -> Array:
-        """Return the (3, 3) gripper orientation that points from the base at ``tip``.
-
-        Facing where the waist turns anyway keeps the forearm from rolling.
-
-        Args:
-            tip: (3,) wanted point between the fingertips [m, world].
-            pitch_rad: How far the gripper points down.
-            roll_rad: Turn about the gripper's own forward axis.
-        """
-        yaw = np.arctan2(tip[1] - self.base[1], tip[0] - self.base[0])
-        cy, sy, cp, sp = np.cos(yaw), np.sin(yaw), np.cos(pitch_rad), np.sin(pitch_rad)
-        cr, sr = np.cos(roll_rad), np.sin(roll_rad)
-        turn_z = np.array([[cy, -sy, 0.0], [sy, cy, 0.0], [0.0, 0.0, 1.0]])
-        turn_y = np.array([[cp, 0.0, sp], [0.0, 1.0, 0.0], [-sp, 0.0, cp]])
-        turn_x = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
-        return turn_z @ turn_y @ turn_x
-
-    def solve(self, tip: Array, pitch_rad: float, roll_rad: float, guess: Array) -> Array:
-        """Return (6,) joint angles [rad] that put the fingertips at ``tip``, forearm unrolled.
-
-        Args:
-            tip: (3,) wanted point between the fingertips [m, world].
-            pitch_rad: How far the gripper points down.
-            roll_rad: Turn about the gripper's own forward axis.
-            guess: (6,) where to start [rad].
-        """
-        rotation = self.orientation(tip, pitch_rad, roll_rad)
-        q = np.array(guess, dtype=np.float64)
-        q[3] = 0.0
-        jac = np.zeros((6, self.model.nv))
-        columns = slice(self.first, self.first + 6)
-        for _ in range(60):
-            self.data.qpos[columns] = q
-            mujoco.mj_kinematics(self.model, self.data)
-            mujoco.mj_comPos(self.model, self.data)
-            have = self.data.xmat[self.link].reshape(3, 3)
-            point = self.data.xpos[self.link] + have[:, 0] * FINGERTIP_M
-            mujoco.mj_jac(self.model, self.data, jac[:3], jac[3:], point, self.link)
-            turn = rotation @ have.T
-            axis = 0.5 * np.array(
-                [turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]
-            )
-            error = np.concatenate([tip - point, axis])
-            if np.abs(error).max() < 1e-4:
-                break
-            j = jac[:, columns]
-            j[:, 3] = 0.0
-            q = q + j.T @ np.linalg.solve(j @ j.T + 1e-4 * np.eye(6), np.clip(error, -0.2, 0.2))
-            q = np.clip(q, self.low, self.high)
-        return q

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
 from cosmos_policy_ros.core.codec import write_value, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
@@ -21,7 +20,6 @@ import torch
 from torch import Tensor
 
 KINDS: tuple[SampleKind, ...] = ('policy', 'world_model', 'value')  # by ``Batch.kind``
-FRAME_KINDS = ('action', 'future_proprio', 'future_images', 'value')
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,9 +99,7 @@ def velocity_loss(
     is scored, not over known frames too, so that a value sample counts as much as a policy sample.
     """
     x0 = latent_sequences(batch, store, policy, stats)
-    layout = policy.layout
-    known = np.stack([layout.mask(layout.known(kind)) for kind in KINDS])
-    mask = torch.from_numpy(known[batch.kind])
+    mask = torch.from_numpy(known_table(policy)[batch.kind])
     noise = torch.randn(x0.shape, generator=generator)
     sigma = draw_training_sigma(
         len(x0), x0.shape[2], generator, config.sigma_low, config.sigma_high
@@ -136,6 +132,3 @@ def _frame_errors(error: Tensor, weights: Tensor, policy: PolicyConfig) -> dict[
 def known_table(policy: PolicyConfig) -> NDArray[np.float32]:
     """Return (3, T) float32 condition masks of the kinds in ``KINDS``."""
     return np.stack([policy.layout.mask(policy.layout.known(kind)) for kind in KINDS])
-
-
-assert set(KINDS) <= set(get_args(SampleKind))

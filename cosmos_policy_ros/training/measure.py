@@ -8,7 +8,7 @@ from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.normalize import NormStats
-from cosmos_policy_ros.data.dataset import Batch, POLICY, SampleTable
+from cosmos_policy_ros.data.dataset import POLICY, SampleTable
 from cosmos_policy_ros.training.batch import known_table, latent_sequences, LatentStore
 from diffusers import CosmosTransformer3DModel
 import numpy as np
@@ -91,6 +91,3 @@ def _mean(errors: NDArray[np.float32]) -> float:
 
 def _square(a: Tensor, b: Tensor) -> float:
     return round(float((a - b).pow(2).mean()), 5)
-
-
-__all__ = ['Batch', 'denoise_known', 'measure']
