@@ -43,7 +43,8 @@ print(getattr(sys, '_base_executable', None) or sys.executable)  # not one insid
 PY
     done
     if has_ros; then
-        fail "ROS 2 $ROS_DISTRO is sourced, but no Python here can import its rclpy." \
+        fail "ROS 2 $ROS_DISTRO is sourced, but no Python here can import its rclpy:" \
+            "    $("${names[0]}" -c 'import rclpy' 2>&1 | tail -n 1)" \
             "Install it (Debian, Ubuntu: apt-get install ros-$ROS_DISTRO-rclpy) or name the" \
             "interpreter it was made for: make setup PYTHON=/path/to/python3"
     fi

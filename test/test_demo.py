@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import json
 import os
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,19 +181,19 @@ def test_second_stack_is_refused_and_ctrl_c_leaves_no_process(
     assert nodes_left(82) == []
 
 
-def test_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
-    """What the inference node says ends the demo."""
-    words = ['--out', str(tmp_path / 'out'), '--checkpoint', str(tmp_path / 'none')]
+def test_what_a_node_refuses_ends_the_demo(tmp_path: Path) -> None:
+    """A truncated file of weights is one line, from the inference node."""
+    checkpoint = tmp_path / 'checkpoint'
+    shutil.copytree(CHECKPOINT, checkpoint)
+    weights = checkpoint / 'transformer' / 'diffusion_pytorch_model.safetensors'
+    weights.write_bytes(weights.read_bytes()[:1000])
+    words = ['--out', str(tmp_path / 'out'), '--checkpoint', str(checkpoint), '--domain', '84']
     done = subprocess.run(
-        [*COMMAND, *words, '--domain', '84'],
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
+        [*COMMAND, *words], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
-    assert f'no checkpoint folder {tmp_path}/none' in done.stderr
+    assert f'{weights} is damaged' in done.stderr
     assert nodes_left(84) == []
 
 
@@ -202,11 +203,13 @@ def test_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
         (['--episodes', '0'], '--episodes must be at least 1, got 0'),
         (['--domain', '300'], 'a ROS domain is a number from 0 to 101, got 300'),
         (['--robot', 'none.yaml'], 'no robot file none.yaml'),
+        (['--checkpoint', '/none'], 'no policy file /none/policy.json'),
         (['--out', '/proc/none'], 'cannot write to the folder /proc/none'),
     ],
 )
 def test_wrong_option_is_one_line(words: list[str], said: str) -> None:
     """Nothing is started."""
+    words = ['--checkpoint', str(CHECKPOINT), *words]
     done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1

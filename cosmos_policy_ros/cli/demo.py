@@ -16,6 +16,7 @@ from rich.console import Console
 from cosmos_policy_ros.cli.demo_report import make_report
 from cosmos_policy_ros.cli.demo_stack import choose_domain, running
 from cosmos_policy_ros.cli.demo_view import print_report, View
+from cosmos_policy_ros.core.config import check_robot, read_config
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack import share_path, Value
 from cosmos_policy_ros.types import ConfigError
@@ -57,6 +58,7 @@ def run(options: Demo) -> int:
     """Play the episodes, print the table and write report, plot and film."""
     _check(options)
     robot = read_robot(options.robot)
+    check_robot(read_config(options.checkpoint / 'policy.json'), robot)
     domain = choose_domain(options.domain)
     start_s = time.perf_counter()
     out = prepare_folder(options.out)

@@ -54,7 +54,7 @@ class Playback:
     @property
     def reason(self) -> str:
         """Why the arms do not just follow a chunk; empty when they do."""
-        if self.mode == 'ended' and not self.safety.reason:
+        if self.mode == 'ended':  # also while a joint is still on its way to that row
             return 'action chunk ended, holding its last row'
         return self.safety.reason
 
