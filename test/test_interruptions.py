@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
-import os
 from pathlib import Path
 import signal
 
@@ -25,7 +24,6 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.controls import Controls
 from cosmos_policy_ros.ros.convert import chunk_from_message
 from cosmos_policy_ros.stack import (
-    environment,
     EXECUTOR,
     INFERENCE,
     node_command,
@@ -66,7 +64,7 @@ class Bench:
         self.reports: dict[str, list[tuple[int, str, dict[str, str]]]] = defaultdict(list)
         self.chunks: list[ActionChunk] = []
         self.commands: list[tuple[int, NDArray[np.float64]]] = []
-        sim = node_command(SIM, {}) + ['-r', f'{CUT}:=/high/behind_the_cable']
+        sim = [*node_command(SIM, {}), '-r', f'{CUT}:=/high/behind_the_cable']
         self.processes = {'sim': start_process(sim, logs / 'sim.log')}
         for spec in (INFERENCE, PLANNER, EXECUTOR):
             self.processes[spec.name] = start_node(spec, VALUES, logs / f'{spec.name}.log')
@@ -152,10 +150,6 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Return one stack for all tests, in a ROS domain of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('ROS_DOMAIN_ID', '83')
-        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-        patch.setenv('MUJOCO_GL', os.environ.get('MUJOCO_GL', 'egl'))
-        for name, value in environment().items():
-            patch.setenv(name, value)
         rclpy.init()
         bench = Bench(tmp_path_factory.mktemp('logs'))
         yield bench

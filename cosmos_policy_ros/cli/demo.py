@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cosmos-policy demo``: the whole stack as processes, and episodes that an operator plays on it."""
+"""``cosmos-policy demo``: the whole stack as processes, and episodes played on it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import shutil
 import sys
 import time
 
-from rich.console import Console
-
 from cosmos_policy_ros.cli.demo_report import make_report
 from cosmos_policy_ros.cli.demo_stack import choose_domain, running
 from cosmos_policy_ros.cli.demo_view import print_report, View
@@ -20,6 +18,7 @@ from cosmos_policy_ros.core.config import check_robot, read_config
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack import share_path, Value
 from cosmos_policy_ros.types import ConfigError
+from rich.console import Console
 
 OUTPUTS = ('bags', 'logs', 'events.jsonl', 'report.json', 'plot.png', 'demo.mp4')
 
@@ -81,8 +80,8 @@ def run(options: Demo) -> int:
         (out / 'report.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
         with console.status('drawing plot and film'):
             # late: they load slowly, and nothing before needs them
-            from cosmos_policy_ros.cli.demo_film import write_film  # noqa: PLC0415
-            from cosmos_policy_ros.cli.demo_plot import write_plot  # noqa: PLC0415
+            from cosmos_policy_ros.cli.demo_film import write_film
+            from cosmos_policy_ros.cli.demo_plot import write_plot
 
             write_plot(out / 'plot.png', report, robot)
             write_film(out / 'demo.mp4', report, robot)

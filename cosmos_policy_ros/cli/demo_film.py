@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import av
-import cv2
-import numpy as np
-from numpy.typing import NDArray
-
 from cosmos_policy_ros.align import image_array, stamp_of
 from cosmos_policy_ros.data.bag_reader import read_topics
 from cosmos_policy_ros.robot import RobotSpec
+import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 Picture = NDArray[np.uint8]
 TILE = (320, 240)  # [px] width and height of one view
@@ -62,7 +61,7 @@ def draw_episode(
     topics = [c.topic for c in robot.cameras] + list(futures.values())
     messages = read_topics(Path(episode['bag']), topics)
     start_ns = episode['start_ns']
-    picture = np.zeros((0, 0, 3), np.uint8)
+    picture: Picture = np.zeros((0, 0, 3), np.uint8)
     for tick in range(round(episode['seconds'] * rate_hz)):
         now_s = tick / rate_hz
         now_ns = start_ns + round(now_s * 1e9)

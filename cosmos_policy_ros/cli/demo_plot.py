@@ -6,18 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-
-mpl.use('Agg')
-
-from matplotlib.axes import Axes
-import matplotlib.pyplot as plt
-import numpy as np
-from numpy.typing import NDArray
-
 from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.data.bag_reader import COMMAND_TOPIC, Messages, read_topics
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+import numpy as np
+from numpy.typing import NDArray
 
 MOST_EPISODES = 8  # side by side; more would be too small to read
 GREY = '0.65'
@@ -33,15 +28,8 @@ def write_plot(path: Path, report: dict[str, Any], robot: RobotSpec) -> None:
     """
     episodes = report['episodes'][:MOST_EPISODES]
     rows, columns = 1 + len(robot.arms), len(episodes)
-    figure, axes = plt.subplots(
-        rows,
-        columns,
-        figsize=(1.0 + 3.6 * columns, 2.6 * rows),
-        sharex=True,
-        sharey='row',
-        squeeze=False,
-        layout='constrained',
-    )
+    figure = Figure(figsize=(1.0 + 3.6 * columns, 2.6 * rows), layout='constrained')
+    axes = figure.subplots(rows, columns, sharex=True, sharey='row', squeeze=False)
     for column, episode in enumerate(episodes):
         outcome = 'success' if episode['success'] else 'no success'
         axes[0, column].set_title(f'episode {column + 1}, seed {episode["seed"]}: {outcome}')
@@ -60,7 +48,6 @@ def write_plot(path: Path, report: dict[str, Any], robot: RobotSpec) -> None:
         if ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize='x-small', loc='upper right')
     figure.savefig(path, dpi=110)
-    plt.close(figure)
 
 
 def _draw_values(ax: Axes, answers: list[dict[str, Any]]) -> None:

@@ -17,7 +17,9 @@ LIBRARIES = ('torch', 'diffusers', 'mujoco', 'numpy')
 SLOW = 0.95  # real-time factor below which physics did not keep up
 
 
-def make_report(events: Iterable[Event], options: Mapping[str, Any], domain: int) -> dict[str, Any]:
+def make_report(
+    events: Iterable[Event], options: Mapping[str, Any], domain: int
+) -> dict[str, Any]:
     """Return the figures of all complete episodes.
 
     Args:
@@ -76,12 +78,8 @@ def percentiles(numbers: list[float]) -> dict[str, float | None]:
 
 def describe_machine() -> dict[str, Any]:
     """Return what the latencies depend on."""
-    versions = {'python': platform.python_version()}
-    for library in LIBRARIES:
-        try:
-            versions[library] = version(library)
-        except PackageNotFoundError:  # a ROS distribution may bring it without metadata
-            versions[library] = 'unknown'
+    versions = {library: _version(library) for library in LIBRARIES}
+    versions['python'] = platform.python_version()
     return {'cores': os.cpu_count(), 'processor': _processor(), 'versions': versions}
 
 
@@ -105,6 +103,13 @@ def _nearest(answers: list[Event], values: list[float], at_s: float) -> float | 
     if not answers:
         return None
     return values[int(np.argmin([abs(a['at_s'] - at_s) for a in answers]))]
+
+
+def _version(library: str) -> str:
+    try:
+        return version(library)
+    except PackageNotFoundError:  # a Linux distribution may bring it without metadata
+        return 'unknown'
 
 
 def _processor() -> str:

@@ -1,17 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the terminal shows of a demo: one moving line, one line per episode, a table at the end."""
+"""What the terminal shows of a demo: a moving line, a line per episode and a table."""
 
 from __future__ import annotations
 
 from types import TracebackType
 from typing import Any
 
+from cosmos_policy_ros.sim.aloha import EPISODE_S
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
-
-from cosmos_policy_ros.sim.aloha import EPISODE_S
 
 
 class View:
@@ -23,9 +22,8 @@ class View:
         self._number = 0
         self._progress = Progress(
             TextColumn('{task.description}'),
-            BarColumn(bar_width=24),
+            BarColumn(bar_width=20),
             TextColumn('{task.fields[figures]}'),
-            TimeElapsedColumn(),
             console=console,
             transient=True,
         )
@@ -95,7 +93,7 @@ def describe_progress(event: dict[str, Any]) -> str:
 
 def print_report(report: dict[str, Any], console: Console) -> None:
     """Print the episodes as a table and what they come to."""
-    table = Table('episode', 'success', box=SIMPLE)
+    table = Table('episode', 'success', box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name in ('seconds', 'queries', 'value mid/mean', 'ms p50/p99', 'waited s'):
         table.add_column(name, justify='right')
     for i, episode in enumerate(report['episodes'], 1):
@@ -113,16 +111,17 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     n = len(report['episodes'])
     successes = sum(episode['success'] for episode in report['episodes'])
     query_ms = report['query_ms']
+    jump_rad, changed = report['seam_jump_rad_max'], report['interventions']
     lines = [
-        f'{successes} of {n} episodes succeeded; '
-        f'queries took {_number(query_ms["p50"], 0)} ms (p50), {_number(query_ms["p99"], 0)} (p99)',
-        f'arms waited {report["standstill_s"]:.2f} s after the first answers; largest seam jump '
-        f'{report["seam_jump_rad_max"]:.2f} rad; safety changed {report["interventions"]} commands',
+        f'{successes} of {n} episodes succeeded; queries took '
+        f'{_number(query_ms["p50"], 0)} ms (p50), {_number(query_ms["p99"], 0)} ms (p99)',
+        f'arms waited {report["standstill_s"]:.2f} s after the first answers; '
+        f'largest seam jump {jump_rad:.2f} rad; safety changed {changed} commands',
     ]
     for line in lines:
-        console.print(line, highlight=False)
+        console.print(line, highlight=False, soft_wrap=True)
     for warning in report['warnings']:
-        console.print(f'[yellow]{warning}[/yellow]', highlight=False)
+        console.print(f'[yellow]{warning}[/yellow]', highlight=False, soft_wrap=True)
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -7,16 +7,17 @@ between asking and answering, the same chunk player and the same safety.
 
 from __future__ import annotations
 
+from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 import json
 import math
+import multiprocessing
 from pathlib import Path
 import time
-from typing import TYPE_CHECKING
+from typing import Annotated, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
-from cosmos_policy_ros.control.chunk_player import ChunkPlayer
-from cosmos_policy_ros.control.safety import Limits, Safety
+from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path
@@ -26,6 +27,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+import tyro
 
 if TYPE_CHECKING:
     from cosmos_policy_ros.core.policy import CosmosPolicy
@@ -58,8 +60,10 @@ class Evaluate:
     """Time between two queries [s]."""
     latency_s: float = 0.2
     """Simulated time between a query and its answer [s]."""
-    threads: int = 2
-    """CPU threads of the networks."""
+    workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
+    """Processes that play episodes side by side."""
+    threads: int = 1
+    """CPU threads of the networks in each process."""
     precision: Precision = 'auto'
     """Arithmetic of the networks; auto is bfloat16 where the processor has it."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
@@ -93,22 +97,20 @@ class EpisodeResult:
 
 def run(options: Evaluate) -> int:
     """Play the episodes, print a table and write the figures."""
-    from cosmos_policy_ros.backends import load_policy
-    from cosmos_policy_ros.core.config import check_robot
-    from cosmos_policy_ros.sim.aloha import AlohaSim
-
-    robot = read_robot(options.robot)
-    policy = load_policy(options.checkpoint, threads=options.threads, precision=options.precision)
-    check_robot(policy.config, robot)
-    sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
+    _load(options)  # a mistake shows here, not in the middle of a worker
     results: list[EpisodeResult] = []
-    with Progress() as progress:
+    # spawn: neither an EGL context nor torch's threads survive a fork
+    pool = ProcessPoolExecutor(
+        max(1, options.workers), multiprocessing.get_context('spawn'), _prepare, (options,)
+    )
+    with pool, Progress() as progress:
+        jobs = [pool.submit(_play, options.seed + i) for i in range(options.episodes)]
         bar = progress.add_task('episodes', total=options.episodes)
-        for i in range(options.episodes):
-            results.append(play_episode(policy, sim, robot, options, options.seed + i))
+        for job in as_completed(jobs):
+            results.append(job.result())
             done = sum(r.success for r in results)
             progress.update(bar, advance=1, description=f'{done} of {len(results)} succeeded')
-    sim.close()
+    results.sort(key=lambda r: r.seed)
     figures = summarize(results)
     print_figures(figures)
     if options.json:
@@ -119,6 +121,37 @@ def run(options: Evaluate) -> int:
         }
         options.json.write_text(json.dumps(details, indent=2) + '\n', encoding='utf-8')
     return 0
+
+
+_WORKER: list[tuple[CosmosPolicy, AlohaSim, RobotSpec, Evaluate]] = []  # of this process
+
+
+def _prepare(options: Evaluate) -> None:
+    """Load policy and scene once per process."""
+    _WORKER.append((*_load(options), options))
+
+
+def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec]:
+    """Return policy, scene and robot.
+
+    Raises:
+        ConfigError: One of them is wrong, or they do not fit each other.
+    """
+    from cosmos_policy_ros.backends import load_policy
+    from cosmos_policy_ros.core.config import check_robot
+    from cosmos_policy_ros.sim.aloha import AlohaSim
+
+    robot = read_robot(options.robot)
+    policy = load_policy(options.checkpoint, threads=options.threads, precision=options.precision)
+    check_robot(policy.config, robot)
+    sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
+    policy.text.lookup(sim.task)
+    return policy, sim, robot
+
+
+def _play(seed: int) -> EpisodeResult:
+    policy, sim, robot, options = _WORKER[0]
+    return play_episode(policy, sim, robot, options, seed)
 
 
 def play_episode(
@@ -136,15 +169,15 @@ def play_episode(
     from cosmos_policy_ros.sim.aloha import EPISODE_S
 
     sim.reset(seed)
-    player, safety = ChunkPlayer.from_robot(robot), Safety(Limits.from_robot(robot))
-    safety.enable(sim.proprio, 0.0)
+    playback = Playback(robot)
+    playback.enable(sim.proprio, 0.0, 0)
     period_ns = round(1e9 / robot.control_rate_hz)
     image_ticks = round(robot.control_rate_hz / robot.cameras[0].rate_hz)
     replan_ticks = max(1, round(options.replan_s * robot.control_rate_hz))
     latency_ticks = round(options.latency_s * robot.control_rate_hz)
     images: dict[str, NDArray[np.uint8]] = {}
     waiting: list[tuple[int, ActionChunk]] = []  # (tick of arrival, answer)
-    values, query_ms, jump, best = [], [], 0.0, 0
+    values, query_ms, best = [], [], 0
     rng, next_query = np.random.default_rng(seed), 0
     for tick in range(round(EPISODE_S * robot.control_rate_hz)):
         now_ns = tick * period_ns
@@ -165,8 +198,8 @@ def play_episode(
             values.append(float(plan.scores[plan.best]))
             waiting.append((tick + latency_ticks, plan.chunk))
         while waiting and waiting[0][0] <= tick:
-            jump = max(jump, player.add(waiting.pop(0)[1], now_ns))
-        command = safety.step(player.target(now_ns), sim.proprio, 0.0, now_ns)
+            playback.add(waiting.pop(0)[1], now_ns)
+        command = playback.tick(sim.proprio, 0.0, now_ns)
         assert command is not None
         sim.step(command.positions)
         best = max(best, sim.reward)
@@ -176,8 +209,8 @@ def play_episode(
         best_reward=best,
         middle_value=values[len(values) // 2],
         query_ms=tuple(round(ms, 2) for ms in query_ms),
-        seam_jump_rad=round(jump, 4),
-        interventions=safety.interventions,
+        seam_jump_rad=round(playback.tally.seam_jump_rad_max, 4),
+        interventions=playback.safety.interventions,
     )
 
 

@@ -79,7 +79,8 @@ class TransferExpert:
         self._command = sim.proprio.astype(np.float64)
         self._error = rng.normal(0.0, 1.0, 2) * noise.grasp_m
         self._move: Move | None = None
-        self._push_ticks, self._push = 0, np.zeros(14)
+        self._push_ticks = 0
+        self._push: Array = np.zeros(14)
 
     @property
     def expert(self) -> bool:
