@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, MISSING
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
+from cosmos_policy_ros.mapping import build, read_mapping
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
-import yaml
 
-T = TypeVar('T')
 DRIVERS = ('forward', 'trajectory', 'interbotix')
 
 
@@ -155,82 +153,50 @@ def read_robot(path: Path) -> RobotSpec:
     """Read a robot YAML file.
 
     Raises:
-        ConfigError: The file is missing, has an unknown or missing key, or sizes that disagree.
+        ConfigError: The file is missing, has an unknown or missing key, a value of another type,
+            or values that cannot be.
     """
-    if not path.is_file():
-        msg = f'no robot file {path}; give one of config/robots/*.yaml'
-        raise ConfigError(msg)
-    try:
-        data = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except yaml.YAMLError as error:
-        msg = f'{path} is not valid YAML: {error}'
-        raise ConfigError(msg) from error
-    if not isinstance(data, dict):
-        msg = f'{path} must hold a mapping with the keys {_names(RobotSpec)}'
-        raise ConfigError(msg)
-    arms = []
-    for arm in _list(data, 'arms', path):
-        gripper = _build(GripperSpec, arm.get('gripper'), f'{path}: gripper')
-        arms.append(_build(ArmSpec, {**arm, 'gripper': gripper}, f'{path}: arm'))
-    cameras = [_build(CameraSpec, c, f'{path}: camera') for c in _list(data, 'cameras', path)]
-    spec = _build(RobotSpec, {**data, 'arms': tuple(arms), 'cameras': tuple(cameras)}, str(path))
-    for built in spec.arms:
-        _check_arm(built, path)
+    data = read_mapping(path, 'give one of config/robots/*.yaml')
+    spec = build(RobotSpec, data, str(path))
+    _expect(min(spec.control_rate_hz, spec.joint_state_rate_hz) > 0, f'{path}: rates', 'above 0')
+    for what, names in (
+        ('arms', [arm.name for arm in spec.arms]),
+        ('cameras', [camera.name for camera in spec.cameras]),
+        ('image topics', [camera.topic for camera in spec.cameras]),
+    ):
+        _expect(len(set(names)) == len(names), f'{path}: {what} {names}', 'distinct')
+    for camera in spec.cameras:
+        sizes = min(camera.width, camera.height, camera.rate_hz)
+        _expect(sizes > 0, f'{path}: camera {camera.name}: size and rate', 'above 0')
+    for arm in spec.arms:
+        _check_arm(arm, f'{path}: arm {arm.name}')
     return spec
 
 
-def _list(data: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
-    rows = data.get(key)
-    if not isinstance(rows, list) or not rows or not all(isinstance(r, dict) for r in rows):
-        msg = f'{path}: {key!r} must be a list of at least one mapping'
-        raise ConfigError(msg)
-    return rows
-
-
-def _check_arm(arm: ArmSpec, path: Path) -> None:
-    n = len(arm.joints)
+def _check_arm(arm: ArmSpec, where: str) -> None:
+    n, gripper = len(arm.joints), arm.gripper
     for key in ('lower', 'upper', 'max_speed', 'max_acceleration'):
-        if len(getattr(arm, key)) != n:
-            got = len(getattr(arm, key))
-            msg = f'{path}: arm {arm.name}: {key} has {got} numbers for {n} joints'
-            raise ConfigError(msg)
-    if len(arm.start) != n + 1:
-        msg = f'{path}: arm {arm.name}: start needs {n + 1} numbers (joints and gripper)'
-        raise ConfigError(msg)
-    if any(low >= high for low, high in zip(arm.lower, arm.upper, strict=True)):
-        msg = f'{path}: arm {arm.name}: every lower limit must be below its upper limit'
-        raise ConfigError(msg)
-    if min(*arm.max_speed, *arm.max_acceleration, arm.gripper.max_speed) <= 0:
-        msg = f'{path}: arm {arm.name}: speeds and accelerations must be above 0'
-        raise ConfigError(msg)
-    if arm.driver not in DRIVERS:
-        msg = f'{path}: arm {arm.name}: driver {arm.driver!r} is none of {DRIVERS}'
-        raise ConfigError(msg)
-
-
-def _build(cls: type[T], data: Any, where: str) -> T:
-    """Build a dataclass from a mapping, refusing unknown and missing keys."""
-    known = _names(cls)
-    if not isinstance(data, dict):
-        msg = f'{where} must be a mapping with the keys {known}'
-        raise ConfigError(msg)
-    unknown = sorted(set(data) - set(known))
-    if unknown:
-        msg = f'{where} has unknown keys {unknown}; known keys are {known}'
-        raise ConfigError(msg)
-    missing = sorted(
-        f.name
-        for f in fields(cls)  # type: ignore[arg-type]
-        if f.name not in data and f.default is MISSING
+        got = len(getattr(arm, key))
+        _expect(got == n, f'{where}: {key} has {got} numbers for {n} joints; they', 'as many')
+    got = len(arm.start)
+    _expect(
+        got == n + 1, f'{where}: start has {got} numbers; they', f'{n + 1}, joints and gripper'
     )
-    if missing:
-        msg = f'{where} lacks the keys {missing}'
+    ordered = all(low < high for low, high in zip(arm.lower, arm.upper, strict=True))
+    _expect(ordered, f'{where}: every lower limit', 'below its upper limit')
+    slowest = min(*arm.max_speed, *arm.max_acceleration)
+    slowest = min(slowest, gripper.max_speed, gripper.max_acceleration)
+    _expect(slowest > 0, f'{where}: speeds and accelerations', 'above 0')
+    moves = gripper.state_closed != gripper.state_open
+    moves = moves and gripper.command_closed != gripper.command_open
+    _expect(moves, f'{where}: open and closed gripper', 'different positions')
+    _expect(arm.driver in DRIVERS, f'{where}: driver {arm.driver!r}', f'one of {DRIVERS}')
+
+
+def _expect(holds: bool, what: str, wanted: str) -> None:
+    if not holds:
+        msg = f'{what} must be {wanted}'
         raise ConfigError(msg)
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in data.items()})
-
-
-def _names(cls: Any) -> list[str]:
-    return [f.name for f in fields(cls)]
 
 
 def _vector(numbers: list[float]) -> NDArray[np.float32]:

@@ -87,10 +87,13 @@ install_packages() {
         tail -n 15 "$log" >&2
         fail "apt-get could not install ${missing[*]} (see above)."
     fi
+    command -v apt-get >/dev/null || fail \
+        "this system lacks what Debian calls ${missing[*]}, and it has no apt-get." \
+        "Install EGL, GL, GLES (Mesa) and Python's venv with its own package manager, then this."
     fail "these system packages are missing: ${missing[*]}" \
         "They need root, which this user does not have without a password. Run" \
         "    sudo apt-get install --no-install-recommends ${missing[*]}" \
-        "and then this again. On other systems install what provides EGL, GL and GLES (Mesa)."
+        "and then this again."
 }
 
 # Print which interpreter an environment is of, and whether it sees the system's packages.

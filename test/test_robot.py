@@ -88,6 +88,36 @@ def test_speed_of_zero_is_refused(tmp_path: Path) -> None:
         read_robot(write_arm(tmp_path, max_speed=[0.0] * 6))
 
 
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('control_rate_hz', 'fast', "control_rate_hz must be a finite number, got 'fast'"),
+        ('control_rate_hz', float('nan'), 'control_rate_hz must be a finite number, got nan'),
+        ('control_rate_hz', 0, 'rates must be above 0'),
+        ('name', 3, 'name must be text, got 3'),
+        ('cameras', [], 'cameras must be a list of at least one'),
+    ],
+)
+def test_value_that_cannot_be_is_refused(
+    tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    """A limit that is no number would be no limit."""
+    with pytest.raises(ConfigError, match=message):
+        read_robot(write_changed(tmp_path, **{key: value}))
+
+
+def test_limit_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    """A comparison with NaN is never true, so it would let every motion pass."""
+    with pytest.raises(ConfigError, match=r'max_speed\[2\] must be a finite number, got nan'):
+        read_robot(write_arm(tmp_path, max_speed=[1.0, 1.0, float('nan'), 1.0, 1.0, 1.0]))
+
+
+def test_two_arms_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Their joints could not be told apart."""
+    with pytest.raises(ConfigError, match='distinct'):
+        read_robot(write_arm(tmp_path, name='follower_right'))
+
+
 def test_unknown_driver_lists_the_known_ones(tmp_path: Path) -> None:
     """There are three ways commands can leave."""
     with pytest.raises(ConfigError, match="'forward', 'trajectory', 'interbotix'"):

@@ -116,6 +116,26 @@ def test_number_written_as_text_is_refused(tmp_path: Path) -> None:
         read_train_config(file)
 
 
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('rate_hz: 15', 'whole multiple of rate_hz'),
+        ('updates: -1', 'updates must be above 0'),
+        ('horizon: 0', 'horizon must be above 0'),
+        ('batch_size: 2.5', 'batch_size must be a whole number, got 2.5'),
+        ('compile: yes please', "compile must be true or false, got 'yes please'"),
+        ('cameras: high', 'cameras must be a list'),
+        ('autoencoder: {updates: many}', 'autoencoder: updates must be a whole number'),
+    ],
+)
+def test_training_value_that_cannot_be_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    """Before hours are spent on it."""
+    file = tmp_path / 'train.yaml'
+    file.write_text(line)
+    with pytest.raises(ConfigError, match=message):
+        read_train_config(file)
+
+
 def test_learning_rate_rises_stays_and_falls() -> None:
     """Linear up over the warm-up, flat, linear down to 0."""
     config = TrainConfig(updates=100, warmup=10, decay=20)

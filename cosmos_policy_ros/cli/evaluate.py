@@ -21,7 +21,7 @@ from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path
-from cosmos_policy_ros.types import ActionChunk, Observation
+from cosmos_policy_ros.types import ActionChunk, ConfigError, Observation
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
@@ -97,6 +97,13 @@ class EpisodeResult:
 
 def run(options: Evaluate) -> int:
     """Play the episodes, print a table and write the figures."""
+    for name in ('episodes', 'candidates', 'workers', 'threads'):
+        if getattr(options, name) < 1:
+            msg = f'--{name} must be at least 1, got {getattr(options, name)}'
+            raise ConfigError(msg)
+    if options.json and not options.json.parent.is_dir():
+        msg = f'--json {options.json}: there is no folder {options.json.parent}; make it first'
+        raise ConfigError(msg)
     _load(options)  # a mistake shows here, not in the middle of a worker
     results: list[EpisodeResult] = []
     # spawn: neither an EGL context nor torch's threads survive a fork

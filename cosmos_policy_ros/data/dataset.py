@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cosmos_policy_ros.types import ConfigError, Episode
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 
@@ -178,22 +178,3 @@ def monte_carlo_returns(n: int, success: bool, discount: float) -> NDArray[np.fl
     if not success:
         return np.zeros(n, dtype=np.float32)
     return np.power(discount, np.arange(n)[::-1]).astype(np.float32)
-
-
-def make_track(episode: Episode, cameras: Sequence[str], first_row: dict[str, int]) -> Track:
-    """Return an episode's track.
-
-    Args:
-        episode: What was recorded.
-        cameras: Camera names in the order of the latent frames.
-        first_row: Camera -> row of the episode's first frame in the store of latents.
-    """
-    columns = [episode.image_index[c] + first_row[c] for c in cameras]
-    return Track(
-        demo=episode.source == 'demo',
-        success=bool(episode.success),
-        image_row=np.stack(columns, axis=1),
-        proprio=episode.proprio,
-        actions=episode.actions,
-        expert=episode.expert,
-    )

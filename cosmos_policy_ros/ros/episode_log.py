@@ -15,7 +15,7 @@ from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
-EXECUTOR, INFERENCE, SIM = 'command_executor', 'inference', 'sim'
+EXECUTOR, SIM = 'command_executor', 'sim'
 
 
 class EpisodeLog:

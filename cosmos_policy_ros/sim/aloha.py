@@ -120,19 +120,9 @@ class AlohaSim:
         return arms.reshape(14).astype(np.float32)
 
     @property
-    def velocity(self) -> NDArray[np.float32]:
-        """Joint velocities, (14,) float32 [rad/s; finger m/s]."""
-        return self.data.qvel[:16].reshape(2, 8)[:, :7].reshape(14).astype(np.float32)
-
-    @property
     def cube(self) -> NDArray[np.float64]:
         """Cube centre, (3,) [m, world]."""
         return self.data.qpos[16:19].copy()
-
-    @property
-    def time_s(self) -> float:
-        """Simulated time since the reset [s]."""
-        return float(self.data.time)
 
     @property
     def reward(self) -> int:

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, get_type_hints, TypeVar
+from typing import Any
 
 from cosmos_policy_ros.data.dataset import Mixture
+from cosmos_policy_ros.mapping import build, read_mapping
 from cosmos_policy_ros.types import ConfigError
 import yaml
-
-T = TypeVar('T')
 
 
 @dataclass(frozen=True)
@@ -128,17 +127,26 @@ def read_train_config(path: Path) -> TrainConfig:
     """Read a training YAML file; what it leaves out keeps its default.
 
     Raises:
-        ConfigError: The file is missing, is no YAML mapping, or has an unknown key.
+        ConfigError: The file is missing, has an unknown key, a value of another type, or values
+            that cannot be.
     """
-    if not path.is_file():
-        msg = f'no training configuration {path}; config/train.yaml is a place to start'
+    data = read_mapping(path, 'config/train.yaml is a place to start')
+    config = build(TrainConfig, data, str(path))
+    positive = ('image_size', 'tick_hz', 'rate_hz', 'horizon', 'batch_size', 'learning_rate')
+    for name in (*positive, 'sigma_low', 'updates', 'warmup', 'decay'):
+        _expect(getattr(config, name) > 0, f'{path}: {name}', 'above 0')
+    for name in ('held_out', 'ema', 'return_discount'):
+        _expect(0 < getattr(config, name) <= 1, f'{path}: {name}', 'above 0, at most 1')
+    whole = abs(config.tick_hz / config.rate_hz - config.stride) < 1e-9
+    _expect(whole, f'{path}: tick_hz', f'a whole multiple of rate_hz, {config.rate_hz}')
+    _expect(config.sigma_low < config.sigma_high, f'{path}: sigma_low', 'below sigma_high')
+    return config
+
+
+def _expect(holds: bool, what: str, wanted: str) -> None:
+    if not holds:
+        msg = f'{what} must be {wanted}'
         raise ConfigError(msg)
-    try:
-        data = yaml.safe_load(path.read_text(encoding='utf-8')) or {}
-    except yaml.YAMLError as error:
-        msg = f'{path} is not valid YAML: {error}'
-        raise ConfigError(msg) from error
-    return _build(TrainConfig, data, str(path))
 
 
 def write_train_config(path: Path, config: TrainConfig) -> None:
@@ -151,24 +159,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return list(value) if isinstance(value, tuple) else value
-
-
-def _build(cls: type[T], data: Any, where: str) -> T:
-    known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
-    if not isinstance(data, dict) or set(data) - set(known):
-        got = sorted(set(data) - set(known)) if isinstance(data, dict) else data
-        msg = f'{where} has unknown keys {got}; known keys are {known}'
-        raise ConfigError(msg)
-    types = get_type_hints(cls)
-    values = {}
-    for key, value in data.items():
-        if is_dataclass(types[key]):
-            values[key] = _build(types[key], value, f'{where}: {key}')
-        elif isinstance(value, list):
-            values[key] = tuple(value)
-        elif types[key] in (int, float) and not isinstance(value, (int, float)):
-            msg = f'{where}: {key} must be a number, got {value!r}; write 0.001 or 1.0e-3'
-            raise ConfigError(msg)
-        else:
-            values[key] = value
-    return cls(**values)

@@ -2,7 +2,7 @@
 """Read bags once, keep what training needs of them, and encode the pictures once.
 
 ``<cache>/<bag>.npz`` holds the pictures at the model's size and the track of the episode;
-``<cache>/latents.safetensors`` the latents of all pictures, made by the finished autoencoder.
+``latents.safetensors`` beside that folder the latents of all pictures.
 """
 
 from __future__ import annotations
