@@ -62,6 +62,7 @@ class CosmosPolicy:
         self.backend, self.config, self.stats, self.text = backend, config, stats, text
         self.layout = config.layout
         self.max_rows = max_rows
+        self._grippers = [i for i, n in enumerate(config.joint_names) if n.endswith('gripper')]
         self._vision = Vision(backend, config)
 
     def check(self, obs: Observation) -> None:
@@ -179,11 +180,17 @@ class CosmosPolicy:
         return answer, shown
 
     def read_actions(self, given: Sample) -> NDArray[np.float32]:
-        """Return (R, H, A) float32 action chunks [rad; gripper 0..1]."""
+        """Return (R, H, A) float32 action chunks [rad; gripper 0..1].
+
+        Differs: grippers are clipped to the range they have by definition; the reference leaves
+        that to the robot.
+        """
         shape = (self.config.horizon, self.config.action_size)
         index = self.layout.index('action')
         unit = read_vector(given.latents, index, shape[0] * shape[1]).cpu().numpy()
-        return self.stats.unnormalize_actions(unit.reshape(-1, *shape))
+        actions = self.stats.unnormalize_actions(unit.reshape(-1, *shape))
+        actions[..., self._grippers] = actions[..., self._grippers].clip(0.0, 1.0)
+        return actions
 
     def read_proprio(self, given: Sample) -> NDArray[np.float32]:
         """Return (R, P) float32 predicted joints after the chunk [rad; gripper 0..1]."""
