@@ -29,6 +29,8 @@ class Train:
     """Training configuration."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
     """Robot YAML of the bags."""
+    init: Path | None = None
+    """Checkpoint to start from instead of from scratch, of the same sizes."""
     json: Path | None = None
     """Also write the figures measured on the episodes held out to this file."""
 
@@ -39,7 +41,7 @@ def run(options: Train) -> int:
     from cosmos_policy_ros.training.trainer import train
 
     config, robot = read_train_config(options.config), read_robot(options.robot)
-    figures = train(options.data, options.out, robot, config)
+    figures = train(options.data, options.out, robot, config, options.init)
     for name, figure in figures.items():
         print(f'{name:18} {figure}')
     if options.json:

@@ -3,8 +3,10 @@
 
 Source: the MJCF, start pose, cube range and reward rule of the ``gym-aloha`` package (Apache-2.0),
 whose files are used where they are installed; the package itself is not imported.
-Differs: wrist cameras see 45° instead of 20° (a RealSense D405 sees 58°) and the ``top`` camera,
-here ``high``, 42° instead of 78°, so that the table fills the picture; no shadows.
+Differs: wrist cameras are fixed to the gripper, as on the robot; gym-aloha turns them upright, and
+so spins the picture when they look straight down, which is where the cube is grasped. They see 45°
+instead of 20° (a RealSense D405 sees 58°), and the ``top`` camera, here ``high``, 42° instead of
+78°, so that the table fills the picture; no shadows.
 """
 
 from __future__ import annotations
@@ -65,6 +67,8 @@ class AlohaSim:
         self.model.vis.quality.offsamples = 0  # 4x multisampling costs ten times the picture
         for camera, fovy in CAMERAS.values():
             self.model.cam_fovy[self.model.camera(camera).id] = fovy
+        for side in ('left', 'right'):
+            _fix_wrist_camera(self.model, side)
         self.data = mujoco.MjData(self.model)
         self._renderer: mujoco.Renderer | None = None
         self._cube = self.model.geom('red_box').id
@@ -155,6 +159,19 @@ def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]
     opening = (positions[6] - _FINGER_CLOSED) / (_FINGER_OPEN - _FINGER_CLOSED)
     motor = _MOTOR_CLOSED + opening * (_MOTOR_OPEN - _MOTOR_CLOSED)
     return list(JOINTS), np.array([*positions[:6], motor, positions[6], positions[7]])
+
+
+def _fix_wrist_camera(model: mujoco.MjModel, side: str) -> None:
+    """Let a wrist camera look at its target from the gripper link, whatever way is up."""
+    camera = model.camera(f'{side}_wrist').id
+    target = model.body(f'vx300s_{side}/camera_focus').pos  # in the same gripper link
+    back = model.cam_pos[camera] - target  # a camera looks along its -z
+    back /= np.linalg.norm(back)
+    right = np.cross([0.0, 0.0, 1.0], back)
+    right /= np.linalg.norm(right)
+    turn = np.stack([right, np.cross(back, right), back], axis=1)
+    mujoco.mju_mat2Quat(model.cam_quat[camera], turn.ravel())
+    model.cam_mode[camera] = mujoco.mjtCamLight.mjCAMLIGHT_FIXED
 
 
 def _assets() -> Path:

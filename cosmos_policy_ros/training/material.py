@@ -54,13 +54,15 @@ class Material:
     held_out: SampleTable
 
 
-def load_autoencoder(files: list[Path], work: Path, config: TrainConfig) -> AutoencoderKLWan:
-    """Return the autoencoder of a run, trained now if it has none yet."""
+def load_autoencoder(
+    files: list[Path], work: Path, config: TrainConfig, start: AutoencoderKLWan | None = None
+) -> AutoencoderKLWan:
+    """Return the autoencoder of a run, trained now, from ``start`` on, if it has none yet."""
     folder = work / 'vae'
     if (folder / 'config.json').exists():
         vae: AutoencoderKLWan = AutoencoderKLWan.from_pretrained(folder)
         return use_picture_convolutions(vae).eval()
-    vae = build_autoencoder(config.autoencoder)
+    vae = use_picture_convolutions(start) if start else build_autoencoder(config.autoencoder)
     psnr = train_autoencoder(vae, pick_pictures(files, config), config.autoencoder, config.seed)
     logger.info('autoencoder: %.1f dB on pictures held out', psnr)
     # Rounded once, so that the latents below are those of the checkpoint on disk.

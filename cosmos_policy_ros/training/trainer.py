@@ -13,7 +13,7 @@ import logging
 from pathlib import Path
 import time
 
-from cosmos_policy_ros.core.checkpoint import save_checkpoint
+from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.autoencoder import LATENT_CHANNELS
 from cosmos_policy_ros.training.batch import velocity_loss
@@ -33,7 +33,9 @@ logger = logging.getLogger(__name__)
 SAVE_S = 300.0  # [s] between two saved states
 
 
-def train(data: Path, out: Path, robot: RobotSpec, config: TrainConfig) -> dict[str, float]:
+def train(
+    data: Path, out: Path, robot: RobotSpec, config: TrainConfig, init: Path | None = None
+) -> dict[str, float]:
     """Train, write the checkpoint to ``out`` and return its figures.
 
     Args:
@@ -41,21 +43,25 @@ def train(data: Path, out: Path, robot: RobotSpec, config: TrainConfig) -> dict[
         out: Checkpoint folder; an interrupted run in it is continued.
         robot: Robot of the bags.
         config: What to do.
+        init: Checkpoint whose networks the run starts from; None starts from scratch.
 
     Raises:
-        ConfigError: The data cannot be used.
+        ConfigError: The data or ``init`` cannot be used.
     """
     work = out / 'work'
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(config.seed)
+    start = load_checkpoint(init) if init else None
     # 1. bags -> pictures and tracks
     files = prepare_bags(data, work / 'episodes', robot, config)
     # 2. autoencoder
-    vae = load_autoencoder(files, work, config)
+    vae = load_autoencoder(files, work, config, start.vae if start else None)
     # 3. latents
     material = load_material(files, vae, work, robot, config)
     # 4. transformer
-    transformer, figures = _train_transformer(material, work, config)
+    transformer, figures = _train_transformer(
+        material, work, config, start.transformer if start else None
+    )
     # 5. checkpoint, half precision on disk
     save_checkpoint(
         out,
@@ -98,11 +104,17 @@ def build_transformer(config: TrainConfig, latent_side: int) -> CosmosTransforme
 
 
 def _train_transformer(
-    material: Material, work: Path, config: TrainConfig
+    material: Material, work: Path, config: TrainConfig, start: CosmosTransformer3DModel | None
 ) -> tuple[CosmosTransformer3DModel, dict[str, float]]:
     """Return the averaged weights and their figures on the episodes held out."""
     torch.manual_seed(config.seed)  # the same start whether stages 1 to 3 ran now or before
     model = build_transformer(config, material.policy.latent_size[0]).train()
+    if start is not None:
+        try:
+            model.load_state_dict(start.state_dict())
+        except RuntimeError as mismatch:
+            msg = f'the transformer to start from has another size than the configuration: {error}'
+            raise ConfigError(msg) from mismatch
     average = copy.deepcopy(model).eval()
     # Fused element-wise work makes a step a quarter faster, after a minute of compiling.
     network = torch.compile(model) if config.compile else model
