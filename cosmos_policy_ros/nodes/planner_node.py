@@ -94,6 +94,7 @@ class PlannerNode(Node):
         response.success = True
         self._chunk, self._newest_ns = None, self._now_ns()
         self._answers.clear()
+        self._merge_until_ns.clear()
         if not request.data:
             self._pacer.stop()
             response.message = 'not asking any more'

@@ -113,7 +113,7 @@ def _train_transformer(
         try:
             model.load_state_dict(start.state_dict())
         except RuntimeError as mismatch:
-            msg = f'the transformer to start from has another size than the configuration: {error}'
+            msg = f'init has a transformer of another size than this run: {mismatch}'
             raise ConfigError(msg) from mismatch
     average = copy.deepcopy(model).eval()
     # Fused element-wise work makes a step a quarter faster, after a minute of compiling.
