@@ -15,18 +15,19 @@ T = TypeVar('T')
 WANTED = {int: 'a whole number', float: 'a finite number', str: 'text', bool: 'true or false'}
 
 
-def read_mapping(path: Path, hint: str) -> dict[str, Any]:
+def read_mapping(path: Path, what: str, hint: str) -> dict[str, Any]:
     """Return what a YAML file holds.
 
     Args:
         path: File.
+        what: What it is, for messages.
         hint: What to do when it is missing.
 
     Raises:
         ConfigError: The file is missing or holds no YAML mapping.
     """
     if not path.is_file():
-        msg = f'no file {path}; {hint}'
+        msg = f'no {what} {path}; {hint}'
         raise ConfigError(msg)
     try:
         data = yaml.safe_load(path.read_text(encoding='utf-8'))

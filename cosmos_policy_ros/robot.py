@@ -156,7 +156,7 @@ def read_robot(path: Path) -> RobotSpec:
         ConfigError: The file is missing, has an unknown or missing key, a value of another type,
             or values that cannot be.
     """
-    data = read_mapping(path, 'give one of config/robots/*.yaml')
+    data = read_mapping(path, 'robot file', 'give one of config/robots/*.yaml')
     spec = build(RobotSpec, data, str(path))
     _expect(min(spec.control_rate_hz, spec.joint_state_rate_hz) > 0, f'{path}: rates', 'above 0')
     for what, names in (

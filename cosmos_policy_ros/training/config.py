@@ -130,7 +130,7 @@ def read_train_config(path: Path) -> TrainConfig:
         ConfigError: The file is missing, has an unknown key, a value of another type, or values
             that cannot be.
     """
-    data = read_mapping(path, 'config/train.yaml is a place to start')
+    data = read_mapping(path, 'training configuration', 'config/train.yaml is a place to start')
     config = build(TrainConfig, data, str(path))
     positive = ('image_size', 'tick_hz', 'rate_hz', 'horizon', 'batch_size', 'learning_rate')
     for name in (*positive, 'sigma_low', 'updates', 'warmup', 'decay'):
