@@ -64,6 +64,17 @@ def test_lost_query_is_given_up() -> None:
     assert pacer.n_unanswered == 1
 
 
+def test_query_that_is_asked_again_goes_on_waiting() -> None:
+    """However often it is repeated, the silence counts from the first."""
+    pacer = started()
+    pacer.asked(400 * MS)
+    assert pacer.due(1400 * MS)
+    pacer.asked(1400 * MS)
+    assert pacer.waiting_s(1500 * MS) == pytest.approx(1.1)
+    pacer.answered(1400 * MS, 1600 * MS, 3000 * MS)
+    assert pacer.waiting_s(1700 * MS) == 0.0
+
+
 def test_slow_network_is_not_given_up_too_early() -> None:
     """Patience grows with the measured latency, or every query would be asked twice."""
     pacer = started(latency_ms=900)

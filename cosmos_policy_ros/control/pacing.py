@@ -49,6 +49,7 @@ class Pacer:
         self.active = False
         self._asked_ns: int | None = None  # of the last query
         self._waiting = False  # for its answer
+        self._silent_ns: int | None = None  # of the first query since the last answer
         self._chunk_end_ns: int | None = None
 
     def due(self, now_ns: int) -> bool:
@@ -72,6 +73,8 @@ class Pacer:
     def asked(self, now_ns: int) -> None:
         """Note that a query left."""
         self._asked_ns, self._waiting = now_ns, True
+        if self._silent_ns is None:
+            self._silent_ns = now_ns
         self.n_queries += 1
 
     def answered(self, query_ns: int, now_ns: int, chunk_end_ns: int) -> None:
@@ -86,12 +89,14 @@ class Pacer:
         self._chunk_end_ns = chunk_end_ns
         if query_ns == self._asked_ns:
             self._waiting = False
+        self._silent_ns = self._asked_ns if self._waiting else None
 
     def waiting_s(self, now_ns: int) -> float:
-        """Return how long the query under way has been waiting [s]; 0 when none is."""
-        if not self._waiting or self._asked_ns is None:
-            return 0.0
-        return (now_ns - self._asked_ns) * 1e-9
+        """Return how long queries have gone without an answer [s]; 0 when none is under way.
+
+        A query that is asked again after its timeout goes on waiting.
+        """
+        return 0.0 if self._silent_ns is None else (now_ns - self._silent_ns) * 1e-9
 
     def latency_s(self, percentile: float) -> float:
         """Return a percentile of the time from query to answer [s]; NaN before the first."""
