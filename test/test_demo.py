@@ -64,7 +64,7 @@ class Finished:
 
     def __init__(self, out: Path) -> None:
         """Run it."""
-        process = start_demo(out, domain=81, episodes=1)
+        process = start_demo(out, domain=91, episodes=1)
         self.text, self.errors = process.communicate(timeout=300)
         self.out, self.status = out, process.returncode
 
@@ -83,7 +83,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def test_demo_ends_well_and_leaves_no_process(finished: Finished) -> None:
     """Exit status 0 says that the episode ran and queries were answered."""
     assert finished.status == 0, finished.text + finished.errors
-    assert nodes_left(81) == []
+    assert nodes_left(91) == []
 
 
 def test_report_has_what_others_rely_on(finished: Finished) -> None:
@@ -151,7 +151,7 @@ def test_episode_can_be_learned_from(finished: Finished) -> None:
 def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Return a demo that is in the middle of an episode."""
     events = tmp_path / 'out' / 'events.jsonl'
-    process = start_demo(tmp_path / 'out', domain=82, episodes=100)
+    process = start_demo(tmp_path / 'out', domain=92, episodes=100)
     wait_for(lambda: events.exists() and '"answer"' in events.read_text(encoding='utf-8'))
     yield process
     process.kill()
@@ -162,19 +162,19 @@ def test_second_stack_is_refused_and_ctrl_c_leaves_no_process(
     running: subprocess.Popen[str], tmp_path: Path
 ) -> None:
     """The second demo says so on one line; the first plays on until it is interrupted."""
-    second = start_demo(tmp_path / 'second', domain=82, episodes=1)
+    second = start_demo(tmp_path / 'second', domain=92, episodes=1)
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 1
     assert len(errors.strip().splitlines()) == 1
     assert 'a second stack on the same domain' in errors
     assert running.poll() is None
-    assert len(nodes_left(82)) == 5
+    assert len(nodes_left(92)) == 5
 
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=30)
     assert running.returncode == 130
     assert errors == 'cosmos-policy: stopped\n'
-    assert nodes_left(82) == []
+    assert nodes_left(92) == []
 
 
 def test_what_a_node_refuses_ends_the_demo(tmp_path: Path) -> None:
@@ -190,7 +190,7 @@ def test_what_a_node_refuses_ends_the_demo(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert f'{weights} is damaged' in done.stderr
-    assert nodes_left(84) == []
+    assert nodes_left(94) == []
 
 
 @pytest.mark.parametrize(
