@@ -183,7 +183,7 @@ def test_what_a_node_refuses_ends_the_demo(tmp_path: Path) -> None:
     shutil.copytree(CHECKPOINT, checkpoint)
     weights = checkpoint / 'transformer' / 'diffusion_pytorch_model.safetensors'
     weights.write_bytes(weights.read_bytes()[:1000])
-    words = ['--out', str(tmp_path / 'out'), '--checkpoint', str(checkpoint), '--domain', '84']
+    words = ['--out', str(tmp_path / 'out'), '--checkpoint', str(checkpoint), '--domain', '94']
     done = subprocess.run(
         [*COMMAND, *words], capture_output=True, text=True, timeout=180, check=False
     )
