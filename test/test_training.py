@@ -150,7 +150,14 @@ def batch(kind: int, imitate: list[bool]) -> Batch:
     rows = np.zeros((1, len(config.cameras)), np.int64)
     chunk = np.zeros((1, config.horizon, config.action_size), np.float32)
     return Batch(
-        np.array([kind]), chunk, np.array([imitate]), zeros, zeros, rows, rows.copy(), np.zeros(1, 'f4')
+        np.array([kind]),
+        chunk,
+        np.array([imitate]),
+        zeros,
+        zeros,
+        rows,
+        rows.copy(),
+        np.zeros(1, 'f4'),
     )
 
 
