@@ -86,8 +86,12 @@ def save_checkpoint(
     write_config(path / CONFIG, config)
     write_stats(path / STATS, stats)
     write_text(path / TEXT, text)
-    transformer.save_pretrained(path / TRANSFORMER)
-    vae.save_pretrained(path / VAE)
+    for network, name in ((transformer, TRANSFORMER), (vae, VAE)):
+        network.save_pretrained(path / name)
+        file = path / name / 'config.json'
+        facts = json.loads(file.read_text(encoding='utf-8'))
+        facts.pop('_name_or_path', None)  # the folder it was once read from, on this machine
+        file.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
 
 
 def _load_network(cls: type[ModelMixin], path: Path) -> Any:
