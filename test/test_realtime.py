@@ -24,7 +24,7 @@ def test_scene_is_stepped_up_to_now(scene: RealTime) -> None:
     """25 ms are 12 steps of 2 ms; the rest waits for the next call."""
     scene.advance(10_025 * MS)
     assert (scene.n_steps, scene.stamp_ns) == (12, 10_024 * MS)
-    assert scene.sim.time_s == pytest.approx(0.024)
+    assert scene.sim.data.time == pytest.approx(0.024)
 
 
 def test_rhythm_of_the_calls_does_not_change_the_physics(scene: RealTime) -> None:
@@ -58,7 +58,7 @@ def test_long_stall_is_skipped_and_counted(scene: RealTime) -> None:
     """Of 3 s only the allowed lag is caught up with."""
     assert scene.advance(13_000 * MS) == 2_500 * MS
     assert (scene.stamp_ns, scene.skipped_ns) == (13_000 * MS, 2_500 * MS)
-    assert scene.sim.time_s == pytest.approx(0.5)
+    assert scene.sim.data.time == pytest.approx(0.5)
 
 
 def test_clock_that_goes_back_stops_the_scene(scene: RealTime) -> None:
@@ -72,4 +72,4 @@ def test_reset_holds_the_start_pose(scene: RealTime) -> None:
     scene.command(0, np.array([0.5]), 10_020 * MS)
     scene.reset(4, 10_020 * MS)
     np.testing.assert_array_equal(scene.target, START)
-    assert scene.sim.time_s == 0.0
+    assert scene.sim.data.time == 0.0

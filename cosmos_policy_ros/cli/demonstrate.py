@@ -11,13 +11,14 @@ from typing import Annotated
 
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ, EPISODE_S, joint_state, SUBSTEPS
+from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ, joint_state, SUBSTEPS
 from cosmos_policy_ros.sim.scripted import draw_noise, TransferExpert
 from cosmos_policy_ros.stack import share_path
 import numpy as np
 from rich.progress import track
 import tyro
 
+LIMIT_S = 10.0  # longer than an evaluation, so that a second try is recorded to its end
 REST_S = 1.0  # [s] recorded after the task is done, so that the policy learns to stay
 
 
@@ -80,7 +81,7 @@ def record(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:
     details = {'task': sim.task, 'robot': robot.name, 'seed': str(seed)}
     with BagWriter(partial, details) as bag:
         bag.write_text('/task', sim.task, 0)
-        for tick in range(round(EPISODE_S * CONTROL_HZ)):
+        for tick in range(round(LIMIT_S * CONTROL_HZ)):
             stamp_ns = round(tick * 1e9 / CONTROL_HZ)
             write_joint_states(bag, sim, robot, stamp_ns)
             if tick % image_ticks == 0:

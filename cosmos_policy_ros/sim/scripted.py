@@ -28,6 +28,10 @@ TAKE_ROLL = np.deg2rad(90.0)  # left fingers close from above and below [rad]
 OPEN, CLOSED = 1.0, 0.0
 SPEED = 1.35  # [rad/s] mean joint speed of a free motion; the limit of the robot is 3.14
 SLOW = 0.55  # [rad/s] near the cube
+DEEP_M = 0.012  # how far the left fingertips reach past the cube's centre
+APPROACH_PUSH = 0.4  # a harder push this close knocks the cube out of the other hand
+LIFT_S = 0.5  # [s] until a carried cube must have left the table
+EMPTY = 0.45  # a closing gripper below this opening holds nothing; the cube keeps it at 0.6
 
 
 @dataclass(frozen=True)
@@ -36,29 +40,36 @@ class Noise:
 
     Attributes:
         pushes: Mean number of pushes off the course in one episode.
-        push_rad: Standard deviation of the push in each joint [rad].
-        grasp_m: Standard deviation of the error in the believed cube position [m].
+        push_rad: Standard deviation of the push in each joint [rad]; near the cube
+            ``APPROACH_PUSH`` of it.
+        grasp_m: Standard deviation of the error in where the right arm believes the cube [m].
+        take_m: The same of how far the left arm stops short of it.
         retry: Whether the expert notices a missed cube and tries again.
     """
 
     pushes: float = 0.0
     push_rad: float = 0.12
     grasp_m: float = 0.0
+    take_m: float = 0.0
     retry: bool = True
 
 
 def draw_noise(rng: np.random.Generator) -> Noise:
     """Return what goes wrong in one recorded episode.
 
-    Most episodes are pushed off their course and recover; some grasp beside the cube first and try
+    Most episodes are pushed off their course and recover; some reach beside the cube first and try
     again; some do not notice and fail, which is what the value function has to see.
     """
     kind = rng.random()
-    if kind < 0.7:
+    if kind < 0.55:
         return Noise(pushes=2.0)
-    if kind < 0.8:
+    if kind < 0.65:
         return Noise(pushes=1.0, grasp_m=0.025)
-    return Noise(pushes=1.0, grasp_m=0.03, retry=False)
+    if kind < 0.75:
+        return Noise(pushes=1.0, take_m=0.03)
+    if kind < 0.9:
+        return Noise(pushes=1.0, grasp_m=0.03, retry=False)
+    return Noise(pushes=1.0, take_m=0.03, retry=False)
 
 
 class TransferExpert:
@@ -77,7 +88,8 @@ class TransferExpert:
         self.phase = 'reach'
         self.rested_s = 0.0  # [s] since the task was done
         self._command = sim.proprio.astype(np.float64)
-        self._error = rng.normal(0.0, 1.0, 2) * noise.grasp_m
+        self._grasp_error = rng.normal(0.0, 1.0, 2) * noise.grasp_m
+        self._take_error = -abs(rng.normal()) * noise.take_m
         self._move: Move | None = None
         self._push_ticks = 0
         self._push: Array = np.zeros(14)
@@ -85,7 +97,10 @@ class TransferExpert:
     @property
     def expert(self) -> bool:
         """Whether the present action is one to imitate."""
-        return not self._push_ticks and not self._error.any()
+        wrong = bool(self._grasp_error.any())
+        if self.phase in PHASES[PHASES.index('approach') :]:
+            wrong = wrong or self._take_error != 0.0
+        return not self._push_ticks and not wrong
 
     def action(self) -> NDArray[np.float32]:
         """Return (14,) float32 joint targets for this tick [rad; gripper 0..1]."""
@@ -101,15 +116,19 @@ class TransferExpert:
             self._push_ticks = int(self.rng.integers(8, 18))
             arm = np.zeros(14)
             side = RIGHT if self.phase in ('reach', 'descend') or self.rng.random() < 0.5 else LEFT
-            arm[side.start : side.stop - 1] = self.rng.normal(0.0, self.noise.push_rad, 6)
+            scale = self.noise.push_rad * (APPROACH_PUSH if self.phase == 'approach' else 1.0)
+            arm[side.start : side.stop - 1] = self.rng.normal(0.0, scale, 6)
             self._push = arm * CONTROL_HZ / self._push_ticks
         else:
             if self._move is None:
                 self._move = self._plan()
+            elif self.phase == 'descend' or (self.phase == 'approach' and not self._lost):
+                self._move.goal = self._plan().goal  # the cube may still swing or roll
             self._command = self._move.step(dt)
-            if self._move.done:
-                self._move = None
-                self.phase = self._next()
+            if self.noise.retry and self._lost:
+                self.phase, self._move, self._grasp_error = 'reach', None, np.zeros(2)
+            elif self._move.done:
+                self.phase, self._move = self._next(), None
         return self._command.astype(np.float32)
 
     def _may_push(self) -> bool:
@@ -118,8 +137,8 @@ class TransferExpert:
 
     def _plan(self) -> Move:
         """Return the motion of the present phase from where the arms are."""
-        command, cube = self._command, self.sim.cube
-        believed = cube + np.array([*self._error, 0.0])
+        command = self._command
+        believed = self.sim.cube + np.array([*self._grasp_error, 0.0])
         target = command.copy()
         if self.phase == 'reach':
             target[7:13] = self._point_right(believed + np.array([0.0, 0.0, 0.075]))
@@ -135,9 +154,12 @@ class TransferExpert:
         if self.phase == 'carry':
             target[7:13] = self._point_right(MEET_M)
             target[0:6] = self._point_left(WAIT_M)
+            target[6] = OPEN
             return Move(command, target, SPEED)
         if self.phase == 'approach':
-            target[0:6] = self._point_left(cube)
+            cube = MEET_M if self._lost else self.sim.cube
+            reach_x = DEEP_M + self._take_error
+            target[0:6] = self._point_left(cube + np.array([reach_x, 0.0, 0.0]))
             return Move(command, target, SLOW)
         if self.phase == 'take':
             target[6] = CLOSED
@@ -158,12 +180,23 @@ class TransferExpert:
         """Return the (6,) right arm joints that put the pitched fingertips at ``tip``."""
         return self.arms[1].solve(tip, PICK_PITCH, 0.0, self._command[7:13])
 
+    @property
+    def _lost(self) -> bool:
+        """Whether the cube lies on the table though a hand should hold it."""
+        held = self.phase in ('carry', 'approach', 'take', 'give')
+        at_s = self._move.at_s if self._move else 0.0
+        lifting = self.phase == 'carry' and at_s < LIFT_S
+        return held and not lifting and bool(self.sim.cube[2] < 0.05)
+
     def _next(self) -> str:
         """Return the phase that follows, or the one to start again from."""
-        lost = self.phase in ('carry', 'approach', 'take', 'give') and self.sim.cube[2] < 0.1
-        if lost and self.noise.retry:
-            self._error = np.zeros(2)
+        left, right = self.sim.proprio[[6, 13]]
+        if self.noise.retry and self.phase == 'grasp' and right < EMPTY:
+            self._grasp_error = np.zeros(2)
             return 'reach'
+        if self.noise.retry and self.phase == 'take' and left < EMPTY:
+            self._take_error = 0.0
+            return 'carry'
         return PHASES[min(PHASES.index(self.phase) + 1, len(PHASES) - 1)]
 
 
