@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, MISSING
 import math
 from pathlib import Path
-from typing import Any, get_args, get_origin, get_type_hints, TypeVar
+from typing import Any, get_args, get_origin, get_type_hints, Literal, TypeVar
 
 from cosmos_policy_ros.types import ConfigError
 import yaml
@@ -44,7 +44,7 @@ def build(cls: type[T], data: Any, where: str) -> T:
     """Return a dataclass whose fields have the types it declares, nested ones included.
 
     Args:
-        cls: Dataclass of numbers, text, tuples of these, and such dataclasses.
+        cls: Dataclass of numbers, text, literals, tuples of these, and such dataclasses.
         data: What was read.
         where: File and place, for messages.
 
@@ -81,6 +81,11 @@ def _convert(wanted: Any, value: Any, where: str) -> Any:
             raise ConfigError(msg)
         inner = get_args(wanted)[0]
         return tuple(_convert(inner, item, f'{where}[{i}]') for i, item in enumerate(value))
+    if get_origin(wanted) is Literal:
+        if value in get_args(wanted):
+            return value
+        msg = f'{where} must be one of {list(get_args(wanted))}, got {value!r}'
+        raise ConfigError(msg)
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if wanted is float and is_number and math.isfinite(value):
         return float(value)

@@ -58,7 +58,7 @@ def test_rows_after_a_disturbance_are_not_imitated() -> None:
 def test_no_policy_sample_starts_in_a_disturbance() -> None:
     """Ticks of a push are no demonstrations."""
     table = SampleTable([track(10, pushed=slice(4, 6))], 4, 2, 0.9, Mixture())
-    assert not {4, 5} & set(table.ticks()[:, 1].tolist())
+    assert not {4, 5} & set(table.demos()[:, 1].tolist())
 
 
 def test_mixture_is_half_policy_a_quarter_each_of_the_others() -> None:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cosmos_policy_ros.cli.evaluate import auc, Evaluate, run, wilson_interval
+from cosmos_policy_ros.cli.evaluate import Evaluate, run, wilson_interval
+from cosmos_policy_ros.training.measure import auc
 from cosmos_policy_ros.types import ConfigError
+import numpy as np
 import pytest
 
 
@@ -24,12 +26,13 @@ def test_wilson_interval_of_none_and_all_stays_inside_0_and_1() -> None:
 
 def test_auc_counts_ordered_pairs_and_half_the_ties() -> None:
     """Three of four pairs are in order, one is a tie."""
-    assert auc([0.9, 0.5, 0.5, 0.1], [True, True, False, False]) == 0.875
+    outcomes = np.array([True, True, False, False])
+    assert auc(np.array([0.9, 0.5, 0.5, 0.1]), outcomes) == 0.875
 
 
 def test_auc_needs_both_outcomes() -> None:
     """Without a failure there is nothing to rank."""
-    assert auc([0.9, 0.5], [True, True]) is None
+    assert auc(np.array([0.9, 0.5]), np.array([True, True])) is None
 
 
 def test_committed_checkpoint_hands_over_most_cubes(tmp_path: Path) -> None:

@@ -1,9 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """From bags to a checkpoint, at toy size."""
 
+from dataclasses import replace
 import json
 import logging
 from pathlib import Path
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.cli.demonstrate import record
@@ -13,17 +19,22 @@ from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.training.batch import latent_sequences, LatentStore, loss_weights
 from cosmos_policy_ros.training.config import (
     AutoencoderConfig,
+    LoraConfig,
     read_train_config,
     TrainConfig,
     TransformerConfig,
+    write_train_config,
 )
 from cosmos_policy_ros.training.trainer import learning_rate_factor, train
 from cosmos_policy_ros.types import ConfigError, Observation
 import numpy as np
 import pytest
+from safetensors.torch import load_file
 import tiny
 import torch
 
+CLI = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()']
+WEIGHTS = 'diffusion_pytorch_model.safetensors'
 TOY = TrainConfig(
     image_size=32,
     tick_hz=12.5,
@@ -79,7 +90,7 @@ def test_damaged_episode_is_named_and_left_out(
 ) -> None:
     """One bad folder among many neither stops the run nor passes in silence."""
     with caplog.at_level(logging.INFO):
-        train(bags, out, robot, TOY)
+        train(bags, out, robot, TOY, resume=True)
     assert 'episode_9' in caplog.text
     assert '3 of 4 episodes ready' in caplog.text
 
@@ -89,8 +100,94 @@ def test_longer_run_continues_where_the_first_ended(
 ) -> None:
     """Weights, averages and the optimiser's state come back."""
     with caplog.at_level(logging.INFO):
-        train(bags, out, robot, TOY)
+        train(bags, out, robot, TOY, resume=True)
     assert 'continuing at step 4' in caplog.text
+
+
+def test_second_run_in_the_same_folder_needs_resume(
+    bags: Path, out: Path, robot: RobotSpec
+) -> None:
+    """Nobody continues, or overwrites, a run by mistake."""
+    with pytest.raises(ConfigError, match='go on with --resume'):
+        train(bags, out, robot, TOY)
+
+
+def test_resume_needs_a_run(tmp_path: Path, bags: Path, robot: RobotSpec) -> None:
+    """A typo in --out must not start from scratch."""
+    with pytest.raises(ConfigError, match='holds no run to go on with'):
+        train(bags, tmp_path, robot, TOY, resume=True)
+
+
+def test_resumed_run_cannot_change_its_network(bags: Path, out: Path, robot: RobotSpec) -> None:
+    """The message names the key, what it was and what it is."""
+    changed = replace(TOY, horizon=5)
+    with pytest.raises(ConfigError, match=r'horizon \(was 4, now 5\)'):
+        train(bags, out, robot, changed, resume=True)
+
+
+def begin(out: Path, folder: Path, config: TrainConfig) -> list[str]:
+    """Prepare a run whose first stages are done, and return the command that resumes it."""
+    work = folder / 'work'
+    shutil.copytree(out / 'work', work, ignore=shutil.ignore_patterns('state*', 'log*', 'board'))
+    write_train_config(work / 'train.yaml', config)
+    write_train_config(folder / 'train.yaml', config)
+    return ['train', '--out', str(folder), '--config', str(folder / 'train.yaml'), '--resume']
+
+
+def log_of(folder: Path) -> list[dict[str, float]]:
+    """Return the lines of a run's log."""
+    lines = (folder / 'work' / 'log.jsonl').read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def test_killed_run_resumes_to_the_same_curve(tmp_path: Path, bags: Path, out: Path) -> None:
+    """Every figure of the log and every weight is the same to the last bit."""
+    config = replace(TOY, updates=300, save_s=0.0, measure_every=150)
+    whole, killed = tmp_path / 'whole', tmp_path / 'killed'
+    subprocess.run([*CLI, *begin(out, whole, config), '--data', str(bags)], check=True)
+    command = [*CLI, *begin(out, killed, config), '--data', str(bags)]
+    state = killed / 'work' / 'state.safetensors'
+    with subprocess.Popen(command) as process:
+        deadline = time.monotonic() + 240
+        while not state.exists() and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    subprocess.run(command, check=True)
+    assert [line['step'] for line in log_of(whole)] == [100, 150, 200, 300]
+    assert log_of(killed) == log_of(whole)
+    weights = [load_file(f / 'transformer' / WEIGHTS) for f in (whole, killed)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_two_processes_train_what_one_does(tmp_path: Path, bags: Path, out: Path) -> None:
+    """Sharded over two processes or in two parts in one: the same loss, as floats add up."""
+    config = replace(TOY, updates=100, precision='float32')
+    one, two = tmp_path / 'one', tmp_path / 'two'
+    command = [*CLI, *begin(out, one, replace(config, accumulate=2)), '--data', str(bags)]
+    subprocess.run(command, check=True)
+    launcher = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2']
+    script = shutil.which('cosmos-policy', path=str(Path(sys.executable).parent))
+    command = [*launcher, '--master-port=29533', script, *begin(out, two, config)]
+    subprocess.run([*command, '--data', str(bags)], check=True)
+    first, second = log_of(one)[0], log_of(two)[0]
+    assert second == pytest.approx(first, rel=2e-3)
+    a, b = (load_file(f / 'transformer' / WEIGHTS) for f in (one, two))
+    assert all(torch.allclose(a[n].float(), b[n].float(), atol=2e-3) for n in a)
+
+
+def test_adapters_are_merged_into_the_checkpoint(
+    tmp_path: Path, bags: Path, out: Path, robot: RobotSpec
+) -> None:
+    """A run with adapters ends as a plain network that differs from where it started."""
+    pytest.importorskip('peft')
+    config = replace(TOY, lora=LoraConfig(rank=2, layers=('to_q', 'to_v')), learning_rate=0.1)
+    train(bags, tmp_path, robot, config, init=out)
+    start, end = (load_file(f / 'transformer' / WEIGHTS) for f in (out, tmp_path))
+    assert start.keys() == end.keys()
+    moved = {n for n in start if not torch.equal(start[n], end[n])}
+    assert moved == {n for n in start if n.endswith(('to_q.weight', 'to_v.weight'))}
 
 
 def test_checkpoint_holds_no_pickle(out: Path) -> None:
@@ -136,6 +233,13 @@ def test_training_value_that_cannot_be_is_refused(tmp_path: Path, line: str, mes
         read_train_config(file)
 
 
+def test_reference_schedule_falls_to_a_third_and_stays_low() -> None:
+    """Linear to 0.3 at the end of the cycle, 0.06 afterwards."""
+    config = TrainConfig(updates=100, warmup=10, decay=60, schedule='reference')
+    factors = [learning_rate_factor(step, config) for step in (0, 10, 35, 59, 60, 99)]
+    assert factors == pytest.approx([0.1, 1.0, 0.65, 0.314, 0.06, 0.06])
+
+
 def test_learning_rate_rises_stays_and_falls() -> None:
     """Linear up over the warm-up, flat, linear down to 0."""
     config = TrainConfig(updates=100, warmup=10, decay=20)
@@ -158,6 +262,8 @@ def batch(kind: int, imitate: list[bool]) -> Batch:
         rows,
         rows.copy(),
         np.zeros(1, 'f4'),
+        np.zeros(1, np.int64),
+        np.zeros(1, np.int64),
     )
 
 
@@ -183,7 +289,7 @@ def test_current_and_future_pictures_stand_in_their_frames() -> None:
     config = tiny.CONFIG
     shape = config.latent_shape
     pictures = torch.stack([torch.full((shape[0], *shape[2:]), float(i)) for i in (3, 4)])
-    store = LatentStore(pictures, torch.zeros(shape[0], *shape[2:]), torch.zeros(1, 1))
+    store = LatentStore(pictures, torch.zeros(shape[0], *shape[2:]), torch.zeros(1, 1, 1))
     sample = batch(POLICY, [True] * config.horizon)
     sample.future_row[:] = 1
     x0 = latent_sequences(sample, store, config, tiny.tiny_stats())[0]

@@ -223,6 +223,8 @@ def play_episode(
 
 def summarize(results: list[EpisodeResult]) -> dict[str, object]:
     """Return the figures of a list of episodes."""
+    from cosmos_policy_ros.training.measure import auc
+
     successes = sum(r.success for r in results)
     query_ms = [ms for r in results for ms in r.query_ms]
     return {
@@ -230,7 +232,9 @@ def summarize(results: list[EpisodeResult]) -> dict[str, object]:
         'successes': successes,
         'success_rate': successes / len(results),
         'interval_95': wilson_interval(successes, len(results)),
-        'value_auc': auc([r.middle_value for r in results], [r.success for r in results]),
+        'value_auc': auc(
+            np.array([r.middle_value for r in results]), np.array([r.success for r in results])
+        ),
         'query_ms': {
             'p50': round(float(np.percentile(query_ms, 50)), 2),
             'p99': round(float(np.percentile(query_ms, 99)), 2),
@@ -248,16 +252,6 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     middle = (p + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
-
-
-def auc(scores: list[float], outcomes: list[bool]) -> float | None:
-    """Return how often a success scored higher than a failure; None without one of both."""
-    good = np.array([s for s, o in zip(scores, outcomes, strict=True) if o])
-    bad = np.array([s for s, o in zip(scores, outcomes, strict=True) if not o])
-    if not len(good) or not len(bad):
-        return None
-    above = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
-    return round(float(above), 4)
 
 
 def print_figures(figures: dict[str, object]) -> None:

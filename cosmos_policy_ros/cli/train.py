@@ -15,10 +15,14 @@ from cosmos_policy_ros.stack import share_path
 class Train:
     """Train policy, world model and value function together from a folder of rosbags.
 
-    An interrupted run in the same folder is continued. The first run reads the bags and trains
-    the image autoencoder; a run of config/train.yaml takes about two hours on two CPU cores.
+    The first stages read the episodes and train the image autoencoder; a run of config/train.yaml
+    takes about two hours on two CPU cores. OUT/work keeps the log, TensorBoard curves (board/),
+    sheets of predicted futures beside the truth (sheets/) and what --resume needs.
+
+    Several GPUs or machines share one model when torchrun starts the command.
 
     Example: cosmos-policy train --data data/transfer_cube --out runs/train
+    Example: torchrun --nproc-per-node 8 .venv/bin/cosmos-policy train --data data --out runs/train
     """
 
     data: Path
@@ -31,6 +35,8 @@ class Train:
     """Robot YAML of the bags."""
     init: Path | None = None
     """Checkpoint to start from instead of from scratch, of the same sizes."""
+    resume: bool = False
+    """Go on with the interrupted run in the checkpoint folder."""
     json: Path | None = None
     """Also write the figures measured on the episodes held out to this file."""
 
@@ -41,7 +47,7 @@ def run(options: Train) -> int:
     from cosmos_policy_ros.training.trainer import train
 
     config, robot = read_train_config(options.config), read_robot(options.robot)
-    figures = train(options.data, options.out, robot, config, options.init)
+    figures = train(options.data, options.out, robot, config, options.init, options.resume)
     for name, figure in figures.items():
         print(f'{name:18} {figure}')
     if options.json:

@@ -11,7 +11,7 @@ left out of its loss.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -31,6 +31,7 @@ class Track:
         proprio: (S, P) float32 [rad; gripper 0..1].
         actions: (S, A) float32 [rad; gripper 0..1].
         expert: (S,) bool, False where the action was a disturbance.
+        task: Row of its instruction in the store of embeddings.
     """
 
     demo: bool
@@ -39,6 +40,7 @@ class Track:
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
     expert: NDArray[np.bool_]
+    task: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +56,8 @@ class Batch:
         image_row: (B, C) int64 rows of the current images in the store of latents.
         future_row: (B, C) int64 rows of the images when the chunk ends.
         value: (B,) float32 discounted return when the chunk ends, in [0, 1].
+        task: (B,) int64 rows of the instructions in the store of embeddings.
+        version: (B,) int64 which version of the pictures, 0 for the unchanged one.
     """
 
     kind: NDArray[np.int64]
@@ -64,6 +68,12 @@ class Batch:
     image_row: NDArray[np.int64]
     future_row: NDArray[np.int64]
     value: NDArray[np.float32]
+    task: NDArray[np.int64]
+    version: NDArray[np.int64]
+
+    def part(self, index: int, n_parts: int) -> Batch:
+        """Return every ``n_parts``-th sample from ``index`` on."""
+        return Batch(*(getattr(self, field.name)[index::n_parts] for field in fields(self)))
 
 
 @dataclass(frozen=True)
@@ -91,6 +101,7 @@ class SampleTable:
         stride: int,
         discount: float,
         mixture: Mixture,
+        n_versions: int = 1,
     ) -> None:
         """Index the ticks.
 
@@ -100,12 +111,13 @@ class SampleTable:
             stride: Ticks between two rows of a chunk.
             discount: Factor per row of the chunk by which a later success is worth less.
             mixture: How often each kind is drawn.
+            n_versions: Versions of every picture in the store of latents.
 
         Raises:
             ConfigError: There is no demonstration to imitate.
         """
         self.tracks, self.horizon, self.stride = list(tracks), horizon, stride
-        self.mixture = mixture
+        self.mixture, self.n_versions = mixture, n_versions
         self._returns = [
             monte_carlo_returns(len(t.actions), t.success, discount ** (1.0 / stride))
             for t in self.tracks
@@ -137,22 +149,37 @@ class SampleTable:
         groups = (self._failures, self._successes, self._demos)
         group = np.where(is_demo, 2, is_success.astype(int))
         picks = [groups[g][rng.integers(len(groups[g]))] for g in group]
-        return self.take(np.array(picks), kind)
+        version = rng.integers(self.n_versions, size=n)
+        return self.take(np.array(picks), kind, version)
 
-    def ticks(self) -> NDArray[np.int64]:
+    def demos(self) -> NDArray[np.int64]:
         """Return the (n, 2) episode and tick of every demonstration sample."""
         return self._demos
 
-    def take(self, picks: NDArray[np.int64], kind: NDArray[np.int64]) -> Batch:
+    def outcomes(self) -> NDArray[np.int64]:
+        """Return the (n, 2) episode and tick of every success, then of every failure."""
+        return np.concatenate([self._successes, self._failures])
+
+    def take(
+        self,
+        picks: NDArray[np.int64],
+        kind: NDArray[np.int64],
+        version: NDArray[np.int64] | None = None,
+    ) -> Batch:
         """Return the samples at given places.
 
         Args:
             picks: (B, 2) int64 episode and tick.
             kind: (B,) int64 kinds.
+            version: (B,) int64 versions of the pictures; None for the unchanged ones.
         """
         rows = [self._sample(int(e), int(t)) for e, t in picks]
+        task = np.array([self.tracks[int(e)].task for e, _ in picks], dtype=np.int64)
+        if version is None:
+            version = np.zeros(len(picks), dtype=np.int64)
         columns = [np.stack(c) for c in zip(*rows, strict=True)]
-        return Batch(kind.astype(np.int64), *columns)
+        columns = [kind.astype(np.int64), *columns, task, version]
+        return Batch(*columns)
 
     def _sample(self, episode: int, tick: int) -> tuple[NDArray[np.generic], ...]:
         track = self.tracks[episode]

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 KINDS: tuple[SampleKind, ...] = ('policy', 'world_model', 'value')  # by ``Batch.kind``
+FRAMES = ('action', 'future_proprio', 'future_images', 'value')  # what is learned, for the log
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,14 +28,16 @@ class LatentStore:
     """The latents of every picture of the training data.
 
     Attributes:
-        pictures: (n, C, h, w) float16.
+        pictures: (n_versions * n, C, h, w) float16, one version of all pictures after the other.
         blank: (C, h, w) float32 latent of a black picture.
-        text: (L, D) float32 embedding of the task.
+        text: (n_tasks, L, D) float32 embeddings of the tasks.
+        n_versions: 1, or more with augmented pictures.
     """
 
     pictures: Tensor
     blank: Tensor
     text: Tensor
+    n_versions: int = 1
 
 
 def latent_sequences(
@@ -44,10 +47,11 @@ def latent_sequences(
     layout, n = policy.layout, len(batch.kind)
     x0 = torch.zeros(n, *policy.latent_shape)
     x0[:, :, 0] = store.blank
+    shift = batch.version * (len(store.pictures) // store.n_versions)
     for column, camera in enumerate(policy.cameras):
         now, then = layout.index(camera), layout.index(f'future_{camera}')
-        x0[:, :, now] = store.pictures[batch.image_row[:, column]].float()
-        x0[:, :, then] = store.pictures[batch.future_row[:, column]].float()
+        x0[:, :, now] = store.pictures[batch.image_row[:, column] + shift].float()
+        x0[:, :, then] = store.pictures[batch.future_row[:, column] + shift].float()
     chunk = torch.from_numpy(stats.normalize_actions(batch.chunk))
     write_vector(x0, layout.index('action'), chunk)
     proprio = torch.from_numpy(stats.normalize_proprio(batch.proprio))
@@ -62,7 +66,11 @@ def loss_weights(batch: Batch, policy: PolicyConfig, action_weight: float) -> Te
     """Return (B, C, T, h, w) weights: 0 where nothing is to be learned.
 
     Known frames count 0. In a policy sample, rows after a disturbance began are left out, and so
-    are the future and the value, which the disturbance changed.
+    are the future and the value, which the disturbance changed. The loss is the weighted sum of
+    the errors divided by the sum of the weights.
+
+    Differs from the reference: its mean runs over known frames too, so that a value sample counts
+    a fraction of a policy sample, and all frames weigh the same.
     """
     layout, shape = policy.layout, policy.latent_shape
     table = np.stack([layout.mask(layout.scored(kind)) for kind in KINDS])
@@ -84,7 +92,7 @@ def loss_weights(batch: Batch, policy: PolicyConfig, action_weight: float) -> Te
     return weights
 
 
-def velocity_loss(
+def velocity_error(
     transformer: CosmosTransformer3DModel,
     batch: Batch,
     store: LatentStore,
@@ -92,11 +100,19 @@ def velocity_loss(
     stats: NormStats,
     config: TrainConfig,
     generator: torch.Generator,
-) -> tuple[Tensor, dict[str, float]]:
-    """Return the loss and the mean squared velocity error of every kind of frame.
+    device: torch.device,
+) -> Tensor:
+    """Return (B, C, T, h, w) float32 squared errors of the predicted velocity.
 
-    Differs from the reference: frames have weights (``action_weight``) and the mean runs over what
-    is scored, not over known frames too, so that a value sample counts as much as a policy sample.
+    Args:
+        transformer: The network, on ``device``.
+        batch: Samples.
+        store: Their latents.
+        policy: Layout and sizes.
+        stats: Ranges of actions and proprio.
+        config: Noise levels and precision.
+        generator: Noise, drawn on the CPU so that it is the same on every device.
+        device: Where to compute.
     """
     x0 = latent_sequences(batch, store, policy, stats)
     mask = torch.from_numpy(known_table(policy)[batch.kind])
@@ -104,29 +120,29 @@ def velocity_loss(
     sigma = draw_training_sigma(
         len(x0), x0.shape[2], generator, config.sigma_low, config.sigma_high
     )
+    x0, mask, noise, sigma = (t.to(device) for t in (x0, mask, noise, sigma))
     network_input, timestep, target = training_input(x0, noise, sigma, mask)
-    text = store.text.expand(len(x0), -1, -1)
-    with torch.autocast('cpu', torch.bfloat16):
+    text = store.text[batch.task].to(device)
+    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == 'bfloat16'):
         velocity = predict_velocity(transformer, network_input, timestep, text, mask)
-    weights = loss_weights(batch, policy, config.action_weight)
-    error = (velocity.float() - target).pow(2)
-    loss = (error * weights).sum() / weights.sum()
-    return loss, _frame_errors(error.detach(), weights, policy)
+    return (velocity.float() - target).pow(2)
 
 
-def _frame_errors(error: Tensor, weights: Tensor, policy: PolicyConfig) -> dict[str, float]:
+def frame_sums(error: Tensor, weights: Tensor, policy: PolicyConfig) -> Tensor:
+    """Return (4, 2) float64 sums of squared errors and counts of the frames in ``FRAMES``."""
     layout = policy.layout
-    groups = {
-        'action': [layout.index('action')],
-        'future_proprio': [layout.index('future_proprio')],
-        'future_images': [layout.index(f'future_{c}') for c in policy.cameras],
-        'value': [layout.index('value')],
-    }
+    groups = [
+        [layout.index('action')],
+        [layout.index('future_proprio')],
+        [layout.index(f'future_{c}') for c in policy.cameras],
+        [layout.index('value')],
+    ]
     scored = (weights > 0).float()
-    return {
-        name: float((error[:, :, i] * scored[:, :, i]).sum() / scored[:, :, i].sum().clamp(min=1))
-        for name, i in groups.items()
-    }
+    rows = [
+        torch.stack([(error[:, :, i] * scored[:, :, i]).sum(), scored[:, :, i].sum()])
+        for i in groups
+    ]
+    return torch.stack(rows).double()
 
 
 def known_table(policy: PolicyConfig) -> NDArray[np.float32]:

@@ -5,12 +5,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cosmos_policy_ros.data.dataset import Mixture
 from cosmos_policy_ros.mapping import build, read_mapping
 from cosmos_policy_ros.types import ConfigError
 import yaml
+
+FIXED = (  # what an interrupted run cannot change, for it is in its files
+    'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
+    'autoencoder', 'transformer', 'lora',
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -66,6 +71,21 @@ class TransformerConfig:
 
 
 @dataclass(frozen=True)
+class LoraConfig:
+    """Low-rank adapters, trained instead of the transformer's own weights (needs ``peft``).
+
+    Attributes:
+        rank: Rank of the adapters; 0 trains all weights.
+        alpha: Scale of the adapters, divided by the rank.
+        layers: Name endings of the linear layers that get one.
+    """
+
+    rank: int = 0
+    alpha: int = 16
+    layers: tuple[str, ...] = ('to_q', 'to_k', 'to_v', 'to_out.0', 'ff.net.0.proj', 'ff.net.2')
+
+
+@dataclass(frozen=True)
 class TrainConfig:
     """One training run.
 
@@ -80,18 +100,29 @@ class TrainConfig:
         sigma_high: Highest noise level drawn.
         action_weight: Weight of the action frame in the loss; the other frames count 1.
         updates: Optimiser steps.
-        batch_size: Samples per step.
+        batch_size: Samples per step, over all processes.
+        accumulate: Parts a process computes its samples in, one after the other; more parts need
+            less memory.
+        checkpointing: Compute activations twice instead of keeping them, for less memory.
+        precision: bfloat16 or float32 arithmetic of the network; weights stay float32.
         learning_rate: Peak learning rate.
+        schedule: ``decay`` is flat between ``warmup`` and ``decay``; ``reference`` falls to 0.3
+            until step ``decay`` and stays at 0.06 from there on.
         warmup: Steps until the peak.
-        decay: Steps at the end over which the learning rate falls to 0.
+        decay: Steps at the end over which the learning rate falls to 0, see ``schedule``.
         weight_decay: AdamW weight decay.
         ema: Decay of the averaged weights that are kept.
         held_out: Share of the episodes that is only measured on.
         seed: Seed of weights, sampling and noise.
         compile: Compile the transformer first; needs a C++ compiler.
+        augment: Versions of every episode with pictures cropped, turned and recoloured; 0 for
+            none. With any, the policy sees the centre crop.
+        measure_every: Steps between two measurements on the episodes held out.
+        save_s: Time between two saved states [s]; they are saved when the log gets a line.
         mixture: How often each kind of sample is drawn.
         autoencoder: Image autoencoder.
         transformer: Diffusion transformer.
+        lora: Low-rank adapters.
     """
 
     cameras: tuple[str, ...] = ('left_wrist', 'right_wrist', 'high')
@@ -105,7 +136,11 @@ class TrainConfig:
     action_weight: float = 4.0
     updates: int = 8000
     batch_size: int = 64
+    accumulate: int = 1
+    checkpointing: bool = False
+    precision: Literal['bfloat16', 'float32'] = 'bfloat16'
     learning_rate: float = 1e-3
+    schedule: Literal['decay', 'reference'] = 'decay'
     warmup: int = 200
     decay: int = 2000
     weight_decay: float = 0.01
@@ -113,9 +148,13 @@ class TrainConfig:
     held_out: float = 0.04
     seed: int = 0
     compile: bool = False
+    augment: int = 0
+    measure_every: int = 1000
+    save_s: float = 300.0
     mixture: Mixture = field(default_factory=Mixture)
     autoencoder: AutoencoderConfig = field(default_factory=AutoencoderConfig)
     transformer: TransformerConfig = field(default_factory=TransformerConfig)
+    lora: LoraConfig = field(default_factory=LoraConfig)
 
     @property
     def stride(self) -> int:
@@ -133,12 +172,15 @@ def read_train_config(path: Path) -> TrainConfig:
     data = read_mapping(path, 'training configuration', 'config/train.yaml is a place to start')
     config = build(TrainConfig, data, str(path))
     positive = ('image_size', 'tick_hz', 'rate_hz', 'horizon', 'batch_size', 'learning_rate')
-    for name in (*positive, 'sigma_low', 'updates', 'warmup', 'decay'):
+    counts = ('updates', 'warmup', 'decay', 'accumulate', 'measure_every')
+    for name in (*positive, 'sigma_low', *counts):
         _expect(getattr(config, name) > 0, f'{path}: {name}', 'above 0')
     for name in ('held_out', 'ema', 'return_discount'):
         _expect(0 < getattr(config, name) <= 1, f'{path}: {name}', 'above 0, at most 1')
     whole = abs(config.tick_hz / config.rate_hz - config.stride) < 1e-9
     _expect(whole, f'{path}: tick_hz', f'a whole multiple of rate_hz, {config.rate_hz}')
+    for name, number in (('augment', config.augment), ('lora: rank', config.lora.rank)):
+        _expect(number >= 0, f'{path}: {name}', 'at least 0')
     _expect(config.sigma_low < config.sigma_high, f'{path}: sigma_low', 'below sigma_high')
     return config
 
@@ -159,3 +201,30 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _plain(v) for k, v in value.items()}
     return list(value) if isinstance(value, tuple) else value
+
+
+def open_run(work: Path, config: TrainConfig, resume: bool) -> None:
+    """Make the folder of a new run, or check that the one there may go on.
+
+    Raises:
+        ConfigError: There is a run already and it is not resumed, or cannot be with ``config``.
+    """
+    file = work / 'train.yaml'
+    if file.exists():
+        if not resume:
+            msg = f'{work.parent} holds a run already; go on with --resume or choose another --out'
+            raise ConfigError(msg)
+        old = read_train_config(file)
+        changed = [name for name in FIXED if getattr(old, name) != getattr(config, name)]
+        if changed:
+            told = ', '.join(
+                f'{name} (was {getattr(old, name)}, now {getattr(config, name)})'
+                for name in changed
+            )
+            msg = f'a run cannot change {told} half-way; choose another --out'
+            raise ConfigError(msg)
+    elif resume:
+        msg = f'{work.parent} holds no run to go on with; leave out --resume to start one'
+        raise ConfigError(msg)
+    work.mkdir(parents=True, exist_ok=True)
+    write_train_config(file, config)

@@ -40,7 +40,8 @@ class Material:
     Attributes:
         policy: Facts of the coming checkpoint.
         stats: Ranges of actions and proprio.
-        text: Embedding of the task.
+        text: Embeddings of the tasks.
+        files: The episodes' pictures.
         store: Latents.
         trained: Samples to train on.
         held_out: Samples only measured on.
@@ -49,6 +50,7 @@ class Material:
     policy: PolicyConfig
     stats: NormStats
     text: TextEmbeddings
+    files: list[Path]
     store: LatentStore
     trained: SampleTable
     held_out: SampleTable
@@ -63,8 +65,13 @@ def load_autoencoder(
         vae: AutoencoderKLWan = AutoencoderKLWan.from_pretrained(folder)
         return use_picture_convolutions(vae).eval()
     vae = use_picture_convolutions(start) if start else build_autoencoder(config.autoencoder)
-    psnr = train_autoencoder(vae, pick_pictures(files, config), config.autoencoder, config.seed)
-    logger.info('autoencoder: %.1f dB on pictures held out', psnr)
+    if config.autoencoder.updates:
+        pictures = pick_pictures(files, config)
+        psnr = train_autoencoder(vae, pictures, config.autoencoder, config.seed)
+        logger.info('autoencoder: %.1f dB on pictures held out', psnr)
+    elif start is None:
+        msg = 'autoencoder: updates is 0, which keeps the one of --init; give --init'
+        raise ConfigError(msg)
     # Rounded once, so that the latents below are those of the checkpoint on disk.
     vae = use_picture_convolutions(vae.half().float())
     vae.save_pretrained(folder)
@@ -77,25 +84,27 @@ def load_material(
     """Return what the transformer is trained on, pictures encoded now if they are not yet.
 
     Raises:
-        ConfigError: The episodes changed since they were encoded, are of several tasks, or none
-            of them is a demonstration.
+        ConfigError: The episodes changed since they were encoded, or none of them is a
+            demonstration.
     """
     tracks, tasks = load_tracks(files, config)
     file = work / 'latents.safetensors'
+    n_versions = config.augment + 1
     if not file.exists():
-        save_file({'pictures': encode_all(files, vae, config)}, file)
+        versions = [encode_all(files, vae, config, version) for version in range(n_versions)]
+        partial = file.with_suffix('.partial')
+        save_file({'pictures': torch.cat(versions)}, partial)
+        partial.rename(file)
     pictures = load_file(file)['pictures']
-    used = max(int(t.image_row.max()) for t in tracks) + 1
+    used = n_versions * (max(int(t.image_row.max()) for t in tracks) + 1)
     if len(pictures) != used:
         msg = f'{file} has {len(pictures)} pictures, the episodes {used}; remove it and try again'
         raise ConfigError(msg)
     with torch.inference_mode():
         picture = scale_pixels(np.zeros((1, config.image_size, config.image_size, 3), np.uint8))
         blank = encode_video(vae, black_like(picture)[:, :, None])[0, :, 0]
-    embeddings = {task: _embed(task, config) for task in sorted(set(tasks))}
-    if len(embeddings) > 1:
-        msg = f'the episodes are of {len(embeddings)} tasks {sorted(embeddings)}; train on one'
-        raise ConfigError(msg)
+    embeddings = {task: _embed(task, config) for task in tasks}
+    text = torch.stack([*embeddings.values()])
     demos = [t for t in tracks if t.demo]
     if not demos:
         msg = 'no episode is a demonstration; record some that succeed and try again'
@@ -109,8 +118,9 @@ def load_material(
         policy=_policy_config(config, robot, pictures.shape[-1]),
         stats=stats,
         text=TextEmbeddings(embeddings),
-        store=LatentStore(pictures, blank.clone(), next(iter(embeddings.values()))),
-        trained=SampleTable(tracks[:-n_held_out], *kinds),
+        files=files,
+        store=LatentStore(pictures, blank.clone(), text, n_versions),
+        trained=SampleTable(tracks[:-n_held_out], *kinds, n_versions),
         held_out=SampleTable(tracks[-n_held_out:], *kinds),
     )
 
@@ -124,7 +134,7 @@ def _policy_config(config: TrainConfig, robot: RobotSpec, side: int) -> PolicyCo
         action_size=robot.size,
         proprio_size=robot.size,
         image_size=config.image_size,
-        centre_crop=False,
+        centre_crop=config.augment > 0,
         latent_channels=LATENT_CHANNELS,
         latent_size=(side, side),
         independent_frames=True,

@@ -3,91 +3,230 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from cosmos_policy_ros.core.codec import read_value, read_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels
-from cosmos_policy_ros.core.networks import predict_velocity
-from cosmos_policy_ros.core.normalize import NormStats
-from cosmos_policy_ros.data.dataset import POLICY, SampleTable
-from cosmos_policy_ros.training.batch import known_table, latent_sequences, LatentStore
-from diffusers import CosmosTransformer3DModel
+from cosmos_policy_ros.core.images import unscale_pixels
+from cosmos_policy_ros.core.networks import decode_video, predict_velocity
+from cosmos_policy_ros.data.dataset import Batch, POLICY, VALUE
+from cosmos_policy_ros.training.batch import known_table, latent_sequences
+from cosmos_policy_ros.training.config import TrainConfig
+from cosmos_policy_ros.training.material import Material
+from cosmos_policy_ros.training.prepare import load_pictures
+from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
+AT_ONCE = 128  # samples in one call of the network
+BINS = 10  # of the calibration
+Figures = dict[str, float | None]  # None where the data cannot say
+
+
+@dataclass(frozen=True, eq=False)
+class Exam:
+    """The samples a transformer is measured on, the same ones every time.
+
+    Attributes:
+        policy: (B) demonstration samples asked for action, future and value.
+        value: (B) samples of successes and failures asked for the value of the true future.
+        outcome: (B,) bool, whether the episodes of ``value`` succeeded.
+        now: (B, C, size, size, 3) uint8 RGB pictures of ``policy`` at the observation.
+        then: (B, C, size, size, 3) uint8 RGB pictures when the chunk ends.
+    """
+
+    policy: Batch
+    value: Batch
+    outcome: NDArray[np.bool_]
+    now: NDArray[np.uint8]
+    then: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a transformer said to an exam.
+
+    Attributes:
+        chunk: (B, H, A) float32 actions [rad; gripper 0..1].
+        futures: (B, C, size, size, 3) uint8 RGB predicted pictures.
+        expected: (B,) float32 value denoised together with action and future.
+        value: (B,) float32 value of the true future.
+        latents: (B, channels, T, h, w) float32 denoised sequences of the policy samples.
+    """
+
+    chunk: NDArray[np.float32]
+    futures: NDArray[np.uint8]
+    expected: NDArray[np.float32]
+    value: NDArray[np.float32]
+    latents: Tensor
+
+
+def set_exam(material: Material, config: TrainConfig, n: int = 128) -> Exam:
+    """Return ``n`` samples of each kind from the episodes held out."""
+    rng = np.random.default_rng(0)
+    table = material.held_out
+    demos, outcomes = table.demos(), table.outcomes()
+    batch = table.take(demos[rng.integers(len(demos), size=n)], np.full(n, POLICY))
+    picks = outcomes[rng.integers(len(outcomes), size=n)]
+    rows = np.stack([batch.image_row, batch.future_row])
+    now, then = load_pictures(material.files, config, rows)
+    return Exam(
+        policy=batch,
+        value=table.take(picks, np.full(n, VALUE)),
+        outcome=np.array([table.tracks[e].success for e, _ in picks]),
+        now=now,
+        then=then,
+    )
+
 
 @torch.inference_mode()
-def measure(
+def answer(
     transformer: CosmosTransformer3DModel,
-    table: SampleTable,
-    store: LatentStore,
-    policy: PolicyConfig,
-    stats: NormStats,
-    n: int = 128,
-) -> dict[str, float]:
-    """Return figures of ``n`` demonstration samples, the same ones every time.
+    vae: AutoencoderKLWan,
+    exam: Exam,
+    material: Material,
+    device: torch.device,
+) -> Answers:
+    """Return what the transformer on ``device`` says; the autoencoder is on the CPU."""
+    policy, store, stats = material.policy, material.store, material.stats
+    size = (policy.horizon, policy.action_size)
+    said: list[Tensor] = []
+    asked: list[Tensor] = []
+    n_parts = -(-len(exam.policy.kind) // AT_ONCE)
+    for batch, found in ((exam.policy, said), (exam.value, asked)):
+        parts = []
+        for part in (batch.part(i, n_parts) for i in range(n_parts)):
+            truth = latent_sequences(part, store, policy, stats)
+            parts.append(denoise(transformer, truth, store.text[part.task], policy, part, device))
+        whole = torch.empty(len(batch.kind), *policy.latent_shape)
+        for i, latents in enumerate(parts):
+            whole[i::n_parts] = latents
+        found.append(whole)
+    latents, value = said[0], layout_value(asked[0], policy)
+    unit = read_vector(latents, policy.layout.index('action'), size[0] * size[1])
+    frames = latents[:, :, [policy.layout.index(f'future_{c}') for c in policy.cameras]]
+    single = frames.transpose(1, 2).flatten(0, 1)[:, :, None]  # (B * C, channels, 1, h, w)
+    pixels = torch.cat([decode_video(vae, s)[:, :, 0] for s in single.split(AT_ONCE)])
+    pictures = unscale_pixels(pixels)
+    return Answers(
+        chunk=stats.unnormalize_actions(unit.numpy().reshape(-1, *size)),
+        futures=pictures.reshape(len(latents), len(policy.cameras), *pictures.shape[1:]),
+        expected=layout_value(latents, policy),
+        value=value,
+        latents=latents,
+    )
+
+
+def layout_value(latents: Tensor, policy: PolicyConfig) -> NDArray[np.float32]:
+    """Return the (B,) values in (B, channels, T, h, w) latents."""
+    return read_value(latents, policy.layout.index('value')).numpy()
+
+
+def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
+    """Return the figures of an exam.
 
     Returns:
-        ``action_l1_rad`` of the arm joints, also of the chunk's first, middle and last row,
-        ``gripper_l1``, ``future_error`` (mean squared, latents; 1 would be no prediction),
-        ``copy_error`` (of predicting no change) and ``value_l1``.
+        ``action_l1_rad`` of the arm joints, also of the chunk's first, middle and last row;
+        ``gripper_l1``; ``future_error`` (mean squared, latents; 1 would be no prediction) and
+        ``copy_error`` (of predicting no change); the same two of the pictures as
+        ``future_psnr_db`` and ``copy_psnr_db``; ``value_l1``; of the value of true futures
+        ``value_auc`` (success against failure, None without one of both) and
+        ``value_calibration`` (mean gap between predicted and actual return over ten bins).
     """
-    rng = np.random.default_rng(0)
-    ticks = table.ticks()
-    batch = table.take(ticks[rng.integers(len(ticks), size=n)], np.full(n, POLICY))
-    truth = latent_sequences(batch, store, policy, stats)
-    clean = denoise_known(transformer, truth, store.text, policy)
-    size = (policy.horizon, policy.action_size)
-    unit = read_vector(clean, policy.layout.index('action'), size[0] * size[1])
-    chunk = stats.unnormalize_actions(unit.float().numpy().reshape(-1, *size))
-    error = np.abs(chunk - batch.chunk)
+    policy, batch = material.policy, exam.policy
+    error = np.abs(answers.chunk - batch.chunk)
     error[~batch.imitate] = np.nan
     arm = np.array([not name.endswith('gripper') for name in policy.joint_names])
+    truth = latent_sequences(batch, material.store, policy, material.stats)
     futures = [policy.layout.index(f'future_{c}') for c in policy.cameras]
     current = [policy.layout.index(c) for c in policy.cameras]
-    value = read_value(clean, policy.layout.index('value')).numpy()
-    whole = torch.from_numpy(batch.imitate.all(axis=1))
+    whole = batch.imitate.all(axis=1)
+    rows = torch.from_numpy(whole)
+    there = truth[rows][:, :, futures]
     return {
         'action_l1_rad': _mean(error[..., arm]),
         'action_l1_first': _mean(error[:, 0][:, arm]),
-        'action_l1_middle': _mean(error[:, size[0] // 2][:, arm]),
+        'action_l1_middle': _mean(error[:, policy.horizon // 2][:, arm]),
         'action_l1_last': _mean(error[:, -1][:, arm]),
         'gripper_l1': _mean(error[..., ~arm]),
-        'future_error': _square(clean[whole][:, :, futures], truth[whole][:, :, futures]),
-        'copy_error': _square(truth[whole][:, :, current], truth[whole][:, :, futures]),
-        'value_l1': _mean(np.abs(value - batch.value)[whole.numpy()]),
+        'future_error': _square(answers.latents[rows][:, :, futures], there),
+        'copy_error': _square(truth[rows][:, :, current], there),
+        'future_psnr_db': psnr_db(answers.futures[whole], exam.then[whole]),
+        'copy_psnr_db': psnr_db(exam.now[whole], exam.then[whole]),
+        'value_l1': _mean(np.abs(answers.expected - batch.value)[whole]),
+        'value_auc': auc(answers.value, exam.outcome),
+        'value_calibration': calibration(answers.value, exam.value.value),
     }
 
 
-def denoise_known(
-    transformer: CosmosTransformer3DModel, truth: Tensor, text: Tensor, policy: PolicyConfig
+def denoise(
+    transformer: CosmosTransformer3DModel,
+    truth: Tensor,
+    text: Tensor,
+    policy: PolicyConfig,
+    batch: Batch,
+    device: torch.device,
 ) -> Tensor:
-    """Return (B, C, T, h, w) float32 what the policy makes of the current frames of ``truth``."""
-    mask = torch.from_numpy(known_table(policy)[POLICY])
-    levels = sigma_levels(policy.action_steps, policy.sigma_max, policy.sigma_min, policy.rho)
-    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    """Return (B, C, T, h, w) float32 on the CPU: the unknown frames denoised from the known ones.
 
-    def denoise(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+    Args:
+        transformer: The network, on ``device``.
+        truth: (B, C, T, h, w) float32 clean latents, of which the known frames are shown.
+        text: (B, L, D) task embeddings.
+        policy: Layout and noise levels.
+        batch: The samples; their kind says what is known.
+        device: Where to compute.
+    """
+    mask = torch.from_numpy(known_table(policy)[batch.kind]).to(device)
+    truth, text = truth.to(device), text.to(device)
+    steps = policy.value_steps if (batch.kind == VALUE).all() else policy.action_steps
+    levels = sigma_levels(steps, policy.sigma_max, policy.sigma_min, policy.rho)
+    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)).to(device)
+
+    def estimate(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
         def velocity(network_input: Tensor, timestep: Tensor) -> Tensor:
-            r = len(network_input)
-            with torch.autocast('cpu', torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16):
                 return predict_velocity(
-                    transformer,
-                    network_input,
-                    timestep,
-                    text.expand(r, -1, -1),
-                    mask.expand(r, -1),
+                    transformer, network_input, timestep, text[rows], mask[rows]
                 ).float()
 
-        return clean_estimate(velocity, x, sigma, truth[rows], mask)
+        return clean_estimate(velocity, x, sigma, truth[rows], mask[rows])
 
-    return sample(denoise, noise * policy.sigma_max, [levels] * len(truth)).float()
-
-
-def _mean(errors: NDArray[np.float32]) -> float:
-    return round(float(np.nanmean(errors)), 5)
+    return sample(estimate, noise * policy.sigma_max, [levels] * len(truth)).float().cpu()
 
 
-def _square(a: Tensor, b: Tensor) -> float:
-    return round(float((a - b).pow(2).mean()), 5)
+def auc(scores: NDArray[np.floating[Any]], outcomes: NDArray[np.bool_]) -> float | None:
+    """Return how often a success scored higher than a failure; None without one of both."""
+    good, bad = scores[outcomes], scores[~outcomes]
+    if not len(good) or not len(bad):
+        return None
+    above = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
+    return round(float(above), 4)
+
+
+def calibration(values: NDArray[np.float32], returns: NDArray[np.float32]) -> float:
+    """Return the mean gap between predicted and actual return over the bins of the prediction."""
+    bins = np.clip((values * BINS).astype(int), 0, BINS - 1)
+    gaps = [abs(float((values - returns)[bins == b].sum())) for b in range(BINS)]
+    return round(sum(gaps) / len(values), 5)
+
+
+def psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
+    """Return the peak signal-to-noise ratio of pictures [dB]; None if none or all are equal."""
+    square = np.square(a.astype(np.float32) - b.astype(np.float32))
+    if not square.any():
+        return None
+    return round(float(10.0 * np.log10(255.0**2 / square.mean())), 2)
+
+
+def _mean(errors: NDArray[np.float32]) -> float | None:
+    known = errors[~np.isnan(errors)]
+    return round(float(known.mean()), 5) if len(known) else None
+
+
+def _square(a: Tensor, b: Tensor) -> float | None:
+    return round(float((a - b).pow(2).mean()), 5) if len(a) else None

@@ -18,6 +18,7 @@ from cosmos_policy_ros.core.networks import encode_video
 from cosmos_policy_ros.data.bag_reader import list_bags, read_bag
 from cosmos_policy_ros.data.dataset import Track
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.training.augment import change_picture, draw_change
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan
@@ -83,9 +84,15 @@ def _prepare(bag: Path, file: Path, robot: RobotSpec, config: TrainConfig) -> No
 
 
 def load_tracks(files: Iterable[Path], config: TrainConfig) -> tuple[list[Track], list[str]]:
-    """Return the tracks and tasks, image rows counted through all files in order."""
-    tracks, tasks, row = [], [], 0
+    """Return the tracks and the tasks in name order, image rows counted through all files."""
+    files = list(files)
+    names = []
     for file in files:
+        with np.load(file) as data:
+            names.append(str(data['task']))
+    tasks = sorted(set(names))
+    tracks, row = [], 0
+    for file, name in zip(files, names, strict=True):
         with np.load(file) as data:
             columns = []
             for camera in config.cameras:
@@ -99,10 +106,35 @@ def load_tracks(files: Iterable[Path], config: TrainConfig) -> tuple[list[Track]
                     proprio=data['proprio'],
                     actions=data['actions'],
                     expert=data['expert'],
+                    task=tasks.index(name),
                 )
             )
-            tasks.append(str(data['task']))
     return tracks, tasks
+
+
+def load_pictures(
+    files: Iterable[Path], config: TrainConfig, rows: NDArray[np.int64]
+) -> NDArray[np.uint8]:
+    """Return the (*rows.shape, size, size, 3) uint8 RGB pictures of some image rows.
+
+    Args:
+        files: The cache files, in the order they had for ``load_tracks``.
+        config: Cameras and sizes.
+        rows: Image rows as in ``Track.image_row``.
+    """
+    size = config.image_size
+    pictures = np.zeros((*rows.shape, size, size, 3), np.uint8)
+    first = 0
+    for file in files:
+        with np.load(file) as data:
+            for camera in config.cameras:
+                n = int(data[f'index/{camera}'].max()) + 1
+                here = (rows >= first) & (rows < first + n)
+                if here.any():
+                    found = data[f'images/{camera}'][rows[here] - first]
+                    pictures[here] = _as_seen(found, config)
+                first += n
+    return pictures
 
 
 def pick_pictures(files: list[Path], config: TrainConfig) -> NDArray[np.uint8]:
@@ -118,16 +150,39 @@ def pick_pictures(files: list[Path], config: TrainConfig) -> NDArray[np.uint8]:
     return np.concatenate(picked)
 
 
+def _as_seen(pictures: NDArray[np.uint8], config: TrainConfig) -> NDArray[np.uint8]:
+    """Return pictures as the policy will see them."""
+    if not config.augment:
+        return pictures
+    return np.stack([prepare_image(p, config.image_size, True) for p in pictures])
+
+
 @torch.inference_mode()
-def encode_all(files: list[Path], vae: AutoencoderKLWan, config: TrainConfig) -> Tensor:
-    """Return (n, C, h, w) float16 latents of all pictures, in the row order of ``load_tracks``."""
+def encode_all(
+    files: list[Path], vae: AutoencoderKLWan, config: TrainConfig, version: int = 0
+) -> Tensor:
+    """Return (n, C, h, w) float16 latents of all pictures, in the row order of ``load_tracks``.
+
+    Args:
+        files: The cache files.
+        vae: Autoencoder.
+        config: Cameras and augmentation.
+        version: 0 for the pictures as the policy will see them, above for altered ones.
+    """
     latents = []
-    for file in track(files, 'encoding pictures'):
+    what = f'encoding pictures, version {version}' if version else 'encoding pictures'
+    for number, file in enumerate(track(files, what)):
+        # One change for a whole episode: current and future pictures must fit each other.
+        change = draw_change(np.random.default_rng((config.seed, number, version)))
         with np.load(file) as data:
             for camera in config.cameras:
-                pixels = scale_pixels(data[f'images/{camera}'])
+                pictures = data[f'images/{camera}']
+                if version:
+                    pictures = np.stack([change_picture(p, change) for p in pictures])
+                else:
+                    pictures = _as_seen(pictures, config)
                 latents += [
                     encode_video(vae, part[:, :, None])[:, :, 0].half()
-                    for part in pixels.split(128)
+                    for part in scale_pixels(pictures).split(128)
                 ]
     return torch.cat(latents).contiguous()

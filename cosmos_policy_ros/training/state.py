@@ -1,71 +1,142 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The state of a training run on disk, from which an interrupted run goes on."""
+"""The state of a training run: in memory, and on disk for an interrupted run to go on from."""
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from cosmos_policy_ros.training.processes import Processes
 from cosmos_policy_ros.types import ConfigError
+from diffusers import CosmosTransformer3DModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 import torch
 from torch import Tensor
+from torch.distributed.checkpoint.state_dict import (
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+    StateDictOptions,
+)
 
-logger = logging.getLogger(__name__)
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+EVERYWHERE = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
 
 
-def save_state(
-    file: Path,
-    model: torch.nn.Module,
-    average: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-) -> None:
+@dataclass
+class TrainingState:
+    """What changes from step to step; every process holds its share.
+
+    Attributes:
+        model: The transformer.
+        average: Running average of its trained weights, in the order of ``weights``.
+        optimizer: AdamW over these weights.
+        step: Steps done.
+    """
+
+    model: CosmosTransformer3DModel
+    average: list[Tensor]
+    optimizer: torch.optim.Optimizer
+    step: int = 0
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The weights that are trained."""
+        return trained_weights(self.model)
+
+    @torch.no_grad()
+    def follow(self, decay: float) -> None:
+        """Move the average towards the weights."""
+        torch._foreach_lerp_(self.average, self.weights, 1.0 - decay)
+
+    @contextmanager
+    def averaged(self) -> Iterator[CosmosTransformer3DModel]:
+        """Let the model hold the averaged weights inside the ``with`` block."""
+        kept = [w.detach().clone() for w in self.weights]
+        self._hold(self.average)
+        self.model.eval()
+        try:
+            yield self.model
+        finally:
+            self._hold(kept)
+            self.model.train()
+
+    def whole_weights(self) -> dict[str, Any]:
+        """Return the trained weights of all processes together; empty but in the first one."""
+        weights: dict[str, Any] = get_model_state_dict(self.model, options=WHOLE)
+        # On a CPU they would still be the model's own, which change.
+        return {name: weight.clone() for name, weight in weights.items()}
+
+    @torch.no_grad()
+    def _hold(self, numbers: list[Tensor]) -> None:
+        for weight, number in zip(self.weights, numbers, strict=True):
+            weight.copy_(number)
+
+
+def trained_weights(model: torch.nn.Module) -> list[Tensor]:
+    """Return the weights that need a gradient."""
+    return [w for w in model.parameters() if w.requires_grad]
+
+
+def save_state(file: Path, state: TrainingState, processes: Processes) -> None:
     """Write the state of a run, whole or not at all."""
-    moments = optimizer.state_dict()['state']
-    state = {
-        **{f'model/{k}': v for k, v in model.state_dict().items()},
-        **{f'average/{k}': v for k, v in average.state_dict().items()},
-        **{f'optimizer/{i}/{k}': v for i, row in moments.items() for k, v in row.items()},
-        'step': torch.tensor(step),
-    }
-    partial = file.with_suffix('.partial')
-    save_file(state, partial)
-    partial.rename(file)
+    parts = {'model': state.whole_weights()}
+    with state.averaged():
+        parts['average'] = state.whole_weights()
+    moments: dict[str, Any] = get_optimizer_state_dict(state.model, state.optimizer, options=WHOLE)
+    if processes.first:
+        numbers = {f'{part}/{k}': v for part, row in parts.items() for k, v in row.items()}
+        for name, row in moments['state'].items():
+            numbers |= {f'optimizer/{name}/{k}': v for k, v in row.items()}
+        numbers['step'] = torch.tensor(state.step)
+        partial = file.with_suffix('.partial')
+        save_file({k: v.contiguous() for k, v in numbers.items()}, partial)
+        partial.rename(file)
+    processes.wait()
 
 
-def load_state(
-    file: Path,
-    model: torch.nn.Module,
-    average: torch.nn.Module,
-    optimizer: torch.optim.Optimizer,
-) -> int:
-    """Return the step an interrupted run had reached, 0 for a new one, after loading its state.
+def load_state(file: Path, state: TrainingState) -> None:
+    """Bring ``state`` to where an interrupted run was.
 
     Raises:
-        ConfigError: The state is damaged or of another network.
+        ConfigError: The file is missing, damaged or of another network.
     """
-    if not file.exists():
-        return 0
     try:
-        state = load_file(file)
-        model.load_state_dict(_part(state, 'model'))
-        average.load_state_dict(_part(state, 'average'))
-    except (SafetensorError, RuntimeError) as error:
-        msg = f'{file} does not fit this run ({error}); train into another folder or remove it'
+        numbers = load_file(file)
+        parts: dict[str, dict[str, Any]] = {'model': {}, 'average': {}, 'optimizer': {}}
+        for key, number in numbers.items():
+            part, _, name = key.partition('/')
+            if name:
+                parts[part][name] = number
+        _expect_same(parts['model'], state)
+        set_model_state_dict(state.model, parts['average'], options=EVERYWHERE)
+        state.average = [w.detach().clone() for w in state.weights]
+        set_model_state_dict(state.model, parts['model'], options=EVERYWHERE)
+        moments: dict[str, dict[str, Tensor]] = {}
+        for key, moment in parts['optimizer'].items():
+            name, _, kind = key.rpartition('/')
+            moments.setdefault(name, {})[kind] = moment
+        groups = get_optimizer_state_dict(state.model, state.optimizer, options=EVERYWHERE)
+        told: dict[str, Any] = {'state': moments, 'param_groups': groups['param_groups']}
+        set_optimizer_state_dict(state.model, state.optimizer, told, options=EVERYWHERE)
+        state.step = int(numbers['step'])
+    except (SafetensorError, OSError, RuntimeError, KeyError, ValueError) as error:
+        msg = f'{file} does not fit this run ({error}); train into another folder'
         raise ConfigError(msg) from error
-    moments: dict[int, dict[str, Tensor]] = {}
-    for key, moment in _part(state, 'optimizer').items():
-        index, name = key.split('/')
-        moments.setdefault(int(index), {})[name] = moment
-    optimizer.load_state_dict(
-        {'state': moments, 'param_groups': optimizer.state_dict()['param_groups']}
-    )
-    step = int(state['step'])
-    logger.info('continuing at step %d', step)
-    return step
 
 
-def _part(state: dict[str, Tensor], name: str) -> dict[str, Tensor]:
-    return {k.removeprefix(f'{name}/'): v for k, v in state.items() if k.startswith(f'{name}/')}
+def _expect_same(saved: dict[str, Any], state: TrainingState) -> None:
+    wanted = {n: w.shape for n, w in state.model.named_parameters() if w.requires_grad}
+    if {n: w.shape for n, w in saved.items()} != wanted:
+        different = sorted(n for n in saved.keys() | wanted if _shape(saved, n) != wanted.get(n))
+        msg = f'{len(different)} weights have another size, {different[0]} for one'
+        raise ValueError(msg)
+
+
+def _shape(saved: dict[str, Any], name: str) -> torch.Size | None:
+    return saved[name].shape if name in saved else None

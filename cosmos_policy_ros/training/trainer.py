@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One training run from a folder of bags to a checkpoint, resumable after every stage.
+"""One training run from a folder of episodes to a checkpoint, resumable after every stage.
 
-1. bags -> pictures and tracks · 2. autoencoder · 3. latents of all pictures · 4. transformer ·
+1. episodes -> pictures and tracks · 2. autoencoder · 3. latents of all pictures · 4. transformer ·
 5. checkpoint. ``<out>/work`` keeps what a resumed run needs; it may be deleted afterwards.
+
+What is drawn at a step depends on the seed, the step and the number of parts a batch is computed
+in, not on when a run was interrupted nor on how the parts are spread over processes.
 """
 
 from __future__ import annotations
@@ -12,174 +15,220 @@ import json
 import logging
 from pathlib import Path
 import time
+from typing import Any
 
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.training.autoencoder import LATENT_CHANNELS
-from cosmos_policy_ros.training.batch import velocity_loss
-from cosmos_policy_ros.training.config import TrainConfig, write_train_config
+from cosmos_policy_ros.training.batch import frame_sums, FRAMES, loss_weights, velocity_error
+from cosmos_policy_ros.training.board import Board
+from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
 from cosmos_policy_ros.training.material import load_autoencoder, load_material, Material
-from cosmos_policy_ros.training.measure import measure
+from cosmos_policy_ros.training.measure import answer, Exam, Figures, mark, set_exam
 from cosmos_policy_ros.training.prepare import prepare_bags
-from cosmos_policy_ros.training.state import load_state, save_state
+from cosmos_policy_ros.training.processes import join_processes, Processes
+from cosmos_policy_ros.training.state import (
+    load_state,
+    save_state,
+    trained_weights,
+    TrainingState,
+)
+from cosmos_policy_ros.training.transformer import finish_transformer, prepare_transformer
 from cosmos_policy_ros.types import ConfigError
-from diffusers import CosmosTransformer3DModel
+from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
-from rich.progress import Progress
 import torch
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
-SAVE_S = 300.0  # [s] between two saved states
+LOG_STEPS = 100  # steps between two lines of the log
 
 
 def train(
-    data: Path, out: Path, robot: RobotSpec, config: TrainConfig, init: Path | None = None
-) -> dict[str, float]:
+    data: Path,
+    out: Path,
+    robot: RobotSpec,
+    config: TrainConfig,
+    init: Path | None = None,
+    resume: bool = False,
+) -> Figures:
     """Train, write the checkpoint to ``out`` and return its figures.
 
     Args:
-        data: Folder of bags.
-        out: Checkpoint folder; an interrupted run in it is continued.
-        robot: Robot of the bags.
+        data: Folder of episodes.
+        out: Checkpoint folder.
+        robot: Robot of the episodes.
         config: What to do.
         init: Checkpoint whose networks the run starts from; None starts from scratch.
+        resume: Go on with the run that was interrupted in ``out``.
 
     Raises:
-        ConfigError: The data or ``init`` cannot be used.
+        ConfigError: The data or ``init`` cannot be used, or ``out`` holds another run.
     """
     work = out / 'work'
-    work.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    start = load_checkpoint(init) if init else None
-    # 1. bags -> pictures and tracks
-    files = prepare_bags(data, work / 'episodes', robot, config)
-    # 2. autoencoder
-    vae = load_autoencoder(files, work, config, start.vae if start else None)
-    # 3. latents
-    material = load_material(files, vae, work, robot, config)
-    # 4. transformer
-    transformer, figures = _train_transformer(
-        material, work, config, start.transformer if start else None
-    )
-    # 5. checkpoint, half precision on disk
-    save_checkpoint(
-        out,
-        material.policy,
-        material.stats,
-        material.text,
-        copy.deepcopy(transformer).half(),
-        copy.deepcopy(vae).half(),
-    )
-    write_train_config(out / 'train.yaml', config)
-    (out / 'figures.json').write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
+    with join_processes() as processes:
+        if processes.first:
+            open_run(work, config, resume)
+        processes.wait()
+        torch.manual_seed(config.seed)
+        start = load_checkpoint(init) if init else None
+        for turn in (processes.first, not processes.first):
+            if turn:  # the first process prepares the files, the others then find them
+                # 1. episodes -> pictures and tracks
+                files = prepare_bags(data, work / 'episodes', robot, config)
+                # 2. autoencoder
+                vae = load_autoencoder(files, work, config, start.vae if start else None)
+                # 3. latents
+                material = load_material(files, vae, work, robot, config)
+            processes.wait()
+        # 4. transformer
+        first = start.transformer if start else None
+        state = _new_state(config, material.policy.latent_size[0], first, processes)
+        file = work / 'state.safetensors'
+        if file.exists():
+            load_state(file, state)
+            logger.info('continuing at step %d', state.step)
+        _train_transformer(state, material, vae, work, config, processes)
+        exam = set_exam(material, config, 512)
+        with state.averaged():
+            figures = _figures(state, vae, exam, material, processes)
+            weights = state.whole_weights()
+        # 5. checkpoint, half precision on disk
+        if processes.first:
+            side = material.policy.latent_size[0]
+            transformer = finish_transformer(config, side, first, weights).half()
+            parts = (material.policy, material.stats, material.text, transformer)
+            save_checkpoint(out, *parts, copy.deepcopy(vae).half())
+            write_train_config(out / 'train.yaml', config)
+            text = json.dumps(figures, indent=2) + '\n'
+            (out / 'figures.json').write_text(text, encoding='utf-8')
     return figures
 
 
-def build_transformer(config: TrainConfig, latent_side: int) -> CosmosTransformer3DModel:
-    """Return a new transformer that starts as the zero function."""
-    size = config.transformer
-    transformer = CosmosTransformer3DModel(
-        in_channels=LATENT_CHANNELS + 2,
-        out_channels=LATENT_CHANNELS,
-        num_attention_heads=size.heads,
-        attention_head_dim=size.head_dim,
-        num_layers=size.layers,
-        mlp_ratio=4.0,
-        text_embed_dim=size.text_dim,
-        adaln_lora_dim=size.adaln_dim,
-        max_size=(2 * len(config.cameras) + 5, latent_side, latent_side),
-        patch_size=(1, size.patch, size.patch),
-        rope_scale=(1.0, 1.0, 1.0),
-        concat_padding_mask=False,
-        extra_pos_embed_type='learnable',
+def _new_state(
+    config: TrainConfig,
+    latent_side: int,
+    start: CosmosTransformer3DModel | None,
+    processes: Processes,
+) -> TrainingState:
+    """Return the state before the first step, divided among the processes."""
+    torch.manual_seed(config.seed)  # the same start whether stages 1 to 3 ran now or before
+    model = prepare_transformer(config, latent_side, start)
+    if config.checkpointing:
+        model.enable_gradient_checkpointing()
+    processes.share(model, model.transformer_blocks)
+    weights = trained_weights(model)
+    optimizer = torch.optim.AdamW(
+        weights, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay, fused=True
     )
-    with torch.no_grad():
-        for name, weight in transformer.named_parameters():
-            if 'pos_emb_' in name:
-                weight.normal_(0.0, 1.0)  # zeros have no direction to normalise
-            if name.endswith(('linear_2.weight', 'proj_out.weight')):
-                weight.zero_()
-    return transformer
+    return TrainingState(model, [w.detach().clone() for w in weights], optimizer)
 
 
 def _train_transformer(
-    material: Material, work: Path, config: TrainConfig, start: CosmosTransformer3DModel | None
-) -> tuple[CosmosTransformer3DModel, dict[str, float]]:
-    """Return the averaged weights and their figures on the episodes held out."""
-    torch.manual_seed(config.seed)  # the same start whether stages 1 to 3 ran now or before
-    model = build_transformer(config, material.policy.latent_size[0]).train()
-    if start is not None:
-        try:
-            model.load_state_dict(start.state_dict())
-        except RuntimeError as mismatch:
-            msg = f'init has a transformer of another size than this run: {mismatch}'
-            raise ConfigError(msg) from mismatch
-    average = copy.deepcopy(model).eval()
+    state: TrainingState,
+    material: Material,
+    vae: AutoencoderKLWan,
+    work: Path,
+    config: TrainConfig,
+    processes: Processes,
+) -> None:
+    """Do the steps that are left."""
     # Fused element-wise work makes a step a quarter faster, after a minute of compiling.
-    network = torch.compile(model) if config.compile else model
-    optimizer = torch.optim.AdamW(
-        model.parameters(), config.learning_rate, (0.9, 0.99),
-        weight_decay=config.weight_decay, fused=True,
-    )  # fmt: skip
-    step = load_state(work / 'state.safetensors', model, average, optimizer)
-    rng = np.random.default_rng((config.seed, step))
-    generator = torch.Generator().manual_seed(config.seed + step)
-    saved_s, log = time.monotonic(), (work / 'log.jsonl').open('a', encoding='utf-8')
-    with Progress() as progress, log:
-        bar = progress.add_task('transformer', total=config.updates, completed=step)
-        sums: dict[str, float] = {}
-        while step < config.updates:
-            batch = material.trained.draw(config.batch_size, rng)
-            for group in optimizer.param_groups:
-                group['lr'] = config.learning_rate * learning_rate_factor(step, config)
-            loss, errors = velocity_loss(
-                network, batch, material.store, material.policy, material.stats, config, generator
-            )
-            if not torch.isfinite(loss):
-                msg = f'the loss is not finite at step {step}; lower learning_rate and resume'
-                raise ConfigError(msg)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            step += 1
-            _follow(average, model, min(config.ema, (1 + step) / (10 + step)))
-            for name, error in {'loss': loss.item(), **errors}.items():
-                sums[name] = sums.get(name, 0.0) + error
-            if step % 100 == 0:
-                line = {'step': step, **{k: round(v / 100, 5) for k, v in sums.items()}}
-                sums = {}
-                if step % 1000 == 0:
-                    line |= measure(average, material.held_out, material.store,
-                                    material.policy, material.stats)  # fmt: skip
-                log.write(json.dumps(line) + '\n')
-                log.flush()
-                progress.console.print(line)
-            progress.update(bar, completed=step)
-            if time.monotonic() - saved_s > SAVE_S or step == config.updates:
-                save_state(work / 'state.safetensors', model, average, optimizer, step)
+    network: Any = torch.compile(state.model) if config.compile else state.model
+    exam = set_exam(material, config)
+    board = Board(work, state.step, config.updates) if processes.first else None
+    sums, saved_s = torch.zeros(len(FRAMES) + 1, 2, dtype=torch.float64), time.monotonic()
+    try:
+        while state.step < config.updates:
+            sums += _step(network, state, material, config, processes)
+            figures: Figures = {}
+            if state.step % LOG_STEPS == 0:
+                means = (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
+                figures |= {n: round(m, 5) for n, m in zip(('loss', *FRAMES), means, strict=True)}
+                sums.zero_()
+            if state.step % config.measure_every == 0:
+                with state.averaged():
+                    figures |= _figures(state, vae, exam, material, processes, board)
+            if board:
+                board.advance(state.step)
+                if figures:
+                    board.write(state.step, figures)
+            # Only where the log begins a new line, so that a resumed run writes the same log.
+            late = processes.sum(torch.tensor(float(time.monotonic() - saved_s > config.save_s)))
+            if (late > 0 and state.step % LOG_STEPS == 0) or state.step == config.updates:
+                save_state(work / 'state.safetensors', state, processes)
                 saved_s = time.monotonic()
-    figures = measure(
-        average, material.held_out, material.store, material.policy, material.stats, n=512
+    finally:
+        if board:
+            board.close()
+
+
+def _step(
+    network: Any,
+    state: TrainingState,
+    material: Material,
+    config: TrainConfig,
+    processes: Processes,
+) -> Tensor:
+    """Do one optimiser step and return (1 + frames, 2) float64 sums and counts for the log."""
+    n_parts = config.accumulate * processes.size
+    batch = material.trained.draw(
+        config.batch_size, np.random.default_rng((config.seed, state.step))
     )
-    return average, figures
+    mine = range(processes.rank, n_parts, processes.size)
+    parts = [batch.part(i, n_parts) for i in mine]
+    weights = [
+        loss_weights(p, material.policy, config.action_weight).to(processes.device) for p in parts
+    ]
+    total = processes.sum(torch.stack([w.sum() for w in weights]).sum())
+    sums = torch.zeros(len(FRAMES) + 1, 2, dtype=torch.float64)
+    for i, part, weight in zip(mine, parts, weights, strict=True):
+        seed = int(np.random.SeedSequence((config.seed, state.step, i)).generate_state(1)[0])
+        error = velocity_error(
+            network, part, material.store, material.policy, material.stats, config,
+            torch.Generator().manual_seed(seed), processes.device,
+        )  # fmt: skip
+        loss = (error * weight).sum() / total
+        (loss * processes.size).backward()  # the processes' gradients are averaged
+        sums[0, 0] += loss.item()
+        sums[1:] += frame_sums(error.detach(), weight, material.policy).cpu()
+    sums = processes.sum(sums.to(processes.device)).cpu()
+    sums[0, 1] = 1.0
+    if not torch.isfinite(sums[0, 0]):
+        msg = f'the loss is not finite at step {state.step}; lower learning_rate and resume'
+        raise ConfigError(msg)
+    torch.nn.utils.clip_grad_norm_(state.weights, 1.0)
+    for group in state.optimizer.param_groups:
+        group['lr'] = config.learning_rate * learning_rate_factor(state.step, config)
+    state.optimizer.step()
+    state.optimizer.zero_grad(set_to_none=True)
+    state.step += 1
+    state.follow(min(config.ema, (1 + state.step) / (10 + state.step)))
+    return sums
+
+
+def _figures(
+    state: TrainingState,
+    vae: AutoencoderKLWan,
+    exam: Exam,
+    material: Material,
+    processes: Processes,
+    board: Board | None = None,
+) -> Figures:
+    """Return what the model scores as it is; all processes take part."""
+    answers = answer(state.model, vae, exam, material, processes.device)
+    if board:
+        board.show(state.step, exam, answers)
+    return mark(answers, exam, material)
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
-    """Return the factor of the peak learning rate: linear up, constant, linear down to 0.
+    """Return the factor of the peak learning rate at a step.
 
-    Differs: the reference falls to 0.3 over a cycle and then stays at 0.06; with a flat middle the
-    length of a run can be decided while it runs.
+    Differs: the default is flat in the middle and falls to 0 at the end, so that the length of a
+    run can be decided while it runs; ``schedule: reference`` is the reference's.
     """
     up = min(1.0, (step + 1) / max(1, config.warmup))
-    down = min(1.0, (config.updates - step) / max(1, config.decay))
-    return up * down
-
-
-@torch.no_grad()
-def _follow(average: torch.nn.Module, model: torch.nn.Module, decay: float) -> None:
-    """Move the averaged weights towards the trained ones."""
-    old: list[Tensor] = list(average.parameters())
-    new: list[Tensor] = list(model.parameters())
-    torch._foreach_lerp_(old, new, 1.0 - decay)
+    if config.schedule == 'reference':
+        along = (step - config.warmup) / max(1, config.decay - config.warmup)
+        return up * (1.0 - 0.7 * max(0.0, along)) if step < config.decay else 0.06
+    return up * min(1.0, (config.updates - step) / max(1, config.decay))
