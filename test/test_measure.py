@@ -7,7 +7,7 @@ from cosmos_policy_ros.training.augment import Change, change_picture, draw_chan
 from cosmos_policy_ros.training.board import sheet
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.measure import Answers, calibration, Exam, psnr_db
-from cosmos_policy_ros.training.prepare import load_pictures
+from cosmos_policy_ros.training.pictures import load_pictures
 import numpy as np
 from test_training import batch
 import torch

@@ -12,7 +12,11 @@ import sys
 import time
 
 from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.backends.torch_backend import TorchBackend
 from cosmos_policy_ros.cli.demonstrate import record
+from cosmos_policy_ros.core.checkpoint import load_checkpoint
+from cosmos_policy_ros.core.images import scale_pixels
+from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.data.dataset import Batch, POLICY, VALUE
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path
@@ -190,6 +194,44 @@ def test_adapters_are_merged_into_the_checkpoint(
     assert moved == {n for n in start if n.endswith(('to_q.weight', 'to_v.weight'))}
 
 
+def test_causal_autoencoder_is_kept_and_encodes_as_on_the_robot(
+    tmp_path: Path, bags: Path, robot: RobotSpec
+) -> None:
+    """As the large model's: a picture's latent depends on what the video showed before it."""
+    init, folder = tmp_path / 'init', tmp_path / 'run'
+    tiny.save_tiny_checkpoint(init, robot, independent_frames=False)
+    config = replace(TOY, updates=2, autoencoder=AutoencoderConfig(updates=0))
+    train(bags, folder, robot, config, init=init)
+    start, end = load_checkpoint(init), load_checkpoint(folder)
+    assert not end.config.independent_frames
+    assert end.config.action_steps == start.config.action_steps == 10
+    latents = load_file(folder / 'work' / 'latents.safetensors')['latents']
+    with np.load(sorted((folder / 'work' / 'episodes').glob('*.npz'))[0]) as data:
+        pictures = [data[f'images/{c}'][data[f'index/{c}'][0]] for c in config.cameras]
+    vision = Vision(TorchBackend(end.transformer, end.vae), end.config)
+    with torch.inference_mode():
+        seen = vision.encode_current(scale_pixels(np.stack(pictures)))[0, :, 2:]
+    torch.testing.assert_close(latents[:3].float(), seen.transpose(0, 1), atol=2e-3, rtol=2e-3)
+
+
+def test_causal_autoencoder_is_not_trained_on_single_pictures(
+    tmp_path: Path, bags: Path, robot: RobotSpec
+) -> None:
+    """That would cut its connections through time without a word."""
+    tiny.save_tiny_checkpoint(tmp_path / 'init', robot, independent_frames=False)
+    with pytest.raises(ConfigError, match='looks at earlier frames'):
+        train(bags, tmp_path / 'run', robot, TOY, init=tmp_path / 'init')
+
+
+def test_less_memory_trains_the_same(tmp_path: Path, bags: Path, out: Path) -> None:
+    """Activations computed twice are the same activations."""
+    config = replace(TOY, updates=100, checkpointing=True)
+    plain, frugal = tmp_path / 'plain', tmp_path / 'frugal'
+    for folder, one in ((plain, replace(config, checkpointing=False)), (frugal, config)):
+        subprocess.run([*CLI, *begin(out, folder, one), '--data', str(bags)], check=True)
+    assert log_of(frugal)[0] == pytest.approx(log_of(plain)[0], rel=1e-3)
+
+
 def test_checkpoint_holds_no_pickle(out: Path) -> None:
     """Safetensors and text are all a checkpoint is made of."""
     kinds = {p.suffix for p in out.rglob('*') if p.is_file() and 'work' not in p.parts}
@@ -261,6 +303,7 @@ def batch(kind: int, imitate: list[bool]) -> Batch:
         zeros,
         rows,
         rows.copy(),
+        np.tile(rows, 2),
         np.zeros(1, 'f4'),
         np.zeros(1, np.int64),
         np.zeros(1, np.int64),
@@ -291,7 +334,7 @@ def test_current_and_future_pictures_stand_in_their_frames() -> None:
     pictures = torch.stack([torch.full((shape[0], *shape[2:]), float(i)) for i in (3, 4)])
     store = LatentStore(pictures, torch.zeros(shape[0], *shape[2:]), torch.zeros(1, 1, 1))
     sample = batch(POLICY, [True] * config.horizon)
-    sample.future_row[:] = 1
+    sample.latent_row[:, len(config.cameras) :] = 1
     x0 = latent_sequences(sample, store, config, tiny.tiny_stats())[0]
     camera = config.cameras[0]
     assert (x0[:, config.layout.index(camera)] == 3).all()

@@ -122,4 +122,5 @@ def save_tiny_checkpoint(path: Path, robot: RobotSpec, **changes: Any) -> None:
     config = tiny_config(**({'joint_names': robot.joint_names} | sizes | changes))
     rows = np.array([[-1.0] * robot.size, [1.0] * robot.size], dtype=np.float32)
     stats = NormStats.from_steps(rows, rows)
-    save_checkpoint(path, config, stats, tiny_text(), tiny_transformer(), tiny_vae())
+    vae = tiny_vae(config.independent_frames)
+    save_checkpoint(path, config, stats, tiny_text(), tiny_transformer(), vae)

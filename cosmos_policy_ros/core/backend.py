@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 
-class Backend(Protocol):
-    """Runs the autoencoder and the denoising network.
+class Autoencoder(Protocol):
+    """Pictures to latents and back.
 
     Attributes:
         device: Where tensors go in and come out.
@@ -21,6 +21,13 @@ class Backend(Protocol):
     def encode(self, video: Tensor) -> Tensor:
         """Return (B, C, 1 + (F - 1) / 4, h, w) latents of (B, 3, F, H, W) RGB in [-1, 1]."""
 
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return (B, 3, 1 + 4 (T - 1), H, W) RGB in [-1, 1] of (B, C, T, h, w) latents."""
+
+
+class Backend(Autoencoder, Protocol):
+    """Autoencoder and transformer of one checkpoint."""
+
     def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor) -> Tensor:
         """Return the (B, C, T, h, w) float32 velocity.
 
@@ -30,6 +37,3 @@ class Backend(Protocol):
             text: (B, L, D) float32 task embeddings.
             mask: (B, T) float32, 1 at known frames.
         """
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return (B, 3, 1 + 4 (T - 1), H, W) RGB in [-1, 1] of (B, C, T, h, w) latents."""

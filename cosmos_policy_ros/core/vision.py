@@ -10,7 +10,7 @@ image once.
 
 from __future__ import annotations
 
-from cosmos_policy_ros.core.backend import Backend
+from cosmos_policy_ros.core.backend import Autoencoder
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.images import black_like, frames_to_video, pixel_frame, unscale_pixels
 import numpy as np
@@ -23,11 +23,11 @@ class Vision:
     """The autoencoder, seen from the latent layout.
 
     Args:
-        backend: What runs the autoencoder.
+        backend: What runs it.
         config: Cameras and sizes.
     """
 
-    def __init__(self, backend: Backend, config: PolicyConfig) -> None:
+    def __init__(self, backend: Autoencoder, config: PolicyConfig) -> None:
         """Keep the parts; nothing is computed yet."""
         self._backend, self._config = backend, config
         self._blank: Tensor | None = None  # latent of a black image, the same in every query

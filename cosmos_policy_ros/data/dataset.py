@@ -27,11 +27,13 @@ class Track:
     Attributes:
         demo: Whether it may be imitated.
         success: Outcome.
-        image_row: (S, C) int64 row of every camera's newest frame in the store of latents.
+        image_row: (S, C) int64 row of every camera's newest frame among all pictures.
         proprio: (S, P) float32 [rad; gripper 0..1].
         actions: (S, A) float32 [rad; gripper 0..1].
         expert: (S,) bool, False where the action was a disturbance.
         task: Row of its instruction in the store of embeddings.
+        latent_row: (S, 2C) int64 rows of the latents of the current pictures and of those when the
+            chunk ends; None where every picture has one latent, in the same row.
     """
 
     demo: bool
@@ -41,6 +43,7 @@ class Track:
     actions: NDArray[np.float32]
     expert: NDArray[np.bool_]
     task: int = 0
+    latent_row: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,8 +56,9 @@ class Batch:
         imitate: (B, H) bool, rows of ``chunk`` that are the expert's own.
         proprio: (B, P) float32 at the observation [rad; gripper 0..1].
         future_proprio: (B, P) float32 when the chunk ends.
-        image_row: (B, C) int64 rows of the current images in the store of latents.
-        future_row: (B, C) int64 rows of the images when the chunk ends.
+        image_row: (B, C) int64 rows of the current pictures.
+        future_row: (B, C) int64 rows of the pictures when the chunk ends.
+        latent_row: (B, 2C) int64 rows of the latents of both.
         value: (B,) float32 discounted return when the chunk ends, in [0, 1].
         task: (B,) int64 rows of the instructions in the store of embeddings.
         version: (B,) int64 which version of the pictures, 0 for the unchanged one.
@@ -67,6 +71,7 @@ class Batch:
     future_proprio: NDArray[np.float32]
     image_row: NDArray[np.int64]
     future_row: NDArray[np.int64]
+    latent_row: NDArray[np.int64]
     value: NDArray[np.float32]
     task: NDArray[np.int64]
     version: NDArray[np.int64]
@@ -185,19 +190,29 @@ class SampleTable:
         track = self.tracks[episode]
         last = len(track.actions) - 1
         at = np.minimum(tick + self.stride * np.arange(self.horizon), last)
-        then = min(tick + self.stride * self.horizon, last)
+        then = int(chunk_end(np.array(tick), len(track.actions), self.horizon, self.stride))
         # A row is the expert's if no disturbance began since the observation.
         disturbed = np.logical_or.accumulate(~track.expert[tick : then + 1])
         imitate = ~disturbed[at - tick]
+        now_row, then_row = track.image_row[tick], track.image_row[then]
+        own = track.latent_row
         return (
             track.actions[at],
             imitate,
             track.proprio[tick],
             track.proprio[then],
-            track.image_row[tick],
-            track.image_row[then],
+            now_row,
+            then_row,
+            np.concatenate([now_row, then_row]) if own is None else own[tick],
             self._returns[episode][then],
         )
+
+
+def chunk_end(
+    tick: NDArray[np.int64], n_ticks: int, horizon: int, stride: int
+) -> NDArray[np.int64]:
+    """Return the ticks at which chunks from ``tick`` on end, at most the episode's last."""
+    return np.minimum(tick + stride * horizon, n_ticks - 1)
 
 
 def monte_carlo_returns(n: int, success: bool, discount: float) -> NDArray[np.float32]:

@@ -62,11 +62,13 @@ def train_autoencoder(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, config.learning_rate, total_steps=config.updates, pct_start=0.2
     )
+    device = weights[0].device
     vae.train()
     with Progress() as progress:
         bar = progress.add_task('autoencoder', total=config.updates)
         for _ in range(config.updates):
-            x = scale_pixels(pictures[rng.choice(trained, config.batch_size, replace=False)])
+            drawn = rng.choice(trained, config.batch_size, replace=False)
+            x = scale_pixels(pictures[drawn]).to(device)
             loss = _loss(vae, x, config)
             optimizer.zero_grad()
             loss.backward()
@@ -77,12 +79,12 @@ def train_autoencoder(
     vae.eval()
     make_frame_independent(vae)
     with torch.no_grad():
-        sample = scale_pixels(pictures[trained[:256]])
+        sample = scale_pixels(pictures[trained[:256]]).to(device)
         z = _encode(vae, sample)
         vae.register_to_config(
             latents_mean=z.mean(dim=(0, 2, 3)).tolist(), latents_std=z.std(dim=(0, 2, 3)).tolist()
         )
-        x = scale_pixels(pictures[held_out])
+        x = scale_pixels(pictures[held_out]).to(device)
         error = (_decode(vae, _encode(vae, x)).clamp(-1, 1) - x).pow(2).mean().item()
     return float(10.0 * np.log10(4.0 / error))
 

@@ -28,13 +28,13 @@ class LatentStore:
     """The latents of every picture of the training data.
 
     Attributes:
-        pictures: (n_versions * n, C, h, w) float16, one version of all pictures after the other.
+        latents: (n_versions * n, C, h, w) float16, one version of all pictures after the other.
         blank: (C, h, w) float32 latent of a black picture.
         text: (n_tasks, L, D) float32 embeddings of the tasks.
         n_versions: 1, or more with augmented pictures.
     """
 
-    pictures: Tensor
+    latents: Tensor
     blank: Tensor
     text: Tensor
     n_versions: int = 1
@@ -47,11 +47,12 @@ def latent_sequences(
     layout, n = policy.layout, len(batch.kind)
     x0 = torch.zeros(n, *policy.latent_shape)
     x0[:, :, 0] = store.blank
-    shift = batch.version * (len(store.pictures) // store.n_versions)
+    shift = batch.version * (len(store.latents) // store.n_versions)
     for column, camera in enumerate(policy.cameras):
         now, then = layout.index(camera), layout.index(f'future_{camera}')
-        x0[:, :, now] = store.pictures[batch.image_row[:, column] + shift].float()
-        x0[:, :, then] = store.pictures[batch.future_row[:, column] + shift].float()
+        after = column + len(policy.cameras)
+        x0[:, :, now] = store.latents[batch.latent_row[:, column] + shift].float()
+        x0[:, :, then] = store.latents[batch.latent_row[:, after] + shift].float()
     chunk = torch.from_numpy(stats.normalize_actions(batch.chunk))
     write_vector(x0, layout.index('action'), chunk)
     proprio = torch.from_numpy(stats.normalize_proprio(batch.proprio))

@@ -22,6 +22,8 @@ FIXED = (  # what an interrupted run cannot change, for it is in its files
 class AutoencoderConfig:
     """Size and training of the image autoencoder.
 
+    With ``updates: 0`` the one of ``--init`` is kept as it is.
+
     Attributes:
         base_dim: Channels at the highest resolution.
         dim_mult: Channel factor of every resolution; each after the first halves the image.
@@ -59,6 +61,10 @@ class TransformerConfig:
         adaln_dim: Inner width of the noise-level modulation.
         text_tokens: Tokens of a task embedding.
         text_dim: Width of a task embedding.
+        rope_scale: How far the rotary positions in time, height and width are stretched.
+        learnable_positions: Whether learned position embeddings are added to the rotary ones.
+        padding_mask: Whether the network has a padding-mask input of its own, as the 2B one.
+        max_size: Largest latents in time, height and width; zeros take those of the run.
     """
 
     heads: int = 4
@@ -68,6 +74,10 @@ class TransformerConfig:
     adaln_dim: int = 32
     text_tokens: int = 2
     text_dim: int = 32
+    rope_scale: tuple[float, ...] = (1.0, 1.0, 1.0)
+    learnable_positions: bool = True
+    padding_mask: bool = False
+    max_size: tuple[int, ...] = (0, 0, 0)
 
 
 @dataclass(frozen=True)

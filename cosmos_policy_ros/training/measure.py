@@ -9,13 +9,12 @@ from typing import Any
 from cosmos_policy_ros.core.codec import read_value, read_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels
-from cosmos_policy_ros.core.images import unscale_pixels
-from cosmos_policy_ros.core.networks import decode_video, predict_velocity
+from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.data.dataset import Batch, POLICY, VALUE
 from cosmos_policy_ros.training.batch import known_table, latent_sequences
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.material import Material
-from cosmos_policy_ros.training.prepare import load_pictures
+from cosmos_policy_ros.training.pictures import decode_pictures, load_pictures
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor
 
 AT_ONCE = 128  # samples in one call of the network
+FEW = 16  # samples whose pictures are decoded when that is expensive
 BINS = 10  # of the calibration
 Figures = dict[str, float | None]  # None where the data cannot say
 
@@ -35,8 +35,9 @@ class Exam:
         policy: (B) demonstration samples asked for action, future and value.
         value: (B) samples of successes and failures asked for the value of the true future.
         outcome: (B,) bool, whether the episodes of ``value`` succeeded.
-        now: (B, C, size, size, 3) uint8 RGB pictures of ``policy`` at the observation.
-        then: (B, C, size, size, 3) uint8 RGB pictures when the chunk ends.
+        now: (n, C, size, size, 3) uint8 RGB pictures of the first samples of ``policy`` at the
+            observation.
+        then: (n, C, size, size, 3) uint8 RGB pictures when their chunks end.
     """
 
     policy: Batch
@@ -52,7 +53,7 @@ class Answers:
 
     Attributes:
         chunk: (B, H, A) float32 actions [rad; gripper 0..1].
-        futures: (B, C, size, size, 3) uint8 RGB predicted pictures.
+        futures: (n, C, size, size, 3) uint8 RGB predicted pictures.
         expected: (B,) float32 value denoised together with action and future.
         value: (B,) float32 value of the true future.
         latents: (B, channels, T, h, w) float32 denoised sequences of the policy samples.
@@ -72,7 +73,9 @@ def set_exam(material: Material, config: TrainConfig, n: int = 128) -> Exam:
     demos, outcomes = table.demos(), table.outcomes()
     batch = table.take(demos[rng.integers(len(demos), size=n)], np.full(n, POLICY))
     picks = outcomes[rng.integers(len(outcomes), size=n)]
-    rows = np.stack([batch.image_row, batch.future_row])
+    # Decoding with a causal autoencoder takes a second for every sample.
+    n_pictures = n if material.policy.independent_frames else FEW
+    rows = np.stack([batch.image_row[:n_pictures], batch.future_row[:n_pictures]])
     now, then = load_pictures(material.files, config, rows)
     return Exam(
         policy=batch,
@@ -91,7 +94,7 @@ def answer(
     material: Material,
     device: torch.device,
 ) -> Answers:
-    """Return what the transformer on ``device`` says; the autoencoder is on the CPU."""
+    """Return what the transformer says; both networks are on ``device``."""
     policy, store, stats = material.policy, material.store, material.stats
     size = (policy.horizon, policy.action_size)
     said: list[Tensor] = []
@@ -108,13 +111,9 @@ def answer(
         found.append(whole)
     latents, value = said[0], layout_value(asked[0], policy)
     unit = read_vector(latents, policy.layout.index('action'), size[0] * size[1])
-    frames = latents[:, :, [policy.layout.index(f'future_{c}') for c in policy.cameras]]
-    single = frames.transpose(1, 2).flatten(0, 1)[:, :, None]  # (B * C, channels, 1, h, w)
-    pixels = torch.cat([decode_video(vae, s)[:, :, 0] for s in single.split(AT_ONCE)])
-    pictures = unscale_pixels(pixels)
     return Answers(
         chunk=stats.unnormalize_actions(unit.numpy().reshape(-1, *size)),
-        futures=pictures.reshape(len(latents), len(policy.cameras), *pictures.shape[1:]),
+        futures=decode_pictures(vae, latents[: len(exam.now)], exam.now, policy, device),
         expected=layout_value(latents, policy),
         value=value,
         latents=latents,
@@ -144,8 +143,8 @@ def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
     truth = latent_sequences(batch, material.store, policy, material.stats)
     futures = [policy.layout.index(f'future_{c}') for c in policy.cameras]
     current = [policy.layout.index(c) for c in policy.cameras]
-    whole = batch.imitate.all(axis=1)
-    rows = torch.from_numpy(whole)
+    whole: NDArray[np.bool_] = np.asarray(batch.imitate.all(axis=1))
+    rows, seen = torch.from_numpy(whole), whole[: len(exam.now)]
     there = truth[rows][:, :, futures]
     return {
         'action_l1_rad': _mean(error[..., arm]),
@@ -155,8 +154,8 @@ def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
         'gripper_l1': _mean(error[..., ~arm]),
         'future_error': _square(answers.latents[rows][:, :, futures], there),
         'copy_error': _square(truth[rows][:, :, current], there),
-        'future_psnr_db': psnr_db(answers.futures[whole], exam.then[whole]),
-        'copy_psnr_db': psnr_db(exam.now[whole], exam.then[whole]),
+        'future_psnr_db': psnr_db(answers.futures[seen], exam.then[seen]),
+        'copy_psnr_db': psnr_db(exam.now[seen], exam.then[seen]),
         'value_l1': _mean(np.abs(answers.expected - batch.value)[whole]),
         'value_auc': auc(answers.value, exam.outcome),
         'value_calibration': calibration(answers.value, exam.value.value),

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read bags once, keep what training needs of them, and encode the pictures once.
+"""Read bags once and keep what training needs of them.
 
-``<cache>/<bag>.npz`` holds the pictures at the model's size and the track of the episode;
-``latents.safetensors`` beside that folder the latents of all pictures.
+``<cache>/<bag>.npz`` holds the pictures at the model's size and the track of the episode.
 """
 
 from __future__ import annotations
@@ -13,20 +12,15 @@ import logging
 import multiprocessing
 from pathlib import Path
 
-from cosmos_policy_ros.core.images import prepare_image, scale_pixels
-from cosmos_policy_ros.core.networks import encode_video
+from cosmos_policy_ros.core.images import prepare_image
 from cosmos_policy_ros.data.bag_reader import list_bags, read_bag
 from cosmos_policy_ros.data.dataset import Track
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.training.augment import change_picture, draw_change
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.types import ConfigError
-from diffusers import AutoencoderKLWan
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
-import torch
-from torch import Tensor
 
 logger = logging.getLogger(__name__)
 
@@ -83,21 +77,32 @@ def _prepare(bag: Path, file: Path, robot: RobotSpec, config: TrainConfig) -> No
     partial.rename(file)
 
 
-def load_tracks(files: Iterable[Path], config: TrainConfig) -> tuple[list[Track], list[str]]:
-    """Return the tracks and the tasks in name order, image rows counted through all files."""
+def load_tracks(
+    files: Iterable[Path], config: TrainConfig, independent_frames: bool
+) -> tuple[list[Track], list[str]]:
+    """Return the tracks and the tasks in name order, image rows counted through all files.
+
+    Args:
+        files: The cache files.
+        config: Cameras.
+        independent_frames: Whether a picture has the same latent wherever it stands in the video.
+    """
     files = list(files)
     names = []
     for file in files:
         with np.load(file) as data:
             names.append(str(data['task']))
     tasks = sorted(set(names))
-    tracks, row = [], 0
+    tracks, row, latent_row = [], 0, 0
+    per_tick = 2 * len(config.cameras)
     for file, name in zip(files, names, strict=True):
         with np.load(file) as data:
             columns = []
             for camera in config.cameras:
                 columns.append(data[f'index/{camera}'] + row)
                 row += int(data[f'index/{camera}'].max()) + 1
+            rows = latent_row + np.arange(len(data['actions']) * per_tick).reshape(-1, per_tick)
+            latent_row += rows.size
             tracks.append(
                 Track(
                     demo=bool(data['demo']),
@@ -107,82 +112,7 @@ def load_tracks(files: Iterable[Path], config: TrainConfig) -> tuple[list[Track]
                     actions=data['actions'],
                     expert=data['expert'],
                     task=tasks.index(name),
+                    latent_row=None if independent_frames else rows,
                 )
             )
     return tracks, tasks
-
-
-def load_pictures(
-    files: Iterable[Path], config: TrainConfig, rows: NDArray[np.int64]
-) -> NDArray[np.uint8]:
-    """Return the (*rows.shape, size, size, 3) uint8 RGB pictures of some image rows.
-
-    Args:
-        files: The cache files, in the order they had for ``load_tracks``.
-        config: Cameras and sizes.
-        rows: Image rows as in ``Track.image_row``.
-    """
-    size = config.image_size
-    pictures = np.zeros((*rows.shape, size, size, 3), np.uint8)
-    first = 0
-    for file in files:
-        with np.load(file) as data:
-            for camera in config.cameras:
-                n = int(data[f'index/{camera}'].max()) + 1
-                here = (rows >= first) & (rows < first + n)
-                if here.any():
-                    found = data[f'images/{camera}'][rows[here] - first]
-                    pictures[here] = _as_seen(found, config)
-                first += n
-    return pictures
-
-
-def pick_pictures(files: list[Path], config: TrainConfig) -> NDArray[np.uint8]:
-    """Return (n, size, size, 3) uint8 RGB pictures drawn from every episode and camera."""
-    rng = np.random.default_rng(config.seed)
-    picked = []
-    for file in track(files, 'picking pictures'):
-        with np.load(file) as data:
-            for camera in config.cameras:
-                images = data[f'images/{camera}']
-                n = min(config.autoencoder.frames_per_episode, len(images))
-                picked.append(images[rng.choice(len(images), n, replace=False)])
-    return np.concatenate(picked)
-
-
-def _as_seen(pictures: NDArray[np.uint8], config: TrainConfig) -> NDArray[np.uint8]:
-    """Return pictures as the policy will see them."""
-    if not config.augment:
-        return pictures
-    return np.stack([prepare_image(p, config.image_size, True) for p in pictures])
-
-
-@torch.inference_mode()
-def encode_all(
-    files: list[Path], vae: AutoencoderKLWan, config: TrainConfig, version: int = 0
-) -> Tensor:
-    """Return (n, C, h, w) float16 latents of all pictures, in the row order of ``load_tracks``.
-
-    Args:
-        files: The cache files.
-        vae: Autoencoder.
-        config: Cameras and augmentation.
-        version: 0 for the pictures as the policy will see them, above for altered ones.
-    """
-    latents = []
-    what = f'encoding pictures, version {version}' if version else 'encoding pictures'
-    for number, file in enumerate(track(files, what)):
-        # One change for a whole episode: current and future pictures must fit each other.
-        change = draw_change(np.random.default_rng((config.seed, number, version)))
-        with np.load(file) as data:
-            for camera in config.cameras:
-                pictures = data[f'images/{camera}']
-                if version:
-                    pictures = np.stack([change_picture(p, change) for p in pictures])
-                else:
-                    pictures = _as_seen(pictures, config)
-                latents += [
-                    encode_video(vae, part[:, :, None])[:, :, 0].half()
-                    for part in scale_pixels(pictures).split(128)
-                ]
-    return torch.cat(latents).contiguous()

@@ -18,6 +18,7 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
+from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.batch import frame_sums, FRAMES, loss_weights, velocity_error
 from cosmos_policy_ros.training.board import Board
@@ -76,13 +77,14 @@ def train(
                 # 1. episodes -> pictures and tracks
                 files = prepare_bags(data, work / 'episodes', robot, config)
                 # 2. autoencoder
-                vae = load_autoencoder(files, work, config, start.vae if start else None)
+                first_vae = start.vae if start else None
+                vae = load_autoencoder(files, work, config, first_vae, processes.device)
                 # 3. latents
-                material = load_material(files, vae, work, robot, config)
+                material = load_material(files, vae, work, robot, config, start)
             processes.wait()
         # 4. transformer
         first = start.transformer if start else None
-        state = _new_state(config, material.policy.latent_size[0], first, processes)
+        state = _new_state(material.policy, config, first, processes)
         file = work / 'state.safetensors'
         if file.exists():
             load_state(file, state)
@@ -94,10 +96,9 @@ def train(
             weights = state.whole_weights()
         # 5. checkpoint, half precision on disk
         if processes.first:
-            side = material.policy.latent_size[0]
-            transformer = finish_transformer(config, side, first, weights).half()
+            transformer = finish_transformer(material.policy, config, first, weights).half()
             parts = (material.policy, material.stats, material.text, transformer)
-            save_checkpoint(out, *parts, copy.deepcopy(vae).half())
+            save_checkpoint(out, *parts, copy.deepcopy(vae).cpu().half())
             write_train_config(out / 'train.yaml', config)
             text = json.dumps(figures, indent=2) + '\n'
             (out / 'figures.json').write_text(text, encoding='utf-8')
@@ -105,14 +106,14 @@ def train(
 
 
 def _new_state(
+    policy: PolicyConfig,
     config: TrainConfig,
-    latent_side: int,
     start: CosmosTransformer3DModel | None,
     processes: Processes,
 ) -> TrainingState:
     """Return the state before the first step, divided among the processes."""
     torch.manual_seed(config.seed)  # the same start whether stages 1 to 3 ran now or before
-    model = prepare_transformer(config, latent_side, start)
+    model = prepare_transformer(policy, config, start)
     if config.checkpointing:
         model.enable_gradient_checkpointing()
     processes.share(model, model.transformer_blocks)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.training.autoencoder import LATENT_CHANNELS
+import copy
+
+from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.types import ConfigError
 from diffusers import CosmosTransformer3DModel
@@ -11,23 +13,24 @@ import torch
 from torch import Tensor
 
 
-def _build(config: TrainConfig, latent_side: int) -> CosmosTransformer3DModel:
+def _build(policy: PolicyConfig, config: TrainConfig) -> CosmosTransformer3DModel:
     """Return a new transformer that starts as the zero function."""
     size = config.transformer
     transformer = CosmosTransformer3DModel(
-        in_channels=LATENT_CHANNELS + 2,
-        out_channels=LATENT_CHANNELS,
+        # the condition mask, and a padding mask that the network may add by itself
+        in_channels=policy.latent_channels + (1 if size.padding_mask else 2),
+        out_channels=policy.latent_channels,
         num_attention_heads=size.heads,
         attention_head_dim=size.head_dim,
         num_layers=size.layers,
         mlp_ratio=4.0,
         text_embed_dim=size.text_dim,
         adaln_lora_dim=size.adaln_dim,
-        max_size=(2 * len(config.cameras) + 5, latent_side, latent_side),
+        max_size=size.max_size if any(size.max_size) else policy.latent_shape[1:],
         patch_size=(1, size.patch, size.patch),
-        rope_scale=(1.0, 1.0, 1.0),
-        concat_padding_mask=False,
-        extra_pos_embed_type='learnable',
+        rope_scale=size.rope_scale,
+        concat_padding_mask=size.padding_mask,
+        extra_pos_embed_type='learnable' if size.learnable_positions else None,
     )
     with torch.no_grad():
         for name, weight in transformer.named_parameters():
@@ -39,16 +42,27 @@ def _build(config: TrainConfig, latent_side: int) -> CosmosTransformer3DModel:
 
 
 def prepare_transformer(
-    config: TrainConfig, latent_side: int, start: CosmosTransformer3DModel | None
+    policy: PolicyConfig, config: TrainConfig, start: CosmosTransformer3DModel | None
 ) -> CosmosTransformer3DModel:
-    """Return the transformer at the start of a run, with adapters if any."""
-    model = _build(config, latent_side).train()
-    if start is not None:
-        try:
-            model.load_state_dict(start.state_dict())
-        except RuntimeError as mismatch:
-            msg = f'init has a transformer of another size than this run: {mismatch}'
-            raise ConfigError(msg) from mismatch
+    """Return the transformer at the start of a run, with adapters if any.
+
+    Args:
+        policy: Sizes of the latents.
+        config: Size of a new transformer, and adapters.
+        start: Transformer whose size and weights are taken instead.
+
+    Raises:
+        ConfigError: ``start`` is for other latents, or ``peft`` is missing.
+    """
+    if start is None:
+        model = _build(policy, config)
+    elif start.config.out_channels == policy.latent_channels:
+        model = copy.deepcopy(start)
+    else:
+        have, want = start.config.out_channels, policy.latent_channels
+        msg = f'the transformer of --init is for latents of {have} channels, these have {want}'
+        raise ConfigError(msg)
+    model.train()
     if config.lora.rank:
         try:
             from peft import LoraConfig as Adapters
@@ -64,14 +78,14 @@ def prepare_transformer(
 
 
 def finish_transformer(
+    policy: PolicyConfig,
     config: TrainConfig,
-    latent_side: int,
     start: CosmosTransformer3DModel | None,
     weights: dict[str, Tensor],
 ) -> CosmosTransformer3DModel:
     """Return the transformer with trained weights, adapters merged into it."""
     torch.manual_seed(config.seed)
-    model = prepare_transformer(config, latent_side, start)
+    model = prepare_transformer(policy, config, start)
     model.load_state_dict(weights, strict=False)
     if config.lora.rank:
         model.fuse_lora()
