@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cosmos-policy train``: from a folder of bags to a checkpoint."""
+"""``cosmos-policy train``: from recorded episodes to a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from cosmos_policy_ros.stack import share_path
 
 @dataclass(frozen=True)
 class Train:
-    """Train policy, world model and value function together from a folder of rosbags.
+    """Train policy, world model and value function together from episodes.
 
-    An interrupted run in the same folder is continued. The first run reads the bags and trains
+    An interrupted run in the same folder is continued. The first run reads the episodes and trains
     the image autoencoder; a run of config/train.yaml takes about two hours on two CPU cores.
 
     Example: cosmos-policy train --data data/transfer_cube --out runs/train
     """
 
     data: Path
-    """Folder of episodes, one rosbag each."""
+    """Folder of rosbags or of ALOHA HDF5 files, or a LeRobot v3 data set."""
     out: Path
     """Checkpoint folder; its subfolder work/ keeps what resuming needs."""
     config: Path = share_path('config', 'train.yaml')
     """Training configuration."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
-    """Robot YAML of the bags."""
+    """Robot YAML of the episodes."""
     init: Path | None = None
     """Checkpoint to start from instead of from scratch, of the same sizes."""
     json: Path | None = None

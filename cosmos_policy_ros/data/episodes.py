@@ -54,15 +54,14 @@ def list_episodes(path: Path) -> list[StoredEpisode]:
     """
     if is_lerobot(path):
         return [StoredEpisode('lerobot', path, n) for n in range(len(read_meta(path).episodes))]
-    if (path / 'metadata.yaml').is_file():
+    if _is_bag(path):
         return [StoredEpisode('bag', path)]
     if path.is_file():
         return [StoredEpisode('hdf5', path)]
-    there = list(path.iterdir()) if path.is_dir() else []
-    files = sorted((p for p in there if _is_hdf5(p)), key=_by_number)
-    found = [StoredEpisode('hdf5', file) for file in files]
-    if not files or any(p.is_dir() and p.suffix != '.partial' for p in there):
-        found += [StoredEpisode('bag', bag) for bag in list_bags(path)]
+    there = sorted(path.iterdir() if path.is_dir() else (), key=_by_number)
+    found = [StoredEpisode('hdf5', p) for p in there if _is_hdf5(p)]
+    bags = [p for p in there if _is_bag(p)] if found else list_bags(path)
+    found += [StoredEpisode('bag', bag) for bag in bags]
     return found
 
 
@@ -93,6 +92,11 @@ def read_episode(
     except ValueError as error:
         msg = f'episode {stored.name} of {stored.path}: {error}'
         raise ConfigError(msg) from error
+
+
+def _is_bag(path: Path) -> bool:
+    """Whether a folder is a finished rosbag."""
+    return path.suffix != '.partial' and (path / 'metadata.yaml').is_file()
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -159,7 +159,9 @@ class LeRobotWriter:
             for name, rows in columns.items()
         }
         table = pa.table(arrays)
-        if self._table is not None and self._rolls_over('data', DATA_MB):
+        if self._table is not None and self._rolls_over(
+            'data', self._path('data').stat().st_size, DATA_MB
+        ):
             self._table.close()
             self._table = None
         if self._table is None:
@@ -173,7 +175,7 @@ class LeRobotWriter:
     ) -> dict[str, Any]:
         """Append a frame per row and return where they lie."""
         place, video = f'videos/{key}', self._videos.get(key)
-        if video is not None and self._rolls_over(place, VIDEO_MB):
+        if video is not None and self._rolls_over(place, video.n_bytes, VIDEO_MB):
             video.close()
             video = None
         if video is None:
@@ -185,9 +187,9 @@ class LeRobotWriter:
         seconds = {'from_timestamp': start / self._fps, 'to_timestamp': video.n_frames / self._fps}
         return self._place(place) | {f'{place}/{k}': v for k, v in seconds.items()}
 
-    def _rolls_over(self, place: str, full_mb: int) -> bool:
+    def _rolls_over(self, place: str, n_bytes: int, full_mb: int) -> bool:
         """Return whether the open file has reached its size, and count on if so."""
-        full = self._path(place).stat().st_size >= full_mb * 2**20
+        full = n_bytes >= full_mb * 2**20
         self._file[place] = self._file.get(place, 0) + full
         return full
 

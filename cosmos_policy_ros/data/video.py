@@ -28,6 +28,7 @@ class VideoWriter:
     Attributes:
         path: The file.
         n_frames: Frames written so far.
+        n_bytes: Bytes of those that left the encoder; the file appears with the first of them.
     """
 
     def __init__(self, path: Path, rate_hz: float, height: int, width: int) -> None:
@@ -40,7 +41,7 @@ class VideoWriter:
             msg = f'a video needs even sides, got {width}x{height} px'
             raise ValueError(msg)
         path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self.n_frames = path, 0
+        self.path, self.n_frames, self.n_bytes = path, 0, 0
         self._rate = Fraction(rate_hz).limit_denominator(1000)
         self._file = av.open(str(path), 'w')
         self._stream = self._file.add_stream('libx264', rate=self._rate, options=OPTIONS)
@@ -51,8 +52,10 @@ class VideoWriter:
         """Append a (height, width, 3) uint8 RGB frame."""
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format='rgb24')
         frame.pts, frame.time_base = self.n_frames, 1 / self._rate
-        self._file.mux(self._stream.encode(frame))
+        packets = self._stream.encode(frame)
+        self._file.mux(packets)
         self.n_frames += 1
+        self.n_bytes += sum(packet.size for packet in packets)
 
     def close(self) -> None:
         """Finish the file."""
