@@ -18,12 +18,13 @@ def main() -> None:
     # instead of spinning, which slows everything down as soon as another process is busy.
     os.environ.setdefault('MUJOCO_GL', 'egl')
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    from cosmos_policy_ros.cli import demo, demonstrate, evaluate, train
+    from cosmos_policy_ros.cli import convert, demo, demonstrate, evaluate, train
     import tyro
 
     commands: dict[type, Callable[[Any], int]] = {
         demo.Demo: demo.run,
         demonstrate.Demonstrate: demonstrate.run,
+        convert.Convert: convert.run,
         train.Train: train.run,
         evaluate.Evaluate: evaluate.run,
     }
@@ -31,6 +32,7 @@ def main() -> None:
     options = tyro.cli(
         Annotated[demo.Demo, tyro.conf.subcommand('demo')]
         | Annotated[demonstrate.Demonstrate, tyro.conf.subcommand('demonstrate')]
+        | Annotated[convert.Convert, tyro.conf.subcommand('convert')]
         | Annotated[train.Train, tyro.conf.subcommand('train')]
         | Annotated[evaluate.Evaluate, tyro.conf.subcommand('evaluate')],
         prog='cosmos-policy',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cosmos-policy train``: from a folder of bags to a checkpoint."""
+"""``cosmos-policy train``: from recorded episodes to a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cosmos_policy_ros.stack import share_path
 
 @dataclass(frozen=True)
 class Train:
-    """Train policy, world model and value function together from a folder of rosbags.
+    """Train policy, world model and value function together from episodes.
 
     The first stages read the episodes and train the image autoencoder; a run of config/train.yaml
     takes about two hours on two CPU cores. OUT/work keeps the log, TensorBoard curves (board/),
@@ -26,15 +26,15 @@ class Train:
     """
 
     data: Path
-    """Folder of episodes, one rosbag each."""
+    """Folder of rosbags or of ALOHA HDF5 files, or a LeRobot v3 data set."""
     out: Path
     """Checkpoint folder; its subfolder work/ keeps what resuming needs."""
     config: Path = share_path('config', 'train.yaml')
     """Training configuration."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
-    """Robot YAML of the bags."""
+    """Robot YAML of the episodes."""
     init: Path | None = None
-    """Checkpoint to start from instead of from scratch, of the same sizes."""
+    """Checkpoint to start from instead of from scratch; its sizes and autoencoder are taken."""
     resume: bool = False
     """Go on with the interrupted run in the checkpoint folder."""
     json: Path | None = None

@@ -39,7 +39,7 @@ Messages = dict[str, list[tuple[int, Any]]]  # topic -> (time [ns], message)
 def read_bag(
     path: Path,
     robot: RobotSpec,
-    rate_hz: float,
+    rate_hz: float | None,
     max_image_age_s: float = 0.25,
     max_joint_age_s: float = 0.1,
 ) -> Episode:
@@ -48,7 +48,8 @@ def read_bag(
     Args:
         path: Bag folder.
         robot: Robot whose topics the bag holds.
-        rate_hz: Tick rate of the episode [Hz].
+        rate_hz: Tick rate of the episode [Hz]; None is the one the bag was converted at, else the
+            robot's control rate.
         max_image_age_s: Oldest image allowed at a tick [s].
         max_joint_age_s: Oldest joint state and command allowed at a tick [s].
 
@@ -64,6 +65,11 @@ def read_bag(
         msg = f'episode {path} cannot be read ({error}); record it again or remove the folder'
         raise ConfigError(msg) from error
     try:
+        recorded = metadata.get('robot', robot.name)
+        if recorded != robot.name:
+            msg = f'it is of robot {recorded!r}, the robot file is of {robot.name!r}'
+            raise ValueError(msg)
+        rate_hz = rate_hz or float(metadata.get('rate_hz', robot.control_rate_hz))
         return _episode(messages, metadata, robot, rate_hz, (max_image_age_s, max_joint_age_s))
     except (ValueError, TimeoutError) as error:
         msg = f'episode {path}: {error}'

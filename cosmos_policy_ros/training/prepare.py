@@ -1,20 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read bags once and keep what training needs of them.
+"""Read episodes once and keep what training needs of them.
 
-``<cache>/<bag>.npz`` holds the pictures at the model's size and the track of the episode.
+``<cache>/<episode>.npz`` holds the pictures at the model's size and the track of the episode,
+``<cache>/left_out.json`` why an episode is not used.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from concurrent.futures import as_completed, ProcessPoolExecutor
+import json
 import logging
 import multiprocessing
 from pathlib import Path
 
 from cosmos_policy_ros.core.images import prepare_image
-from cosmos_policy_ros.data.bag_reader import list_bags, read_bag
 from cosmos_policy_ros.data.dataset import Track
+from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.types import ConfigError
@@ -28,38 +30,53 @@ logger = logging.getLogger(__name__)
 def prepare_bags(
     data: Path, cache: Path, robot: RobotSpec, config: TrainConfig, workers: int = 2
 ) -> list[Path]:
-    """Return one cache file per readable episode; those there already are kept.
+    """Return one cache file per usable episode; those there already are kept.
 
-    Episodes that cannot be read are named in the log and left out.
+    Episodes that cannot be read or hold NaN are named in the log and left out.
+
+    Args:
+        data: Whatever ``data/episodes.py`` recognises.
+        cache: Folder of the cache files.
+        robot: Robot of the episodes.
+        config: Tick rate, cameras and size of the pictures.
+        workers: Processes that read side by side.
 
     Raises:
-        ConfigError: No episode can be read.
+        ConfigError: More than half of the episodes, or all, cannot be used.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    bags = [b for b in list_bags(data) if not b.name.endswith('.partial')]
-    files = {bag: cache / f'{bag.name}.npz' for bag in bags}
-    missing = [bag for bag, file in files.items() if not file.exists()]
+    recordings = list_episodes(data)
+    files = {recording: cache / f'{recording.name}.npz' for recording in recordings}
+    missing = [recording for recording, file in files.items() if not file.exists()]
+    left_out: dict[str, str] = {}
     if missing:
         context = multiprocessing.get_context('spawn')
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = {pool.submit(_prepare, b, files[b], robot, config): b for b in missing}
+            jobs = {pool.submit(_prepare, r, files[r], robot, config): r for r in missing}
             for job in track(as_completed(jobs), 'reading episodes', total=len(jobs)):
                 error = job.exception()
                 if isinstance(error, ConfigError):
                     logger.warning('left out: %s', error)
+                    left_out[jobs[job].name] = str(error)
                 elif error is not None:
                     raise error
-    ready = [file for file in files.values() if file.exists()]
-    if not ready:
-        msg = f'none of the {len(bags)} episodes in {data} can be read'
+    text = json.dumps(left_out, indent=2, sort_keys=True) + '\n'
+    (cache / 'left_out.json').write_text(text, encoding='utf-8')
+    ready = [file for recording, file in files.items() if recording.name not in left_out]
+    if not ready or 2 * len(left_out) > len(files):
+        msg = (
+            f'{len(left_out)} of the {len(files)} episodes in {data} cannot be used, the first '
+            f'because: {next(iter(left_out.values()))}'
+        )
         raise ConfigError(msg)
-    logger.info('%d of %d episodes ready', len(ready), len(bags))
+    left = f', {len(left_out)} left out' if left_out else ''
+    logger.info('%d of %d episodes ready%s', len(ready), len(files), left)
     return ready
 
 
-def _prepare(bag: Path, file: Path, robot: RobotSpec, config: TrainConfig) -> None:
+def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig) -> None:
     """Write one cache file: pictures at the model's size and the track."""
-    episode = read_bag(bag, robot, config.tick_hz)
+    episode = read_episode(recording, robot, config.tick_hz)
     arrays: dict[str, NDArray[np.generic]] = {
         'demo': np.array(episode.source == 'demo'),
         'success': np.array(bool(episode.success)),

@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a data set file must say of an episode, and what a person adds where it is silent.
+
+Bags hold messages, HDF5 files and LeRobot data sets hold rows: one of every stream at every tick.
+Both row formats come through here, so that they name cameras alike and refuse the same gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+import logging
+from typing import Literal
+
+from cosmos_policy_ros.align import tick_grid
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import Episode
+import numpy as np
+from numpy.typing import NDArray
+
+logger = logging.getLogger(__name__)
+CAMERA_PREFIX = 'cam_'  # ALOHA's camera ``cam_high`` is ``high`` in our robot files
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of an episode besides its rows; None where nobody said.
+
+    Attributes:
+        task: Language instruction.
+        source: ``demo`` or ``rollout``.
+        success: Outcome.
+        rate_hz: Rows per second [Hz].
+        start_ns: Time of row 0 [ns, ROS clock].
+        robot: Name in the robot file.
+    """
+
+    task: str | None = None
+    source: Literal['demo', 'rollout'] | None = None
+    success: bool | None = None
+    rate_hz: float | None = None
+    start_ns: int | None = None
+    robot: str | None = None
+
+    def completed(self, other: Labels) -> Labels:
+        """Return these labels, and the other's where these are silent."""
+        mine = {key: value for key, value in asdict(self).items() if value is not None}
+        return Labels(**{**asdict(other), **mine})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The S rows of an episode.
+
+    Attributes:
+        proprio: (S, P) measured joints [rad; gripper 0..1].
+        actions: (S, A) joint targets [rad; gripper 0..1].
+        expert: (S,) bool, or None where the file does not tell; then every row is one to imitate.
+        images: Camera name -> (U, height, width, 3) uint8 RGB.
+        image_index: Camera name -> (S,) rows of ``images``.
+    """
+
+    proprio: NDArray[np.floating]
+    actions: NDArray[np.floating]
+    expert: NDArray[np.bool_] | None
+    images: Mapping[str, NDArray[np.uint8]]
+    image_index: Mapping[str, NDArray[np.int64]]
+
+
+def camera_key(name: str) -> str:
+    """Return what ALOHA data sets call a camera of the robot file."""
+    return name if name.startswith(CAMERA_PREFIX) else CAMERA_PREFIX + name
+
+
+def find_cameras(robot: RobotSpec, keys: Iterable[str], where: str) -> dict[str, str]:
+    """Return camera name of the robot file -> key in the data set.
+
+    Args:
+        robot: Cameras wanted.
+        keys: What the data set has.
+        where: Episode and place, for messages.
+
+    Raises:
+        ValueError: A camera is missing.
+    """
+    there = sorted(keys)
+    found = {c.name: k for c in robot.cameras for k in (c.name, camera_key(c.name)) if k in there}
+    missing = [camera_key(c.name) for c in robot.cameras if c.name not in found]
+    if missing:
+        msg = f'no camera {", ".join(missing)} in {where}; it has {there}'
+        raise ValueError(msg)
+    unknown = sorted(set(there) - set(found.values()))
+    if unknown:
+        logger.warning('%s: cameras %s are not in the robot file and left out', where, unknown)
+    return found
+
+
+def assemble(rows: Rows, labels: Labels, robot: RobotSpec) -> Episode:
+    """Return the episode.
+
+    Raises:
+        ValueError: A label is missing or of another robot, the rows have another width than the
+            robot, differ in number or hold a NaN.
+    """
+    if labels.robot not in (None, robot.name):
+        msg = f'it is of robot {labels.robot!r}, the robot file is of {robot.name!r}'
+        raise ValueError(msg)
+    for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
+        if array.ndim != 2 or array.shape[1] != robot.size or not len(array):
+            msg = f'{name} of shape {array.shape} do not fit the {robot.size} joints of the robot'
+            raise ValueError(msg)
+    for name in ('task', 'source'):
+        if getattr(labels, name) is None:
+            msg = f'it says no {name}; say it while converting: cosmos-policy convert --{name}'
+            raise ValueError(msg)
+    n, rate_hz, start_ns = len(rows.proprio), labels.rate_hz or 0.0, labels.start_ns or 0
+    expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert
+    return Episode(
+        source='demo' if labels.source == 'demo' else 'rollout',
+        task=labels.task or '',
+        success=labels.success,
+        rate_hz=rate_hz,
+        stamps_ns=row_stamps(start_ns, n, rate_hz),
+        images=dict(rows.images),
+        image_index={name: index.astype(np.int64) for name, index in rows.image_index.items()},
+        proprio=rows.proprio.astype(np.float32),
+        actions=rows.actions.astype(np.float32),
+        expert=expert.astype(np.bool_),
+    )
+
+
+def row_stamps(start_ns: int, n: int, rate_hz: float) -> NDArray[np.int64]:
+    """Return the (n,) int64 stamps of rows that follow each other at a rate [ns]."""
+    return tick_grid(start_ns, start_ns + round((n - 1) * 1e9 / rate_hz), rate_hz)
+
+
+def distinct(index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first tick of every frame of an index, and the index counted from 0."""
+    _, first, counted = np.unique(index, return_index=True, return_inverse=True)
+    return first.astype(np.int64), counted.astype(np.int64)
+
+
+def at_rate(episode: Episode, rate_hz: float) -> Episode:
+    """Return the episode on a slower tick grid: at every tick its newest row.
+
+    Raises:
+        ValueError: The rate is higher than the episode's; rows are not made up.
+    """
+    if rate_hz == episode.rate_hz:
+        return episode
+    if rate_hz > episode.rate_hz:
+        msg = f'it has {episode.rate_hz:g} rows per second, {rate_hz:g} are wanted'
+        raise ValueError(msg)
+    stamps = tick_grid(int(episode.stamps_ns[0]), int(episode.stamps_ns[-1]), rate_hz)
+    picks = np.searchsorted(episode.stamps_ns, stamps, side='right') - 1
+    images, image_index = {}, {}
+    for name, index in episode.image_index.items():
+        used, image_index[name] = np.unique(index[picks], return_inverse=True)
+        images[name] = episode.images[name][used]
+    return Episode(
+        episode.source,
+        episode.task,
+        episode.success,
+        rate_hz,
+        stamps,
+        images,
+        image_index,
+        episode.proprio[picks],
+        episode.actions[picks],
+        episode.expert[picks],
+    )

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An episode as the bag it could have been read from.
+
+Every tick becomes a joint state per arm, a command and an expert flag on the topics of the robot
+file, every distinct frame an image at the first tick that shows it; ``read_bag`` at the episode's
+rate gives the same episode back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cosmos_policy_ros.data.bag_reader import COMMAND_TOPIC, EXPERT_TOPIC, TASK_TOPIC
+from cosmos_policy_ros.data.bag_writer import BagWriter
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError, Episode
+import numpy as np
+
+
+def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
+    """Write one episode; a failure leaves no folder behind.
+
+    Args:
+        path: Folder of the bag, which must not exist.
+        episode: What to write.
+        robot: Topics and joints.
+
+    Raises:
+        FileExistsError: The folder exists.
+        ConfigError: Pictures have another size than the robot's cameras.
+    """
+    for camera in robot.cameras:
+        height, width = episode.images[camera.name].shape[1:3]
+        if (height, width) != (camera.height, camera.width):
+            wanted = f'{camera.width}x{camera.height}'
+            msg = f'{path}: {camera.name} is {width}x{height} px, the robot file says {wanted}'
+            raise ConfigError(msg)
+    about = {'source': episode.source, 'task': episode.task, 'robot': robot.name}
+    about['rate_hz'] = repr(episode.rate_hz)
+    if episode.success is not None:
+        about['success'] = str(episode.success).lower()
+    shown = {c.name: -1 for c in robot.cameras}  # newest row of the images written so far
+    with BagWriter(path, about) as bag:
+        bag.write_text(TASK_TOPIC, episode.task, int(episode.stamps_ns[0]))
+        for tick, stamp_ns in enumerate(episode.stamps_ns.tolist()):
+            _write_arms(bag, robot, episode.proprio[tick], stamp_ns)
+            for camera in robot.cameras:
+                row = int(episode.image_index[camera.name][tick])
+                if row != shown[camera.name]:
+                    bag.write_image(camera.topic, episode.images[camera.name][row], stamp_ns)
+                    shown[camera.name] = row
+            bag.write_joints(COMMAND_TOPIC, robot.joint_names, episode.actions[tick], stamp_ns)
+            bag.write_flag(EXPERT_TOPIC, bool(episode.expert[tick]), stamp_ns)
+
+
+def _write_arms(bag: BagWriter, robot: RobotSpec, proprio: np.ndarray, stamp_ns: int) -> None:
+    """Write a (P,) row [rad; gripper 0..1] as the joint states it is measured from."""
+    first = 0
+    for arm in robot.arms:
+        pose = proprio[first : first + len(arm.joints) + 1].astype(np.float64)
+        grip = arm.gripper
+        pose[-1] = grip.state_closed + pose[-1] * (grip.state_open - grip.state_closed)
+        bag.write_joints(arm.joint_state_topic, (*arm.joints, grip.state_joint), pose, stamp_ns)
+        first += len(pose)

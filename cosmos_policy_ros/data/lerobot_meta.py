@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What ``meta/`` of a LeRobot v3.0 data set holds: features, episodes, tasks, statistics.
+
+Source: huggingface/lerobot ``src/lerobot/datasets`` (``utils.py``, ``io_utils.py``,
+``feature_utils.py``, ``compute_stats.py``).
+Differs: statistics of the whole set are those of its rows, where the reference merges the
+episodes' quantiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import json
+from pathlib import Path
+from typing import Any
+
+from cosmos_policy_ros.data.assemble import camera_key
+from cosmos_policy_ros.data.video import CODEC, PIXELS
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+from numpy.typing import NDArray
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+VERSION = 'v3.0'
+FILES_PER_CHUNK, DATA_MB, VIDEO_MB = 1000, 100, 200  # a file that has reached its MB is closed
+DATA_PATH = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
+VIDEO_PATH = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
+INFO, STATS, TASKS = 'meta/info.json', 'meta/stats.json', 'meta/tasks.parquet'
+EPISODES = 'meta/episodes/chunk-000/file-000.parquet'
+STATE, ACTION = 'observation.state', 'action'
+CAMERAS, INDEX = 'observation.images.', 'image_index.'  # followed by the camera
+QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
+SAMPLED = 100  # pictures per episode and camera that enter the statistics
+Stats = dict[str, dict[str, Any]]  # feature -> min, max, mean, std, count, q01 … q99
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a data set says of itself.
+
+    Attributes:
+        info: ``meta/info.json``.
+        episodes: Rows of ``meta/episodes`` in the order of their index, without statistics.
+    """
+
+    info: dict[str, Any]
+    episodes: list[dict[str, Any]]
+
+
+def is_lerobot(path: Path) -> bool:
+    """Return whether a folder is a LeRobot data set of any version."""
+    return (path / INFO).is_file()
+
+
+def read_meta(root: Path) -> Meta:
+    """Read ``meta/``.
+
+    Raises:
+        ConfigError: A file is missing or damaged, the format is not v3, or the numbers of episodes
+            or rows disagree.
+    """
+    try:
+        info = json.loads((root / INFO).read_text(encoding='utf-8'))
+        version = str(info['codebase_version'])
+        if not version.startswith('v3.'):
+            msg = f'format {version}, expected {VERSION}; lerobot itself converts older formats'
+            raise ValueError(msg)
+        rows: list[dict[str, Any]] = []
+        for file in sorted((root / 'meta' / 'episodes').glob('*/*.parquet')):
+            columns = [c for c in pq.read_schema(file).names if not c.startswith('stats/')]
+            rows += pq.read_table(file, columns=columns, partitioning=None).to_pylist()
+        rows.sort(key=lambda row: row['episode_index'])
+        n_rows = sum(row['length'] for row in rows)
+        if (len(rows), n_rows) != (info['total_episodes'], info['total_frames']):
+            msg = (
+                f'{INFO} says {info["total_episodes"]} episodes with {info["total_frames"]} rows, '
+                f'meta/episodes has {len(rows)} with {n_rows}'
+            )
+            raise ValueError(msg)
+    except (OSError, LookupError, ValueError, TypeError, pa.ArrowException) as error:
+        msg = f'data set {root} cannot be read: {error}'
+        raise ConfigError(msg) from error
+    return Meta(info, rows)
+
+
+def write_meta(
+    root: Path, info: Mapping[str, Any], episodes: Sequence[Mapping[str, Any]],
+    tasks: Sequence[str], stats: Stats,
+) -> None:  # fmt: skip
+    """Write ``meta/``.
+
+    Args:
+        root: Folder of the data set.
+        info: ``meta/info.json``.
+        episodes: Rows of ``meta/episodes``.
+        tasks: Task of every task index.
+        stats: Statistics of the whole set.
+    """
+    (root / EPISODES).parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([dict(row) for row in episodes]), root / EPISODES)
+    pq.write_table(_task_table(tasks), root / TASKS)
+    for name, content in ((INFO, info), (STATS, stats)):
+        text = json.dumps(content, indent=4, ensure_ascii=False)
+        (root / name).write_text(text + '\n', encoding='utf-8')
+
+
+def features(robot: RobotSpec, sizes: Mapping[str, tuple[int, int]], fps: int) -> dict[str, Any]:
+    """Return the features of a data set.
+
+    Args:
+        robot: Names of the joints.
+        sizes: Camera name -> height and width [px].
+        fps: Rows per second [Hz].
+    """
+    joints = {'dtype': 'float32', 'shape': [robot.size], 'names': list(robot.joint_names)}
+    scalars = {'timestamp': 'float32', 'expert': 'bool'}
+    whole = ('frame_index', 'episode_index', 'index', 'task_index')
+    scalars |= dict.fromkeys((*whole, *(INDEX + camera_key(name) for name in sizes)), 'int64')
+    found: dict[str, Any] = {STATE: joints, ACTION: joints}
+    for name, (height, width) in sizes.items():
+        video = {'height': height, 'width': width, 'codec': CODEC, 'pix_fmt': PIXELS, 'fps': fps}
+        video |= {'channels': 3, 'is_depth_map': False}
+        found[CAMERAS + camera_key(name)] = {
+            'dtype': 'video',
+            'shape': [height, width, 3],
+            'names': ['height', 'width', 'channels'],
+            'info': {f'video.{k}': v for k, v in video.items()} | {'has_audio': False},
+        }
+    return found | {k: {'dtype': v, 'shape': [1], 'names': None} for k, v in scalars.items()}
+
+
+def row_stats(rows: NDArray[Any]) -> dict[str, Any]:
+    """Return the statistics of (S,) or (S, k) numbers, as lists of 1 or k numbers."""
+    numbers = rows.reshape(len(rows), -1).astype(np.float64)
+    low, high = numbers.min(axis=0), numbers.max(axis=0)
+    stats = {'min': low, 'max': high, 'mean': numbers.mean(axis=0), 'std': numbers.std(axis=0)}
+    stats |= _named(np.quantile(numbers, QUANTILES, axis=0))
+    return {k: v.tolist() for k, v in stats.items()} | {'count': [len(rows)]}
+
+
+def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Return (4, 256) how often each level of red, green, blue occurs, and the number of pictures.
+
+    Histograms of several episodes may be added up.
+    """
+    seen = images[:: -(-len(images) // SAMPLED)]
+    counts = [np.bincount(seen[..., c].reshape(-1), minlength=256) for c in range(3)]
+    return np.stack([*counts, np.full(256, len(seen))]).astype(np.int64)
+
+
+def image_stats(counts: NDArray[np.int64]) -> dict[str, Any]:
+    """Return the statistics of pictures, levels in 0..1, as lists of shape (3, 1, 1)."""
+    levels = np.arange(256) / 255.0
+    shares = counts[:3] / counts[:3].sum(axis=1, keepdims=True)
+    mean = shares @ levels
+    std = np.sqrt(np.maximum(shares @ levels**2 - mean**2, 0.0))
+    there = counts[:3] > 0
+    low, high = levels[there.argmax(axis=1)], levels[255 - there[:, ::-1].argmax(axis=1)]
+    reached = np.cumsum(shares, axis=1)
+    quantiles = [levels[(reached >= q - 1e-12).argmax(axis=1)] for q in QUANTILES]
+    stats = {'min': low, 'max': high, 'mean': mean, 'std': std} | _named(np.stack(quantiles))
+    shaped = {k: v.reshape(3, 1, 1).tolist() for k, v in stats.items()}
+    return shaped | {'count': [int(counts[3, 0])]}
+
+
+def _named(quantiles: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
+    return {f'q{round(100 * q):02d}': v for q, v in zip(QUANTILES, quantiles, strict=True)}
+
+
+def _task_table(tasks: Sequence[str]) -> pa.Table:
+    """Return the table of tasks; its metadata makes the task the index of a pandas frame."""
+    text: dict[str, Any] = {'pandas_type': 'unicode', 'numpy_type': 'object'}
+    number = {'pandas_type': 'int64', 'numpy_type': 'int64', 'metadata': None}
+    axis = {'name': None, 'field_name': None, **text, 'metadata': {'encoding': 'UTF-8'}}
+    pandas = {
+        'index_columns': ['task'],
+        'column_indexes': [axis],
+        'columns': [
+            {'name': 'task_index', 'field_name': 'task_index', **number},
+            {'name': 'task', 'field_name': 'task', **text, 'metadata': None},
+        ],
+        'creator': {'library': 'pyarrow', 'version': pa.__version__},
+        'pandas_version': '2.2.3',
+    }
+    columns = {'task_index': pa.array(range(len(tasks)), pa.int64()), 'task': list(tasks)}
+    return pa.table(columns).replace_schema_metadata({'pandas': json.dumps(pandas)})

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ALOHA HDF5 files of both layouts, ours and those of other recorders."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from io import BytesIO
+import logging
+from pathlib import Path
+from typing import Any
+
+from cosmos_policy_ros.data.assemble import Labels
+from cosmos_policy_ros.data.hdf5 import read_hdf5, write_hdf5
+from cosmos_policy_ros.data.video import count_frames, VideoWriter
+from cosmos_policy_ros.types import ConfigError
+import h5py
+import numpy as np
+from PIL import Image
+import pytest
+from samples import assert_same_episode, picture, ROBOT, sample_episode
+
+SAID = Labels(task='fold the shirt', source='demo')
+KEYS = ('cam_high', 'cam_left_wrist', 'cam_right_wrist')
+
+
+def aloha_file(path: Path, n: int = 6, **changes: Any) -> Path:
+    """Write a file as ACT's recorder does, n rows, with datasets added, changed or (None) gone."""
+    rows = np.linspace(0.0, 0.1, n)[:, None] + np.zeros((n, 14))
+    sets: dict[str, Any] = {
+        'observations/qpos': rows,
+        'observations/qvel': np.zeros((n, 14)),
+        'observations/effort': np.zeros((n, 14)),
+        'action': rows + 0.01,
+    }
+    for i, key in enumerate(KEYS):
+        sets[f'observations/images/{key}'] = np.stack([picture(10 * i + k) for k in range(n)])
+    with h5py.File(path, 'w') as file:
+        file.attrs['sim'] = False
+        for name, data in {**sets, **changes}.items():
+            if data is not None:
+                file[name] = data
+    return path
+
+
+def cosmos_file(folder: Path, n: int = 6, frames: int = 6, **attributes: Any) -> Path:
+    """Write a file and videos as Cosmos Policy does, at 25 Hz."""
+    gone = {f'observations/images/{key}': None for key in KEYS}
+    videos = {f'observations/video_paths/{key}': f'episode_0_{key}.mp4' for key in KEYS}
+    for key in KEYS:
+        with VideoWriter(folder / f'episode_0_{key}.mp4', 25.0, 240, 320) as video:
+            for k in range(frames):
+                video.write(picture(k))
+    path = aloha_file(folder / 'episode_0.hdf5', n, **gone, **videos)
+    with h5py.File(path, 'a') as file:
+        file.attrs.update(attributes)
+    return path
+
+
+def test_pictures_inside_come_back_without_loss(tmp_path: Path) -> None:
+    """Every number, pixel, flag and label of the episode is the one written."""
+    episode = sample_episode()
+    write_hdf5(tmp_path / 'a.hdf5', episode, ROBOT)
+    assert_same_episode(read_hdf5(tmp_path / 'a.hdf5', ROBOT), episode)
+
+
+def test_pictures_in_videos_come_back_nearly_the_same(tmp_path: Path) -> None:
+    """Joints and labels are exact, pictures within 35 dB."""
+    episode = sample_episode(source='rollout', success=False)
+    write_hdf5(tmp_path / 'a.hdf5', episode, ROBOT, videos=True)
+    assert_same_episode(read_hdf5(tmp_path / 'a.hdf5', ROBOT), episode, psnr_db=35.0)
+
+
+def test_unjudged_episode_stays_unjudged(tmp_path: Path) -> None:
+    """Nobody's verdict does not become a failure."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(success=None), ROBOT)
+    assert read_hdf5(tmp_path / 'a.hdf5', ROBOT).success is None
+    with h5py.File(tmp_path / 'a.hdf5') as file:
+        assert 'success' not in file.attrs
+
+
+def test_layout_is_that_of_aloha(tmp_path: Path) -> None:
+    """Readers of ALOHA files find what they look for: a picture per row, under ALOHA's names."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)
+    with h5py.File(tmp_path / 'a.hdf5') as file:
+        assert set(file['observations/images']) == set(KEYS)
+        high = file['observations/images/cam_high']
+        assert (high.shape, high.dtype) == ((12, 240, 320, 3), np.uint8)
+        assert (file['observations/qpos'].shape, file['action'].shape) == ((12, 14), (12, 14))
+        assert file['action'].dtype == np.float32
+        assert (bool(file.attrs['sim']), bool(file.attrs['compress'])) == (True, False)
+
+
+def test_velocities_nobody_measured_are_not_written(tmp_path: Path) -> None:
+    """No zeros stand in for a stream that an episode does not hold."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)
+    with h5py.File(tmp_path / 'a.hdf5') as file:
+        assert {'qvel', 'effort'}.isdisjoint(file['observations'])
+
+
+def test_layout_is_that_of_cosmos_policy(tmp_path: Path) -> None:
+    """Videos lie beside the file under relative names, with a frame per row."""
+    episode = sample_episode()
+    write_hdf5(tmp_path / 'episode_0.hdf5', episode, ROBOT, videos=True)
+    with h5py.File(tmp_path / 'episode_0.hdf5') as file:
+        name = file['observations/video_paths/cam_high'][()].decode()
+        assert 'images' not in file['observations']
+        assert file.attrs['task_description'] == 'move the cube'
+        assert bool(file.attrs['success']) is True
+        steps = file['relative_action'][()]
+    assert name == 'episode_0_cam_high.mp4'
+    assert count_frames(tmp_path / name) == 12
+    np.testing.assert_array_equal(steps[2], episode.actions[3] - episode.actions[2])
+    np.testing.assert_array_equal(steps[11], steps[10])
+
+
+def test_file_of_another_recorder_is_read(tmp_path: Path) -> None:
+    """Without our datasets every row has its own frame, at the control rate of the robot."""
+    path = aloha_file(tmp_path / 'episode_0.hdf5')
+    episode = read_hdf5(path, ROBOT, SAID)
+    assert (episode.rate_hz, episode.task, episode.success) == (50.0, 'fold the shirt', None)
+    assert episode.image_index['left_wrist'].tolist() == [0, 1, 2, 3, 4, 5]
+    np.testing.assert_array_equal(episode.images['left_wrist'][3], picture(13))
+    np.testing.assert_allclose(episode.actions[5], 0.11, rtol=1e-6)
+    assert episode.expert.all()
+
+
+def test_velocity_is_not_needed(tmp_path: Path) -> None:
+    """Neither qvel nor effort has to be there."""
+    gone = {'observations/qvel': None, 'observations/effort': None}
+    assert len(read_hdf5(aloha_file(tmp_path / 'a.hdf5', **gone), ROBOT, SAID).actions) == 6
+
+
+def test_jpeg_rows_are_read(tmp_path: Path) -> None:
+    """Pictures that the recorder compressed and padded with zeros."""
+    sets: dict[str, Any] = {}
+    for key in KEYS:
+        rows = np.zeros((6, 60_000), np.uint8)
+        for k in range(6):
+            file = BytesIO()
+            Image.fromarray(picture(k)).save(file, 'JPEG', quality=95)
+            rows[k, : file.tell()] = np.frombuffer(file.getvalue(), np.uint8)
+        sets[f'observations/images/{key}'] = rows
+    episode = read_hdf5(aloha_file(tmp_path / 'a.hdf5', **sets), ROBOT, SAID)
+    red = episode.images['high'][2].astype(int) - picture(2)
+    assert np.abs(red).mean() < 3
+
+
+def test_rollout_of_cosmos_policy_is_read(tmp_path: Path) -> None:
+    """Only its rollouts name a policy; the rate is that of the videos."""
+    path = cosmos_file(tmp_path, policy_name='2b', success=False, task_description='bag it')
+    episode = read_hdf5(path, ROBOT)
+    assert (episode.source, episode.task, episode.success) == ('rollout', 'bag it', False)
+    assert episode.rate_hz == 25.0
+
+
+@pytest.mark.parametrize('frames', [5, 7])
+def test_video_of_another_length_is_refused(tmp_path: Path, frames: int) -> None:
+    """A frame too few or too many shifts pictures against joints."""
+    path = cosmos_file(tmp_path, frames=frames)
+    with pytest.raises(ConfigError, match=f'cam_high.mp4 has {frames} frames, .* has 6 rows'):
+        read_hdf5(path, ROBOT, SAID)
+
+
+@pytest.mark.parametrize(
+    ('changes', 'message'),
+    [
+        ({'observations/images/cam_high': None}, 'no camera cam_high in .*it has .*cam_left'),
+        ({'action': None}, 'no dataset action'),
+        ({'observations/qpos': None}, 'no dataset observations/qpos'),
+        ({'action': np.zeros((5, 14))}, r'actions must have shape \(6, any\), got \(5, 14\)'),
+        ({'action': np.full((6, 14), np.nan)}, 'actions must be finite, got 84 NaN'),
+        ({'action': np.zeros((6, 16))}, r'shape \(6, 16\) do not fit the 14 joints'),
+        ({'observations/images/cam_high': np.zeros((5, 9, 9, 3), np.uint8)}, 'not hold 6 pict'),
+    ],
+)
+def test_what_is_missing_or_wrong_is_named(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    """Nothing is put in its place, and the line begins with the episode."""
+    path = aloha_file(tmp_path / 'a.hdf5', **changes)
+    with pytest.raises(ConfigError, match=f'episode .*a.hdf5: .*{message}'):
+        read_hdf5(path, ROBOT, SAID)
+
+
+def test_missing_task_says_how_to_give_it(tmp_path: Path) -> None:
+    """ALOHA files name no task; one is not made up."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    with pytest.raises(ConfigError, match='says no task; say it while converting'):
+        read_hdf5(path, ROBOT, Labels(source='demo'))
+
+
+def test_file_of_another_robot_is_refused(tmp_path: Path) -> None:
+    """Both names are told."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), replace(ROBOT, name='other'))
+    with pytest.raises(ConfigError, match="of robot 'other', the robot file is of 'aloha_sim'"):
+        read_hdf5(tmp_path / 'a.hdf5', ROBOT)
+
+
+def test_camera_the_robot_lacks_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A stream that does not come along is named."""
+    low = {'observations/images/cam_low': np.zeros((6, 4, 4, 3), np.uint8)}
+    with caplog.at_level(logging.WARNING):
+        read_hdf5(aloha_file(tmp_path / 'a.hdf5', **low), ROBOT, SAID)
+    assert "cameras ['cam_low'] are not in the robot file and left out" in caplog.text
+
+
+@pytest.mark.parametrize('kept', [0.0, 0.3, 0.9])
+def test_truncated_file_is_named(tmp_path: Path, kept: float) -> None:
+    """A file cut at any place is one clear error."""
+    path = aloha_file(tmp_path / 'torn.hdf5')
+    path.write_bytes(path.read_bytes()[: int(kept * path.stat().st_size)])
+    with pytest.raises(ConfigError, match=r'episode .*torn.hdf5'):
+        read_hdf5(path, ROBOT, SAID)
+
+
+def test_truncated_video_is_named(tmp_path: Path) -> None:
+    """An MP4 without its end cannot be opened."""
+    path = cosmos_file(tmp_path)
+    video = tmp_path / 'episode_0_cam_high.mp4'
+    video.write_bytes(video.read_bytes()[:3000])
+    with pytest.raises(ConfigError, match=r'episode .*episode_0.hdf5: .*cam_high.mp4'):
+        read_hdf5(path, ROBOT, SAID)
+
+
+def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
+    """A second writer is refused and the file stays."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)
+    with pytest.raises(FileExistsError):
+        write_hdf5(tmp_path / 'a.hdf5', sample_episode(1), ROBOT)
+    assert_same_episode(read_hdf5(tmp_path / 'a.hdf5', ROBOT), sample_episode())
+
+
+def test_failed_writing_leaves_nothing(tmp_path: Path) -> None:
+    """A picture that no video can hold ends in an empty folder."""
+    odd = {c.name: np.zeros((3, 9, 9, 3), np.uint8) for c in ROBOT.cameras}
+    with pytest.raises(ConfigError, match='a video needs even sides, got 9x9'):
+        write_hdf5(tmp_path / 'a.hdf5', sample_episode(images=odd), ROBOT, videos=True)
+    assert list(tmp_path.iterdir()) == []

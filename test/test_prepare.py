@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training material from every format, without the episodes that cannot be used."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+from cosmos_policy_ros.data.hdf5 import write_hdf5
+from cosmos_policy_ros.data.lerobot_writer import LeRobotWriter
+from cosmos_policy_ros.training.config import TrainConfig
+from cosmos_policy_ros.training.prepare import load_tracks, prepare_bags
+from cosmos_policy_ros.types import ConfigError
+import h5py
+import numpy as np
+import pytest
+from samples import ROBOT, sample_episode
+
+CONFIG = TrainConfig(image_size=32)
+
+
+def spoiled(path: Path, number: float) -> None:
+    """Put a number into one action of an HDF5 file."""
+    with h5py.File(path, 'a') as file:
+        file['action'][3, 4] = number
+
+
+@pytest.mark.parametrize('kind', ['hdf5', 'lerobot'])
+def test_rows_train_like_bags(tmp_path: Path, kind: str) -> None:
+    """Tracks hold what was recorded, in whatever it is stored."""
+    data = tmp_path / 'data'
+    episodes = [sample_episode(0), sample_episode(1, 9)]
+    if kind == 'lerobot':
+        with LeRobotWriter(data, ROBOT, 50.0) as data_set:
+            for episode in episodes:
+                data_set.add(episode)
+    else:
+        data.mkdir()
+        for number, episode in enumerate(episodes):
+            write_hdf5(data / f'episode_{number}.hdf5', episode, ROBOT)
+    files = prepare_bags(data, tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+    tracks, tasks = load_tracks(files, CONFIG)
+    assert set(tasks) == {'move the cube'}
+    for track, episode in zip(tracks, episodes, strict=True):
+        np.testing.assert_array_equal(track.actions, episode.actions)
+        np.testing.assert_array_equal(track.proprio, episode.proprio)
+        np.testing.assert_array_equal(track.expert, episode.expert)
+        assert (track.demo, track.success) == (True, True)
+
+
+def test_unusable_episodes_are_named_left_out_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A torn file and one with a NaN among four; the others are trained on."""
+    data = tmp_path / 'data'
+    data.mkdir()
+    for number in range(4):
+        write_hdf5(data / f'episode_{number}.hdf5', sample_episode(number), ROBOT)
+    torn = data / 'episode_1.hdf5'
+    torn.write_bytes(torn.read_bytes()[:5000])
+    spoiled(data / 'episode_2.hdf5', np.nan)
+    with caplog.at_level(logging.INFO):
+        files = prepare_bags(data, tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+    assert [file.name for file in files] == ['episode_0.hdf5.npz', 'episode_3.hdf5.npz']
+    warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert any('left out' in w and 'episode_1.hdf5' in w for w in warnings)
+    assert any('episode_2.hdf5' in w and 'must be finite, got 1 NaN' in w for w in warnings)
+    assert '2 of 4 episodes ready, 2 left out' in caplog.text
+    reasons = json.loads((tmp_path / 'cache' / 'left_out.json').read_text())
+    assert sorted(reasons) == ['episode_1.hdf5', 'episode_2.hdf5']
+
+
+def test_more_bad_than_good_episodes_are_refused(tmp_path: Path) -> None:
+    """Two of three are not a slip any more; the first reason is told."""
+    data = tmp_path / 'data'
+    data.mkdir()
+    for number in range(3):
+        write_hdf5(data / f'episode_{number}.hdf5', sample_episode(number), ROBOT)
+    for number in range(2):
+        spoiled(data / f'episode_{number}.hdf5', np.inf)
+    with pytest.raises(ConfigError, match=r'2 of the 3 episodes .* because: episode .*got 1 NaN'):
+        prepare_bags(data, tmp_path / 'cache', ROBOT, CONFIG, workers=1)
