@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,13 +13,12 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.data.bag_reader import read_bag
-from cosmos_policy_ros.data.bag_writer import BagWriter
+from cosmos_policy_ros.data.bag_writer import BagWriter, IMAGE, JOINT_STATE, typestore
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.types import ConfigError, Episode
 import rclpy
 from rclpy.node import Node
-from rclpy.serialization import serialize_message
 from samples import ROBOT
 from std_msgs.msg import String
 
@@ -69,13 +69,25 @@ def recorded(path: Path, messages: list[Message]) -> Episode:
     with BagWriter(path, {'source': 'demo', 'success': 'true', 'task': 'move'}) as bag:
         bag.write_text('/task', 'move', 0)
         for arrival, topic, stamp, content in messages:
-            message = ros_message(topic, stamp, content)
-            kind = f'sensor_msgs/msg/{type(message).__name__}'
-            bag.write(topic, kind, serialize_message(message), arrival * MS)
+            message = bag_message(topic, stamp, content)
+            bag.write(topic, message.__msgtype__, message, arrival * MS)
     return read_bag(path, ROBOT, 25.0, IMAGE_AGE_S, JOINT_AGE_S)
 
 
-def ros_message(topic: str, stamp_ms: int, content: int) -> object:
+def bag_message(topic: str, stamp_ms: int, content: int) -> Any:
+    """Return the same message as ``ros_message`` in the types of the bag writer."""
+    types, live = typestore().types, ros_message(topic, stamp_ms, content)
+    stamp = types['builtin_interfaces/msg/Time'](live.header.stamp.sec, live.header.stamp.nanosec)
+    header = types['std_msgs/msg/Header'](stamp, live.header.frame_id)
+    if topic in CAMERAS:
+        pixels = np.frombuffer(live.data, np.uint8)
+        size = (live.height, live.width, live.encoding, live.is_bigendian, live.step)
+        return types[IMAGE](header, *size, pixels)
+    none = np.zeros(0)
+    return types[JOINT_STATE](header, list(live.name), np.array(live.position), none, none)
+
+
+def ros_message(topic: str, stamp_ms: int, content: int) -> Any:
     """Return the ROS message of a stream."""
     if topic in CAMERAS:
         return image_message(np.full((240, 320, 3), content, np.uint8), stamp_ms * MS, 'camera')
