@@ -47,7 +47,11 @@ ARGUMENTS = {
     'task': Argument(str, 'Simulated task.'),
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
-    'out': Argument(str, 'Folder for the events and rosbags of the episodes.'),
+    'out': Argument(str, 'Folder for the rosbags of the episodes.'),
+    'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
+    'operator': Argument(str, 'Who records; kept with every episode.'),
+    'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
+    'compress': Argument(bool, 'Whether bags are compressed with zstd.'),
 }
 
 
@@ -75,7 +79,11 @@ INFERENCE = NodeSpec(
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
+RECORDER = NodeSpec(
+    'recorder', 'recorder_node', ('robot', 'out', 'source', 'operator', 'policy', 'compress')
+)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
+RECORD_STACK = (RECORDER,)  # beside one of the others
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
 
 
@@ -113,7 +121,7 @@ def default_values() -> dict[str, Value]:
     """
     sections = yaml.safe_load(parameter_file().read_text(encoding='utf-8'))
     values: dict[str, Value] = {}
-    for spec in SIM_STACK:
+    for spec in (*SIM_STACK, *RECORD_STACK):
         parameters = sections[spec.name]['ros__parameters']
         values |= {n: parameters[n] for n in spec.arguments if n in parameters}
     values['robot'] = str(share_path('config', 'robots', 'aloha_sim.yaml'))

@@ -45,6 +45,16 @@ def typestore() -> Typestore:
     return get_typestore(Stores.ROS2_JAZZY)
 
 
+@lru_cache
+def definition(msg_type: str) -> tuple[str, str]:
+    """Return the definition of a message type and its hash.
+
+    The first call takes seconds on a busy machine: ask before an episode for what it will need.
+    """
+    text, _ = typestore().generate_msgdef(msg_type, ros_version=2)
+    return text, typestore().hash_rihs01(msg_type)
+
+
 class BagWriter:
     """Write one episode; a context manager that leaves a whole bag or none.
 
@@ -111,7 +121,8 @@ class BagWriter:
         """
         connection = self._connections.get(topic)
         if connection is None:
-            connection = self._writer.add_connection(topic, msg_type, typestore=typestore())
+            text, digest = definition(msg_type)
+            connection = self._writer.add_connection(topic, msg_type, msgdef=text, rihs01=digest)
             self._connections[topic] = connection
         if connection.msgtype != msg_type:
             msg = f'{topic} is a topic of {connection.msgtype}, got a {msg_type}'

@@ -52,7 +52,9 @@ class Capture:
         self._sink: Sink | None = None
         for topic, kind in topics.items():
             qos = IMAGE_QOS if kind is Image else SMALL_QOS
-            callback = partial(self._on_message, topic, kind, type_name(kind), listeners.get(topic))
+            callback = partial(
+                self._on_message, topic, kind, type_name(kind), listeners.get(topic)
+            )
             node.create_subscription(
                 kind, topic, callback, TASK_QOS if topic == TASK_TOPIC else qos, raw=True
             )
