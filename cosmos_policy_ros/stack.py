@@ -21,7 +21,7 @@ import time
 import yaml
 
 PACKAGE = 'cosmos_policy_ros'
-Value = bool | int | str
+Value = bool | int | float | str
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Argument:
         help: What it means, with its unit.
     """
 
-    type: type[bool] | type[int] | type[str]
+    type: type[bool] | type[int] | type[float] | type[str]
     help: str
 
 
@@ -51,6 +51,8 @@ ARGUMENTS = {
     'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
     'operator': Argument(str, 'Who records; kept with every episode.'),
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
+    'stream': Argument(str, 'Name of a camera, or arms for the joint states of all arms.'),
+    'record_s': Argument(float, 'Record an episode this long; 0 does not [s].'),
     'compress': Argument(bool, 'Whether bags are compressed with zstd.'),
 }
 
@@ -82,6 +84,7 @@ OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', '
 RECORDER = NodeSpec(
     'recorder', 'recorder_node', ('robot', 'out', 'source', 'operator', 'policy', 'compress')
 )
+STREAM = NodeSpec('stream', 'stream_node', ('robot', 'stream', 'out', 'record_s'))
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 RECORD_STACK = (RECORDER,)  # beside one of the others
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for

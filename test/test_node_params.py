@@ -19,6 +19,7 @@ from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
 from cosmos_policy_ros.nodes.recorder_node import RecorderParams
 from cosmos_policy_ros.nodes.sim_node import SimParams
+from cosmos_policy_ros.nodes.stream_node import StreamParams
 
 FILE = Path(__file__).parents[1] / 'config' / 'nodes.yaml'
 SECTIONS: dict[str, dict[str, Any]] = {
@@ -32,6 +33,7 @@ CLASSES = {
     'command_executor': ExecutorParams,
     'operator': OperatorParams,
     'recorder': RecorderParams,
+    'stream': StreamParams,
 }
 DYNAMIC = {'sim': {'seed'}}  # declared outside the frozen dataclass
 

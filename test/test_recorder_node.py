@@ -42,7 +42,7 @@ ROOT = Path(__file__).parents[1]
 ROBOT_FILE = ROOT / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
 ENVIRONMENT = {'ROS_DOMAIN_ID': '101', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
-MAX_S = 1.0  # silence that ends an episode; more than this process may pause on a busy machine
+MAX_S = 2.0  # silence that ends an episode; more than this process may pause on a busy machine
 CHUNK = trajectory_message(1, np.zeros((2, 14), np.float32), 25.0, ROBOT.joint_names)
 PIXELS = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
 
@@ -157,7 +157,7 @@ class Bench:
         time.sleep(seconds)
 
 
-def wait(condition: Callable[[], object], timeout_s: float = 40.0) -> None:
+def wait(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
     """Wait until the condition holds."""
     end_s = time.monotonic() + timeout_s
     while not condition():
@@ -267,8 +267,8 @@ def test_a_silent_stream_refuses_the_start(bench: Bench, tmp_path: Path) -> None
     time.sleep(MAX_S + 0.5)
     started, message = bench.start()
     assert not started
-    assert '/high/image_raw is 1.' in message
-    assert '/follower_left/joint_states is 1.' in message
+    assert '/high/image_raw is 2.' in message
+    assert '/follower_left/joint_states is 2.' in message
     assert '/left_wrist/image_raw' not in message
 
 
@@ -281,7 +281,7 @@ def test_a_camera_that_stops_ends_the_episode_as_invalid(bench: Bench, tmp_path:
     wait(lambda: bench.robot.status['state'] == 'idle')
     stopped, message = bench.stop(success=True)
     assert not stopped
-    assert '/left_wrist/image_raw was silent for 1.' in message
+    assert '/left_wrist/image_raw was silent for 2.' in message
     details = custom(tmp_path / 'episode_000000')
     assert details['invalid'].startswith('/left_wrist/image_raw was silent')
     assert 'success' not in details

@@ -29,6 +29,7 @@ from cosmos_policy_ros.stack import (
     stack_arguments,
     start_process,
     stop_nodes,
+    STREAM,
 )
 import pytest
 import yaml
@@ -61,7 +62,7 @@ def test_share_path_names_the_remedy_when_nothing_is_installed(tmp_path: Path) -
 def test_every_executable_is_a_module_in_nodes() -> None:
     """The list names what exists."""
     names = {f.stem for f in (ROOT / 'cosmos_policy_ros' / 'nodes').glob('*.py')}
-    assert {spec.executable for spec in (*SIM_STACK, OPERATOR, RECORDER)} <= names
+    assert {spec.executable for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM)} <= names
 
 
 def test_every_node_has_a_section_with_its_arguments() -> None:
@@ -69,7 +70,7 @@ def test_every_node_has_a_section_with_its_arguments() -> None:
     sections = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
     missing = {
         (spec.name, name)
-        for spec in (*SIM_STACK, OPERATOR, RECORDER)
+        for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM)
         for name in spec.arguments
         if name not in sections[spec.name]['ros__parameters']
     }

@@ -17,6 +17,7 @@ from typing import Any
 
 from cosmos_policy_ros.data.bag_writer import BagWriter, PARTIAL
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError
 
 FLUSH_NS = 10**9  # what a killed process may lose
 PREFIX = 'episode_'
@@ -211,7 +212,13 @@ def hash_folder(folder: Path) -> str:
     """Return the SHA-256 of a checkpoint folder: names and contents of its files.
 
     ``engines/`` is left out; it is made from the rest on each machine.
+
+    Raises:
+        ConfigError: There is no ``policy.json`` in it.
     """
+    if not (folder / 'policy.json').is_file():
+        msg = f'no checkpoint folder {folder}: it has no policy.json'
+        raise ConfigError(msg)
     total = hashlib.sha256()
     for file in sorted(f for f in folder.rglob('*') if f.is_file()):
         name = file.relative_to(folder)

@@ -71,7 +71,7 @@ class RecorderNode(Node):
         self._details = {'source': p.source, 'operator': p.operator, 'robot': robot.name}
         self._details['robot_yaml'] = Path(p.robot).read_text(encoding='utf-8')
         if p.policy:
-            self._details['checkpoint'] = _hash_checkpoint(Path(p.policy))
+            self._details['checkpoint'] = hash_folder(Path(p.policy))
         self._out = _open_folder(p.out)
         for path in recover_all(self._out):
             self.get_logger().warning(
@@ -236,13 +236,6 @@ def _open_folder(out: str) -> Path:
         msg = f'cannot make the folder {folder} ({error.strerror}); name another one with out'
         raise ConfigError(msg) from error
     return folder
-
-
-def _hash_checkpoint(folder: Path) -> str:
-    if not (folder / 'policy.json').is_file():
-        msg = f'no checkpoint folder {folder}: it has no policy.json'
-        raise ConfigError(msg)
-    return hash_folder(folder)
 
 
 def main() -> None:
