@@ -200,7 +200,7 @@ def test_an_episode_is_a_bag_that_the_reader_takes(bench: Bench, tmp_path: Path)
     bench.record(2.5)
     stopped, message = bench.stop(success=True)
     assert stopped, message
-    episode = read_bag(list_bags(tmp_path)[0], ROBOT, 25.0, max_image_age_s=MAX_S)
+    episode = read_bag(list_bags(tmp_path)[0], ROBOT, 25.0, MAX_S, MAX_S)
     assert (episode.source, episode.task, episode.success) == ('demo', 'move', True)
     assert len(episode.stamps_ns) > 30
     np.testing.assert_allclose(episode.actions, 0.2, rtol=1e-6)
@@ -301,7 +301,7 @@ def test_a_killed_recorder_leaves_a_bag_that_opens(bench: Bench, tmp_path: Path)
     assert custom(path)['complete'] == 'false'
     with Reader(path) as bag:
         assert bag.duration > 2.0e9
-    episode = read_bag(path, ROBOT, 25.0, max_image_age_s=MAX_S)
+    episode = read_bag(path, ROBOT, 25.0, MAX_S, MAX_S)
     assert episode.success is None
     bench.record(0.3)  # and recording goes on behind it
     assert 'episode_000001' in bench.stop()[1]

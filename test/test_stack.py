@@ -30,6 +30,7 @@ from cosmos_policy_ros.stack import (
     start_process,
     stop_nodes,
     STREAM,
+    TELEOP_STACK,
 )
 import pytest
 import yaml
@@ -62,7 +63,9 @@ def test_share_path_names_the_remedy_when_nothing_is_installed(tmp_path: Path) -
 def test_every_executable_is_a_module_in_nodes() -> None:
     """The list names what exists."""
     names = {f.stem for f in (ROOT / 'cosmos_policy_ros' / 'nodes').glob('*.py')}
-    assert {spec.executable for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM)} <= names
+    assert {
+        spec.executable for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM, *TELEOP_STACK)
+    } <= names
 
 
 def test_every_node_has_a_section_with_its_arguments() -> None:
@@ -70,7 +73,7 @@ def test_every_node_has_a_section_with_its_arguments() -> None:
     sections = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
     missing = {
         (spec.name, name)
-        for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM)
+        for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM, *TELEOP_STACK)
         for name in spec.arguments
         if name not in sections[spec.name]['ros__parameters']
     }
@@ -179,6 +182,7 @@ time.sleep(60)
         ('sim.launch.py', SIM_STACK),
         ('policy.launch.py', POLICY_STACK),
         ('record.launch.py', RECORD_STACK),
+        ('teleop.launch.py', TELEOP_STACK),
     ],
 )
 def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> None:
