@@ -41,7 +41,7 @@ from trajectory_msgs.msg import JointTrajectory
 ROOT = Path(__file__).parents[1]
 ROBOT_FILE = ROOT / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
-ENVIRONMENT = {'ROS_DOMAIN_ID': '101', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+ENVIRONMENT = {'ROS_DOMAIN_ID': '103', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 MAX_S = 2.0  # silence that ends an episode; more than this process may pause on a busy machine
 CHUNK = trajectory_message(1, np.zeros((2, 14), np.float32), 25.0, ROBOT.joint_names)
 PIXELS = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
