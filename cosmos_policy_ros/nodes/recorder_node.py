@@ -187,9 +187,10 @@ class RecorderNode(Node):
         recording, self._recording = self._recording, None
         assert recording is not None
         self._capture.stop()
-        self._failed, now_ns = bool(cut), self._now_ns()
+        now_ns = self._now_ns()
         if not cut:  # a stream that stopped since the last look
             invalid = recording.find_silent(now_ns, self.params.max_silence_s)
+        self._failed = bool(cut or invalid)
         try:
             audit = recording.finish(now_ns, success, cut, invalid)
         except OSError as error:
