@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import fields, is_dataclass, MISSING
 import math
 from pathlib import Path
+from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints, Literal, TypeVar
 
 from cosmos_policy_ros.types import ConfigError
@@ -73,6 +74,8 @@ def build(cls: type[T], data: Any, where: str) -> T:
 
 def _convert(wanted: Any, value: Any, where: str) -> Any:
     """Return the value as the wanted type."""
+    if get_origin(wanted) is UnionType:  # ``Spec | None`` of an optional key
+        wanted = get_args(wanted)[0]
     if is_dataclass(wanted):
         return build(wanted, value, where)  # type: ignore[arg-type]
     if get_origin(wanted) is tuple:

@@ -38,6 +38,27 @@ class GripperSpec:
 
 
 @dataclass(frozen=True)
+class LeaderSpec:
+    """The arm a person moves to command another one.
+
+    Attributes:
+        joint_state_topic: sensor_msgs/JointState topic.
+        joints: Its joints in the order of the follower's, without the gripper.
+        gripper_joint: Joint that measures its gripper.
+        gripper_closed: Angle of that joint when closed [rad].
+        gripper_open: Angle when open [rad].
+        start_below: Angle below which the gripper counts as closed before motion starts [rad].
+    """
+
+    joint_state_topic: str
+    joints: tuple[str, ...]
+    gripper_joint: str
+    gripper_closed: float
+    gripper_open: float
+    start_below: float
+
+
+@dataclass(frozen=True)
 class ArmSpec:
     """One arm with its gripper.
 
@@ -54,6 +75,7 @@ class ArmSpec:
         max_acceleration: Highest accelerations [rad/s²].
         start: Pose before an episode [rad; gripper 0..1], one more than ``joints``.
         gripper: The gripper that follows the arm joints.
+        leader: The arm that commands it in teleoperation, None where there is none.
     """
 
     name: str
@@ -67,6 +89,7 @@ class ArmSpec:
     max_acceleration: tuple[float, ...]
     start: tuple[float, ...]
     gripper: GripperSpec
+    leader: LeaderSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +213,11 @@ def _check_arm(arm: ArmSpec, where: str) -> None:
     moves = gripper.state_closed != gripper.state_open
     moves = moves and gripper.command_closed != gripper.command_open
     _expect(moves, f'{where}: open and closed gripper', 'different positions')
+    if arm.leader is not None:
+        got = len(arm.leader.joints)
+        _expect(got == n, f'{where}: leader has {got} joints for {n} of the arm; they', 'as many')
+        opens = arm.leader.gripper_closed < arm.leader.start_below < arm.leader.gripper_open
+        _expect(opens, f'{where}: leader start_below', 'between gripper_closed and gripper_open')
     _expect(arm.driver in DRIVERS, f'{where}: driver {arm.driver!r}', f'one of {DRIVERS}')
 
 

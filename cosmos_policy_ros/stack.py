@@ -21,7 +21,7 @@ import time
 import yaml
 
 PACKAGE = 'cosmos_policy_ros'
-Value = bool | int | str
+Value = bool | int | float | str
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Argument:
         help: What it means, with its unit.
     """
 
-    type: type[bool] | type[int] | type[str]
+    type: type[bool] | type[int] | type[float] | type[str]
     help: str
 
 
@@ -47,7 +47,14 @@ ARGUMENTS = {
     'task': Argument(str, 'Simulated task.'),
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
-    'out': Argument(str, 'Folder for the events and rosbags of the episodes.'),
+    'out': Argument(str, 'Folder for the rosbags of the episodes.'),
+    'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
+    'operator': Argument(str, 'Who records; kept with every episode.'),
+    'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
+    'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
+    'stream': Argument(str, 'Name of a camera, or arms for the joint states of all arms.'),
+    'record_s': Argument(float, 'Record an episode this long; 0 does not [s].'),
+    'compress': Argument(bool, 'Whether bags are compressed with zstd.'),
 }
 
 
@@ -75,7 +82,14 @@ INFERENCE = NodeSpec(
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
+TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))
+RECORDER = NodeSpec(
+    'recorder', 'recorder_node', ('robot', 'out', 'source', 'operator', 'policy', 'compress')
+)
+STREAM = NodeSpec('stream', 'stream_node', ('robot', 'stream', 'out', 'record_s'))
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
+TELEOP_STACK = (TELEOP,)
+RECORD_STACK = (RECORDER,)  # beside one of the others
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
 
 
@@ -113,11 +127,12 @@ def default_values() -> dict[str, Value]:
     """
     sections = yaml.safe_load(parameter_file().read_text(encoding='utf-8'))
     values: dict[str, Value] = {}
-    for spec in SIM_STACK:
+    for spec in (*SIM_STACK, *RECORD_STACK):
         parameters = sections[spec.name]['ros__parameters']
         values |= {n: parameters[n] for n in spec.arguments if n in parameters}
     values['robot'] = str(share_path('config', 'robots', 'aloha_sim.yaml'))
     values['checkpoint'] = str(share_path('models', 'aloha_sim_transfer_cube'))
+    values['teleop'] = True  # who takes it was started for it
     return values
 
 

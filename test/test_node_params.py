@@ -17,7 +17,9 @@ from cosmos_policy_ros.nodes.command_executor import ExecutorParams
 from cosmos_policy_ros.nodes.inference_node import InferenceParams
 from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
+from cosmos_policy_ros.nodes.recorder_node import RecorderParams
 from cosmos_policy_ros.nodes.sim_node import SimParams
+from cosmos_policy_ros.nodes.stream_node import StreamParams
 
 FILE = Path(__file__).parents[1] / 'config' / 'nodes.yaml'
 SECTIONS: dict[str, dict[str, Any]] = {
@@ -30,6 +32,8 @@ CLASSES = {
     'planner': PlannerParams,
     'command_executor': ExecutorParams,
     'operator': OperatorParams,
+    'recorder': RecorderParams,
+    'stream': StreamParams,
 }
 DYNAMIC = {'sim': {'seed'}}  # declared outside the frozen dataclass
 

@@ -21,12 +21,16 @@ from cosmos_policy_ros.stack import (
     node_command,
     OPERATOR,
     POLICY_STACK,
+    RECORD_STACK,
+    RECORDER,
     share_path,
     SIM,
     SIM_STACK,
     stack_arguments,
     start_process,
     stop_nodes,
+    STREAM,
+    TELEOP_STACK,
 )
 import pytest
 import yaml
@@ -59,7 +63,9 @@ def test_share_path_names_the_remedy_when_nothing_is_installed(tmp_path: Path) -
 def test_every_executable_is_a_module_in_nodes() -> None:
     """The list names what exists."""
     names = {f.stem for f in (ROOT / 'cosmos_policy_ros' / 'nodes').glob('*.py')}
-    assert {spec.executable for spec in (*SIM_STACK, OPERATOR)} <= names
+    assert {
+        spec.executable for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM, *TELEOP_STACK)
+    } <= names
 
 
 def test_every_node_has_a_section_with_its_arguments() -> None:
@@ -67,7 +73,7 @@ def test_every_node_has_a_section_with_its_arguments() -> None:
     sections = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
     missing = {
         (spec.name, name)
-        for spec in (*SIM_STACK, OPERATOR)
+        for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM, *TELEOP_STACK)
         for name in spec.arguments
         if name not in sections[spec.name]['ros__parameters']
     }
@@ -171,7 +177,13 @@ time.sleep(60)
 
 
 @pytest.mark.parametrize(
-    ('file', 'specs'), [('sim.launch.py', SIM_STACK), ('policy.launch.py', POLICY_STACK)]
+    ('file', 'specs'),
+    [
+        ('sim.launch.py', SIM_STACK),
+        ('policy.launch.py', POLICY_STACK),
+        ('record.launch.py', RECORD_STACK),
+        ('teleop.launch.py', TELEOP_STACK),
+    ],
 )
 def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> None:
     """The launch file has the nodes, names and arguments of the list, with descriptions."""

@@ -29,11 +29,13 @@ from cosmos_policy_ros.training.config import (
     TransformerConfig,
     write_train_config,
 )
+from cosmos_policy_ros.training.prepare import _prepare
 from cosmos_policy_ros.training.trainer import learning_rate_factor, train
 from cosmos_policy_ros.types import ConfigError, Observation
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from test_bag import META, record as record_bag, ROBOT as BAG_ROBOT
 import tiny
 import torch
 
@@ -339,3 +341,10 @@ def test_current_and_future_pictures_stand_in_their_frames() -> None:
     camera = config.cameras[0]
     assert (x0[:, config.layout.index(camera)] == 3).all()
     assert (x0[:, config.layout.index(f'future_{camera}')] == 4).all()
+
+
+def test_an_episode_without_an_outcome_is_left_out(tmp_path: Path) -> None:
+    """One that was cut off has no return; the log would say so."""
+    record_bag(tmp_path / 'a', meta={k: v for k, v in META.items() if k != 'success'})
+    with pytest.raises(ConfigError, match='a has no outcome'):
+        _prepare(tmp_path / 'a', tmp_path / 'a.npz', BAG_ROBOT, TrainConfig(tick_hz=25.0))

@@ -76,10 +76,8 @@ def record(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:
     rng = np.random.default_rng(seed)
     expert = TransferExpert(sim, rng, draw_noise(rng))
     image_ticks = round(CONTROL_HZ / robot.cameras[0].rate_hz)
-    # A folder appears under its final name only when it is whole.
-    partial = path.with_name(path.name + '.partial')
     details = {'task': sim.task, 'robot': robot.name, 'seed': str(seed)}
-    with BagWriter(partial, details) as bag:
+    with BagWriter(path, details) as bag:
         bag.write_text('/task', sim.task, 0)
         for tick in range(round(LIMIT_S * CONTROL_HZ)):
             stamp_ns = round(tick * 1e9 / CONTROL_HZ)
@@ -100,7 +98,6 @@ def record(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:
         bag.set_metadata('success', str(success).lower())
         bag.set_metadata('source', 'demo' if success else 'rollout')
     sim.close()
-    partial.rename(path)
     return success
 
 

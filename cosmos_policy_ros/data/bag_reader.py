@@ -54,16 +54,21 @@ def read_bag(
         max_joint_age_s: Oldest joint state and command allowed at a tick [s].
 
     Raises:
-        ConfigError: The folder is no bag, is damaged or unfinished, lacks a topic or metadata, has
-            a gap in a stream, or holds NaN or another robot's joints.
+        ConfigError: The folder is no bag, is damaged or unfinished, was marked invalid by the
+            recorder, lacks a topic or metadata, has a gap in a stream, or holds NaN or another
+            robot's joints.
     """
     try:
         with Reader(path) as bag:
             metadata = dict(bag.storage.metadata.custom or {})
-            messages = _messages(bag, robot)
+            invalid = metadata.get('invalid')
+            messages = {} if invalid else _messages(bag, robot)
     except _DAMAGE as error:
         msg = f'episode {path} cannot be read ({error}); record it again or remove the folder'
         raise ConfigError(msg) from error
+    if invalid:
+        msg = f'episode {path} is invalid: {invalid}; record it again or remove the folder'
+        raise ConfigError(msg)
     try:
         recorded = metadata.get('robot', robot.name)
         if recorded != robot.name:

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One episode as one rosbag2 folder (MCAP, zstd), written without a ROS installation.
+"""One episode as one rosbag2 folder (MCAP), written without a ROS installation.
 
 The topics and types are those of the running stack, so that ``ros2 bag``, Foxglove and
-``bag_reader.py`` open simulated and real episodes alike. Chunks are compressed with zstd:
-rendered 320x240 images shrink 30 times and writing gets faster than without.
+``bag_reader.py`` open simulated and real episodes alike. Chunks may be compressed with zstd:
+rendered 320x240 images shrink 30 times and writing gets faster than without; the noise of real
+cameras hardly shrinks and costs a core.
+
+The folder is called ``<name>.partial`` until it is closed, and ``metadata.yaml`` in it holds the
+custom data with ``complete: 'false'``; ``recovery.py`` makes a bag of one that nobody closed.
 
 Source: rosbag2 bag format version 9, https://mcap.dev/spec.
 """
@@ -11,6 +15,7 @@ Source: rosbag2 bag format version 9, https://mcap.dev/spec.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import fcntl
 from functools import lru_cache
 from pathlib import Path
 import shutil
@@ -21,9 +26,13 @@ import numpy as np
 from numpy.typing import NDArray
 from rosbags.interfaces import Connection
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
+from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import get_typestore, Stores
 from rosbags.typesys.store import Typestore
+import yaml
 
+PARTIAL = '.partial'  # suffix of the folder of an unfinished bag
+INFORMATION = 'rosbag2_bagfile_information'  # the key of metadata.yaml that holds everything
 IMAGE = 'sensor_msgs/msg/Image'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 STRING = 'std_msgs/msg/String'
@@ -36,33 +45,63 @@ def typestore() -> Typestore:
     return get_typestore(Stores.ROS2_JAZZY)
 
 
+@lru_cache
+def definition(msg_type: str) -> tuple[str, str]:
+    """Return the definition of a message type and its hash.
+
+    The first call takes seconds on a busy machine: ask before an episode for what it will need.
+    """
+    text, _ = typestore().generate_msgdef(msg_type, ros_version=2)
+    return text, typestore().hash_rihs01(msg_type)
+
+
 class BagWriter:
     """Write one episode; a context manager that leaves a whole bag or none.
 
     Leaving the ``with`` block by an exception removes the unfinished folder.
     """
 
-    def __init__(self, path: Path, metadata: Mapping[str, str]) -> None:
-        """Create the folder.
+    def __init__(self, path: Path, metadata: Mapping[str, str], compress: bool = True) -> None:
+        """Create the folder, under its name for unfinished ones.
 
         Args:
             path: Folder of the bag, which must not exist.
             metadata: Kept in the bag as custom data: ``source``, ``task``, ``success``
-                (``true`` or ``false``), ``robot``, ``seed``.
+                (``true`` or ``false``), ``robot``, ``seed``; ``complete`` is ``true`` unless
+                given.
+            compress: Whether chunks are compressed with zstd.
 
         Raises:
-            FileExistsError: The folder exists.
+            FileExistsError: The folder or an unfinished one of that name exists.
         """
-        if path.exists():
-            msg = f'{path} exists and is not overwritten; remove it or choose another folder'
-            raise FileExistsError(msg)
+        partial = path.with_name(path.name + PARTIAL)
+        for there in (path, partial):
+            if there.exists():
+                msg = f'{there} exists and is not overwritten; remove it or choose another folder'
+                raise FileExistsError(msg)
         self.path = path
-        self._writer = Writer(path, version=9, storage_plugin=StoragePlugin.MCAP)
-        self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
-        for key, value in metadata.items():
+        self._partial = partial
+        self._writer = Writer(partial, version=9, storage_plugin=StoragePlugin.MCAP)
+        if compress:
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        for key, value in {'complete': 'true', **metadata}.items():
             self._writer.set_custom_data(key, value)
         self._writer.open()
+        storage = self._writer.storage
+        assert isinstance(storage, McapWriter)
+        self._storage = storage
+        # While this process lives the file is locked, so that nobody recovers a running recording.
+        fcntl.flock(storage.bio, fcntl.LOCK_EX)
+        # the file gets its final name now, since only the folder is renamed later
+        storage.path = storage.path.rename(partial / f'{path.stem}.mcap')
+        draft = {INFORMATION: {'custom_data': {**metadata, 'complete': 'false'}}}
+        (partial / 'metadata.yaml').write_text(yaml.safe_dump(draft), encoding='utf-8')
         self._connections: dict[str, Connection] = {}
+
+    @property
+    def n_bytes(self) -> int:
+        """Size of the file by now [bytes]."""
+        return self._storage.bio.tell()
 
     def set_metadata(self, key: str, value: str) -> None:
         """Set custom data that is known only later, such as ``success``."""
@@ -82,7 +121,8 @@ class BagWriter:
         """
         connection = self._connections.get(topic)
         if connection is None:
-            connection = self._writer.add_connection(topic, msg_type, typestore=typestore())
+            text, digest = definition(msg_type)
+            connection = self._writer.add_connection(topic, msg_type, msgdef=text, rihs01=digest)
             self._connections[topic] = connection
         if connection.msgtype != msg_type:
             msg = f'{topic} is a topic of {connection.msgtype}, got a {msg_type}'
@@ -122,14 +162,21 @@ class BagWriter:
         """Write a Bool."""
         self.write(topic, BOOL, typestore().types[BOOL](bool(flag)), stamp_ns)
 
+    def flush(self) -> None:
+        """Bring everything written so far into the file, where even a killed process leaves it."""
+        if self._storage.chunk.msgs:
+            self._storage.close_chunk()
+        self._storage.bio.flush()
+
     def close(self) -> None:
-        """Finish the bag."""
+        """Finish the bag and give the folder its name."""
         self._writer.close()
+        self._partial.rename(self.path)
 
     def discard(self) -> None:
         """Stop writing and remove the folder."""
         self._writer.abort()
-        shutil.rmtree(self.path, ignore_errors=True)
+        shutil.rmtree(self._partial, ignore_errors=True)
 
     def __enter__(self) -> BagWriter:
         """Return the open writer."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Action chunks in, safe joint commands out; disabled until somebody enables it.
+"""Action chunks or leader arms in, safe joint commands out; disabled until somebody enables it.
 
 The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no
 new chunk comes it plays the running one to its end and holds; without joint states, or when a
-camera falls silent, it holds at once.
+camera falls silent, it holds at once. With ``teleop`` the leader arms are followed instead.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import time
 
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.safety import Watch
+from cosmos_policy_ros.control.teleop import leader_robot, Teleop
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.arms import command_topics, open_arm
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
@@ -41,6 +42,8 @@ class ExecutorParams:
     """Parameters of the command executor."""
 
     robot: str = param('', 'Robot YAML.')
+    teleop: bool = param(False, 'Follow the leader arms of the robot YAML instead of chunks.')
+    approach_rad_s: float = param(0.5, 'Speed to the leaders before following [rad/s].', 0.01, 3.0)
     blend_s: float = param(0.2, 'How long a new chunk takes to take over [s].', 0.0, 5.0)
     max_joint_age_s: float = param(0.1, 'Older joint states mean hold [s].', 0.005, 5.0)
     max_image_age_s: float = param(
@@ -67,7 +70,12 @@ class CommandExecutor(Node):
         self.params = p = declare(self, ExecutorParams)
         self.robot = robot = read_robot(Path(p.robot))
         watch = Watch(p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad, p.max_gap_s)
-        self.playback = Playback(robot, p.blend_s, watch)
+        leaders = leader_robot(robot) if p.teleop else None
+        self.playback = (
+            Teleop(robot, p.approach_rad_s, watch)
+            if p.teleop
+            else Playback(robot, p.blend_s, watch)
+        )
         self._period_s = 1.0 / robot.control_rate_hz
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))
         self._ticks, self._skipped, self._refused = 0, 0, 0
@@ -81,8 +89,11 @@ class CommandExecutor(Node):
         self._commands = self.create_publisher(JointState, JOINT_COMMAND, 10)
         self._diagnostics = Diagnostics(self, 'command_executor')
         self._joints = JointStates(self, robot, self._note)
-        self._cameras = CameraWatch(self, robot.cameras if p.max_image_age_s else ())
-        self.create_subscription(JointTrajectory, CHUNK, self._on_chunk, QoSProfile(depth=1))
+        self._leaders = JointStates(self, leaders, self._note) if leaders else None
+        watched = robot.cameras if p.max_image_age_s and not p.teleop else ()
+        self._cameras = CameraWatch(self, watched)
+        if not p.teleop:
+            self.create_subscription(JointTrajectory, CHUNK, self._on_chunk, QoSProfile(depth=1))
         self.create_service(SetBool, 'command_executor/enable', self._on_enable)
         self.create_service(Trigger, 'command_executor/estop', self._on_estop)
         self._scheduling = request_realtime(p.realtime_priority)
@@ -143,7 +154,7 @@ class CommandExecutor(Node):
                 self._trouble.pop(CHUNK, None)
             except ValueError as error:
                 response.success, response.message = False, f'not enabled: {error}'
-        self._joints.trusting = self.playback.safety.state != 'enabled'
+        self._set_trust()
         if response.success:
             self.get_logger().info(response.message)
         else:
@@ -162,11 +173,13 @@ class CommandExecutor(Node):
         now_ns = self._now_ns()
         missed, self._skipped = self._ticker.skipped - self._skipped, self._ticker.skipped
         measured, age_s = self._joints.measure(now_ns)
+        if self._leaders is not None:
+            self.playback.lead(*self._leaders.measure(now_ns))
         silent = self._cameras.silent(now_ns, self.params.max_image_age_s)
         command = self.playback.tick(measured, age_s, now_ns, 1 + missed, silent)
         if command is not None:
             self._send_command(command)
-        self._joints.trusting = self.playback.safety.state != 'enabled'
+        self._set_trust()
         self._late_ms.append(late_s * 1e3)
         self._ticks += 1
         if self.playback.mode != self._mode:
@@ -175,6 +188,12 @@ class CommandExecutor(Node):
             self._report(age_s)
         elif self._ticks % self._ticks_per_report == 0:
             self._report(age_s)
+
+    def _set_trust(self) -> None:
+        """Believe any joint state while disabled, only plausible ones while moving."""
+        self._joints.trusting = self.playback.safety.state != 'enabled'
+        if self._leaders is not None:
+            self._leaders.trusting = self._joints.trusting
 
     def _send_command(self, command: JointCommand) -> None:
         """Send every arm its part, and the whole to whoever records."""

@@ -14,20 +14,19 @@ from pathlib import Path
 import time
 from typing import Any
 
-from cosmos_policy_ros.data.bag_writer import BagWriter
-from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.ros.capture import Capture, Captured
+from cosmos_policy_ros.data.bag_writer import definition
+from cosmos_policy_ros.data.recording import Recording, stream_rates
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.capture import Capture, recorded_topics, type_name
 from cosmos_policy_ros.ros.controls import Controls
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.episode_log import EpisodeLog
-from cosmos_policy_ros.ros.observer import TASK_QOS, TASK_TOPIC
+from cosmos_policy_ros.ros.observer import TASK_TOPIC
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.aloha import EPISODE_S
-from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.node import Node
-from sensor_msgs.msg import Image, JointState, PointCloud2
-from std_msgs.msg import Bool, String
-from trajectory_msgs.msg import JointTrajectory
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
 
 PROGRESS_S = 0.2  # [s] between two events of progress
 REPORT_S = 5.0  # [s] within which simulator and executor must report
@@ -69,14 +68,18 @@ class OperatorNode(Node):
 
         self.log = EpisodeLog(robot.joint_names, self.now_ns, self._on_answer)
         listeners = {
+            TASK_TOPIC: self._on_task,
             '/diagnostics': self.log.on_diagnostics,
             '/policy/query': self.log.on_query,
             '/policy/candidates': self.log.on_candidates,
             '/policy/action_chunk': self.log.on_chunk,
             '/sim/success': self.log.on_success,
         }
-        self.capture = Capture(self, recorded_topics(robot), listeners)
-        self.create_subscription(String, TASK_TOPIC, self._on_task, TASK_QOS)
+        futures = {f'/policy/future/{camera.name}': Image for camera in robot.cameras}
+        topics = recorded_topics(robot) | futures
+        for kind in set(topics.values()):
+            definition(type_name(kind))  # now, not while an episode starts
+        self.capture = Capture(self, topics, listeners)
         self.controls = Controls(self)
         self._tell('clear')
         self.get_logger().info(f'{p.episodes} episodes from seed {p.seed} go to {p.out}')
@@ -110,7 +113,7 @@ class OperatorNode(Node):
         """
         controls, log = self.controls, self.log
         controls.reset(seed)
-        self.capture.start()
+        recording = self._record(seed)
         controls.enable(True)
         start_ns = self.now_ns()
         log.start(start_ns)
@@ -124,11 +127,12 @@ class OperatorNode(Node):
                 self._tell('progress', **log.progress())
         controls.wait(lambda: log.success_ns >= end_ns, REPORT_S, _describe_silence)
         verdict = log.verdict()
-        kept = self.capture.stop()
+        self.capture.stop()
+        recording.finish(self.now_ns(), bool(verdict['success']))
         controls.activate(False)
         controls.enable(False)
         controls.wait(log.is_disabled, REPORT_S, _describe_silence)
-        bag = self._write_bag(seed, bool(verdict['success']), kept)
+        bag = str(recording.path)
         self._tell('episode', seed=seed, seconds=EPISODE_S, bag=bag, **verdict, **log.summary())
 
     def now_ns(self) -> int:
@@ -153,39 +157,19 @@ class OperatorNode(Node):
     def _on_answer(self, answer: dict[str, Any]) -> None:
         self._tell('answer', **answer)
 
-    def _write_bag(self, seed: int, success: bool, kept: list[Captured]) -> str:
-        """Write a recording and return where."""
+    def _record(self, seed: int) -> Recording:
+        """Begin the bag of an episode."""
         path = self._bags / f'episode_{seed:06d}'
         details = {'source': 'rollout', 'task': self._task, 'robot': self.robot.name}
-        details |= {'seed': str(seed), 'success': str(success).lower()}
-        with BagWriter(path, details) as bag:
-            bag.write_text(TASK_TOPIC, self._task, kept[0].stamp_ns)
-            for message in kept:
-                bag.write(*message)
-        return str(path)
+        details['seed'] = str(seed)
+        recording = Recording(path, details, stream_rates(self.robot), self.now_ns())
+        self.capture.start(recording.write)
+        return recording
 
     def _tell(self, event: str, **details: object) -> None:
         """Append an event for whoever follows."""
         self._events.write(json.dumps({'event': event, **details}) + '\n')
         self._events.flush()
-
-
-def recorded_topics(robot: RobotSpec) -> dict[str, type]:
-    """Return topic -> message class of all that an episode is made of."""
-    cameras = {camera.topic: Image for camera in robot.cameras}
-    futures = {f'/policy/future/{camera.name}': Image for camera in robot.cameras}
-    arms = {arm.joint_state_topic: JointState for arm in robot.arms}
-    return {
-        **cameras,
-        **futures,
-        **arms,
-        '/joint_command': JointState,
-        '/policy/query': JointTrajectory,
-        '/policy/candidates': PointCloud2,
-        '/policy/action_chunk': JointTrajectory,
-        '/diagnostics': DiagnosticArray,
-        '/sim/success': Bool,
-    }
 
 
 def _describe_silence() -> str:

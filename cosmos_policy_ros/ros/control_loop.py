@@ -102,3 +102,15 @@ def run_ticks(node: Node, ticker: Ticker, tick: Callable[[float], None]) -> None
         gc.unfreeze()
         executor.remove_node(node)
         executor.shutdown()
+
+
+def spin_events(node: Node) -> None:
+    """Run a node's callbacks at the least cost per message until the context is shut down."""
+    executor = EventsExecutor()
+    executor.add_node(node)
+    try:
+        while node.context.ok():  # its own ``spin`` lets no other Python thread run
+            executor.spin_once(timeout_sec=1.0)
+    finally:
+        executor.remove_node(node)
+        executor.shutdown()

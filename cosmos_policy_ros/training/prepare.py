@@ -77,9 +77,12 @@ def prepare_bags(
 def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig) -> None:
     """Write one cache file: pictures at the model's size and the track."""
     episode = read_episode(recording, robot, config.tick_hz)
+    if episode.success is None:
+        msg = f'episode {recording.name} has no outcome: it was cut off or nobody judged it'
+        raise ConfigError(msg)
     arrays: dict[str, NDArray[np.generic]] = {
-        'demo': np.array(episode.source == 'demo'),
-        'success': np.array(bool(episode.success)),
+        'demo': np.array(episode.source == 'demo' and episode.success),
+        'success': np.array(episode.success),
         'task': np.array(episode.task),
         'proprio': episode.proprio,
         'actions': episode.actions,

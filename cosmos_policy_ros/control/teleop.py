@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Follower targets from leader arms that a person moves: wait, approach slowly, then follow.
+
+Nothing moves before both leader grippers are closed, so that a leader that lies on the table is
+not followed. Then the followers go to where the leaders are at a low speed, and only there they
+follow. After every hold they approach again.
+
+Source: Interbotix/aloha ``scripts/teleop.py`` (start with closed leader grippers).
+Differs: ALOHA sends the leaders to a start pose first; here the followers come to the leaders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from cosmos_policy_ros.control.playback import Mode, Tally
+from cosmos_policy_ros.control.safety import Limits, Safety, Watch
+from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from cosmos_policy_ros.types import ConfigError, JointCommand
+import numpy as np
+from numpy.typing import NDArray
+
+Phase = Literal['waiting', 'approaching', 'following']
+
+
+def leader_robot(robot: RobotSpec) -> RobotSpec:
+    """Return the leaders as a robot whose poses are in the followers' joint order and units.
+
+    Raises:
+        ConfigError: An arm has no leader.
+    """
+    missing = [arm.name for arm in robot.arms if arm.leader is None]
+    if missing:
+        msg = f'robot {robot.name}: the arms {missing} have no leader; add leader: to them'
+        raise ConfigError(msg)
+    return replace(robot, arms=tuple(_leader_arm(arm) for arm in robot.arms))
+
+
+def _leader_arm(arm: ArmSpec) -> ArmSpec:
+    assert arm.leader is not None
+    gripper = replace(
+        arm.gripper,
+        state_joint=arm.leader.gripper_joint,
+        state_closed=arm.leader.gripper_closed,
+        state_open=arm.leader.gripper_open,
+    )
+    topic = arm.leader.joint_state_topic
+    return replace(arm, joint_state_topic=topic, joints=arm.leader.joints, gripper=gripper)
+
+
+class Teleop:
+    """Turn leader poses into joint commands, tick by tick; starts disabled.
+
+    Attributes:
+        safety: The last word on motion.
+        tally: Empty; there are no chunks.
+        mode: As of ``Playback``, as of the last tick.
+        phase: ``waiting`` for closed grippers, ``approaching`` or ``following``.
+    """
+
+    def __init__(
+        self, robot: RobotSpec, approach_rad_s: float = 0.5, watch: Watch | None = None
+    ) -> None:
+        """Take the robot's limits; nothing moves before ``enable``.
+
+        Args:
+            robot: Robot whose arms all have leaders.
+            approach_rad_s: Highest speed of the approach [rad/s; gripper 1/s].
+            watch: As of ``Safety``; leaders are held against ``max_joint_age_s`` too.
+        """
+        self.safety = Safety(Limits.from_robot(robot), watch)
+        self.tally = Tally()
+        self.mode: Mode = 'disabled'
+        self.phase: Phase = 'waiting'
+        self._step = approach_rad_s / robot.control_rate_hz  # [rad] in one tick
+        self._arms = [arm.name for arm in robot.arms]
+        self._grippers = np.flatnonzero(~robot.arm_joints)
+        self._start_below = np.array([_start_opening(arm) for arm in robot.arms])
+        self._leaders: NDArray[np.float32] | None = None
+        self._leader_age_s = float('inf')
+        self._cursor: NDArray[np.float32] | None = None  # how far the approach has come
+
+    @property
+    def reason(self) -> str:
+        """Why the followers do not just follow; empty when they do."""
+        approaching = self.mode == 'playing' and self.phase == 'approaching'
+        return 'approaching the leaders' if approaching else self.safety.reason
+
+    def enable(
+        self, measured: NDArray[np.float32] | None, measured_age_s: float, now_ns: int
+    ) -> None:
+        """Allow motion from the measured pose, once the leader grippers are closed.
+
+        Raises:
+            ValueError: As ``Safety.enable``.
+        """
+        if self.safety.state != 'enabled':
+            self.safety.enable(measured, measured_age_s)
+            self.phase, self._cursor = 'waiting', None
+
+    def disable(self) -> None:
+        """Send nothing more."""
+        self.safety.disable()
+
+    def lead(self, leaders: NDArray[np.float32] | None, age_s: float) -> None:
+        """Take where the leaders are.
+
+        Args:
+            leaders: (A,) float32 leader joints [rad; gripper 0..1], None if unknown.
+            age_s: Age of the oldest leader's pose [s].
+        """
+        self._leaders, self._leader_age_s = leaders, age_s
+
+    def tick(
+        self,
+        measured: NDArray[np.float32] | None,
+        measured_age_s: float,
+        now_ns: int,
+        n_periods: int = 1,
+        hold_reason: str = '',
+    ) -> JointCommand | None:
+        """Return the command of one tick, or None while disabled; see ``Playback.tick``.
+
+        A tick that was missed brings the approach no farther.
+        """
+        reason = hold_reason or self._find_hold_reason()
+        target = None if reason or measured is None else self._advance(measured)
+        command = self.safety.step(target, measured, measured_age_s, now_ns, reason)
+        if command is None:
+            self.mode = 'disabled'
+        elif command.status == 'hold' or command.status == 'fault':
+            self.mode, self._cursor = command.status, None
+            if self.phase == 'following':
+                self.phase = 'approaching'
+        else:
+            self.mode = 'playing'
+        return command
+
+    def _find_hold_reason(self) -> str:
+        """Return why the leaders cannot be followed now, empty when they can."""
+        limit_s = self.safety.watch.max_joint_age_s
+        if self._leaders is None:
+            return 'leader joint states are missing; check that the leader drivers run'
+        if not self._leader_age_s <= limit_s:
+            age_ms = self._leader_age_s * 1e3
+            return f'leader joint states are {age_ms:.0f} ms old, limit {limit_s * 1e3:.0f} ms'
+        if self.phase == 'waiting':
+            opening = self._leaders[self._grippers]
+            open_ = [a for a, x in zip(self._arms, opening >= self._start_below, strict=True) if x]
+            if open_:
+                return f'close the leader grippers of {open_} to start'
+            self.phase = 'approaching'
+        return ''
+
+    def _advance(self, measured: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (A,) target of this tick [rad; gripper 0..1]."""
+        assert self._leaders is not None
+        limits = self.safety.limits
+        wanted = np.clip(self._leaders, limits.lower, limits.upper)
+        if self.phase == 'following':
+            return wanted
+        if self._cursor is None:
+            self._cursor = np.clip(measured, limits.lower, limits.upper)
+        gap = wanted - self._cursor
+        self._cursor = (self._cursor + np.clip(gap, -self._step, self._step)).astype(np.float32)
+        if np.abs(gap).max() <= self._step:
+            self.phase = 'following'
+        return self._cursor
+
+
+def _start_opening(arm: ArmSpec) -> float:
+    """Return the leader's opening of 0..1 below which it counts as closed."""
+    leader = arm.leader
+    assert leader is not None
+    return (leader.start_below - leader.gripper_closed) / (
+        leader.gripper_open - leader.gripper_closed
+    )

@@ -1,0 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Teleoperation: the executor follows leader arms whose drivers run already."""
+
+from cosmos_policy_ros.ros.bringup import describe_stack
+from cosmos_policy_ros.stack import TELEOP_STACK
+from launch import LaunchDescription
+
+
+def generate_launch_description() -> LaunchDescription:
+    """Return the command executor; the robot, with leaders, must be named."""
+    return describe_stack(TELEOP_STACK, required=('robot',))
