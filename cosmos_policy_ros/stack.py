@@ -21,7 +21,7 @@ import time
 import yaml
 
 PACKAGE = 'cosmos_policy_ros'
-Value = bool | int | str
+Value = bool | int | float | str
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Argument:
         help: What it means, with its unit.
     """
 
-    type: type[bool] | type[int] | type[str]
+    type: type[bool] | type[int] | type[float] | type[str]
     help: str
 
 
@@ -48,6 +48,9 @@ ARGUMENTS = {
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
     'out': Argument(str, 'Folder for the events and rosbags of the episodes.'),
+    'bag': Argument(str, 'Rosbag whose joint commands are played again.'),
+    'speed': Argument(float, 'How fast to play a rosbag; 1.0 as recorded, less is slower.'),
+    'simulate': Argument(bool, 'Reset the simulator and enable the executor without asking.'),
 }
 
 
@@ -75,6 +78,8 @@ INFERENCE = NodeSpec(
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
+REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'simulate'))
+REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
 

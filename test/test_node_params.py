@@ -17,6 +17,7 @@ from cosmos_policy_ros.nodes.command_executor import ExecutorParams
 from cosmos_policy_ros.nodes.inference_node import InferenceParams
 from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
+from cosmos_policy_ros.nodes.replay_node import ReplayParams
 from cosmos_policy_ros.nodes.sim_node import SimParams
 
 FILE = Path(__file__).parents[1] / 'config' / 'nodes.yaml'
@@ -30,6 +31,7 @@ CLASSES = {
     'planner': PlannerParams,
     'command_executor': ExecutorParams,
     'operator': OperatorParams,
+    'replay': ReplayParams,
 }
 DYNAMIC = {'sim': {'seed'}}  # declared outside the frozen dataclass
 

@@ -18,7 +18,7 @@ def main() -> None:
     # instead of spinning, which slows everything down as soon as another process is busy.
     os.environ.setdefault('MUJOCO_GL', 'egl')
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    from cosmos_policy_ros.cli import demo, demonstrate, evaluate, report, train
+    from cosmos_policy_ros.cli import demo, demonstrate, evaluate, replay, report, train
     import tyro
 
     commands: dict[type, Callable[[Any], int]] = {
@@ -27,6 +27,7 @@ def main() -> None:
         train.Train: train.run,
         evaluate.Evaluate: evaluate.run,
         report.Report: report.run,
+        replay.Replay: replay.run,
     }
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     options = tyro.cli(
@@ -34,7 +35,8 @@ def main() -> None:
         | Annotated[demonstrate.Demonstrate, tyro.conf.subcommand('demonstrate')]
         | Annotated[train.Train, tyro.conf.subcommand('train')]
         | Annotated[evaluate.Evaluate, tyro.conf.subcommand('evaluate')]
-        | Annotated[report.Report, tyro.conf.subcommand('report')],
+        | Annotated[report.Report, tyro.conf.subcommand('report')]
+        | Annotated[replay.Replay, tyro.conf.subcommand('replay')],
         prog='cosmos-policy',
         description='Run, measure and train Cosmos Policy on bimanual robots.',
     )

@@ -6,16 +6,20 @@ A message list holds pairs of arrival [s, since the start of the bag] and messag
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from cosmos_policy_ros.align import arm_pose, push_pose, stamp_of, StreamBuffer
-from cosmos_policy_ros.robot import ArmSpec
+from cosmos_policy_ros.data.bag_reader import COMMAND_TOPIC, read_topics
+from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 
 Messages = list[tuple[float, Any]]
 EXECUTOR = 'command_executor'
 TIME, VALUES = 'time_from_start', 'values'  # fields of a candidate table, as in the README
+MAX_PAUSE_S = 0.1  # [s] between two commands that can be played again; as in the bag reader
 FLOAT32 = 7  # datatype of a sensor_msgs/PointField
 
 
@@ -57,6 +61,36 @@ class Mode(NamedTuple):
     at_s: float
     name: str
     reason: str
+
+
+def read_commands(path: Path, robot: RobotSpec) -> Track:
+    """Return the joint commands of a bag at their stamps [s, from 0], fit to be played again.
+
+    Raises:
+        ConfigError: The folder is no bag, is damaged, has fewer than two commands, a pause in
+            them, NaN, or another robot's joints.
+    """
+    messages = read_topics(path, [COMMAND_TOPIC])[COMMAND_TOPIC]
+    by_stamp = {stamp_of(message): message for _, message in messages}
+    stamps = sorted(by_stamp)
+    rows = [((ns - stamps[0]) * 1e-9, by_stamp[ns]) for ns in stamps]
+    try:
+        if len(rows) < 2:
+            msg = f'{len(rows)} messages on {COMMAND_TOPIC}, at least two are needed'
+            raise ValueError(msg)
+        track = command_track(rows, robot.joint_names)
+        if not np.isfinite(track.values).all():
+            msg = f'{COMMAND_TOPIC} has NaN or infinite positions'
+            raise ValueError(msg)
+        pause_s, row = float(np.diff(track.time_s).max()), int(np.diff(track.time_s).argmax())
+        if pause_s > MAX_PAUSE_S:
+            msg = f'no joint command for {pause_s:.2f} s at {track.time_s[row]:.2f} s, '
+            msg += f'limit {MAX_PAUSE_S} s; nobody knows the motion in between'
+            raise ValueError(msg)
+    except ValueError as error:
+        msg = f'episode {path}: {error}'
+        raise ConfigError(msg) from error
+    return track
 
 
 def command_track(messages: Messages, joints: tuple[str, ...]) -> Track:
