@@ -162,6 +162,11 @@ def test_known_robot_has_limits_and_measured_joints(page: Page) -> None:
     assert '-1.85 … 1.26 rad' in page.text
 
 
+def test_flags_say_how_long_they_were_true(page: Page) -> None:
+    """The simulator was content from 1.0 s to the end at 1.99 s."""
+    assert page.texts.count('true for 1.0 s') == 2
+
+
 def test_metadata_and_the_audit_of_the_recorder_are_shown(page: Page) -> None:
     """Nested facts have the path that leads to them."""
     text = re.sub(r'\s+', ' ', page.text)

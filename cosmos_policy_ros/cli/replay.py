@@ -86,6 +86,8 @@ def run(options: Replay) -> int:
     results = [event for event in events if event['event'] == 'replayed']
     if results:
         print_result(results[-1], console)
+        if options.robot_running:
+            console.print('The executor is still enabled and holds the arms.')
     return 0 if results else 1
 
 

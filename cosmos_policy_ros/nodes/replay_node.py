@@ -110,7 +110,7 @@ class ReplayNode(Node):
         """Wait for the executor, and for the simulator where it is ours.
 
         Raises:
-            RuntimeError: The executor is enabled already, or the simulator refuses the seed.
+            RuntimeError: The executor is not disabled, or the simulator refuses the seed.
             TimeoutError: One of them does not come.
         """
         p = self.params
@@ -119,8 +119,7 @@ class ReplayNode(Node):
             msg = f'the executor is in state {state!r}, and nothing may move by a start alone; '
             msg += 'call /command_executor/enable with false and start the replay again'
             raise RuntimeError(msg)
-        seed = self.metadata.get('seed', '')
-        if p.simulate and seed.isdecimal():
+        if p.simulate and (seed := self.metadata.get('seed', '')).isdecimal():
             self.controls.reset(int(seed))
 
     def _missing(self) -> list[str]:
@@ -171,8 +170,7 @@ class ReplayNode(Node):
         ticks = (self.now_ns() + round(AHEAD_S * 1e9) - held_ns) // period_ns + 1
         start_ns = held_ns + ticks * period_ns
         self.log.start(start_ns)
-        times = {'lead_s': replay.lead_s, 'total_s': replay.total_s}
-        self._tell('started', start_ns=start_ns, **times)
+        self._tell('started', start_ns=start_ns, lead_s=replay.lead_s, total_s=replay.total_s)
         sent, playing_s, next_s = 0, 0.0, 0.0
         while (at_s := (self.now_ns() - start_ns) * 1e-9) < replay.total_s + VERDICT_S:
             while sent < replay.n_chunks and at_s >= sent * STEP_S - AHEAD_S:
@@ -216,7 +214,11 @@ class ReplayNode(Node):
         """Return how far what was sent is from the recording, joint by joint."""
         rows = [(ns, pose) for ns, pose in self._sent if ns >= start_ns]
         time_s = np.array([(ns - start_ns) * 1e-9 for ns, _ in rows])
-        errors = replay.errors(time_s, np.array([pose for _, pose in rows]))
+        sent = np.array([pose for _, pose in rows]).reshape(len(rows), self.robot.size)
+        errors = replay.errors(time_s, sent)
+        if not len(errors):
+            msg = f'nothing was heard on {COMMAND} while the recording was due'
+            raise RuntimeError(msg)
         status = self.log.status[EXECUTOR]
         return {
             'commands': len(errors),
