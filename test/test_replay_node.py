@@ -161,7 +161,7 @@ def test_simulator_gets_the_recorded_commands(bag: Path, tmp_path: Path) -> None
     columns = [np.interp(stamps_s[during], recorded.time_s, c) for c in recorded.values.T]
     assert during.sum() > 100
     assert np.ptp(sent, axis=0).max() > 0.3  # the arms do move in the piece
-    # A late joint state makes the executor hold for a moment, which a busy machine may bring about.
+    # A late joint state makes the executor hold for a moment, as on a busy machine.
     agrees = np.abs(sent - np.stack(columns, axis=1)).max(axis=1) < 0.02
     assert agrees.mean() > 0.7
     assert agrees[-1]
