@@ -11,7 +11,7 @@ from typing import Annotated
 from cosmos_policy_ros.cli.report_episode import section
 from cosmos_policy_ros.cli.report_page import Damaged, describe, page, Row
 from cosmos_policy_ros.data.bag_reader import read_metadata
-from cosmos_policy_ros.data.recording import read_recording
+from cosmos_policy_ros.data.overview import read_overview
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
@@ -61,7 +61,7 @@ def run(options: Report) -> int:
     for path in track(paths, 'reading', console=console, transient=True):
         try:
             robot = given or find_robot(read_metadata(path))
-            recording = read_recording(path, robot, options.pictures)
+            recording = read_overview(path, robot, options.pictures)
         except ConfigError as error:
             damaged.append(Damaged(path.name, str(error)))
             print(f'cosmos-policy: {error}', file=sys.stderr)

@@ -13,7 +13,7 @@ from typing import Any
 from cosmos_policy_ros.cli.report_charts import chart, Line, strip, WIDE
 from cosmos_policy_ros.cli.report_joints import joint_charts
 from cosmos_policy_ros.cli.report_page import describe, duration, milliseconds, outcome
-from cosmos_policy_ros.data.recording import Recording, Timing
+from cosmos_policy_ros.data.overview import Overview, Timing
 from cosmos_policy_ros.data.series import Track
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ SHOWN_FIRST = ('task', 'robot', 'source', 'operator', 'seed')
 AUDIT = 'audit'  # metadata with what the recorder counted, as JSON
 
 
-def section(recording: Recording) -> str:
+def section(recording: Overview) -> str:
     """Return the section of an episode."""
     row = describe(recording)
     words, style = outcome(row.success)
@@ -43,7 +43,7 @@ def section(recording: Recording) -> str:
     return ''.join([*parts, *(make(recording) for make in makers), '</section>\n'])
 
 
-def _metadata(recording: Recording) -> str:
+def _metadata(recording: Overview) -> str:
     """Return what is known of the episode, the well-known keys first."""
     data = {k: v for k, v in recording.metadata.items() if k not in (AUDIT, 'success')}
     order = [k for k in SHOWN_FIRST if k in data] + sorted(set(data) - set(SHOWN_FIRST))
@@ -58,7 +58,7 @@ def _facts(facts: dict[str, str]) -> str:
     return f'<dl>{items}</dl>'
 
 
-def _pictures(recording: Recording) -> str:
+def _pictures(recording: Overview) -> str:
     """Return a strip of pictures per camera."""
     html = ''
     for topic, pictures in recording.pictures.items():
@@ -79,7 +79,7 @@ def _data_uri(image: NDArray[np.uint8]) -> str:
     return 'data:image/jpeg;base64,' + base64.b64encode(file.getvalue()).decode()
 
 
-def _flags(recording: Recording) -> str:
+def _flags(recording: Overview) -> str:
     """Return a bar per Bool topic, green where it was true."""
     rows = ''
     for topic, track in recording.flags.items():
@@ -102,7 +102,7 @@ def _true_spans(track: Track, seconds: float) -> Iterator[tuple[float, float]]:
             begin = None
 
 
-def _policy(recording: Recording) -> str:
+def _policy(recording: Overview) -> str:
     """Return values of the candidates, seams and what the executor said, of a rollout."""
     figures, seconds = [], recording.seconds
     if recording.answers:
@@ -136,7 +136,7 @@ def _policy(recording: Recording) -> str:
     return html
 
 
-def _topics(recording: Recording) -> str:
+def _topics(recording: Overview) -> str:
     """Return how evenly every topic came."""
     head = '<th>topic</th><th>type</th>'
     names = ('messages', 'rate', 'expected', 'longest gap', 'gaps')
@@ -172,7 +172,7 @@ def _topic_row(topic: str, timing: Timing, seconds: float) -> str:
     return '<tr>' + ''.join(f'<td class="{style}">{text}</td>' for style, text in cells) + '</tr>'
 
 
-def _audit(recording: Recording) -> str:
+def _audit(recording: Overview) -> str:
     """Return what the recorder itself counted, where it left that in the bag."""
     text = recording.metadata.get(AUDIT)
     if text is None:

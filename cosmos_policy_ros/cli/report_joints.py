@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby
 
 from cosmos_policy_ros.cli.report_charts import chart, Line, WIDE
-from cosmos_policy_ros.data.recording import Recording
+from cosmos_policy_ros.data.overview import Overview
 from cosmos_policy_ros.data.series import Track
 from cosmos_policy_ros.robot import ArmSpec
 import numpy as np
@@ -17,7 +17,7 @@ SPEED_S = 0.05  # [s] over which a speed is taken; from one message to the next 
 Arm = tuple[str, tuple[str, ...], ArmSpec | None]
 
 
-def joint_charts(recording: Recording) -> str:
+def joint_charts(recording: Overview) -> str:
     """Return the charts of all arms; without a robot file there are commands only."""
     html, speeds, first = '', '', 0
     for name, joints, spec in _arms(recording):
@@ -43,7 +43,7 @@ def joint_charts(recording: Recording) -> str:
     return html
 
 
-def _arms(recording: Recording) -> list[Arm]:
+def _arms(recording: Overview) -> list[Arm]:
     """Return name, joints and limits of every arm; the limits where the robot is known."""
     if recording.robot is not None:
         return [(arm.name, (*arm.joints, 'gripper'), arm) for arm in recording.robot.arms]

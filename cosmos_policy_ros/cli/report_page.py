@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from cosmos_policy_ros.cli.report_charts import BOTTOM, histogram, LEFT, RIGHT, TOP
 from cosmos_policy_ros.cli.report_style import SCRIPT, STYLE
-from cosmos_policy_ros.data.recording import Recording
+from cosmos_policy_ros.data.overview import Overview
 
 COLUMNS = (
     'episode', 'success', 'source', 'seconds', 'frames', 'gaps', 'longest gap', 'missing topics',
@@ -54,7 +54,7 @@ class Damaged(NamedTuple):
     reason: str
 
 
-def describe(recording: Recording) -> Row:
+def describe(recording: Overview) -> Row:
     """Return the row of a recording."""
     known = [t for t in recording.topics.values() if t.expected_hz is not None]
     longest = [t.longest_s for t in known if len(t.time_s) and t.longest_s is not None]

@@ -79,7 +79,7 @@ class Timing:
 
 
 @dataclass
-class Recording:
+class Overview:
     """One bag; what it does not hold is empty.
 
     Attributes:
@@ -126,7 +126,7 @@ def is_camera(topic: str, msg_type: str) -> bool:
     return msg_type == IMAGE and not topic.startswith(FUTURE)
 
 
-def read_recording(path: Path, robot: RobotSpec | None, n_pictures: int = 8) -> Recording:
+def read_overview(path: Path, robot: RobotSpec | None, n_pictures: int = 8) -> Overview:
     """Read one bag.
 
     Args:
@@ -164,12 +164,12 @@ def read_recording(path: Path, robot: RobotSpec | None, n_pictures: int = 8) -> 
     for topic in sorted({*types, *expected}):
         time_s = np.array([(ns - start_ns) * 1e-9 for ns in arrivals[topic]], dtype=np.float64)
         topics[topic] = Timing(types.get(topic, ''), time_s, seconds, expected.get(topic))
-    recording = Recording(path, metadata, robot, seconds, topics)
+    recording = Overview(path, metadata, robot, seconds, topics)
     _fill(recording, messages, start_ns)
     return recording
 
 
-def _fill(recording: Recording, messages: dict[str, Messages], start_ns: int) -> None:
+def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> None:
     """Add the series, and a remark for what cannot be used."""
     robot, remarks = recording.robot, recording.remarks
     if commands := messages[COMMAND_TOPIC]:
