@@ -47,7 +47,6 @@ ARGUMENTS = {
     'task': Argument(str, 'Simulated task.'),
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
-    'out': Argument(str, 'Folder for the rosbags of the episodes.'),
     'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
     'operator': Argument(str, 'Who records; kept with every episode.'),
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
@@ -55,6 +54,10 @@ ARGUMENTS = {
     'stream': Argument(str, 'Name of a camera, or arms for the joint states of all arms.'),
     'record_s': Argument(float, 'Record an episode this long; 0 does not [s].'),
     'compress': Argument(bool, 'Whether bags are compressed with zstd.'),
+    'out': Argument(str, 'Folder for rosbags and events.'),
+    'bag': Argument(str, 'Rosbag whose joint commands are played again.'),
+    'speed': Argument(float, 'How fast to play a rosbag; 1.0 as recorded, less is slower.'),
+    'simulate': Argument(bool, 'Reset the simulator and enable the executor without asking.'),
 }
 
 
@@ -87,6 +90,8 @@ RECORDER = NodeSpec(
     'recorder', 'recorder_node', ('robot', 'out', 'source', 'operator', 'policy', 'compress')
 )
 STREAM = NodeSpec('stream', 'stream_node', ('robot', 'stream', 'out', 'record_s'))
+REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'simulate'))
+REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
 RECORD_STACK = (RECORDER,)  # beside one of the others

@@ -18,6 +18,7 @@ from cosmos_policy_ros.nodes.inference_node import InferenceParams
 from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
 from cosmos_policy_ros.nodes.recorder_node import RecorderParams
+from cosmos_policy_ros.nodes.replay_node import ReplayParams
 from cosmos_policy_ros.nodes.sim_node import SimParams
 from cosmos_policy_ros.nodes.stream_node import StreamParams
 
@@ -34,6 +35,7 @@ CLASSES = {
     'operator': OperatorParams,
     'recorder': RecorderParams,
     'stream': StreamParams,
+    'replay': ReplayParams,
 }
 DYNAMIC = {'sim': {'seed'}}  # declared outside the frozen dataclass
 

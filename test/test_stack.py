@@ -23,6 +23,8 @@ from cosmos_policy_ros.stack import (
     POLICY_STACK,
     RECORD_STACK,
     RECORDER,
+    REPLAY,
+    REPLAY_STACK,
     share_path,
     SIM,
     SIM_STACK,
@@ -63,9 +65,8 @@ def test_share_path_names_the_remedy_when_nothing_is_installed(tmp_path: Path) -
 def test_every_executable_is_a_module_in_nodes() -> None:
     """The list names what exists."""
     names = {f.stem for f in (ROOT / 'cosmos_policy_ros' / 'nodes').glob('*.py')}
-    assert {
-        spec.executable for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM, *TELEOP_STACK)
-    } <= names
+    specs = (*SIM_STACK, OPERATOR, RECORDER, REPLAY, STREAM, *TELEOP_STACK)
+    assert {spec.executable for spec in specs} <= names
 
 
 def test_every_node_has_a_section_with_its_arguments() -> None:
@@ -73,7 +74,7 @@ def test_every_node_has_a_section_with_its_arguments() -> None:
     sections = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
     missing = {
         (spec.name, name)
-        for spec in (*SIM_STACK, OPERATOR, RECORDER, STREAM, *TELEOP_STACK)
+        for spec in (*SIM_STACK, OPERATOR, RECORDER, REPLAY, STREAM, *TELEOP_STACK)
         for name in spec.arguments
         if name not in sections[spec.name]['ros__parameters']
     }
@@ -83,6 +84,11 @@ def test_every_node_has_a_section_with_its_arguments() -> None:
 def test_the_real_robot_runs_the_same_nodes_without_the_simulator() -> None:
     """Simulation and robot differ by one process."""
     assert set(SIM_STACK) - set(POLICY_STACK) == {SIM}
+
+
+def test_a_replay_asks_no_policy() -> None:
+    """The node that reads the bag takes the place of inference and planner."""
+    assert {spec.name for spec in REPLAY_STACK} == {'sim', 'command_executor'}
 
 
 def test_every_launch_argument_has_a_default_of_its_type() -> None:

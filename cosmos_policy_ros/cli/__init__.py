@@ -18,7 +18,16 @@ def main() -> None:
     # instead of spinning, which slows everything down as soon as another process is busy.
     os.environ.setdefault('MUJOCO_GL', 'egl')
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    from cosmos_policy_ros.cli import bench, convert, demo, demonstrate, evaluate, train
+    from cosmos_policy_ros.cli import (
+        bench,
+        convert,
+        demo,
+        demonstrate,
+        evaluate,
+        replay,
+        report,
+        train,
+    )
     import tyro
 
     commands: dict[type, Callable[[Any], int]] = {
@@ -27,6 +36,8 @@ def main() -> None:
         convert.Convert: convert.run,
         train.Train: train.run,
         evaluate.Evaluate: evaluate.run,
+        report.Report: report.run,
+        replay.Replay: replay.run,
         bench.Bench: bench.run,
     }
     logging.basicConfig(level=logging.INFO, format='%(message)s')
@@ -36,6 +47,8 @@ def main() -> None:
         | Annotated[convert.Convert, tyro.conf.subcommand('convert')]
         | Annotated[train.Train, tyro.conf.subcommand('train')]
         | Annotated[evaluate.Evaluate, tyro.conf.subcommand('evaluate')]
+        | Annotated[report.Report, tyro.conf.subcommand('report')]
+        | Annotated[replay.Replay, tyro.conf.subcommand('replay')]
         | Annotated[bench.Bench, tyro.conf.subcommand('bench')],
         prog='cosmos-policy',
         description='Run, measure and train Cosmos Policy on bimanual robots.',

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 import json
@@ -93,15 +94,19 @@ def run(options: Demo) -> int:
     return 0 if complete and answered and not trouble else 1
 
 
-def prepare_folder(wanted: Path | None) -> Path:
-    """Return the output folder, made or without what an earlier demo left in it.
+def prepare_folder(wanted: Path | None, outputs: Iterable[str] = OUTPUTS) -> Path:
+    """Return the output folder, made or without what an earlier run left in it.
+
+    Args:
+        wanted: Folder, by default one named after date and time.
+        outputs: What a run leaves.
 
     Raises:
         ConfigError: It cannot be written.
     """
     out = wanted or Path('runs', datetime.now().strftime('%Y%m%d-%H%M%S'))
     try:
-        for path in [out / name for name in OUTPUTS]:
+        for path in [out / name for name in outputs]:
             if path.is_dir():
                 shutil.rmtree(path)
             else:

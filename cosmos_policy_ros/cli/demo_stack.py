@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of a demo: started in order, watched, and gone when it ends, however it ends."""
+"""The processes of a demo or a replay: started in order, watched, gone however it ends."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 import json
 import os
@@ -47,13 +47,22 @@ class DemoStack:
         events: What the operator told so far, in order.
     """
 
-    def __init__(self, values: Mapping[str, Value], out: Path) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, Value],
+        out: Path,
+        leader: NodeSpec = OPERATOR,
+        others: Iterable[NodeSpec] = SIM_STACK,
+    ) -> None:
         """Start nothing yet.
 
         Args:
             values: Arguments of the nodes, see ``stack.ARGUMENTS``.
             out: Folder for events and for the nodes' output in ``logs/``.
+            leader: Node that tells the events; all is over when it ends.
+            others: Nodes it needs.
         """
+        self._leader, self._others = leader, tuple(others)
         self.events: list[Event] = []
         self._values = {**values, 'out': str(out)}
         self._out = out
@@ -61,22 +70,22 @@ class DemoStack:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def follow(self) -> Iterator[Event]:
-        """Run the demo and yield its events while they happen.
+        """Run the nodes and yield the leader's events while they happen.
 
-        The operator comes first and makes sure that the domain is free: nodes of a second stack
+        The leader comes first and makes sure that the domain is free: nodes of a second stack
         would talk to the first before they notice it.
 
         Raises:
-            ConfigError: A node ended because of something a user can change, or the operator
-                gave up.
+            ConfigError: A node ended because of something a user can change, or the leader gave
+                up.
             ChildProcessError: A node crashed; the message has its last lines.
         """
-        self._start(OPERATOR)
+        self._start(self._leader)
         while True:
-            finished = self._processes[OPERATOR.name].poll() == 0  # before its last events
+            finished = self._processes[self._leader.name].poll() == 0  # before its last events
             for event in self._read_events():
                 if event['event'] == 'clear':
-                    for spec in SIM_STACK:
+                    for spec in self._others:
                         self._start(spec)
                 yield event
             if finished:
@@ -101,7 +110,7 @@ class DemoStack:
     def _raise_if_ended(self) -> None:
         for name, process in self._processes.items():
             status = process.poll()
-            if status is not None and not (name == OPERATOR.name and status == 0):
+            if status is not None and not (name == self._leader.name and status == 0):
                 raise explain_end(name, status, self._log(name))
 
     def _read_events(self) -> list[Event]:
@@ -119,9 +128,14 @@ class DemoStack:
 
 
 @contextmanager
-def running(values: Mapping[str, Value], out: Path) -> Iterator[DemoStack]:
-    """Return a stack that is gone at the end of the block."""
-    stack = DemoStack(values, out)
+def running(
+    values: Mapping[str, Value],
+    out: Path,
+    leader: NodeSpec = OPERATOR,
+    others: Iterable[NodeSpec] = SIM_STACK,
+) -> Iterator[DemoStack]:
+    """Return a stack that is gone at the end of the block; arguments as for ``DemoStack``."""
+    stack = DemoStack(values, out, leader, others)
     try:
         yield stack
     finally:

@@ -9,6 +9,7 @@ newest ``/joint_command`` stamped at the tick or before, which is the command th
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 import struct
 from typing import Any, Literal
@@ -58,14 +59,10 @@ def read_bag(
             recorder, lacks a topic or metadata, has a gap in a stream, or holds NaN or another
             robot's joints.
     """
-    try:
-        with Reader(path) as bag:
-            metadata = dict(bag.storage.metadata.custom or {})
-            invalid = metadata.get('invalid')
-            messages = {} if invalid else _messages(bag, robot)
-    except _DAMAGE as error:
-        msg = f'episode {path} cannot be read ({error}); record it again or remove the folder'
-        raise ConfigError(msg) from error
+    with open_bag(path) as bag:
+        metadata = dict(bag.storage.metadata.custom or {})
+        invalid = metadata.get('invalid')
+        messages = {} if invalid else _messages(bag, robot)
     if invalid:
         msg = f'episode {path} is invalid: {invalid}; record it again or remove the folder'
         raise ConfigError(msg)
@@ -110,16 +107,33 @@ def read_topics(path: Path, topics: Collection[str]) -> Messages:
         ConfigError: The folder is no bag or is damaged.
     """
     found: Messages = {topic: [] for topic in topics}
+    with open_bag(path) as bag:
+        connections = [c for c in bag.connections if c.topic in found]
+        for connection, bag_ns, data in bag.messages(connections) if connections else ():
+            message = typestore().deserialize_cdr(data, connection.msgtype)
+            found[connection.topic].append((bag_ns, message))
+    return found
+
+
+def read_metadata(path: Path) -> dict[str, str]:
+    """Return the custom data of a bag, such as ``robot`` and ``seed``; raises as ``open_bag``."""
+    with open_bag(path) as bag:
+        return dict(bag.storage.metadata.custom or {})
+
+
+@contextmanager
+def open_bag(path: Path) -> Iterator[Reader]:
+    """Open a bag; what goes wrong while it is read says which bag it was.
+
+    Raises:
+        ConfigError: The folder is no bag or is damaged.
+    """
     try:
         with Reader(path) as bag:
-            connections = [c for c in bag.connections if c.topic in found]
-            for connection, bag_ns, data in bag.messages(connections) if connections else ():
-                message = typestore().deserialize_cdr(data, connection.msgtype)
-                found[connection.topic].append((bag_ns, message))
+            yield bag
     except _DAMAGE as error:
         msg = f'episode {path} cannot be read ({error}); record it again or remove the folder'
         raise ConfigError(msg) from error
-    return found
 
 
 _DAMAGE = (ReaderError, SerdeError, OSError, ValueError, LookupError, struct.error, AssertionError)

@@ -38,11 +38,11 @@ class Controls:
         self._executor = EventsExecutor()
         self._executor.add_node(node)
 
-    def missing(self) -> list[str]:
-        """Return what is not there yet of services and nodes."""
-        clients = (self._seed, self._reset, self._activate, self._enable)
+    def missing(self, policy: bool = True) -> list[str]:
+        """Return what is not there yet of services and nodes, with or without the policy's."""
+        clients = [self._seed, self._reset, self._enable, *([self._activate] if policy else [])]
         missing = [c.srv_name for c in clients if not c.service_is_ready()]
-        if not self._node.count_publishers('policy/candidates'):
+        if policy and not self._node.count_publishers('policy/candidates'):
             missing.append('inference node')
         return missing
 
