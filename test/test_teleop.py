@@ -34,7 +34,7 @@ class Arms:
 
     def __init__(self, robot: RobotSpec = ALOHA) -> None:
         """Enable from the start pose."""
-        self.teleop = Teleop(robot, approach_rad_s=0.5)
+        self.teleop = Teleop(robot, approach_speed=0.5)
         self.pose, self.now_ns = robot.start.copy(), 0
         self.teleop.enable(self.pose, 0.0, 0)
 

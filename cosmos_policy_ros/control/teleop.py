@@ -60,20 +60,20 @@ class Teleop:
     """
 
     def __init__(
-        self, robot: RobotSpec, approach_rad_s: float = 0.5, watch: Watch | None = None
+        self, robot: RobotSpec, approach_speed: float = 0.5, watch: Watch | None = None
     ) -> None:
         """Take the robot's limits; nothing moves before ``enable``.
 
         Args:
             robot: Robot whose arms all have leaders.
-            approach_rad_s: Highest speed of the approach [rad/s; gripper 1/s].
+            approach_speed: Highest speed of the approach [rad/s; gripper 1/s].
             watch: As of ``Safety``; leaders are held against ``max_joint_age_s`` too.
         """
         self.safety = Safety(Limits.from_robot(robot), watch)
         self.tally = Tally()
         self.mode: Mode = 'disabled'
         self.phase: Phase = 'waiting'
-        self._step = approach_rad_s / robot.control_rate_hz  # [rad] in one tick
+        self._step = approach_speed / robot.control_rate_hz  # [rad] in one tick
         self._arms = [arm.name for arm in robot.arms]
         self._grippers = np.flatnonzero(~robot.arm_joints)
         self._start_below = np.array([_start_opening(arm) for arm in robot.arms])

@@ -49,7 +49,8 @@ def read_stamps(path: Path, topics: Collection[str]) -> dict[str, list[int]]:
     """
     found: dict[str, list[int]] = {topic: [] for topic in topics}
     with Reader(path) as bag:
-        for connection, _, data in bag.messages([c for c in bag.connections if c.topic in found]):
+        connections = [c for c in bag.connections if c.topic in found]
+        for connection, _, data in bag.messages(connections) if connections else ():
             sec, nanosec = struct.unpack_from('<iI', data, 4)  # behind the encapsulation
             found[connection.topic].append(sec * 10**9 + nanosec)
     return found

@@ -43,7 +43,7 @@ class ExecutorParams:
 
     robot: str = param('', 'Robot YAML.')
     teleop: bool = param(False, 'Follow the leader arms of the robot YAML instead of chunks.')
-    approach_rad_s: float = param(0.5, 'Speed to the leaders before following [rad/s].', 0.01, 3.0)
+    approach_speed: float = param(0.5, 'Speed to the leaders before following [rad/s].', 0.01, 3.0)
     blend_s: float = param(0.2, 'How long a new chunk takes to take over [s].', 0.0, 5.0)
     max_joint_age_s: float = param(0.1, 'Older joint states mean hold [s].', 0.005, 5.0)
     max_image_age_s: float = param(
@@ -72,7 +72,7 @@ class CommandExecutor(Node):
         watch = Watch(p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad, p.max_gap_s)
         leaders = leader_robot(robot) if p.teleop else None
         self.playback = (
-            Teleop(robot, p.approach_rad_s, watch)
+            Teleop(robot, p.approach_speed, watch)
             if p.teleop
             else Playback(robot, p.blend_s, watch)
         )
