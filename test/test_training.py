@@ -18,6 +18,7 @@ from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.data.dataset import Batch, POLICY, VALUE
+from cosmos_policy_ros.data.episodes import StoredEpisode
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.training.batch import latent_sequences, LatentStore, loss_weights
@@ -347,4 +348,9 @@ def test_an_episode_without_an_outcome_is_left_out(tmp_path: Path) -> None:
     """One that was cut off has no return; the log would say so."""
     record_bag(tmp_path / 'a', meta={k: v for k, v in META.items() if k != 'success'})
     with pytest.raises(ConfigError, match='a has no outcome'):
-        _prepare(tmp_path / 'a', tmp_path / 'a.npz', BAG_ROBOT, TrainConfig(tick_hz=25.0))
+        _prepare(
+            StoredEpisode('bag', tmp_path / 'a'),
+            tmp_path / 'a.npz',
+            BAG_ROBOT,
+            TrainConfig(tick_hz=25.0),
+        )
