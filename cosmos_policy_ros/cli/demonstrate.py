@@ -26,7 +26,7 @@ REST_S = 1.0  # [s] recorded after the task is done, so that the policy learns t
 class Demonstrate:
     """Record scripted demonstrations in the simulator, one MCAP rosbag per episode.
 
-    Example: cosmos-policy demonstrate --episodes 381 --seed 0 --out data/transfer_cube
+    Example: cosmos-policy demonstrate --episodes 600 --seed 0 --out data/transfer_cube
     """
 
     out: Path
