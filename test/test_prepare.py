@@ -40,7 +40,7 @@ def test_rows_train_like_bags(tmp_path: Path, kind: str) -> None:
         for number, episode in enumerate(episodes):
             write_hdf5(data / f'episode_{number}.hdf5', episode, ROBOT)
     files = prepare_bags(data, tmp_path / 'cache', ROBOT, CONFIG, workers=1)
-    tracks, tasks = load_tracks(files, CONFIG)
+    tracks, tasks = load_tracks(files, CONFIG, True)
     assert set(tasks) == {'move the cube'}
     for track, episode in zip(tracks, episodes, strict=True):
         np.testing.assert_array_equal(track.actions, episode.actions)

@@ -152,6 +152,7 @@ class Bench:
 
     def record(self, seconds: float) -> None:
         """Start an episode and let it run."""
+        wait(lambda: self.robot.status.get('task'))
         started, message = self.start()
         assert started, message
         time.sleep(seconds)

@@ -106,6 +106,7 @@ class RecorderNode(Node):
 
     def _on_task(self, message: String) -> None:
         self._task = message.data
+        self._report()
 
     def _on_start(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Begin an episode, or say what is missing."""
@@ -222,6 +223,7 @@ class RecorderNode(Node):
             mb=f'{recording.n_bytes / 1e6:.1f}' if recording else '0.0',
             free_mb=round(shutil.disk_usage(self._out).free / 1e6),
             stale=stale,
+            task=self._task,
         )
 
 

@@ -43,6 +43,13 @@ class Arm:
         turn_x = np.array([[1.0, 0.0, 0.0], [0.0, cr, -sr], [0.0, sr, cr]])
         return turn_z @ turn_y @ turn_x
 
+    def tip(self, q: Array) -> Array:
+        """Return the (3,) point between the fingertips [m, world] at (6,) joint angles [rad]."""
+        self.data.qpos[self.first : self.first + 6] = q
+        mujoco.mj_kinematics(self.model, self.data)
+        forward: Array = self.data.xmat[self.link].reshape(3, 3)[:, 0]
+        return self.data.xpos[self.link] + forward * FINGERTIP_M
+
     def solve(self, tip: Array, pitch_rad: float, roll_rad: float, guess: Array) -> Array:
         """Return (6,) joint angles [rad] that put the fingertips at ``tip``, forearm unrolled.
 

@@ -93,6 +93,7 @@ class TransferExpert:
         self._move: Move | None = None
         self._push_ticks = 0
         self._push: Array = np.zeros(14)
+        self._aim: Array = MEET_M  # where the approach ends
 
     @property
     def expert(self) -> bool:
@@ -125,6 +126,8 @@ class TransferExpert:
             elif self.phase == 'descend' or (self.phase == 'approach' and not self._lost):
                 self._move.goal = self._plan().goal  # the cube may still swing or roll
             self._command = self._move.step(dt)
+            if self.phase == 'approach':
+                self._command[0:6] = self._point_left(self._approach(self._move))
             if self.noise.retry and self._lost:
                 self.phase, self._move, self._grasp_error = 'reach', None, np.zeros(2)
             elif self._move.done:
@@ -159,7 +162,8 @@ class TransferExpert:
         if self.phase == 'approach':
             cube = MEET_M if self._lost else self.sim.cube
             reach_x = DEEP_M + self._take_error
-            target[0:6] = self._point_left(cube + np.array([reach_x, 0.0, 0.0]))
+            self._aim = cube + np.array([reach_x, 0.0, 0.0])
+            target[0:6] = self._point_left(self._aim)
             return Move(command, target, SLOW)
         if self.phase == 'take':
             target[6] = CLOSED
@@ -171,6 +175,17 @@ class TransferExpert:
             target[7:13] = self._point_right(MEET_M + np.array([0.12, 0.0, 0.08]))
             return Move(command, target, SPEED)
         return Move(command, target, SPEED, least_s=10.0)
+
+    def _approach(self, move: Move) -> Array:
+        """Return where the left fingertips are on their way to the cube [m, world].
+
+        They come to its height and depth first and then go straight at it. A motion that is
+        straight in the joints is an arc in space, and its end brushes the cube with a finger.
+        """
+        start = self.arms[0].tip(move.start[0:6])
+        along = move.along
+        part = np.array([along, min(1.0, 2.0 * along), min(1.0, 2.0 * along)])
+        return start + part * (self._aim - start)
 
     def _point_left(self, tip: Array) -> Array:
         """Return the (6,) left arm joints that put the rolled fingertips at ``tip`` [m, world]."""
@@ -214,8 +229,13 @@ class Move:
     def step(self, dt: float) -> Array:
         """Advance by ``dt`` seconds and return the joint pose there."""
         self.at_s = min(self.at_s + dt, self.length_s)
+        return self.start + self.along * (self.goal - self.start)
+
+    @property
+    def along(self) -> float:
+        """Share of the way that is done."""
         u = self.at_s / self.length_s
-        return self.start + u * u * (3.0 - 2.0 * u) * (self.goal - self.start)
+        return u * u * (3.0 - 2.0 * u)
 
     @property
     def done(self) -> bool:
