@@ -208,6 +208,31 @@ class SampleTable:
         )
 
 
+def hold_out(tracks: Sequence[Track], share: float) -> tuple[list[Track], list[Track]]:
+    """Return the tracks to train on and those only measured on, the last ones of every kind.
+
+    Demonstrations and other episodes of every task are divided alike, so that each is measured.
+
+    Args:
+        tracks: Episodes.
+        share: How many of them to hold out; at least one demonstration of every task.
+
+    Raises:
+        ConfigError: A task has one demonstration only, which cannot be both.
+    """
+    groups: dict[tuple[int, bool], list[int]] = {}
+    for index, track in enumerate(tracks):
+        groups.setdefault((track.task, track.demo), []).append(index)
+    held: set[int] = set()
+    for (_, demo), group in groups.items():
+        n = max(int(demo), round(share * len(group)))
+        if demo and n == len(group):
+            msg = f'a task has {n} demonstration(s), all held out to measure; record some more'
+            raise ConfigError(msg)
+        held.update(group[len(group) - n :])
+    return [t for i, t in enumerate(tracks) if i not in held], [tracks[i] for i in sorted(held)]
+
+
 def chunk_end(
     tick: NDArray[np.int64], n_ticks: int, horizon: int, stride: int
 ) -> NDArray[np.int64]:

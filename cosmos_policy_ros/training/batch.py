@@ -130,7 +130,13 @@ def velocity_error(
 
 
 def frame_sums(error: Tensor, weights: Tensor, policy: PolicyConfig) -> Tensor:
-    """Return (4, 2) float64 sums of squared errors and counts of the frames in ``FRAMES``."""
+    """Return (4, 2) float64 sums of squared errors and counts of the frames in ``FRAMES``.
+
+    Args:
+        error: (B, C, T, h, w) squared errors.
+        weights: (B, C, T, h, w) weights, 0 where nothing is to be learned.
+        policy: Layout of the frames.
+    """
     layout = policy.layout
     groups = [
         [layout.index('action')],

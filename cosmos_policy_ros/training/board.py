@@ -36,7 +36,7 @@ class Board:
         self._sheets.mkdir(exist_ok=True)
         log = folder / 'log.jsonl'
         old = log.read_text(encoding='utf-8').splitlines() if log.exists() else []
-        kept = [line for line in old if json.loads(line)['step'] <= step]
+        kept = [line for line in old if _step(line) <= step]
         log.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
         self._log = log.open('a', encoding='utf-8')
         self._writer = SummaryWriter(folder / 'board', purge_step=step + 1)
@@ -69,6 +69,14 @@ class Board:
         picture = sheet(exam, answers)
         Image.fromarray(picture).save(self._sheets / f'step_{step:07d}.png')
         self._writer.add_image('now, predicted, true', picture, step, dataformats='HWC')
+
+
+def _step(line: str) -> float:
+    """Return the step of a line of the log; infinity if a kill cut the line off."""
+    try:
+        return json.loads(line)['step']
+    except ValueError:
+        return float('inf')
 
 
 def sheet(exam: Exam, answers: Answers) -> NDArray[np.uint8]:

@@ -192,6 +192,9 @@ def read_train_config(path: Path) -> TrainConfig:
     for name, number in (('augment', config.augment), ('lora: rank', config.lora.rank)):
         _expect(number >= 0, f'{path}: {name}', 'at least 0')
     _expect(config.sigma_low < config.sigma_high, f'{path}: sigma_low', 'below sigma_high')
+    for name in ('rope_scale', 'max_size'):
+        three = len(getattr(config.transformer, name)) == 3
+        _expect(three, f'{path}: transformer: {name}', 'three numbers, of time, height and width')
     return config
 
 

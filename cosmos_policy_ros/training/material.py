@@ -19,7 +19,7 @@ from cosmos_policy_ros.core.networks import (
 )
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.text import TextEmbeddings
-from cosmos_policy_ros.data.dataset import SampleTable
+from cosmos_policy_ros.data.dataset import hold_out, SampleTable
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.autoencoder import (
     build_autoencoder,
@@ -157,7 +157,7 @@ def load_material(
     stats = NormStats.from_steps(
         np.concatenate([t.actions for t in demos]), np.concatenate([t.proprio for t in demos])
     )
-    n_held_out = max(1, round(config.held_out * len(tracks)))
+    trained, held_out = hold_out(tracks, config.held_out)
     kinds = (config.horizon, config.stride, config.return_discount, config.mixture)
     return Material(
         policy=_policy_config(config, robot, latents, independent, start),
@@ -165,8 +165,8 @@ def load_material(
         text=TextEmbeddings(embeddings),
         files=files,
         store=LatentStore(latents, blank.clone(), text, n_versions),
-        trained=SampleTable(tracks[:-n_held_out], *kinds, n_versions),
-        held_out=SampleTable(tracks[-n_held_out:], *kinds),
+        trained=SampleTable(trained, *kinds, n_versions),
+        held_out=SampleTable(held_out, *kinds),
     )
 
 

@@ -67,7 +67,13 @@ class Answers:
 
 
 def set_exam(material: Material, config: TrainConfig, n: int = 128) -> Exam:
-    """Return ``n`` samples of each kind from the episodes held out."""
+    """Return questions about the episodes held out, the same ones every time.
+
+    Args:
+        material: Training data.
+        config: Cameras and image size.
+        n: Samples of each kind.
+    """
     rng = np.random.default_rng(0)
     table = material.held_out
     demos, outcomes = table.demos(), table.outcomes()
@@ -86,7 +92,7 @@ def set_exam(material: Material, config: TrainConfig, n: int = 128) -> Exam:
     )
 
 
-@torch.inference_mode()
+@torch.no_grad()  # weights gathered in inference mode could not be trained on afterwards
 def answer(
     transformer: CosmosTransformer3DModel,
     vae: AutoencoderKLWan,
@@ -94,35 +100,42 @@ def answer(
     material: Material,
     device: torch.device,
 ) -> Answers:
-    """Return what the transformer says; both networks are on ``device``."""
-    policy, store, stats = material.policy, material.store, material.stats
-    size = (policy.horizon, policy.action_size)
-    said: list[Tensor] = []
-    asked: list[Tensor] = []
-    n_parts = -(-len(exam.policy.kind) // AT_ONCE)
-    for batch, found in ((exam.policy, said), (exam.value, asked)):
-        parts = []
-        for part in (batch.part(i, n_parts) for i in range(n_parts)):
-            truth = latent_sequences(part, store, policy, stats)
-            parts.append(denoise(transformer, truth, store.text[part.task], policy, part, device))
-        whole = torch.empty(len(batch.kind), *policy.latent_shape)
-        for i, latents in enumerate(parts):
-            whole[i::n_parts] = latents
-        found.append(whole)
-    latents, value = said[0], layout_value(asked[0], policy)
+    """Return what the transformer says to an exam.
+
+    Args:
+        transformer: Network, on ``device``.
+        vae: Image autoencoder, on ``device``.
+        exam: What is asked.
+        material: Training data.
+        device: Where to compute.
+    """
+    policy = material.policy
+    size, value = (policy.horizon, policy.action_size), policy.layout.index('value')
+    latents = _denoise_batch(transformer, exam.policy, material, device)
+    valued = _denoise_batch(transformer, exam.value, material, device)
     unit = read_vector(latents, policy.layout.index('action'), size[0] * size[1])
     return Answers(
-        chunk=stats.unnormalize_actions(unit.numpy().reshape(-1, *size)),
+        chunk=material.stats.unnormalize_actions(unit.numpy().reshape(-1, *size)),
         futures=decode_pictures(vae, latents[: len(exam.now)], exam.now, policy, device),
-        expected=layout_value(latents, policy),
-        value=value,
+        expected=read_value(latents, value).numpy(),
+        value=read_value(valued, value).numpy(),
         latents=latents,
     )
 
 
-def layout_value(latents: Tensor, policy: PolicyConfig) -> NDArray[np.float32]:
-    """Return the (B,) values in (B, channels, T, h, w) latents."""
-    return read_value(latents, policy.layout.index('value')).numpy()
+def _denoise_batch(
+    transformer: CosmosTransformer3DModel, batch: Batch, material: Material, device: torch.device
+) -> Tensor:
+    """Return (B, channels, T, h, w) float32 denoised sequences of a batch of any size."""
+    policy, store = material.policy, material.store
+    n_parts = -(-len(batch.kind) // AT_ONCE)
+    whole = torch.empty(len(batch.kind), *policy.latent_shape)
+    for i in range(n_parts):
+        part = batch.part(i, n_parts)
+        truth = latent_sequences(part, store, policy, material.stats)
+        text = store.text[part.task]
+        whole[i::n_parts] = denoise(transformer, truth, text, policy, part, device)
+    return whole
 
 
 def mark(answers: Answers, exam: Exam, material: Material) -> Figures:

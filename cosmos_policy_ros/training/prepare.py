@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from rich.progress import track
 
 logger = logging.getLogger(__name__)
+LEFT_OUT = 'left_out.json'
 
 
 def prepare_bags(
@@ -61,7 +62,7 @@ def prepare_bags(
                 elif error is not None:
                     raise error
     text = json.dumps(left_out, indent=2, sort_keys=True) + '\n'
-    (cache / 'left_out.json').write_text(text, encoding='utf-8')
+    (cache / LEFT_OUT).write_text(text, encoding='utf-8')
     ready = [file for recording, file in files.items() if recording.name not in left_out]
     if not ready or 2 * len(left_out) > len(files):
         msg = (
@@ -72,6 +73,11 @@ def prepare_bags(
     left = f', {len(left_out)} left out' if left_out else ''
     logger.info('%d of %d episodes ready%s', len(ready), len(files), left)
     return ready
+
+
+def n_left_out(cache: Path) -> int:
+    """Return how many episodes ``prepare_bags`` left out."""
+    return len(json.loads((cache / LEFT_OUT).read_text(encoding='utf-8')))
 
 
 def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig) -> None:

@@ -47,14 +47,23 @@ class Processes:
         mesh = init_device_mesh(self.device.type, (self.size,))
         for block in blocks:
             fully_shard(block, mesh=mesh)
-        fully_shard(model, mesh=mesh)
+        # Otherwise the model's own weights stay whole after a measurement, and the averaged ones
+        # cannot be exchanged for them.
+        fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
     def sum(self, numbers: Tensor) -> Tensor:
-        """Return the sum over all processes."""
-        total = numbers.detach().clone()
+        """Return the sum over all processes, where ``numbers`` are.
+
+        They go by way of the device, since NCCL adds nothing up on a CPU.
+        """
+        total = numbers.detach().to(self.device, copy=True)
         if self.size > 1:
             distributed.all_reduce(total)
-        return total
+        return total.to(numbers.device)
+
+    def any(self, answer: bool) -> bool:
+        """Return whether one process at least says so."""
+        return bool(self.sum(torch.tensor(float(answer))) > 0)
 
     def wait(self) -> None:
         """Return when every process is here."""

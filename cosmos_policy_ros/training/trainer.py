@@ -19,13 +19,14 @@ from typing import Any
 
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.data.episodes import list_episodes
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.batch import frame_sums, FRAMES, loss_weights, velocity_error
 from cosmos_policy_ros.training.board import Board
 from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
 from cosmos_policy_ros.training.material import load_autoencoder, load_material, Material
 from cosmos_policy_ros.training.measure import answer, Exam, Figures, mark, set_exam
-from cosmos_policy_ros.training.prepare import prepare_bags
+from cosmos_policy_ros.training.prepare import n_left_out, prepare_bags
 from cosmos_policy_ros.training.processes import join_processes, Processes
 from cosmos_policy_ros.training.state import (
     load_state,
@@ -67,7 +68,14 @@ def train(
     """
     work = out / 'work'
     with join_processes() as processes:
+        if config.batch_size < config.accumulate * processes.size:
+            msg = (
+                f'batch_size is {config.batch_size}, less than the {config.accumulate} parts of '
+                f'each of {processes.size} processes; raise it or lower accumulate'
+            )
+            raise ConfigError(msg)
         if processes.first:
+            list_episodes(data)  # a wrong folder is refused before a run begins
             open_run(work, config, resume)
         processes.wait()
         torch.manual_seed(config.seed)
@@ -93,6 +101,7 @@ def train(
         exam = set_exam(material, config, 512)
         with state.averaged():
             figures = _figures(state, vae, exam, material, processes)
+            figures |= {'episodes': len(files), 'episodes_left_out': n_left_out(work / 'episodes')}
             weights = state.whole_weights()
         # 5. checkpoint, half precision on disk
         if processes.first:
@@ -154,8 +163,10 @@ def _train_transformer(
                 if figures:
                     board.write(state.step, figures)
             # Only where the log begins a new line, so that a resumed run writes the same log.
-            late = processes.sum(torch.tensor(float(time.monotonic() - saved_s > config.save_s)))
-            if (late > 0 and state.step % LOG_STEPS == 0) or state.step == config.updates:
+            late = state.step % LOG_STEPS == 0 and processes.any(
+                time.monotonic() - saved_s > config.save_s
+            )
+            if late or state.step == config.updates:
                 save_state(work / 'state.safetensors', state, processes)
                 saved_s = time.monotonic()
     finally:
@@ -192,7 +203,7 @@ def _step(
         (loss * processes.size).backward()  # the processes' gradients are averaged
         sums[0, 0] += loss.item()
         sums[1:] += frame_sums(error.detach(), weight, material.policy).cpu()
-    sums = processes.sum(sums.to(processes.device)).cpu()
+    sums = processes.sum(sums)
     sums[0, 1] = 1.0
     if not torch.isfinite(sums[0, 0]):
         msg = f'the loss is not finite at step {state.step}; lower learning_rate and resume'
