@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cosmos_policy_ros.cli.evaluate import Evaluate, run, wilson_interval
+from cosmos_policy_ros.cli.evaluate import Evaluate, run
+from cosmos_policy_ros.cli.evaluate_report import wilson_interval
 from cosmos_policy_ros.training.measure import auc
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
