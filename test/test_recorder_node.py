@@ -20,7 +20,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.data.bag_reader import list_bags, read_bag
+from cosmos_policy_ros.data.bag_files import list_bags
+from cosmos_policy_ros.data.bag_reader import read_bag
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message, trajectory_message
 from cosmos_policy_ros.ros.observer import TASK_QOS
