@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosmos_policy_ros.data.bag_reader import list_bags, read_bag, read_bags
+from cosmos_policy_ros.data.bag_files import list_bags
+from cosmos_policy_ros.data.bag_reader import read_bag
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
@@ -188,10 +189,10 @@ def test_truncated_episode_is_named(tmp_path: Path, kept: float) -> None:
     record(tmp_path / 'torn')
     mcap = tmp_path / 'torn' / 'torn.mcap'
     mcap.write_bytes(mcap.read_bytes()[: int(kept * mcap.stat().st_size)])
-    episodes = read_bags(tmp_path, ROBOT, 25.0)
-    assert next(episodes).success
+    good, torn = list_bags(tmp_path)
+    assert read_bag(good, ROBOT, 25.0).success
     with pytest.raises(ConfigError, match='torn cannot be read'):
-        next(episodes)
+        read_bag(torn, ROBOT, 25.0)
 
 
 def test_unfinished_episode_is_named(tmp_path: Path) -> None:

@@ -22,6 +22,15 @@ import torch
 
 ROBOT = Path(__file__).parents[1] / 'config' / 'robots' / 'aloha_sim.yaml'
 WEIGHTS = 'diffusion_pytorch_model.safetensors'
+FILES = (
+    'policy.json',
+    'norm_stats.json',
+    'text_embeddings.safetensors',
+    'transformer/config.json',
+    f'transformer/{WEIGHTS}',
+    'vae/config.json',
+    f'vae/{WEIGHTS}',
+)
 
 
 @pytest.fixture(scope='module')
@@ -70,15 +79,7 @@ def test_everything_is_written_and_read_back(saved: Path) -> None:
 def test_folder_holds_what_the_architecture_says(saved: Path) -> None:
     """JSON and safetensors, no pickles."""
     files = {p.relative_to(saved).as_posix() for p in saved.rglob('*') if p.is_file()}
-    assert files == {
-        'policy.json',
-        'norm_stats.json',
-        'text_embeddings.safetensors',
-        'transformer/config.json',
-        f'transformer/{WEIGHTS}',
-        'vae/config.json',
-        f'vae/{WEIGHTS}',
-    }
+    assert files == set(FILES)
 
 
 def test_half_precision_weights_are_loaded_as_float32(folder: Path) -> None:
@@ -94,18 +95,7 @@ def test_missing_folder(tmp_path: Path) -> None:
     refuse(tmp_path / 'none', 'no checkpoint folder')
 
 
-@pytest.mark.parametrize(
-    'name',
-    [
-        'policy.json',
-        'norm_stats.json',
-        'text_embeddings.safetensors',
-        'transformer/config.json',
-        f'transformer/{WEIGHTS}',
-        'vae/config.json',
-        f'vae/{WEIGHTS}',
-    ],
-)
+@pytest.mark.parametrize('name', FILES)
 def test_missing_file(folder: Path, name: str) -> None:
     """Each file by name."""
     (folder / name).unlink()

@@ -85,6 +85,15 @@ def test_counts_of_every_episode_are_printed(
     assert '2 episodes as hdf5, every count read back' in out
 
 
+def test_size_of_the_result_is_printed(
+    bags: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All files together, and the share of an episode."""
+    convert(bags, tmp_path / 'rows', to='hdf5')
+    size_mb = sum(p.stat().st_size for p in (tmp_path / 'rows').iterdir()) * 1e-6
+    assert f'{size_mb:.1f} MB, {size_mb / 2:.2f} MB per episode' in capsys.readouterr().out
+
+
 def test_tick_rate_can_be_chosen(bags: Path, tmp_path: Path) -> None:
     """Bags are sampled at the rate; every second row of 50 Hz is one of 25 Hz."""
     first, _ = convert(bags, tmp_path / 'rows', to='hdf5', rate_hz=25.0)

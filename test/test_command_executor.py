@@ -22,6 +22,7 @@ from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.robot import ArmSpec, read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message, trajectory_message
 from diagnostic_msgs.msg import DiagnosticArray
+from nodes import ros_domain, ros_environment
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
@@ -39,7 +40,7 @@ LEFT, RIGHT = ROBOT.arms
 MAX_AGE_S = 0.3  # more than this process may pause on a busy machine
 MAX_IMAGE_AGE_S = 0.5  # likewise
 PERIOD_S = 0.02
-ENVIRONMENT = {'ROS_DOMAIN_ID': '82', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+DOMAIN = 82
 
 
 def start_executor(*parameters: str, discovery_s: float = 0.0) -> subprocess.Popen[str]:
@@ -55,7 +56,7 @@ def start_executor(*parameters: str, discovery_s: float = 0.0) -> subprocess.Pop
     return subprocess.Popen(
         [sys.executable, '-m', 'cosmos_policy_ros.nodes.command_executor', '--ros-args', *words],
         cwd=ROOT,
-        env=os.environ | ENVIRONMENT,
+        env=os.environ | ros_environment(DOMAIN),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -244,9 +245,7 @@ def waist(start_rad: float, end_rad: float, n_rows: int = 26) -> np.ndarray:
 @pytest.fixture(scope='module')
 def bench() -> Iterator[Bench]:
     """Return fake arms in a ROS domain of their own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
+    with ros_domain(DOMAIN):
         bench = Bench()
         yield bench
         bench.close()

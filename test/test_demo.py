@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import json
 from pathlib import Path
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from typing import Any
 
 import av
@@ -22,6 +21,7 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.data.bag_reader import read_bag
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack import share_path
+from nodes import wait_for
 
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
 CHECKPOINT = share_path('models', 'aloha_sim_transfer_cube')
@@ -49,14 +49,6 @@ def nodes_left(domain: int) -> list[str]:
         if 'cosmos_policy_ros.nodes' in words and f'ROS_DOMAIN_ID={domain}'.encode() in variables:
             lines.append(words)
     return lines
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = 180.0) -> None:
-    """Wait until a condition holds."""
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, 'nothing happened'
-        time.sleep(0.1)
 
 
 class Finished:
@@ -152,7 +144,7 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """Return a demo that is in the middle of an episode."""
     events = tmp_path / 'out' / 'events.jsonl'
     process = start_demo(tmp_path / 'out', domain=92, episodes=100)
-    wait_for(lambda: events.exists() and '"answer"' in events.read_text(encoding='utf-8'))
+    wait_for(lambda: events.exists() and '"answer"' in events.read_text(encoding='utf-8'), 180.0)
     yield process
     process.kill()
     process.communicate()

@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cosmos_policy_ros.cli.evaluate import Evaluate, run, wilson_interval
+from cosmos_policy_ros.cli.evaluate import Evaluate, run
+from cosmos_policy_ros.cli.evaluate_report import wilson_interval
 from cosmos_policy_ros.training.measure import auc
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -46,6 +47,8 @@ def test_committed_checkpoint_hands_over_most_cubes(tmp_path: Path) -> None:
     assert figures['episodes'] == 10
     assert figures['successes'] >= 3
     assert set(figures) >= {'success_rate', 'interval_95', 'value_auc', 'query_ms'}
+    assert set(figures['options']) >= {'checkpoint', 'task', 'candidates', 'seed', 'precision'}
+    assert figures['options']['seed'] == figures['results'][0]['seed'] == 200000
 
 
 def test_missing_checkpoint_is_a_mistake_of_one_line(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from cosmos_policy_ros.ros.convert import (
 from cosmos_policy_ros.ros.observer import TASK_QOS
 from cosmos_policy_ros.types import Candidates
 from diagnostic_msgs.msg import DiagnosticArray
+from nodes import ros_domain
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -122,9 +123,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Return one inference node for all tests, in a ROS domain of its own."""
     folder = tmp_path_factory.mktemp('checkpoint')
     save_tiny_checkpoint(folder, ROBOT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', '75')
-        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    with ros_domain(75):
         given = [f'robot:={ROBOT_FILE}', f'checkpoint:={folder}', 'candidates:=3', 'futures:=2']
         given += ['values:=2', 'max_image_age_s:=1.0', 'max_joint_age_s:=1.0']
         rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'inference:{g}'))])

@@ -37,6 +37,7 @@ from cosmos_policy_ros.stack import (
 )
 from cosmos_policy_ros.types import ActionChunk
 from diagnostic_msgs.msg import DiagnosticArray
+from nodes import ros_domain
 import rclpy
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -148,8 +149,7 @@ class Bench:
 @pytest.fixture(scope='module')
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Return one stack for all tests, in a ROS domain of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', '83')
+    with ros_domain(83):
         rclpy.init()
         bench = Bench(tmp_path_factory.mktemp('logs'))
         yield bench

@@ -15,11 +15,12 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.robot import read_robot
+from nodes import ros_environment
 from tiny import save_tiny_checkpoint
 
 ROBOT_FILE = Path(__file__).parents[1] / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
-ENVIRONMENT = {'ROS_DOMAIN_ID': '76', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+ENVIRONMENT = ros_environment(76)
 
 
 def start(node: str, *parameters: str) -> tuple[int, list[str]]:

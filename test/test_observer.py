@@ -17,7 +17,7 @@ from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.observer import Observer
-import rclpy
+from nodes import ros_node
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
@@ -31,15 +31,10 @@ START_NS = 1000 * MS
 
 
 @pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+def node() -> Iterator[Node]:
     """Return a node in a ROS domain of its own."""
-    monkeypatch.setenv('ROS_DOMAIN_ID', '71')
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    rclpy.init()
-    node = Node('observer_test')
-    yield node
-    node.destroy_node()
-    rclpy.shutdown()
+    with ros_node('observer_test', 71) as node:
+        yield node
 
 
 def fed(node: Node, stamp_ns: int, skip: str = '') -> Observer:

@@ -17,7 +17,7 @@ from cosmos_policy_ros.data.bag_writer import BagWriter, IMAGE, JOINT_STATE, typ
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.types import ConfigError, Episode
-import rclpy
+from nodes import ros_node
 from rclpy.node import Node
 from samples import ROBOT
 from std_msgs.msg import String
@@ -33,15 +33,10 @@ Message = tuple[int, str, int, int]  # arrival [ms], topic, stamp [ms], content
 
 
 @pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+def node() -> Iterator[Node]:
     """Return a node in a ROS domain of its own."""
-    monkeypatch.setenv('ROS_DOMAIN_ID', '111')
-    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    rclpy.init()
-    node = Node('parity_test')
-    yield node
-    node.destroy_node()
-    rclpy.shutdown()
+    with ros_node('parity_test', 111) as node:
+        yield node
 
 
 def streams(until_ms: int, **period_ms: int) -> list[Message]:

@@ -22,6 +22,7 @@ from cosmos_policy_ros.ros.convert import (
 )
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
+from nodes import ros_domain
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -101,9 +102,7 @@ class Bench:
 @pytest.fixture(scope='module')
 def bench() -> Iterator[Bench]:
     """Return one planner for all tests, in a ROS domain of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', '74')
-        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    with ros_domain(74):
         given = [f'planner:robot:={ROBOT_FILE}', 'planner:discovery_s:=0.2']
         rclpy.init(args=['--ros-args', *(word for g in given for word in ('-p', g))])
         bench = Bench()

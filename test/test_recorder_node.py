@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 import json
 import os
@@ -20,13 +20,15 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.data.bag_reader import list_bags, read_bag
+from cosmos_policy_ros.data.bag_files import list_bags
+from cosmos_policy_ros.data.bag_reader import read_bag
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message, trajectory_message
 from cosmos_policy_ros.ros.observer import TASK_QOS
 from cosmos_policy_ros.types import ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
 from mcap.reader import make_reader
+from nodes import ros_domain, wait_for
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -41,7 +43,6 @@ from trajectory_msgs.msg import JointTrajectory
 ROOT = Path(__file__).parents[1]
 ROBOT_FILE = ROOT / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
-ENVIRONMENT = {'ROS_DOMAIN_ID': '103', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 MAX_S = 2.0  # silence that ends an episode; more than this process may pause on a busy machine
 CHUNK = trajectory_message(1, np.zeros((2, 14), np.float32), 25.0, ROBOT.joint_names)
 PIXELS = np.random.default_rng(0).integers(0, 255, (240, 320, 3), np.uint8)
@@ -125,9 +126,9 @@ class Bench:
         self.robot.status = {}
         self.robot.silent.clear()
         self.process = subprocess.Popen([*node, '--ros-args', *words], env=os.environ)
-        wait(lambda: self.robot.status.get('stale') == '')
+        wait_for(lambda: self.robot.status.get('stale') == '')
         for client in (self.robot.start, self.robot.stop, self.robot.discard):
-            wait(client.service_is_ready)
+            wait_for(client.service_is_ready)
 
     def end(self, how: signal.Signals) -> None:
         """End the recorder and wait until its services are gone."""
@@ -139,7 +140,7 @@ class Bench:
     def call(self, client: Any, request: Any) -> tuple[bool, str]:
         """Call a service and return what it answered."""
         future = client.call_async(request)
-        wait(future.done)
+        wait_for(future.done)
         return future.result().success, future.result().message
 
     def start(self) -> tuple[bool, str]:
@@ -152,18 +153,10 @@ class Bench:
 
     def record(self, seconds: float) -> None:
         """Start an episode and let it run."""
-        wait(lambda: self.robot.status.get('task'))
+        wait_for(lambda: self.robot.status.get('task'))
         started, message = self.start()
         assert started, message
         time.sleep(seconds)
-
-
-def wait(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
-    """Wait until the condition holds."""
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, 'nothing happened'
-        time.sleep(0.01)
 
 
 def custom(path: Path) -> dict[str, str]:
@@ -175,9 +168,7 @@ def custom(path: Path) -> dict[str, str]:
 @pytest.fixture(scope='module')
 def bench() -> Iterator[Bench]:
     """Return a fake robot in a ROS domain of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
+    with ros_domain(103):
         bench = Bench()
         yield bench
         bench.close()
@@ -190,7 +181,7 @@ def test_nothing_starts_without_a_task(bench: Bench, tmp_path: Path) -> None:
     assert not started
     assert 'no task; publish it on /task' in message
     bench.robot.task.publish(String(data='move'))
-    wait(lambda: bench.start()[0])
+    wait_for(lambda: bench.start()[0])
     assert bench.call(bench.robot.discard, Trigger.Request())[0]
 
 
@@ -279,7 +270,7 @@ def test_a_camera_that_stops_ends_the_episode_as_invalid(bench: Bench, tmp_path:
     bench.record_to(tmp_path)
     bench.record(1.0)
     bench.robot.silent.add('/left_wrist/image_raw')
-    wait(lambda: bench.robot.status['state'] == 'idle')
+    wait_for(lambda: bench.robot.status['state'] == 'idle')
     stopped, message = bench.stop(success=True)
     assert not stopped
     assert '/left_wrist/image_raw was silent for 2.' in message
@@ -336,7 +327,7 @@ def test_a_full_disk_ends_the_episode_before_it_is_full(bench: Bench, small_disk
     bench.robot.task.publish(String(data='move'))
     bench.record_to(small_disk, 'min_free_mb:=15.0')
     bench.record(0.0)
-    wait(lambda: bench.robot.status['state'] == 'idle')
+    wait_for(lambda: bench.robot.status['state'] == 'idle')
     assert 'MB are free, limit 15 MB; make room' in bench.robot.status['last']
     free = os.statvfs(small_disk)
     assert free.f_bavail * free.f_frsize > 10e6

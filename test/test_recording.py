@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 
-from cosmos_policy_ros.data.bag_reader import list_bags, read_bag
+from cosmos_policy_ros.data.bag_files import list_bags
+from cosmos_policy_ros.data.bag_reader import read_bag
 from cosmos_policy_ros.data.bag_writer import IMAGE, typestore
 from cosmos_policy_ros.data.recording import (
     find_full,

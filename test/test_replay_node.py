@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 import contextlib
 import json
-import os
 from pathlib import Path
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from cosmos_policy_ros.data.series import read_commands
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.scripted import draw_noise, TransferExpert
 from cosmos_policy_ros.stack import EXECUTOR, SIM, start_node, stop_nodes
+from nodes import ros_domain, wait_for
 import rclpy
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -66,14 +66,6 @@ def read_events(out: Path) -> dict[str, dict[str, Any]]:
     path = out / 'events.jsonl'
     lines = path.read_text(encoding='utf-8').splitlines() if path.exists() else []
     return {event['event']: event for event in map(json.loads, lines)}
-
-
-def wait_for(condition: Callable[[], object], timeout_s: float = LONG_S) -> None:
-    """Wait until a condition holds."""
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, 'nothing happened'
-        time.sleep(0.05)
 
 
 class Watcher:
@@ -176,7 +168,7 @@ class Running:
             start_node(spec, {}, logs / f'{spec.name}.log') for spec in (SIM, EXECUTOR)
         ]
         self.watcher = Watcher(RUNNING)
-        wait_for(lambda: len(self.watcher.poses) > 50)
+        wait_for(lambda: len(self.watcher.poses) > 50, LONG_S)
         assert self.watcher.enable(False).success
 
     def close(self) -> None:
@@ -188,15 +180,10 @@ class Running:
 @pytest.fixture(scope='module')
 def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Return a running robot; replays started by the test find it."""
-    before = os.environ.get('ROS_DOMAIN_ID')
-    os.environ['ROS_DOMAIN_ID'] = str(RUNNING)
-    running = Running(tmp_path_factory.mktemp('logs'))
-    yield running
-    running.close()
-    if before is None:
-        del os.environ['ROS_DOMAIN_ID']
-    else:
-        os.environ['ROS_DOMAIN_ID'] = before
+    with ros_domain(RUNNING):
+        running = Running(tmp_path_factory.mktemp('logs'))
+        yield running
+        running.close()
 
 
 def test_nothing_moves_before_it_is_enabled(robot: Running, bag: Path, tmp_path: Path) -> None:
@@ -204,14 +191,14 @@ def test_nothing_moves_before_it_is_enabled(robot: Running, bag: Path, tmp_path:
     watcher = robot.watcher
     process = start_replay(bag, tmp_path, '--robot-running')
     try:
-        wait_for(lambda: 'waiting' in read_events(tmp_path))
+        wait_for(lambda: 'waiting' in read_events(tmp_path), LONG_S)
         watcher.poses.clear()
         time.sleep(2.0)
         assert watcher.commands == []
         assert np.ptp(np.array(watcher.poses), axis=0).max() < 0.001
 
         assert watcher.enable(True).success
-        wait_for(lambda: 'started' in read_events(tmp_path))
+        wait_for(lambda: 'started' in read_events(tmp_path), LONG_S)
         lead_s = read_events(tmp_path)['started']['lead_s']
         time.sleep(lead_s + 0.7)
         watcher.estop()

@@ -17,6 +17,7 @@ from cosmos_policy_ros.nodes.sim_node import SimNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.observer import TASK_QOS
 from cosmos_policy_ros.types import ConfigError
+from nodes import ros_domain
 import rclpy
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -81,9 +82,7 @@ class Bench:
 @pytest.fixture(scope='module')
 def bench() -> Iterator[Bench]:
     """Return one simulator for all tests, in a ROS domain of its own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv('ROS_DOMAIN_ID', '72')
-        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    with ros_domain(72):
         given = [f'robot:={ROBOT_FILE}', 'discovery_s:=0.2', 'realtime_priority:=0']
         rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'sim:{g}'))])
         bench = Bench()

@@ -23,6 +23,7 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message
 from cosmos_policy_ros.stack import share_path
 from diagnostic_msgs.msg import DiagnosticArray
+from nodes import ros_domain, wait_for
 import rclpy
 from rclpy._rclpy_pybind11 import RCLError
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -32,7 +33,6 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
 
-ENVIRONMENT = {'ROS_DOMAIN_ID': '102', 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
 MAX_AGE_S = 1.5  # more than this process may pause on a busy machine
 
 
@@ -92,14 +92,6 @@ class FakeArms(Node):
                 leader.publish(joint_state_message([*arm.joints, 'gripper'], leads, now_ns))
 
 
-def wait(condition: Callable[[], object], timeout_s: float = 120.0) -> None:
-    """Wait until the condition holds."""
-    end_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < end_s, 'nothing happened'
-        time.sleep(0.01)
-
-
 @pytest.fixture(scope='module')
 def arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeArms]:
     """Return fake arms beside an executor that follows leaders."""
@@ -108,9 +100,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeArms]:
     given += [f'max_joint_age_s:={MAX_AGE_S}', 'fault_joint_age_s:=60.0', 'max_gap_s:=10.0']
     words = [word for p in given for word in ('-p', p)]
     node = [sys.executable, '-m', 'cosmos_policy_ros.nodes.command_executor', '--ros-args']
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ENVIRONMENT.items():
-            patch.setenv(name, value)
+    with ros_domain(102):
         rclpy.init()
         arms = FakeArms(robot_file)
         executor = SingleThreadedExecutor()
@@ -124,7 +114,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeArms]:
         thread = threading.Thread(target=spin, daemon=True)
         thread.start()
         process = subprocess.Popen([*node, *words], env=os.environ)
-        wait(lambda: arms.status and arms.enable.service_is_ready())
+        wait_for(lambda: arms.status and arms.enable.service_is_ready())
         yield arms
         process.kill()
         process.wait(20)
@@ -137,10 +127,10 @@ def enable(arms: FakeArms) -> None:
 
     def accepted() -> bool:
         future = arms.enable.call_async(SetBool.Request(data=True))
-        wait(future.done)
+        wait_for(future.done)
         return bool(future.result().success)
 
-    wait(accepted)
+    wait_for(accepted)
 
 
 def test_followers_go_where_closed_fresh_enabled_leaders_are(arms: FakeArms) -> None:
@@ -150,19 +140,19 @@ def test_followers_go_where_closed_fresh_enabled_leaders_are(arms: FakeArms) -> 
     assert arms.n_commands == 0
 
     enable(arms)
-    wait(lambda: 'close the leader grippers' in arms.status['reason'])
+    wait_for(lambda: 'close the leader grippers' in arms.status['reason'])
     assert arms.status['mode'] == 'hold'
     np.testing.assert_allclose([p[0] for p in arms.followers.values()], 0.0, atol=1e-3)
 
     arms.gripper = -0.0552
-    wait(lambda: arms.status['reason'] == 'approaching the leaders')
-    wait(lambda: all(abs(p[0] - 0.4) < 1e-4 for p in arms.followers.values()))
-    wait(lambda: arms.status['mode'] == 'playing')
+    wait_for(lambda: arms.status['reason'] == 'approaching the leaders')
+    wait_for(lambda: all(abs(p[0] - 0.4) < 1e-4 for p in arms.followers.values()))
+    wait_for(lambda: arms.status['mode'] == 'playing')
 
     arms.gripper = 0.8298  # fully open: the controller of the simulated finger is sent 0.058 m
-    wait(lambda: all(abs(p[6] - 0.058) < 1e-4 for p in arms.followers.values()))
+    wait_for(lambda: all(abs(p[6] - 0.058) < 1e-4 for p in arms.followers.values()))
 
     arms.silent = True
-    wait(lambda: 'leader joint states are' in arms.status['reason'])
+    wait_for(lambda: 'leader joint states are' in arms.status['reason'])
     assert arms.status['mode'] == 'hold'
     assert arms.status['state'] == 'enabled'

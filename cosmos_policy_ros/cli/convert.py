@@ -81,7 +81,7 @@ class Content:
 
 
 def run(options: Convert) -> int:
-    """Convert, read back, print the counts."""
+    """Convert, read back, print the counts and the size."""
     robot, recordings = read_robot(options.robot), list_episodes(options.src)
     bags = recordings[0].format == 'bag'
     target: Format = options.to or ('lerobot' if bags else 'bag')
@@ -99,7 +99,11 @@ def run(options: Convert) -> int:
         written = write_episodes(folder, target, episodes(), recordings, robot)
         table = verify(recordings, contents, written, robot)
     Console().print(table)
-    print(f'{options.dst}: {len(written)} episodes as {target}, every count read back')
+    size_mb = sum(p.stat().st_size for p in options.dst.rglob('*') if p.is_file()) * 1e-6
+    print(
+        f'{options.dst}: {len(written)} episodes as {target}, every count read back; '
+        f'{size_mb:.1f} MB, {size_mb / len(written):.2f} MB per episode'
+    )
     return 0
 
 

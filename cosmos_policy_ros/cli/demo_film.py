@@ -11,7 +11,7 @@ from typing import Any
 
 import av
 from cosmos_policy_ros.align import image_array, stamp_of
-from cosmos_policy_ros.data.bag_reader import read_topics
+from cosmos_policy_ros.data.bag_files import read_topics
 from cosmos_policy_ros.robot import RobotSpec
 import cv2
 import numpy as np

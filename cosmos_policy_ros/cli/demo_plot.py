@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.align import arm_pose, stamp_of
-from cosmos_policy_ros.data.bag_reader import COMMAND_TOPIC, Messages, read_topics
+from cosmos_policy_ros.data.bag_files import COMMAND_TOPIC, Messages, read_topics
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure

@@ -10,13 +10,13 @@ from __future__ import annotations
 from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 import json
-import math
 import multiprocessing
 from pathlib import Path
 import time
 from typing import Annotated, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
+from cosmos_policy_ros.cli.evaluate_report import EpisodeResult, print_figures, summarize
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.robot import read_robot, RobotSpec
@@ -24,9 +24,7 @@ from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ActionChunk, ConfigError, Observation
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 import tyro
 
 if TYPE_CHECKING:
@@ -70,29 +68,6 @@ class Evaluate:
     """Robot YAML."""
     json: Path | None = None
     """Write the figures to this file."""
-
-
-@dataclass(frozen=True)
-class EpisodeResult:
-    """What one episode came to.
-
-    Attributes:
-        seed: Seed of the scene.
-        success: Whether the task was done at the end.
-        best_reward: Highest reward seen, 0 to 4.
-        middle_value: Value of the candidate chosen nearest to the middle of the episode.
-        query_ms: Durations of the queries [ms].
-        seam_jump_rad: Largest seam jump [rad].
-        interventions: Ticks whose target safety changed.
-    """
-
-    seed: int
-    success: bool
-    best_reward: int
-    middle_value: float
-    query_ms: tuple[float, ...]
-    seam_jump_rad: float
-    interventions: int
 
 
 def run(options: Evaluate) -> int:
@@ -219,44 +194,3 @@ def play_episode(
         seam_jump_rad=round(playback.tally.seam_jump_rad_max, 4),
         interventions=playback.safety.interventions,
     )
-
-
-def summarize(results: list[EpisodeResult]) -> dict[str, object]:
-    """Return the figures of a list of episodes."""
-    from cosmos_policy_ros.training.measure import auc
-
-    successes = sum(r.success for r in results)
-    query_ms = [ms for r in results for ms in r.query_ms]
-    return {
-        'episodes': len(results),
-        'successes': successes,
-        'success_rate': successes / len(results),
-        'interval_95': wilson_interval(successes, len(results)),
-        'value_auc': auc(
-            np.array([r.middle_value for r in results]), np.array([r.success for r in results])
-        ),
-        'query_ms': {
-            'p50': round(float(np.percentile(query_ms, 50)), 2),
-            'p99': round(float(np.percentile(query_ms, 99)), 2),
-        },
-        'rewards': [sum(r.best_reward >= level for r in results) for level in range(1, 5)],
-        'seam_jump_rad_max': max(r.seam_jump_rad for r in results),
-        'interventions': sum(r.interventions for r in results),
-    }
-
-
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """Return the Wilson 95 % interval of a success rate."""
-    z = 1.959964
-    p, scale = successes / n, 1.0 + z * z / n
-    middle = (p + z * z / (2 * n)) / scale
-    half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
-
-
-def print_figures(figures: dict[str, object]) -> None:
-    """Print the figures as a table."""
-    table = Table('figure', 'value')
-    for name, figure in figures.items():
-        table.add_row(name, str(figure))
-    Console().print(table)

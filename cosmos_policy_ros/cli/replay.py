@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from cosmos_policy_ros.cli.demo import prepare_folder
 from cosmos_policy_ros.cli.demo_stack import choose_domain, running
 from cosmos_policy_ros.cli.report import find_robot
-from cosmos_policy_ros.data.bag_reader import read_metadata
+from cosmos_policy_ros.data.bag_files import read_metadata
 from cosmos_policy_ros.data.series import read_commands
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack import REPLAY, REPLAY_STACK, share_path, Value

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from cosmos_policy_ros.cli.report_episode import section
 from cosmos_policy_ros.cli.report_page import Damaged, describe, page, Row
-from cosmos_policy_ros.data.bag_reader import read_metadata
+from cosmos_policy_ros.data.bag_files import read_metadata
 from cosmos_policy_ros.data.overview import read_overview
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path

@@ -27,7 +27,6 @@ from cosmos_policy_ros.core.diffusion import (
     sigma_levels,
     start_noise,
 )
-from cosmos_policy_ros.core.images import prepare_image, scale_pixels
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.sample import Sample
 from cosmos_policy_ros.core.text import TextEmbeddings
@@ -93,11 +92,7 @@ class CosmosPolicy:
             ValueError: See ``check``.
         """
         self.check(obs)
-        pixels = [
-            prepare_image(obs.images[c], self.config.image_size, self.config.centre_crop)
-            for c in self.config.cameras
-        ]
-        images = scale_pixels(np.stack(pixels)).to(self.backend.device)  # (cameras, 3, H, W)
+        images = self._vision.prepare(obs.images).to(self.backend.device)
         known = self._encode(images, obs.proprio)
         seeds = tuple(seed + i for i in range(n))
         start = Sample(known.expand(n, -1, -1, -1, -1), seeds, obs.task, images)

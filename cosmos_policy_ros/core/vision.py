@@ -10,9 +10,18 @@ image once.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from cosmos_policy_ros.core.backend import Autoencoder
 from cosmos_policy_ros.core.config import PolicyConfig
-from cosmos_policy_ros.core.images import black_like, frames_to_video, pixel_frame, unscale_pixels
+from cosmos_policy_ros.core.images import (
+    black_like,
+    frames_to_video,
+    pixel_frame,
+    prepare_image,
+    scale_pixels,
+    unscale_pixels,
+)
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -31,6 +40,16 @@ class Vision:
         """Keep the parts; nothing is computed yet."""
         self._backend, self._config = backend, config
         self._blank: Tensor | None = None  # latent of a black image, the same in every query
+
+    def prepare(self, images: Mapping[str, NDArray[np.uint8]]) -> Tensor:
+        """Return (cameras, 3, H, W) float32 in [-1, 1] in the order of the latent frames.
+
+        Args:
+            images: Camera -> (height, width, 3) uint8 RGB.
+        """
+        size, crop = self._config.image_size, self._config.centre_crop
+        pixels = [prepare_image(images[c], size, crop) for c in self._config.cameras]
+        return scale_pixels(np.stack(pixels))
 
     def encode_current(self, images: Tensor) -> Tensor:
         """Return (1, C, 2 + cameras, h, w) latents of the blank, proprio and camera frames.

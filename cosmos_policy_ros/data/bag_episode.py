@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosmos_policy_ros.data.bag_reader import COMMAND_TOPIC, EXPERT_TOPIC, TASK_TOPIC
+from cosmos_policy_ros.data.bag_files import COMMAND_TOPIC, EXPERT_TOPIC, TASK_TOPIC
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode

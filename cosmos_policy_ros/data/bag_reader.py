@@ -8,10 +8,7 @@ newest ``/joint_command`` stamped at the tick or before, which is the command th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-import struct
 from typing import Any, Literal
 
 from cosmos_policy_ros.align import (
@@ -23,18 +20,19 @@ from cosmos_policy_ros.align import (
     StreamBuffer,
     tick_grid,
 )
+from cosmos_policy_ros.data.bag_files import (
+    COMMAND_TOPIC,
+    EXPERT_TOPIC,
+    Messages,
+    open_bag,
+    TASK_TOPIC,
+)
 from cosmos_policy_ros.data.bag_writer import typestore
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.rosbag2 import Reader, ReaderError
-from rosbags.serde import SerdeError
-
-COMMAND_TOPIC = '/joint_command'
-TASK_TOPIC = '/task'
-EXPERT_TOPIC = '/demonstration/expert'
-Messages = dict[str, list[tuple[int, Any]]]  # topic -> (time [ns], message)
 
 
 def read_bag(
@@ -76,67 +74,6 @@ def read_bag(
     except (ValueError, TimeoutError) as error:
         msg = f'episode {path}: {error}'
         raise ConfigError(msg) from error
-
-
-def read_bags(folder: Path, robot: RobotSpec, rate_hz: float) -> Iterator[Episode]:
-    """Yield the episodes of a folder in the order of their names."""
-    for path in list_bags(folder):
-        yield read_bag(path, robot, rate_hz)
-
-
-def list_bags(folder: Path) -> list[Path]:
-    """Return the bag folders inside ``folder`` in name order; ``*.partial`` are unfinished.
-
-    Raises:
-        ConfigError: There is none.
-    """
-    folders = [p for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-    paths = sorted(p for p in folders if p.suffix != '.partial')
-    if not paths:
-        msg = (
-            f'no episodes in {folder}; record some with: cosmos-policy demonstrate --out {folder}'
-        )
-        raise ConfigError(msg)
-    return paths
-
-
-def read_topics(path: Path, topics: Collection[str]) -> Messages:
-    """Return topic -> (arrival [ns, ROS clock], message); empty for a topic the bag lacks.
-
-    Raises:
-        ConfigError: The folder is no bag or is damaged.
-    """
-    found: Messages = {topic: [] for topic in topics}
-    with open_bag(path) as bag:
-        connections = [c for c in bag.connections if c.topic in found]
-        for connection, bag_ns, data in bag.messages(connections) if connections else ():
-            message = typestore().deserialize_cdr(data, connection.msgtype)
-            found[connection.topic].append((bag_ns, message))
-    return found
-
-
-def read_metadata(path: Path) -> dict[str, str]:
-    """Return the custom data of a bag, such as ``robot`` and ``seed``; raises as ``open_bag``."""
-    with open_bag(path) as bag:
-        return dict(bag.storage.metadata.custom or {})
-
-
-@contextmanager
-def open_bag(path: Path) -> Iterator[Reader]:
-    """Open a bag; what goes wrong while it is read says which bag it was.
-
-    Raises:
-        ConfigError: The folder is no bag or is damaged.
-    """
-    try:
-        with Reader(path) as bag:
-            yield bag
-    except _DAMAGE as error:
-        msg = f'episode {path} cannot be read ({error}); record it again or remove the folder'
-        raise ConfigError(msg) from error
-
-
-_DAMAGE = (ReaderError, SerdeError, OSError, ValueError, LookupError, struct.error, AssertionError)
 
 
 def _messages(bag: Reader, robot: RobotSpec) -> Messages:

@@ -19,7 +19,6 @@ import fcntl
 from functools import lru_cache
 from pathlib import Path
 import shutil
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -182,12 +181,7 @@ class BagWriter:
         """Return the open writer."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Finish the bag, or remove it when the block failed."""
         if kind is None:
             self.close()

@@ -12,7 +12,8 @@ import re
 from typing import Literal
 
 from cosmos_policy_ros.data.assemble import at_rate, Labels
-from cosmos_policy_ros.data.bag_reader import list_bags, read_bag
+from cosmos_policy_ros.data.bag_files import list_bags
+from cosmos_policy_ros.data.bag_reader import read_bag
 from cosmos_policy_ros.data.hdf5 import read_hdf5
 from cosmos_policy_ros.data.lerobot_meta import is_lerobot, read_meta
 from cosmos_policy_ros.data.lerobot_reader import read_lerobot

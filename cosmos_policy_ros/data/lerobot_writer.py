@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from pathlib import Path
 import shutil
-from types import TracebackType
 from typing import Any
 
 from cosmos_policy_ros.data.assemble import camera_key
@@ -213,12 +212,7 @@ class LeRobotWriter:
         """Return the open writer."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         """Finish the data set, or remove it when the block failed."""
         if kind is None:
             self.close()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cosmos_policy_ros.align import image_array
-from cosmos_policy_ros.data.bag_reader import COMMAND_TOPIC, open_bag
+from cosmos_policy_ros.data.bag_files import COMMAND_TOPIC, open_bag
 from cosmos_policy_ros.data.bag_writer import BOOL, IMAGE, typestore
 from cosmos_policy_ros.data.series import (
     Answer,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cosmos_policy_ros.align import arm_pose, push_pose, stamp_of, StreamBuffer
-from cosmos_policy_ros.data.bag_reader import COMMAND_TOPIC, read_topics
+from cosmos_policy_ros.data.bag_files import COMMAND_TOPIC, read_topics
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 import numpy as np

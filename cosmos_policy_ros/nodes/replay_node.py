@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.replay import CHUNK_S, Replay, STEP_S
-from cosmos_policy_ros.data.bag_reader import read_metadata
+from cosmos_policy_ros.data.bag_files import read_metadata
 from cosmos_policy_ros.data.series import read_commands
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.controls import Controls
