@@ -89,12 +89,16 @@ TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))
 RECORDER = NodeSpec(
     'recorder', 'recorder_node', ('robot', 'out', 'source', 'operator', 'policy', 'compress')
 )
+DEMONSTRATOR = NodeSpec(
+    'demonstrator', 'demonstrator_node', ('robot', 'task', 'seed', 'episodes', 'out')
+)
 STREAM = NodeSpec('stream', 'stream_node', ('robot', 'stream', 'out', 'record_s'))
 REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'simulate'))
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
 RECORD_STACK = (RECORDER,)  # beside one of the others
+DEMONSTRATION_STACK = (SIM, *TELEOP_STACK, *RECORD_STACK)  # led by the demonstrator
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
 
 

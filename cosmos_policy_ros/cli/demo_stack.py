@@ -66,7 +66,9 @@ class DemoStack:
         self.events: list[Event] = []
         self._values = {**values, 'out': str(out)}
         self._out = out
-        self._read = 0  # bytes of the events
+        self._events = out / 'events.jsonl'
+        # bytes of the events; an earlier run may have left some
+        self._read = self._events.stat().st_size if self._events.exists() else 0
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def follow(self) -> Iterator[Event]:
@@ -115,10 +117,9 @@ class DemoStack:
 
     def _read_events(self) -> list[Event]:
         """Return the whole lines that were added to the events."""
-        path = self._out / 'events.jsonl'
-        if not path.exists():
+        if not self._events.exists():
             return []
-        with path.open('rb') as file:
+        with self._events.open('rb') as file:
             file.seek(self._read)
             whole, newline, _ = file.read().rpartition(b'\n')
         self._read += len(whole) + len(newline)

@@ -27,6 +27,7 @@ class Demonstrate:
     """Record scripted demonstrations in the simulator, one MCAP rosbag per episode.
 
     Example: cosmos-policy demonstrate --episodes 600 --seed 0 --out data/transfer_cube
+    Example: cosmos-policy demonstrate --live --episodes 40 --seed 5000 --out data/live
     """
 
     out: Path
@@ -41,10 +42,19 @@ class Demonstrate:
     """Processes that record side by side."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
     """Robot YAML whose topics the bags use."""
+    live: bool = False
+    """Record in real time from the running stack: simulator, leader arms that the expert moves,
+    command executor and recorder. Otherwise the bags are written without ROS, 20 times faster."""
+    domain: int | None = None
+    """ROS domain of --live, by default ROS_DOMAIN_ID or one of its own."""
 
 
 def run(options: Demonstrate) -> int:
     """Record the episodes that are missing and print how many succeeded."""
+    if options.live:
+        from cosmos_policy_ros.cli.demonstrate_live import run_live
+
+        return run_live(options)
     options.out.mkdir(parents=True, exist_ok=True)
     robot = read_robot(options.robot)
     seeds = [options.seed + i for i in range(options.episodes)]

@@ -85,6 +85,7 @@ class SimNode(Node):
         self._images = {c.name: self.create_publisher(Image, c.topic, qos) for c in cameras}
         self._joints = [self.create_publisher(JointState, a.joint_state_topic, qos) for a in arms]
         self._success = self.create_publisher(Bool, 'sim/success', 10)
+        self._state = self.create_publisher(Float64MultiArray, 'sim/state', qos)
         self._task = self.create_publisher(String, TASK_TOPIC, TASK_QOS)
         self._diagnostics = Diagnostics(self, 'sim')
         first = 0
@@ -153,6 +154,8 @@ class SimNode(Node):
         for i, publisher in enumerate(self._joints):
             names, positions = joint_state(self.scene.sim, i)
             publisher.publish(joint_state_message(names, positions, self.scene.stamp_ns))
+        if self._state.get_subscription_count():
+            self._state.publish(Float64MultiArray(data=self.scene.sim.state.tolist()))
 
     def _publish_image(self) -> None:
         self._advance()

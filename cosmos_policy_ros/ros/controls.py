@@ -35,12 +35,20 @@ class Controls:
         self._reset = node.create_client(Trigger, 'sim/reset')
         self._activate = node.create_client(SetBool, 'planner/activate')
         self._enable = node.create_client(SetBool, 'command_executor/enable')
+        self._record = node.create_client(Trigger, 'recorder/start')
+        self._stop = node.create_client(SetBool, 'recorder/stop')
         self._executor = EventsExecutor()
         self._executor.add_node(node)
 
-    def missing(self, policy: bool = True) -> list[str]:
-        """Return what is not there yet of services and nodes, with or without the policy's."""
+    def missing(self, policy: bool = True, recorder: bool = False) -> list[str]:
+        """Return what is not there yet of services and nodes.
+
+        Args:
+            policy: Whether those of the policy are needed.
+            recorder: Whether the recorder's are.
+        """
         clients = [self._seed, self._reset, self._enable, *([self._activate] if policy else [])]
+        clients += [self._record, self._stop] if recorder else []
         missing = [c.srv_name for c in clients if not c.service_is_ready()]
         if policy and not self._node.count_publishers('policy/candidates'):
             missing.append('inference node')
@@ -79,6 +87,31 @@ class Controls:
             TimeoutError: It does not answer.
         """
         self._ask(self._activate, wanted)
+
+    def start_recording(self) -> str:
+        """Let the recorder begin an episode; return what it says.
+
+        Raises:
+            RuntimeError: It refuses.
+            TimeoutError: It does not answer.
+        """
+        response = self._call(self._record, Trigger.Request())
+        if not response.success:
+            msg = f'{self._record.srv_name} refused: {response.message}'
+            raise RuntimeError(msg)
+        return response.message
+
+    def stop_recording(self, success: bool) -> tuple[bool, str]:
+        """Let the recorder end its episode with a label.
+
+        Returns:
+            Whether the whole episode is in the bag, and what the recorder says.
+
+        Raises:
+            TimeoutError: It does not answer.
+        """
+        response = self._call(self._stop, SetBool.Request(data=success))
+        return response.success, response.message
 
     def pause(self, seconds: float) -> None:
         """Do nothing but listen for a while."""

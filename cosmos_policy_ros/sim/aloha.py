@@ -124,6 +124,17 @@ class AlohaSim:
         return arms.reshape(14).astype(np.float32)
 
     @property
+    def state(self) -> NDArray[np.float64]:
+        """Positions of all joints and free bodies, (nq,) [rad, m, quaternions]."""
+        return self.data.qpos.copy()
+
+    def show(self, state: NDArray[np.float64]) -> None:
+        """Be in a ``state`` that another scene of the same task was in, at rest."""
+        self.data.qpos[:] = state
+        self.data.qvel[:] = 0.0
+        mujoco.mj_forward(self.model, self.data)
+
+    @property
     def cube(self) -> NDArray[np.float64]:
         """Cube centre, (3,) [m, world]."""
         return self.data.qpos[16:19].copy()
