@@ -58,13 +58,14 @@ class DemoStack:
 
         Args:
             values: Arguments of the nodes, see ``stack.ARGUMENTS``.
-            out: Folder for events and for the nodes' output in ``logs/``.
+            out: Folder for events and for the nodes' output in ``logs/``; the nodes' ``out``
+                where ``values`` names no other.
             leader: Node that tells the events; all is over when it ends.
             others: Nodes it needs.
         """
         self._leader, self._others = leader, tuple(others)
         self.events: list[Event] = []
-        self._values = {**values, 'out': str(out)}
+        self._values = {'out': str(out), **values}
         self._out = out
         self._events = out / 'events.jsonl'
         # bytes of the events; an earlier run may have left some

@@ -21,7 +21,7 @@ def run_live(options: Demonstrate) -> int:
         ConfigError: A node ended.
     """
     domain = choose_domain(options.domain)
-    out = prepare_folder(options.out, ('logs',))
+    out = prepare_folder(options.out / '.live', ('logs',))
     console = Console()
     console.print(f'ROS_DOMAIN_ID={domain}, logs in {out}/logs', highlight=False, soft_wrap=True)
     values: dict[str, Value] = {
@@ -30,6 +30,7 @@ def run_live(options: Demonstrate) -> int:
         'seed': options.seed,
         'episodes': options.episodes,
         'operator': 'scripted expert',
+        'out': str(options.out.resolve()),
     }
     columns = (
         TextColumn('{task.description}'),
@@ -59,7 +60,7 @@ def run_live(options: Demonstrate) -> int:
     except ChildProcessError as error:
         raise ConfigError(str(error)) from error
     print(
-        f'{out}: {options.episodes} episodes, {len(episodes)} recorded now, '
+        f'{options.out}: {options.episodes} episodes, {len(episodes)} recorded now, '
         f'{sum(e["success"] for e in episodes)} of those successful'
     )
     return 0

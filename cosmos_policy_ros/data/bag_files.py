@@ -27,13 +27,15 @@ _DAMAGE = (ReaderError, SerdeError, OSError, ValueError, LookupError, struct.err
 
 
 def list_bags(folder: Path) -> list[Path]:
-    """Return the bag folders inside ``folder`` in name order; ``*.partial`` are unfinished.
+    """Return the bag folders inside ``folder`` in name order.
+
+    Those that end in ``.partial`` are unfinished, those that begin with a dot are no bags.
 
     Raises:
         ConfigError: There is none.
     """
     folders = [p for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-    paths = sorted(p for p in folders if p.suffix != '.partial')
+    paths = sorted(p for p in folders if p.suffix != '.partial' and p.name[0] != '.')
     if not paths:
         msg = (
             f'no episodes in {folder}; record some with: cosmos-policy demonstrate --out {folder}'

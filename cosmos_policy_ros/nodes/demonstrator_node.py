@@ -42,7 +42,7 @@ class DemonstratorParams:
 
     robot: str = param('', 'Robot YAML with leaders.')
     task: str = param('transfer_cube', 'Simulated task.')
-    out: str = param('', 'Folder for events.')
+    out: str = param('', 'Folder of the bags; events go to .live in it.')
     episodes: int = param(50, 'Number of episodes.', 1, 100000)
     seed: int = param(0, 'Episode i uses seed + i for the scene and what goes wrong.', 0, 2**31)
     ready_s: float = param(60.0, 'How long the other nodes may take to start [s].', 1.0, 3600.0)
@@ -65,8 +65,8 @@ class DemonstratorNode(Node):
         self.robot = robot = read_robot(Path(p.robot))
         self.leaders = leader_robot(robot)
         self.scene = AlohaSim(p.task)  # a copy that shows what the simulator says
-        Path(p.out).mkdir(parents=True, exist_ok=True)
-        self._file = Path(p.out) / 'events.jsonl'
+        self._file = Path(p.out) / '.live' / 'events.jsonl'  # beside the bags, none itself
+        self._file.parent.mkdir(parents=True, exist_ok=True)
         self._events = self._file.open('a', encoding='utf-8')
         arms = [a.joint_state_topic for r in (robot, self.leaders) for a in r.arms]
         refuse_second_stack(self, [*arms, 'joint_command'], p.discovery_s)
