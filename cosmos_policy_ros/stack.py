@@ -40,6 +40,7 @@ class Argument:
 ARGUMENTS = {
     'robot': Argument(str, 'Robot YAML file.'),
     'checkpoint': Argument(str, 'Checkpoint folder.'),
+    'planning_checkpoint': Argument(str, 'Checkpoint folder that scores the candidates.'),
     'candidates': Argument(int, 'Candidates N per query; the best one is executed.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
@@ -80,7 +81,7 @@ SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'seed', 'render'))
 INFERENCE = NodeSpec(
     'inference',
     'inference_node',
-    ('robot', 'checkpoint', 'candidates', 'futures', 'values', 'seed'),
+    ('robot', 'checkpoint', 'planning_checkpoint', 'candidates', 'futures', 'values', 'seed'),
 )
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -228,6 +229,36 @@ def test_config_is_written_and_read_back(tmp_path: Path) -> None:
 def test_load_policy_is_ready_to_be_asked(saved: Path) -> None:
     """The one call that nodes and the command line make."""
     assert load_policy(saved).config == CONFIG
+
+
+def test_planning_checkpoint_scores_for_its_base(saved: Path) -> None:
+    """The same one fits itself."""
+    policy = load_policy(saved, planning=saved)
+    assert policy.scorer is not policy
+
+
+@pytest.mark.parametrize(
+    ('spoil', 'match'),
+    [
+        (
+            lambda f: edit(f / 'norm_stats.json', actions_max=[3.0] * 4),
+            'norm_stats.json actions_max',
+        ),
+        (lambda f: edit(f / 'policy.json', rate_hz=5.0), 'rate_hz'),
+        (lambda f: _double(f / 'vae' / WEIGHTS), 'autoencoder'),
+    ],
+)
+def test_planning_checkpoint_of_another_base(
+    saved: Path, folder: Path, spoil: Callable[[Path], None], match: str
+) -> None:
+    """It would misread what it is shown; the line says what differs and how to train one."""
+    spoil(folder)
+    with pytest.raises(ConfigError, match=f'{match}.*--role planning'):
+        load_policy(saved, planning=folder)
+
+
+def _double(file: Path) -> None:
+    save_file({name: 2 * weight for name, weight in load_file(file).items()}, file)
 
 
 def test_unknown_backend_device_and_precision(saved: Path) -> None:

@@ -14,6 +14,7 @@ import yaml
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
+from cosmos_policy_ros.nodes.demonstrator_node import DemonstratorParams
 from cosmos_policy_ros.nodes.inference_node import InferenceParams
 from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
@@ -34,6 +35,7 @@ CLASSES = {
     'command_executor': ExecutorParams,
     'operator': OperatorParams,
     'recorder': RecorderParams,
+    'demonstrator': DemonstratorParams,
     'stream': StreamParams,
     'replay': ReplayParams,
 }

@@ -118,6 +118,20 @@ def test_action_value_is_asked_without_futures() -> None:
         policy.plan(OBS, futures=1)
 
 
+def test_a_scorer_of_its_own_predicts_and_values_what_the_policy_proposes() -> None:
+    """The base is asked for actions only; the scorer is shown them as they were generated."""
+    scorer, scoring = noting_policy('value_future_only')
+    proposing = NotingBackend()
+    base = CosmosPolicy(proposing, CONFIG, tiny_stats(), tiny_text(), scorer=scorer)
+    plain = noting_policy()[0].plan(OBS, candidates=3)
+    candidates = base.plan(OBS, candidates=3)
+    np.testing.assert_array_equal(candidates.positions, plain.positions)
+    assert (len(proposing.calls), len(scoring.calls)) == (10, 5)
+    acted = base.act(OBS, 3).latents[:, :, 5]
+    assert torch.equal(scoring.calls[0][0][:, :, 5], acted)
+    assert base.plan(OBS, candidates=3, futures=2, values=2).values.shape == (3, 4)
+
+
 def test_known_frames_are_the_generated_ones_unchanged() -> None:
     """Stage 2 is given the raw action frame of stage 1, not its mean tiled again."""
     policy, backend = noting_policy()

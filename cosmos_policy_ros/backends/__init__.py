@@ -11,6 +11,7 @@ from cosmos_policy_ros.types import ConfigError
 
 if TYPE_CHECKING:
     from cosmos_policy_ros.core.backend import Backend
+    from cosmos_policy_ros.core.checkpoint import Checkpoint
     from cosmos_policy_ros.core.policy import CosmosPolicy
     from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 
@@ -37,6 +38,7 @@ def load_policy(
     threads: int | None = None,
     precision: Precision = 'auto',
     max_rows: int | None = None,
+    planning: Path | None = None,
 ) -> CosmosPolicy:
     """Load a checkpoint folder, ready to be asked.
 
@@ -49,14 +51,16 @@ def load_policy(
         precision: Arithmetic of the networks; ``bfloat16`` is faster where the hardware has it,
             which ``auto`` finds out.
         max_rows: Most rows of one network call, to bound memory; None is all of them.
+        planning: Checkpoint folder that scores what the first one proposes.
 
     Raises:
-        ConfigError: The checkpoint is damaged, or the backend, device or precision is unknown.
+        ConfigError: A checkpoint is damaged, the two do not fit each other, or the backend, device
+            or precision is unknown.
     """
     if backend not in BACKENDS:
         msg = f'no backend {backend!r}; choose one of {sorted(BACKENDS)}'
         raise ConfigError(msg)
-    from cosmos_policy_ros.core.checkpoint import load_checkpoint
+    from cosmos_policy_ros.core.checkpoint import check_planning, load_checkpoint
     from cosmos_policy_ros.core.policy import CosmosPolicy
     import torch
 
@@ -68,7 +72,19 @@ def load_policy(
     if precision == 'auto':
         has_half = device.startswith('cuda') or torch.cpu._is_avx512_bf16_supported()
         precision = 'bfloat16' if has_half else 'float32'
-    checkpoint = load_checkpoint(path)
-    networks = BACKENDS[backend](checkpoint.transformer, checkpoint.vae, device, precision)
-    config, stats, text = checkpoint.config, checkpoint.stats, checkpoint.text
-    return CosmosPolicy(networks, config, stats, text, max_rows)
+
+    def build(checkpoint: Checkpoint, scorer: CosmosPolicy | None = None) -> CosmosPolicy:
+        config, stats, text, transformer, vae = checkpoint
+        networks = BACKENDS[backend](transformer, vae, device, precision)
+        return CosmosPolicy(networks, config, stats, text, max_rows, scorer)
+
+    base = load_checkpoint(path)
+    if planning is None:
+        return build(base)
+    scoring = load_checkpoint(planning)
+    try:
+        check_planning(base, scoring)
+    except ConfigError as error:
+        msg = f'{planning}: {error}'
+        raise ConfigError(msg) from error
+    return build(base, build(scoring))

@@ -42,6 +42,8 @@ class Evaluate:
 
     checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
     """Checkpoint folder."""
+    planning_checkpoint: Path | None = None
+    """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""
     task: str = 'transfer_cube'
     """Simulated task."""
     episodes: int = 100
@@ -124,7 +126,12 @@ def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec]:
     from cosmos_policy_ros.sim.aloha import AlohaSim
 
     robot = read_robot(options.robot)
-    policy = load_policy(options.checkpoint, threads=options.threads, precision=options.precision)
+    policy = load_policy(
+        options.checkpoint,
+        threads=options.threads,
+        precision=options.precision,
+        planning=options.planning_checkpoint,
+    )
     check_robot(policy.config, robot)
     sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
     policy.text.lookup(sim.task)

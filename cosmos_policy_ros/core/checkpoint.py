@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, fields
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +20,7 @@ from cosmos_policy_ros.core.normalize import NormStats, read_stats, write_stats
 from cosmos_policy_ros.core.text import read_text, TextEmbeddings, write_text
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel, ModelMixin
+import numpy as np
 from safetensors import safe_open, SafetensorError
 from safetensors.torch import load_file
 import torch
@@ -92,6 +94,43 @@ def save_checkpoint(
         facts = json.loads(file.read_text(encoding='utf-8'))
         facts.pop('_name_or_path', None)  # the folder it was once read from, on this machine
         file.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+
+
+def check_planning(base: Checkpoint, planning: Checkpoint) -> None:
+    """Refuse a planning checkpoint that cannot score what ``base`` proposes.
+
+    Its transformer is shown latents and vectors that the base made, so all that gives them their
+    meaning has to be the same; noise levels, steps and what the value is judged from may differ.
+
+    Raises:
+        ConfigError: Layout, sizes, ranges, a task's embedding or the autoencoder differ.
+    """
+    free = ('sigma_max', 'sigma_min', 'rho', 'action_steps', 'future_steps', 'value_steps',
+            'value_kind', 'return_discount')  # fmt: skip
+    wanted, got = ({**asdict(c.config), **dict.fromkeys(free)} for c in (base, planning))
+    different = [name for name in wanted if wanted[name] != got[name]]
+    pairs = ((f.name, getattr(base.stats, f.name)) for f in fields(NormStats))
+    different += [
+        f'{STATS} {n}' for n, row in pairs if not np.array_equal(row, getattr(planning.stats, n))
+    ]
+    different += [repr(task) for task in base.text.tasks if not _same_text(task, base, planning)]
+    if not _same_weights(base.vae.state_dict(), planning.vae.state_dict()):
+        different.append('autoencoder')
+    if different:
+        msg = (
+            f'this planning checkpoint does not fit the base, for it differs in '
+            f'{", ".join(different)}; train it with --role planning and --init, the base'
+        )
+        raise ConfigError(msg)
+
+
+def _same_text(task: str, base: Checkpoint, planning: Checkpoint) -> bool:
+    known = task in planning.text.tasks
+    return known and torch.equal(base.text.lookup(task), planning.text.lookup(task))
+
+
+def _same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
 def _load_network(cls: type[ModelMixin], path: Path) -> Any:

@@ -47,6 +47,8 @@ class CosmosPolicy:
         stats: Ranges of actions and proprio.
         text: Embeddings of the known tasks.
         max_rows: Most rows of one network call, to bound memory; None is all of them.
+        scorer: A planning checkpoint's policy, see ``checkpoint.check_planning``: it predicts and
+            values what this one proposes. None lets this one do so itself.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class CosmosPolicy:
         stats: NormStats,
         text: TextEmbeddings,
         max_rows: int | None = None,
+        scorer: CosmosPolicy | None = None,
     ) -> None:
         """Keep the parts; nothing is computed yet."""
+        self.scorer = scorer or self
         self.backend, self.config, self.stats, self.text = backend, config, stats, text
         self.layout = config.layout
         self.max_rows = max_rows
@@ -100,10 +104,7 @@ class CosmosPolicy:
 
     @torch.inference_mode()
     def predict_future(self, given: Sample, members: int = 1) -> Sample:
-        """Return R*members rows: future and value denoised, given the action frame as generated.
-
-        Row ``r * members + j`` is member j of row r; the last member takes most steps.
-        """
+        """Return R*members rows: future and value, given the action; the last takes most steps."""
         steps = member_steps(self.config.future_steps, members)
         return self._ask(given, self.layout.known('world_model'), steps, 1)
 
@@ -127,7 +128,8 @@ class CosmosPolicy:
         """Return candidates with the future and the value that the model expects of each.
 
         A stage with 0 members is skipped and its answer read from the stage before: with
-        ``futures=0, values=0`` everything comes from one joint denoising and values are (N, 1).
+        ``futures=0, values=0`` everything comes from one joint denoising and values are (N, 1),
+        while a scorer of its own does one more stage.
 
         Args:
             obs: What the robot senses; row 0 of every candidate is due at its stamp.
@@ -152,19 +154,20 @@ class CosmosPolicy:
         values: int = 0,
         seed: int = 0,
     ) -> tuple[Candidates, Sample]:
-        """Return the answer of ``plan`` without images and the N rows ``read_futures`` decodes.
-
-        An answer need not wait for images, and who shows one candidate decodes one row.
-        """
+        """Return the answer of ``plan`` without images, and N rows for ``read_futures``."""
         if candidates < 1 or min(futures, values) < 0:
             msg = f'cannot plan with {candidates} candidates, {futures} futures, {values} values'
             raise ValueError(msg)
-        if futures and self.config.value_kind == 'value_q':
+        scorer = self.scorer
+        values_actions = scorer.config.value_kind == 'value_q'
+        if scorer is not self and not futures + values:
+            futures, values = (0, 1) if values_actions else (1, 0)
+        if futures and values_actions:
             msg = f'this policy values actions without futures (value_q); got futures={futures}'
             raise ValueError(msg)
         acted = self.act(obs, candidates, seed)
-        future = self.predict_future(acted, futures) if futures else acted
-        scores = self.predict_value(future, values) if values else self.read_values(future)
+        future = scorer.predict_future(acted, futures) if futures else acted
+        scores = scorer.predict_value(future, values) if values else self.read_values(future)
         shown = future.rows(slice(max(futures, 1) - 1, None, max(futures, 1)))
         answer = Candidates(
             stamp_ns=obs.stamp_ns,

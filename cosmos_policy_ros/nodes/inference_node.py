@@ -37,6 +37,7 @@ class InferenceParams:
 
     robot: str = param('', 'Robot YAML.')
     checkpoint: str = param('', 'Checkpoint folder.')
+    planning_checkpoint: str = param('', 'Checkpoint that scores the candidates; empty: the same.')
     backend: str = param('torch', 'What runs the networks.')
     device: str = param('cpu', 'Where they run: cpu or cuda.')
     precision: str = param('auto', 'Arithmetic of the networks: auto, float32 or bfloat16.')
@@ -61,7 +62,10 @@ class InferenceNode(Node):
         super().__init__('inference')
         self.params = p = declare(self, InferenceParams)
         self.robot = read_robot(Path(p.robot))
-        self.policy = load_policy(Path(p.checkpoint), p.backend, p.device, p.threads, p.precision)
+        planning = Path(p.planning_checkpoint) if p.planning_checkpoint else None
+        self.policy = load_policy(
+            Path(p.checkpoint), p.backend, p.device, p.threads, p.precision, planning=planning
+        )
         check_robot(self.policy.config, self.robot)
         warm_up_s = self._warm_up()
 
