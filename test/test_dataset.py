@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """SampleTable: what is drawn, with which chunk, future and value."""
 
-from dataclasses import replace
-
 from cosmos_policy_ros.data.dataset import (
-    hold_out,
     Mixture,
     monte_carlo_returns,
     POLICY,
@@ -85,19 +82,11 @@ def test_without_a_demonstration_there_is_nothing_to_imitate() -> None:
         SampleTable([track(10, False, False)], 4, 2, 0.9, Mixture())
 
 
-def test_demonstrations_and_failures_of_every_task_are_held_out() -> None:
-    """The last ones of each, so that nothing goes unmeasured."""
-    tracks = [
-        replace(track(n), task=n % 2, demo=n >= 8, success=n >= 8) for n in range(28)
-    ]  # fmt: skip
-    trained, held = hold_out(tracks, 0.2)
-    assert [(t.task, t.demo, len(t.actions)) for t in held] == [
-        (0, False, 6), (1, False, 7), (0, True, 24), (1, True, 25), (0, True, 26), (1, True, 27),
-    ]  # fmt: skip
-    assert len(trained) == 22
-
-
-def test_the_only_demonstration_of_a_task_cannot_be_held_out() -> None:
-    """It would be trained on or measured, and one of the two would be a lie."""
-    with pytest.raises(ConfigError, match='record some more'):
-        hold_out([track(10), track(9, demo=False)], 0.2)
+def test_demonstrations_are_no_rollouts_where_they_are_not_reused() -> None:
+    """The planning checkpoint learns from what the policy did, not from what it was shown."""
+    tracks = [track(50), track(50, demo=False), track(50, False, False)]
+    table = SampleTable(tracks, 4, 2, 0.9, Mixture(demo=0.5, reuse_demos=False))
+    assert set(table.demos()[:, 0]) == {0}
+    assert set(table.outcomes()[:, 0]) == {1, 2}
+    with pytest.raises(ConfigError, match='no episode is a rollout'):
+        SampleTable(tracks[:1], 4, 2, 0.9, Mixture(reuse_demos=False))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 import logging
 from pathlib import Path
@@ -10,12 +11,18 @@ from pathlib import Path
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot_writer import LeRobotWriter
 from cosmos_policy_ros.training.config import TrainConfig
-from cosmos_policy_ros.training.prepare import load_tracks, prepare_bags
+from cosmos_policy_ros.training.prepare import (
+    hold_out,
+    load_tracks,
+    name_episodes,
+    prepare_bags,
+)
 from cosmos_policy_ros.types import ConfigError
 import h5py
 import numpy as np
 import pytest
 from samples import ROBOT, sample_episode
+from test_dataset import track as one_track
 
 CONFIG = TrainConfig(image_size=32)
 
@@ -39,7 +46,7 @@ def test_rows_train_like_bags(tmp_path: Path, kind: str) -> None:
         data.mkdir()
         for number, episode in enumerate(episodes):
             write_hdf5(data / f'episode_{number}.hdf5', episode, ROBOT)
-    files = prepare_bags(data, tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+    files = prepare_bags([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
     tracks, tasks = load_tracks(files, CONFIG, True)
     assert set(tasks) == {'move the cube'}
     for track, episode in zip(tracks, episodes, strict=True):
@@ -61,7 +68,7 @@ def test_unusable_episodes_are_named_left_out_and_counted(
     torn.write_bytes(torn.read_bytes()[:5000])
     spoiled(data / 'episode_2.hdf5', np.nan)
     with caplog.at_level(logging.INFO):
-        files = prepare_bags(data, tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+        files = prepare_bags([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
     assert [file.name for file in files] == ['episode_0.hdf5.npz', 'episode_3.hdf5.npz']
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert any('left out' in w and 'episode_1.hdf5' in w for w in warnings)
@@ -80,4 +87,37 @@ def test_more_bad_than_good_episodes_are_refused(tmp_path: Path) -> None:
     for number in range(2):
         spoiled(data / f'episode_{number}.hdf5', np.inf)
     with pytest.raises(ConfigError, match=r'2 of the 3 episodes .* because: episode .*got 1 NaN'):
-        prepare_bags(data, tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+        prepare_bags([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+
+
+def test_folders_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Their episodes could not be told apart in the cache."""
+    folders = [tmp_path / 'a' / 'bags', tmp_path / 'b' / 'bags']
+    with pytest.raises(ConfigError, match='rename one'):
+        name_episodes(folders)
+
+
+def test_episodes_of_several_folders_keep_their_folder_in_the_name(tmp_path: Path) -> None:
+    """Two recorders number their episodes alike."""
+    folders = [tmp_path / 'cube', tmp_path / 'peg']
+    for folder in folders:
+        (folder / 'episode_000000').mkdir(parents=True)
+    assert list(name_episodes(folders)) == ['cube-episode_000000', 'peg-episode_000000']
+
+
+def test_demonstrations_and_failures_of_every_task_are_held_out() -> None:
+    """The last ones of each, so that nothing goes unmeasured."""
+    tracks = [
+        replace(one_track(n), task=n % 2, demo=n >= 8, success=n >= 8) for n in range(28)
+    ]  # fmt: skip
+    trained, held = hold_out(tracks, 0.2)
+    assert [(t.task, t.demo, len(t.actions)) for t in held] == [
+        (0, False, 6), (1, False, 7), (0, True, 24), (1, True, 25), (0, True, 26), (1, True, 27),
+    ]  # fmt: skip
+    assert len(trained) == 22
+
+
+def test_the_only_demonstration_of_a_task_cannot_be_held_out() -> None:
+    """It would be trained on or measured, and one of the two would be a lie."""
+    with pytest.raises(ConfigError, match='record some more'):
+        hold_out([one_track(10), one_track(9, demo=False)], 0.2)

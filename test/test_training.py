@@ -79,7 +79,7 @@ def bags(tmp_path_factory: pytest.TempPathFactory, robot: RobotSpec) -> Path:
 def out(tmp_path_factory: pytest.TempPathFactory, bags: Path, robot: RobotSpec) -> Path:
     """Return the folder of a finished toy run."""
     folder = tmp_path_factory.mktemp('train') / 'toy'
-    train(bags, folder, robot, TOY)
+    train([bags], folder, robot, TOY)
     return folder
 
 
@@ -97,7 +97,7 @@ def test_damaged_episode_is_named_and_left_out(
 ) -> None:
     """One bad folder among many neither stops the run nor passes in silence."""
     with caplog.at_level(logging.INFO):
-        train(bags, out, robot, TOY, resume=True)
+        train([bags], out, robot, TOY, resume=True)
     assert 'episode_9' in caplog.text
     assert '3 of 4 episodes ready' in caplog.text
 
@@ -107,7 +107,7 @@ def test_longer_run_continues_where_the_first_ended(
 ) -> None:
     """Weights, averages and the optimiser's state come back."""
     with caplog.at_level(logging.INFO):
-        train(bags, out, robot, TOY, resume=True)
+        train([bags], out, robot, TOY, resume=True)
     assert 'continuing at step 4' in caplog.text
 
 
@@ -116,20 +116,20 @@ def test_second_run_in_the_same_folder_needs_resume(
 ) -> None:
     """Nobody continues, or overwrites, a run by mistake."""
     with pytest.raises(ConfigError, match='go on with --resume'):
-        train(bags, out, robot, TOY)
+        train([bags], out, robot, TOY)
 
 
 def test_resume_needs_a_run(tmp_path: Path, bags: Path, robot: RobotSpec) -> None:
     """A typo in --out must not start from scratch."""
     with pytest.raises(ConfigError, match='holds no run to go on with'):
-        train(bags, tmp_path, robot, TOY, resume=True)
+        train([bags], tmp_path, robot, TOY, resume=True)
 
 
 def test_resumed_run_cannot_change_its_network(bags: Path, out: Path, robot: RobotSpec) -> None:
     """The message names the key, what it was and what it is."""
     changed = replace(TOY, horizon=5)
     with pytest.raises(ConfigError, match=r'horizon \(was 4, now 5\)'):
-        train(bags, out, robot, changed, resume=True)
+        train([bags], out, robot, changed, resume=True)
 
 
 def begin(out: Path, folder: Path, config: TrainConfig) -> list[str]:
@@ -194,7 +194,7 @@ def test_adapters_are_merged_into_the_checkpoint(
     """A run with adapters ends as a plain network that differs from where it started."""
     pytest.importorskip('peft')
     config = replace(TOY, lora=LoraConfig(rank=2, layers=('to_q', 'to_v')), learning_rate=0.1)
-    train(bags, tmp_path, robot, config, init=out)
+    train([bags], tmp_path, robot, config, init=out)
     start, end = (load_file(f / 'transformer' / WEIGHTS) for f in (out, tmp_path))
     assert start.keys() == end.keys()
     moved = {n for n in start if not torch.equal(start[n], end[n])}
@@ -208,7 +208,7 @@ def test_causal_autoencoder_is_kept_and_encodes_as_on_the_robot(
     init, folder = tmp_path / 'init', tmp_path / 'run'
     tiny.save_tiny_checkpoint(init, robot, independent_frames=False)
     config = replace(TOY, updates=2, autoencoder=AutoencoderConfig(updates=0))
-    train(bags, folder, robot, config, init=init)
+    train([bags], folder, robot, config, init=init)
     start, end = load_checkpoint(init), load_checkpoint(folder)
     assert not end.config.independent_frames
     assert end.config.action_steps == start.config.action_steps == 10
@@ -227,7 +227,7 @@ def test_causal_autoencoder_is_not_trained_on_single_pictures(
     """That would cut its connections through time without a word."""
     tiny.save_tiny_checkpoint(tmp_path / 'init', robot, independent_frames=False)
     with pytest.raises(ConfigError, match='looks at earlier frames'):
-        train(bags, tmp_path / 'run', robot, TOY, init=tmp_path / 'init')
+        train([bags], tmp_path / 'run', robot, TOY, init=tmp_path / 'init')
 
 
 def test_less_memory_trains_the_same(tmp_path: Path, bags: Path, out: Path) -> None:

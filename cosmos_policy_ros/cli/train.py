@@ -6,9 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 import json
 from pathlib import Path
+from typing import Literal
 
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack import share_path
+from cosmos_policy_ros.types import ConfigError
 
 
 @dataclass(frozen=True)
@@ -22,15 +24,22 @@ class Train:
     Several GPUs or machines share one model when torchrun starts the command.
 
     Example: cosmos-policy train --data data/transfer_cube --out runs/train
+    Example: cosmos-policy train --data data/transfer_cube data/insert_peg --out runs/two_tasks
+    Example: cosmos-policy train --role planning --data data/demos data/rollouts
+    --init runs/train --out runs/planning
     Example: torchrun --nproc-per-node 8 .venv/bin/cosmos-policy train --data data --out runs/train
     """
 
-    data: Path
-    """Folder of rosbags or of ALOHA HDF5 files, or a LeRobot v3 data set."""
+    data: tuple[Path, ...]
+    """Folders of rosbags or of ALOHA HDF5 files, or LeRobot v3 data sets; one or more, of one or
+    more tasks."""
     out: Path
     """Checkpoint folder; its subfolder work/ keeps what resuming needs."""
-    config: Path = share_path('config', 'train.yaml')
-    """Training configuration."""
+    role: Literal['policy', 'planning'] = 'policy'
+    """policy: a checkpoint that acts. planning: one that scores what the checkpoint of --init
+    proposes, from its rollouts (cosmos-policy evaluate --record) and the demonstrations."""
+    config: Path | None = None
+    """Training configuration, by default config/train.yaml or, for planning, planning.yaml."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
     """Robot YAML of the episodes."""
     init: Path | None = None
@@ -46,7 +55,13 @@ def run(options: Train) -> int:
     from cosmos_policy_ros.training.config import read_train_config
     from cosmos_policy_ros.training.trainer import train
 
-    config, robot = read_train_config(options.config), read_robot(options.robot)
+    name = 'planning.yaml' if options.role == 'planning' else 'train.yaml'
+    config = read_train_config(options.config or share_path('config', name))
+    if options.role == 'planning' and (options.init is None or config.ranges != 'init'):
+        msg = 'a planning checkpoint needs --init, the checkpoint whose candidates it will score, '
+        msg += 'and ranges: init in its configuration'
+        raise ConfigError(msg)
+    robot = read_robot(options.robot)
     figures = train(options.data, options.out, robot, config, options.init, options.resume)
     for name, figure in figures.items():
         print(f'{name:18} {figure}')

@@ -89,11 +89,13 @@ class Mixture:
         demo: Share of policy samples, drawn from demonstrations.
         success: Share of successes among the other samples.
         world_model: Share of world-model samples among the other samples; the rest asks the value.
+        reuse_demos: Whether demonstrations count among the successes of the other samples too.
     """
 
     demo: float = 0.5
     success: float = 0.5
     world_model: float = 0.5
+    reuse_demos: bool = True
 
 
 class SampleTable:
@@ -133,15 +135,18 @@ class SampleTable:
         for index, track in enumerate(self.tracks):
             ticks = np.arange(len(track.actions))
             pairs = np.stack([np.full_like(ticks, index), ticks], axis=1)
-            (successes if track.success else failures).append(pairs)
             if track.demo:
                 demos.append(pairs[track.expert])
+            if not track.demo or mixture.reuse_demos:
+                (successes if track.success else failures).append(pairs)
         if not demos:
             msg = 'no episode is a demonstration; record some that succeed and try again'
             raise ConfigError(msg)
         self._demos = np.concatenate(demos)
-        # Successful demonstrations count as successful rollouts, as in the reference for ALOHA;
-        # without failures all rollouts are successes.
+        if not successes and not failures:
+            msg = 'no episode is a rollout, and reuse_demos is false; add rollouts to the data'
+            raise ConfigError(msg)
+        # Without failures all rollouts are successes, as in the reference.
         self._successes = np.concatenate(successes or failures)
         self._failures = np.concatenate(failures or successes)
 
@@ -206,31 +211,6 @@ class SampleTable:
             np.concatenate([now_row, then_row]) if own is None else own[tick],
             self._returns[episode][then],
         )
-
-
-def hold_out(tracks: Sequence[Track], share: float) -> tuple[list[Track], list[Track]]:
-    """Return the tracks to train on and those only measured on, the last ones of every kind.
-
-    Demonstrations and other episodes of every task are divided alike, so that each is measured.
-
-    Args:
-        tracks: Episodes.
-        share: How many of them to hold out; at least one demonstration of every task.
-
-    Raises:
-        ConfigError: A task has one demonstration only, which cannot be both.
-    """
-    groups: dict[tuple[int, bool], list[int]] = {}
-    for index, track in enumerate(tracks):
-        groups.setdefault((track.task, track.demo), []).append(index)
-    held: set[int] = set()
-    for (_, demo), group in groups.items():
-        n = max(int(demo), round(share * len(group)))
-        if demo and n == len(group):
-            msg = f'a task has {n} demonstration(s), all held out to measure; record some more'
-            raise ConfigError(msg)
-        held.update(group[len(group) - n :])
-    return [t for i, t in enumerate(tracks) if i not in held], [tracks[i] for i in sorted(held)]
 
 
 def chunk_end(

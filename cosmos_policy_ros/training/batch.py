@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-KINDS: tuple[SampleKind, ...] = ('policy', 'world_model', 'value')  # by ``Batch.kind``
 FRAMES = ('action', 'future_proprio', 'future_images', 'value')  # what is learned, for the log
 
 
@@ -74,7 +73,7 @@ def loss_weights(batch: Batch, policy: PolicyConfig, action_weight: float) -> Te
     a fraction of a policy sample, and all frames weigh the same.
     """
     layout, shape = policy.layout, policy.latent_shape
-    table = np.stack([layout.mask(layout.scored(kind)) for kind in KINDS])
+    table = np.stack([layout.mask(layout.scored(kind)) for kind in _kinds(policy)])
     frames = torch.from_numpy(table[batch.kind])  # (B, T)
     is_policy = torch.from_numpy(batch.kind == POLICY)
     whole = torch.from_numpy(batch.imitate.all(axis=1))
@@ -153,5 +152,10 @@ def frame_sums(error: Tensor, weights: Tensor, policy: PolicyConfig) -> Tensor:
 
 
 def known_table(policy: PolicyConfig) -> NDArray[np.float32]:
-    """Return (3, T) float32 condition masks of the kinds in ``KINDS``."""
-    return np.stack([policy.layout.mask(policy.layout.known(kind)) for kind in KINDS])
+    """Return (3, T) float32 condition masks, by ``Batch.kind``."""
+    return np.stack([policy.layout.mask(policy.layout.known(kind)) for kind in _kinds(policy)])
+
+
+def _kinds(policy: PolicyConfig) -> tuple[SampleKind, ...]:
+    """Return what is asked, by ``Batch.kind``."""
+    return ('policy', 'world_model', policy.value_kind)

@@ -14,7 +14,7 @@ import yaml
 
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
-    'autoencoder', 'transformer', 'lora',
+    'autoencoder', 'transformer', 'lora', 'value_kind', 'ranges',
 )  # fmt: skip
 
 
@@ -106,6 +106,10 @@ class TrainConfig:
         rate_hz: Spacing of the action rows [Hz].
         horizon: Rows of an action chunk.
         return_discount: Factor per row by which a later success is worth less.
+        value_kind: What the value is judged from: ``value``, all else; ``value_future_only``, the
+            predicted state; ``value_q``, observation and action.
+        ranges: Where the ranges of actions and joints come from: ``data``, the demonstrations, or
+            ``init``, the checkpoint of --init, with which the new one can then plan.
         sigma_low: Lowest noise level drawn.
         sigma_high: Highest noise level drawn.
         action_weight: Weight of the action frame in the loss; the other frames count 1.
@@ -141,6 +145,8 @@ class TrainConfig:
     rate_hz: float = 12.5
     horizon: int = 16
     return_discount: float = 0.98
+    value_kind: Literal['value', 'value_future_only', 'value_q'] = 'value'
+    ranges: Literal['data', 'init'] = 'data'
     sigma_low: float = 4.0
     sigma_high: float = 80.0
     action_weight: float = 4.0

@@ -19,7 +19,7 @@ from cosmos_policy_ros.core.networks import (
 )
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.text import TextEmbeddings
-from cosmos_policy_ros.data.dataset import hold_out, SampleTable
+from cosmos_policy_ros.data.dataset import SampleTable
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.autoencoder import (
     build_autoencoder,
@@ -28,7 +28,7 @@ from cosmos_policy_ros.training.autoencoder import (
 from cosmos_policy_ros.training.batch import LatentStore
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.pictures import encode_all, pick_pictures
-from cosmos_policy_ros.training.prepare import load_tracks
+from cosmos_policy_ros.training.prepare import hold_out, load_tracks
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan
 import numpy as np
@@ -154,9 +154,15 @@ def load_material(
     if not demos:
         msg = 'no episode is a demonstration; record some that succeed and try again'
         raise ConfigError(msg)
-    stats = NormStats.from_steps(
-        np.concatenate([t.actions for t in demos]), np.concatenate([t.proprio for t in demos])
-    )
+    if config.ranges == 'data':
+        stats = NormStats.from_steps(
+            np.concatenate([t.actions for t in demos]), np.concatenate([t.proprio for t in demos])
+        )
+    elif start is None:
+        msg = 'ranges is init, which keeps those of --init; give --init'
+        raise ConfigError(msg)
+    else:
+        stats = start.stats
     trained, held_out = hold_out(tracks, config.held_out)
     kinds = (config.horizon, config.stride, config.return_discount, config.mixture)
     return Material(
@@ -195,7 +201,7 @@ def _policy_config(
         latent_channels=latents.shape[1],
         latent_size=(latents.shape[2], latents.shape[3]),
         independent_frames=independent_frames,
-        value_kind='value',
+        value_kind=config.value_kind,
         return_discount=config.return_discount,
         **sampler,
     )

@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed, ProcessPoolExecutor
 import json
 import logging
@@ -29,25 +29,25 @@ LEFT_OUT = 'left_out.json'
 
 
 def prepare_bags(
-    data: Path, cache: Path, robot: RobotSpec, config: TrainConfig, workers: int = 2
+    data: Sequence[Path], cache: Path, robot: RobotSpec, config: TrainConfig, workers: int = 2
 ) -> list[Path]:
     """Return one cache file per usable episode; those there already are kept.
 
     Episodes that cannot be read or hold NaN are named in the log and left out.
 
     Args:
-        data: Whatever ``data/episodes.py`` recognises.
+        data: Whatever ``data/episodes.py`` recognises, one or more.
         cache: Folder of the cache files.
         robot: Robot of the episodes.
         config: Tick rate, cameras and size of the pictures.
         workers: Processes that read side by side.
 
     Raises:
-        ConfigError: More than half of the episodes, or all, cannot be used.
+        ConfigError: More than half of the episodes, or all, cannot be used, or two folders have
+            the same name.
     """
     cache.mkdir(parents=True, exist_ok=True)
-    recordings = list_episodes(data)
-    files = {recording: cache / f'{recording.name}.npz' for recording in recordings}
+    files = {recording: cache / f'{name}.npz' for name, recording in name_episodes(data).items()}
     missing = [recording for recording, file in files.items() if not file.exists()]
     left_out: dict[str, str] = {}
     if missing:
@@ -58,21 +58,41 @@ def prepare_bags(
                 error = job.exception()
                 if isinstance(error, ConfigError):
                     logger.warning('left out: %s', error)
-                    left_out[jobs[job].name] = str(error)
+                    left_out[files[jobs[job]].stem] = str(error)
                 elif error is not None:
                     raise error
     text = json.dumps(left_out, indent=2, sort_keys=True) + '\n'
     (cache / LEFT_OUT).write_text(text, encoding='utf-8')
-    ready = [file for recording, file in files.items() if recording.name not in left_out]
+    ready = [file for file in files.values() if file.stem not in left_out]
+    told = ', '.join(map(str, data))
     if not ready or 2 * len(left_out) > len(files):
         msg = (
-            f'{len(left_out)} of the {len(files)} episodes in {data} cannot be used, the first '
+            f'{len(left_out)} of the {len(files)} episodes in {told} cannot be used, the first '
             f'because: {next(iter(left_out.values()))}'
         )
         raise ConfigError(msg)
     left = f', {len(left_out)} left out' if left_out else ''
     logger.info('%d of %d episodes ready%s', len(ready), len(files), left)
     return ready
+
+
+def name_episodes(data: Sequence[Path]) -> dict[str, StoredEpisode]:
+    """Return the episodes of all paths by names that tell them apart.
+
+    Raises:
+        ConfigError: A path holds none, or two of several paths end in the same name.
+    """
+    if len(data) == 1:
+        return {recording.name: recording for recording in list_episodes(data[0])}
+    names = [path.resolve().name for path in data]
+    if len(set(names)) < len(names):
+        msg = f'the episodes of folders are told apart by their names, got {names}; rename one'
+        raise ConfigError(msg)
+    return {
+        f'{name}-{recording.name}': recording
+        for name, path in zip(names, data, strict=True)
+        for recording in list_episodes(path)
+    }
 
 
 def n_left_out(cache: Path) -> int:
@@ -142,3 +162,29 @@ def load_tracks(
                 )
             )
     return tracks, tasks
+
+
+def hold_out(tracks: Sequence[Track], share: float) -> tuple[list[Track], list[Track]]:
+    """Return the tracks to train on and those only measured on, the last ones of every kind.
+
+    Demonstrations, other successes and failures of every task are divided alike, so that each is
+    measured.
+
+    Args:
+        tracks: Episodes.
+        share: How many of them to hold out; at least one demonstration of every task.
+
+    Raises:
+        ConfigError: A task has one demonstration only, which cannot be both.
+    """
+    groups: dict[tuple[int, bool, bool], list[int]] = {}
+    for index, one in enumerate(tracks):
+        groups.setdefault((one.task, one.demo, one.success), []).append(index)
+    held: set[int] = set()
+    for (_, demo, _), group in groups.items():
+        n = max(int(demo), round(share * len(group)))
+        if demo and n == len(group):
+            msg = f'a task has {n} demonstration(s), all held out to measure; record some more'
+            raise ConfigError(msg)
+        held.update(group[len(group) - n :])
+    return [t for i, t in enumerate(tracks) if i not in held], [tracks[i] for i in sorted(held)]

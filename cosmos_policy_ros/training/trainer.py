@@ -10,6 +10,7 @@ in, not on when a run was interrupted nor on how the parts are spread over proce
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 import copy
 import json
 import logging
@@ -19,14 +20,13 @@ from typing import Any
 
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
-from cosmos_policy_ros.data.episodes import list_episodes
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.batch import frame_sums, FRAMES, loss_weights, velocity_error
 from cosmos_policy_ros.training.board import Board
 from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
 from cosmos_policy_ros.training.material import load_autoencoder, load_material, Material
 from cosmos_policy_ros.training.measure import answer, Exam, Figures, mark, set_exam
-from cosmos_policy_ros.training.prepare import n_left_out, prepare_bags
+from cosmos_policy_ros.training.prepare import n_left_out, name_episodes, prepare_bags
 from cosmos_policy_ros.training.processes import join_processes, Processes
 from cosmos_policy_ros.training.state import (
     load_state,
@@ -46,7 +46,7 @@ LOG_STEPS = 100  # steps between two lines of the log
 
 
 def train(
-    data: Path,
+    data: Sequence[Path],
     out: Path,
     robot: RobotSpec,
     config: TrainConfig,
@@ -56,7 +56,7 @@ def train(
     """Train, write the checkpoint to ``out`` and return its figures.
 
     Args:
-        data: Folder of episodes.
+        data: Folders of episodes.
         out: Checkpoint folder.
         robot: Robot of the episodes.
         config: What to do.
@@ -75,7 +75,7 @@ def train(
             )
             raise ConfigError(msg)
         if processes.first:
-            list_episodes(data)  # a wrong folder is refused before a run begins
+            name_episodes(data)  # a wrong folder is refused before a run begins
             open_run(work, config, resume)
         processes.wait()
         torch.manual_seed(config.seed)
