@@ -9,20 +9,22 @@ point has one float32 field per joint, then ``time_from_start`` [s], ``values`` 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from builtin_interfaces.msg import Duration, Time
 from cosmos_policy_ros.align import stamp_of
-from cosmos_policy_ros.types import ActionChunk, Candidates, JointCommand
+from cosmos_policy_ros.types import (
+    ActionChunk,
+    Candidates,
+    JointCommand,
+    table_columns,
+)
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image, JointState, PointCloud2, PointField
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
-TIME = 'time_from_start'
-VALUES = 'values'
-FUTURE_PROPRIO = 'future_proprio'
 SPACING_TOLERANCE_S = 1e-6  # uneven rows are refused; stamps are rounded to nanoseconds
 
 
@@ -140,23 +142,17 @@ def candidates_message(
         rate_hz: Spacing of the action rows [Hz].
         joints: A joint names.
     """
-    n, horizon, n_joints = candidates.positions.shape
-    n_values, n_proprio = candidates.values.shape[1], candidates.future_proprio.shape[1]
-    fields = _fields(joints, n_values, n_proprio)
-    table = np.empty((n, horizon, n_joints + 1 + n_values + n_proprio), dtype='<f4')
-    table[:, :, :n_joints] = candidates.positions
-    table[:, :, n_joints] = np.arange(horizon) / rate_hz
-    table[:, :, n_joints + 1 : n_joints + 1 + n_values] = candidates.values[:, None]
-    table[:, :, n_joints + 1 + n_values :] = candidates.future_proprio[:, None]
+    table = candidates.table(rate_hz)
+    n, horizon, _ = table.shape
     return PointCloud2(
         header=header(candidates.stamp_ns),
         height=n,
         width=horizon,
-        fields=fields,
+        fields=_fields(candidates.columns(joints)),
         is_bigendian=False,
         point_step=4 * table.shape[2],
         row_step=4 * table.shape[2] * horizon,
-        data=table.tobytes(),
+        data=table.astype('<f4').tobytes(),
         is_dense=True,
     )
 
@@ -171,14 +167,15 @@ def candidates_from_message(
             a number is not finite.
     """
     names = [field.name for field in message.fields]
-    wanted = [*joints, TIME, VALUES, FUTURE_PROPRIO]
+    wanted = list(table_columns(joints, 1, 1))
     if names != wanted:
         msg = f'candidate table has the fields {names}, this robot needs {wanted}'
         raise ValueError(msg)
     counts = [field.count for field in message.fields]
     n_values, n_proprio = counts[-2:]
     n, horizon, size = message.height, message.width, len(joints) + 1 + n_values + n_proprio
-    layout = list(message.fields) == _fields(joints, n_values, n_proprio)
+    columns = table_columns(joints, n_values, n_proprio)
+    layout = list(message.fields) == _fields(columns)
     if not layout or message.is_bigendian or message.point_step != 4 * size:
         msg = (
             f'candidate table must have little-endian float32 points of {4 * size} bytes, '
@@ -204,10 +201,9 @@ def candidates_from_message(
     return candidates, round((horizon - 1) / float(time_s[-1]), 4)
 
 
-def _fields(joints: Sequence[str], n_values: int, n_proprio: int) -> list[PointField]:
-    counts = {**dict.fromkeys((*joints, TIME), 1), VALUES: n_values, FUTURE_PROPRIO: n_proprio}
+def _fields(columns: Mapping[str, int]) -> list[PointField]:
     fields, offset = [], 0
-    for name, count in counts.items():
+    for name, count in columns.items():
         field = PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=count)
         fields.append(field)
         offset += 4 * count
