@@ -42,6 +42,9 @@ document.body.dataset.errors = window.errors.join('; ') || 'none';
 CATCH = '<script>window.errors=[];onerror=(m)=>{window.errors.push(m)}</script></head>'
 
 
+YAML = 'name: aloha_sim\ncontrol_rate_hz: 50.0\n'  # a file among the metadata
+
+
 class Page(HTMLParser):
     """What a page holds; refuses tags that are closed wrongly."""
 
@@ -93,7 +96,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data set: a whole rollout, one without outcome, one cut off."""
     folder = tmp_path_factory.mktemp('data') / 'lift'
     folder.mkdir()
-    write_rollout(folder / 'episode_0', operator='Ada', audit=json.dumps(AUDIT))
+    write_rollout(folder / 'episode_0', operator='Ada', audit=json.dumps(AUDIT), robot_yaml=YAML)
     write_rollout(folder / 'episode_1', success='unknown', robot='another')
     write_rollout(folder / 'episode_2')
     storage = next((folder / 'episode_2').glob('*.mcap'))
@@ -171,6 +174,7 @@ def test_metadata_and_the_audit_of_the_recorder_are_shown(page: Page) -> None:
     """Nested facts have the path that leads to them."""
     text = re.sub(r'\s+', ' ', page.text)
     assert 'operator Ada' in text
+    assert f'<summary>robot_yaml</summary><pre>{YAML}</pre>' in page.source
     assert 'topics /high/image_raw dropped 3' in text
     assert 'complete False' in text
 

@@ -44,11 +44,16 @@ def section(overview: Overview) -> str:
 
 
 def _metadata(overview: Overview) -> str:
-    """Return what is known of the episode, the well-known keys first."""
+    """Return what is known of the episode, the well-known keys first, files folded up."""
     data = {k: v for k, v in overview.metadata.items() if k not in (AUDIT, 'success')}
     order = [k for k in SHOWN_FIRST if k in data] + sorted(set(data) - set(SHOWN_FIRST))
-    facts = {**{k: data[k] for k in order}, 'camera frames': str(overview.n_frames)}
-    return _facts(facts)
+    facts = {k: data[k] for k in order if '\n' not in data[k]}
+    files = ''.join(
+        f'<details><summary>{escape(k)}</summary><pre>{escape(data[k])}</pre></details>'
+        for k in order
+        if k not in facts
+    )
+    return _facts({**facts, 'camera frames': str(overview.n_frames)}) + files
 
 
 def _facts(facts: dict[str, str]) -> str:

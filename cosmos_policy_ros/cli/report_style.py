@@ -36,6 +36,8 @@ dl { display: grid; grid-template-columns: repeat(auto-fit, minmax(170px, max-co
   gap: 6px 28px; margin: 12px 0 0; }
 dl div:first-child { grid-column: span 2; }
 dt { color: var(--soft); font-size: 12px; } dd { margin: 0; overflow-wrap: anywhere; }
+summary { color: var(--soft); font-size: 12px; cursor: pointer; margin-top: 10px; }
+pre { font-size: 12px; overflow-x: auto; margin: 6px 0 0; }
 .grid7 { display: grid; grid-template-columns: repeat(auto-fill, minmax(178px, 1fr)); gap: 12px; }
 .grid2 { display: grid; grid-template-columns: repeat(auto-fit, minmax(320px, 1fr)); gap: 14px; }
 figure { margin: 0; min-width: 0; }
