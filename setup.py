@@ -39,6 +39,7 @@ setup(
     data_files=data_files(),
     python_requires='>=3.10',
     install_requires=['setuptools'],
+    extras_require={'language': ['wordllama']},  # tasks in other words, core/paraphrase.py
     zip_safe=False,
     entry_points={
         'console_scripts': [

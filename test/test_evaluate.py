@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 import json
 from pathlib import Path
 
@@ -55,3 +56,20 @@ def test_missing_checkpoint_is_a_mistake_of_one_line(tmp_path: Path) -> None:
     """It is said before any episode is played."""
     with pytest.raises(ConfigError, match='no checkpoint folder'):
         run(Evaluate(checkpoint=tmp_path / 'none', episodes=1))
+
+
+def test_unknown_instruction_is_a_mistake_of_one_line() -> None:
+    """It is said before any episode is played, with what the checkpoint knows."""
+    with pytest.raises(ConfigError, match=r"'fold the shirt'.*hand the red cube from the right"):
+        run(Evaluate(instruction='fold the shirt', episodes=1))
+
+
+@pytest.mark.skipif(not find_spec('wordllama'), reason='without extra "language"')
+def test_paraphrase_plays_the_episode_of_its_task(tmp_path: Path) -> None:
+    """The file says what the words were taken for."""
+    file, told = tmp_path / 'evaluation.json', 'please hand the cube from right to left'
+    assert run(Evaluate(instruction=told, episodes=1, workers=1, json=file)) == 0
+    figures = json.loads(file.read_text())
+    assert figures['options']['instruction'] == told
+    assert figures['instruction']['task'] == 'hand the red cube from the right gripper to the left'
+    assert figures['instruction']['similarity'] < 1.0

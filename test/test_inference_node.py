@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 import time
 
@@ -201,9 +202,26 @@ def test_unknown_task_refuses_the_query(bench: Bench) -> None:
     bench.wait(lambda: bench.inference._observer.task == 'fly')
     bench.sense()
     reason = bench.refusal()
+    assert bench.inference._taken.task == ''
     bench.task.publish(String(data=TASK))
     bench.wait(lambda: bench.inference._observer.task == TASK)
     assert "no text embedding for the task 'fly'" in reason
+
+
+@pytest.mark.skipif(not find_spec('wordllama'), reason='without extra "language"')
+def test_paraphrase_is_answered_as_the_task_it_is_taken_for(bench: Bench) -> None:
+    """The answer is the task's own, and the report names the task."""
+    expected = bench.answered()
+    bench.task.publish(String(data=f'Please {TASK}!'))
+    bench.wait(lambda: bench.inference._observer.task == f'Please {TASK}!')
+    answer = bench.answered()
+    bench.reports.clear()
+    bench.wait(lambda: bench.reports)
+    values = {v.key: v.value for v in bench.reports[-1].status[0].values}
+    bench.task.publish(String(data=TASK))
+    bench.wait(lambda: bench.inference._observer.task == TASK)
+    assert (values['task'], values['task_similarity']) == (TASK, '1.00')
+    np.testing.assert_array_equal(answer.positions, expected.positions)
 
 
 def test_newest_query_wins_while_the_worker_is_busy(bench: Bench) -> None:

@@ -28,6 +28,7 @@ from rich.progress import Progress
 import tyro
 
 if TYPE_CHECKING:
+    from cosmos_policy_ros.core.paraphrase import Match
     from cosmos_policy_ros.core.policy import CosmosPolicy
     from cosmos_policy_ros.sim.aloha import AlohaSim
 
@@ -46,6 +47,9 @@ class Evaluate:
     """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""
     task: str = 'transfer_cube'
     """Simulated task."""
+    instruction: str | None = None
+    """What the policy is told, a task of the checkpoint or a paraphrase; None is the simulated
+    task's own."""
     episodes: int = 100
     """Number of episodes."""
     seed: int = 100000
@@ -81,7 +85,9 @@ def run(options: Evaluate) -> int:
     if options.json and not options.json.parent.is_dir():
         msg = f'--json {options.json}: there is no folder {options.json.parent}; make it first'
         raise ConfigError(msg)
-    _load(options)  # a mistake shows here, not in the middle of a worker
+    *_, taken = _load(options)  # a mistake shows here, not in the middle of a worker
+    if options.instruction not in (None, taken.task):
+        print(f'taken for {taken.task!r} (similarity {taken.similarity:.2f})')
     results: list[EpisodeResult] = []
     # spawn: neither an EGL context nor torch's threads survive a fork
     pool = ProcessPoolExecutor(
@@ -100,6 +106,7 @@ def run(options: Evaluate) -> int:
     if options.json:
         details = {
             **figures,
+            'instruction': taken._asdict(),
             'options': {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
             'results': [asdict(r) for r in results],
         }
@@ -107,7 +114,7 @@ def run(options: Evaluate) -> int:
     return 0
 
 
-_WORKER: list[tuple[CosmosPolicy, AlohaSim, RobotSpec, Evaluate]] = []  # of this process
+_WORKER: list[tuple[CosmosPolicy, AlohaSim, RobotSpec, Match, Evaluate]] = []  # of this process
 
 
 def _prepare(options: Evaluate) -> None:
@@ -115,14 +122,15 @@ def _prepare(options: Evaluate) -> None:
     _WORKER.append((*_load(options), options))
 
 
-def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec]:
-    """Return policy, scene and robot.
+def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
+    """Return policy, scene, robot and the task that the instruction means.
 
     Raises:
         ConfigError: One of them is wrong, or they do not fit each other.
     """
     from cosmos_policy_ros.backends import load_policy
     from cosmos_policy_ros.core.config import check_robot
+    from cosmos_policy_ros.core.paraphrase import TaskMatcher
     from cosmos_policy_ros.sim.aloha import AlohaSim
 
     robot = read_robot(options.robot)
@@ -134,17 +142,17 @@ def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec]:
     )
     check_robot(policy.config, robot)
     sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
-    policy.text.lookup(sim.task)
-    return policy, sim, robot
+    told = sim.task if options.instruction is None else options.instruction
+    return policy, sim, robot, TaskMatcher(policy.text.tasks).find(told)
 
 
 def _play(seed: int) -> EpisodeResult:
-    policy, sim, robot, options = _WORKER[0]
-    return play_episode(policy, sim, robot, options, seed)
+    policy, sim, robot, taken, options = _WORKER[0]
+    return play_episode(policy, sim, robot, taken.task, options, seed)
 
 
 def play_episode(
-    policy: CosmosPolicy, sim: AlohaSim, robot: RobotSpec, options: Evaluate, seed: int
+    policy: CosmosPolicy, sim: AlohaSim, robot: RobotSpec, task: str, options: Evaluate, seed: int
 ) -> EpisodeResult:
     """Play one episode and return what it came to.
 
@@ -152,6 +160,7 @@ def play_episode(
         policy: Policy under test.
         sim: Scene, which is reset.
         robot: Rates and limits.
+        task: What the policy is told, one of its tasks.
         options: Candidates, latency and so on.
         seed: Seed of the scene and of the noise, which is the same in every query.
     """
@@ -179,7 +188,7 @@ def play_episode(
             next_query = tick + replan_ticks + int(rng.integers(-1, 2))
             start_s = time.perf_counter()
             answer = policy.plan(
-                Observation(now_ns, dict(images), sim.proprio, sim.task),
+                Observation(now_ns, dict(images), sim.proprio, task),
                 options.candidates, options.futures, options.values, seed,
             )  # fmt: skip
             plan = make_plan(answer, policy.config.rate_hz)

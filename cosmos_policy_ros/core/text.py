@@ -7,7 +7,7 @@ the embedding of each task instead of the encoder.
 Source: NVlabs/cosmos-policy ``t5_embedding_utils`` (L = 512 tokens of width D = 1024 from T5-11B,
 zeros after the last token, no attention mask).
 Differs: safetensors instead of a pickle; an unknown task is an error instead of a reason to load
-the encoder.
+the encoder. ``paraphrase.py`` finds the task that other words mean.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ thread. A query that arrives while the worker is busy waits; a newer one takes i
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import Empty, Full, Queue
 from threading import Thread
@@ -17,6 +17,7 @@ import time
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.core.config import check_robot
+from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
 from cosmos_policy_ros.core.sample import Sample
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
@@ -57,7 +58,8 @@ class InferenceNode(Node):
         """Load the checkpoint, warm up and open the topics.
 
         Raises:
-            ConfigError: The checkpoint is damaged or was trained for another robot.
+            ConfigError: The checkpoint or the text encoder is damaged, or the checkpoint was
+                trained for another robot.
         """
         super().__init__('inference')
         self.params = p = declare(self, InferenceParams)
@@ -67,6 +69,8 @@ class InferenceNode(Node):
             Path(p.checkpoint), p.backend, p.device, p.threads, p.precision, planning=planning
         )
         check_robot(self.policy.config, self.robot)
+        self._matcher = TaskMatcher(self.policy.text.tasks)
+        self._told, self._taken = '', Match('', 0.0)
         warm_up_s = self._warm_up()
 
         self._candidates = self.create_publisher(PointCloud2, 'policy/candidates', 10)
@@ -119,6 +123,7 @@ class InferenceNode(Node):
         try:
             trajectory_rows(message, self.robot.joint_names)
             obs = self._observer.observation(stamp_of(message))
+            obs = replace(obs, task=self._take(obs.task))
             self.policy.check(obs)
         except (ValueError, TimeoutError) as error:
             self._refuse(str(error))
@@ -127,6 +132,20 @@ class InferenceNode(Node):
             self.get_logger().info('answering again')
             self._reason = ''
         self._put(obs)
+
+    def _take(self, instruction: str) -> str:
+        """Return the task that an instruction means; tell once if it is not the task itself.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        is_new, self._told, self._taken = instruction != self._told, instruction, Match('', 0.0)
+        self._taken = taken = self._matcher.find(instruction)
+        if is_new and taken.task != instruction:
+            self.get_logger().info(
+                f'{instruction!r} is taken for {taken.task!r} (similarity {taken.similarity:.2f})'
+            )
+        return taken.task
 
     def _refuse(self, reason: str) -> None:
         """Count a query that is not answered; tell why, once per stream."""
@@ -192,6 +211,8 @@ class InferenceNode(Node):
         self._diagnostics.publish(
             'warn' if self._reason else 'ok',
             f'query refused: {self._reason}' if self._reason else 'answering',
+            task=self._taken.task,
+            task_similarity=f'{self._taken.similarity:.2f}',
             answered=self._answered,
             refused=self._refused,
             replaced=self._replaced,
