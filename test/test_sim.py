@@ -2,7 +2,8 @@
 """The simulator and the scripted expert."""
 
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
-from cosmos_policy_ros.sim.scripted import Noise, TransferExpert
+from cosmos_policy_ros.sim.expert import Noise
+from cosmos_policy_ros.sim.transfer import TransferExpert
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ def test_same_seed_gives_the_same_scene() -> None:
     a.reset(7)
     b.reset(8)
     b.reset(7)
-    assert a.cube.tolist() == b.cube.tolist()
+    assert a.place('box').tolist() == b.place('box').tolist()
 
 
 def test_cube_starts_where_gym_aloha_puts_it() -> None:
@@ -35,8 +36,8 @@ def test_cube_starts_where_gym_aloha_puts_it() -> None:
     sim = AlohaSim()
     for seed in range(50):
         sim.reset(seed)
-        assert 0.0 <= sim.cube[0] <= 0.2
-        assert 0.4 <= sim.cube[1] <= 0.6
+        assert 0.0 <= sim.place('box')[0] <= 0.2
+        assert 0.4 <= sim.place('box')[1] <= 0.6
 
 
 @pytest.mark.parametrize('seed', [0, 1, 2])

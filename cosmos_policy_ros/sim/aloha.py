@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bimanual ViperX scene of gym-aloha, stepped and rendered without its gym wrapper.
 
-Source: the MJCF, start pose, cube range and reward rule of the ``gym-aloha`` package (Apache-2.0),
-whose files are used where they are installed; the package itself is not imported.
+Source: the MJCF and start pose of the ``gym-aloha`` package (Apache-2.0), whose files are used
+where they are installed; the package itself is not imported.
 Differs: wrist cameras are fixed to the gripper, as on the robot; gym-aloha turns them upright, and
 so spins the picture when they look straight down, which is where the cube is grasped. They see 45°
 instead of 20° (a RealSense D405 sees 58°), and the ``top`` camera, here ``high``, 42° instead of
@@ -14,12 +14,12 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from cosmos_policy_ros.sim.tasks import find_task
 from cosmos_policy_ros.types import ConfigError
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-TASKS = {'transfer_cube': 'hand the red cube from the right gripper to the left'}
 EPISODE_S = 8.0  # [s] gym-aloha's 400 steps at 50 Hz
 CONTROL_HZ = 50.0
 SUBSTEPS = 10  # physics steps in one control tick; the scene runs at 500 Hz
@@ -35,34 +35,32 @@ JOINTS = (
     'gripper', 'left_finger', 'right_finger',
 )  # fmt: skip
 _START_ARM = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.02239, -0.02239)  # [rad; finger m]
-_CUBE_LOW, _CUBE_HIGH = (0.0, 0.4, 0.05), (0.2, 0.6, 0.05)  # [m] where the cube may start
 
 
 class AlohaSim:
-    """One scene: two ViperX arms, a table and a red cube.
+    """One scene: two ViperX arms, a table and what the task puts on it.
 
     Attributes:
+        name: The task.
+        task: Its instruction.
         model: MuJoCo model.
-        data: MuJoCo state; the first 16 ``qpos`` are [arm 6, fingers 2] of left and right.
+        data: MuJoCo state; the first 16 ``qpos`` are [arm 6, fingers 2] of left and right, then
+            come [position 3, quaternion 4] of every piece.
     """
 
     def __init__(self, task: str = 'transfer_cube', size: tuple[int, int] = (240, 320)) -> None:
         """Load the scene.
 
         Args:
-            task: One of ``TASKS``.
+            task: One of ``tasks.SCENES``.
             size: Height and width of the camera images [px].
 
         Raises:
             ConfigError: The task is unknown or gym-aloha is not installed.
         """
-        if task not in TASKS:
-            msg = f'no simulated task {task!r}; this simulator has {sorted(TASKS)}'
-            raise ConfigError(msg)
-        self.task = TASKS[task]
-        self.size = size
-        scene = _assets() / f'bimanual_viperx_{task}.xml'
-        self.model = mujoco.MjModel.from_xml_path(str(scene))
+        self._task = find_task(task)
+        self.name, self.task, self.size = task, self._task.instruction, size
+        self.model = mujoco.MjModel.from_xml_path(str(_assets() / self._task.scene))
         self.model.vis.quality.shadowsize = 1
         self.model.vis.quality.offsamples = 0  # 4x multisampling costs ten times the picture
         for camera, fovy in CAMERAS.values():
@@ -71,20 +69,18 @@ class AlohaSim:
             _fix_wrist_camera(self.model, side)
         self.data = mujoco.MjData(self.model)
         self._renderer: mujoco.Renderer | None = None
-        self._cube = self.model.geom('red_box').id
-        self._table = self.model.geom('table').id
-        self._fingers = {
-            side: self.model.geom(f'vx300s_{side}/10_{side}_gripper_finger').id
-            for side in ('left', 'right')
-        }
+        self._first = {p.body: 16 + 7 * i for i, p in enumerate(self._task.pieces)}  # in qpos
+        self._geoms = [self.model.geom(i).name for i in range(self.model.ngeom)]
         self.reset(0)
 
     def reset(self, seed: int) -> None:
-        """Put the arms into the start pose and the cube where ``seed`` says."""
+        """Put the arms into the start pose and the pieces where ``seed`` says."""
         mujoco.mj_resetData(self.model, self.data)
-        cube = np.random.RandomState(seed).uniform(_CUBE_LOW, _CUBE_HIGH)
+        rng = np.random.RandomState(seed)
         self.data.qpos[:16] = np.tile(_START_ARM, 2)
-        self.data.qpos[16:23] = (*cube, 1.0, 0.0, 0.0, 0.0)
+        for piece in self._task.pieces:
+            first, place = self._first[piece.body], rng.uniform(piece.low, piece.high)
+            self.data.qpos[first : first + 7] = (*place, 1.0, 0.0, 0.0, 0.0)
         self.data.ctrl[:] = np.tile(_START_ARM, 2)
         mujoco.mj_forward(self.model, self.data)
 
@@ -123,26 +119,32 @@ class AlohaSim:
         arms[:, 6] = (arms[:, 6] - _FINGER_CLOSED) / (_FINGER_OPEN - _FINGER_CLOSED)
         return arms.reshape(14).astype(np.float32)
 
+    def place(self, body: str) -> NDArray[np.float64]:
+        """Return the centre of a piece, (3,) [m, world]."""
+        first = self._first[body]
+        return self.data.qpos[first : first + 3].copy()
+
+    def turn(self, body: str) -> NDArray[np.float64]:
+        """Return the (3, 3) orientation of a piece; the columns are its axes in the world."""
+        first, turn = self._first[body], np.zeros(9)
+        mujoco.mju_quat2Mat(turn, self.data.qpos[first + 3 : first + 7])
+        return turn.reshape(3, 3)
+
     @property
-    def cube(self) -> NDArray[np.float64]:
-        """Cube centre, (3,) [m, world]."""
-        return self.data.qpos[16:19].copy()
+    def contacts(self) -> set[frozenset[str]]:
+        """Names of the two geoms of every contact."""
+        pairs = self.data.contact.geom[: self.data.ncon].tolist()
+        return {frozenset((self._geoms[a], self._geoms[b])) for a, b in pairs}
 
     @property
     def reward(self) -> int:
-        """gym-aloha's reward: 1 right hand touches, 2 lifted, 3 left touches, 4 transferred."""
-        pairs = {frozenset(p) for p in self.data.contact.geom[: self.data.ncon].tolist()}
-        on_table = frozenset((self._cube, self._table)) in pairs
-        if frozenset((self._cube, self._fingers['left'])) in pairs:
-            return 3 if on_table else 4
-        if frozenset((self._cube, self._fingers['right'])) in pairs:
-            return 1 if on_table else 2
-        return 0
+        """gym-aloha's reward of the task, 0 to 4."""
+        return self._task.reward(self.contacts)
 
     @property
     def success(self) -> bool:
-        """Whether the cube is in the left gripper and off the table."""
-        return self.reward == 4
+        """Whether the reward is full and nothing lies on the table."""
+        return self._task.success(self.contacts)
 
 
 def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]]:
