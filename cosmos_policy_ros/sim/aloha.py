@@ -14,7 +14,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
-from cosmos_policy_ros.sim.tasks import find_task
+from cosmos_policy_ros.sim.states import draw_start, Push, Start, States
+from cosmos_policy_ros.sim.tasks import find_task, touching
 from cosmos_policy_ros.types import ConfigError
 import mujoco
 import numpy as np
@@ -35,6 +36,7 @@ JOINTS = (
     'gripper', 'left_finger', 'right_finger',
 )  # fmt: skip
 _START_ARM = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.02239, -0.02239)  # [rad; finger m]
+_LOOKS = ('geom_rgba', 'cam_pos', 'cam_quat', 'cam_mode')  # of the model; hard starts change them
 
 
 class AlohaSim:
@@ -70,19 +72,35 @@ class AlohaSim:
         self.data = mujoco.MjData(self.model)
         self._renderer: mujoco.Renderer | None = None
         self._first = {p.body: 16 + 7 * i for i, p in enumerate(self._task.pieces)}  # in qpos
+        self._looks = {n: getattr(self.model, n).copy() for n in _LOOKS}
+        self._push: Push | None = None
         self._geoms = [self.model.geom(i).name for i in range(self.model.ngeom)]
         self.reset(0)
 
-    def reset(self, seed: int) -> None:
-        """Put the arms into the start pose and the pieces where ``seed`` says."""
+    def reset(self, seed: int, states: States = 'normal') -> None:
+        """Put the arms into the start pose and the pieces where ``seed`` says.
+
+        Args:
+            seed: Seed of the start.
+            states: Whether starts are like those of training or hard, see ``states``; the same
+                seed is another start then.
+
+        Raises:
+            ConfigError: There are no such states.
+        """
+        start = draw_start(self._task, seed, states)
+        for name, look in self._looks.items():
+            getattr(self.model, name)[:] = look
         mujoco.mj_resetData(self.model, self.data)
-        rng = np.random.RandomState(seed)
         self.data.qpos[:16] = np.tile(_START_ARM, 2)
-        for piece in self._task.pieces:
-            first, place = self._first[piece.body], rng.uniform(piece.low, piece.high)
-            self.data.qpos[first : first + 7] = (*place, 1.0, 0.0, 0.0, 0.0)
+        for body, first in self._first.items():
+            half = start.yaws[body] / 2.0
+            turn = (np.cos(half), 0.0, 0.0, np.sin(half))
+            self.data.qpos[first : first + 7] = (*start.places[body], *turn)
         self.data.ctrl[:] = np.tile(_START_ARM, 2)
         mujoco.mj_forward(self.model, self.data)
+        self._push = start.push
+        _change_looks(self.model, self.data, start)
 
     def step(self, action: NDArray[np.float32], n_substeps: int = SUBSTEPS) -> None:
         """Hold joint targets for some physics steps (default: one 50 Hz control tick).
@@ -95,7 +113,17 @@ class AlohaSim:
         self.data.ctrl[0:6], self.data.ctrl[8:14] = action[0:6], action[7:13]
         self.data.ctrl[6:8] = finger[0], -finger[0]
         self.data.ctrl[14:16] = finger[1], -finger[1]
+        if self._push is not None and self.data.time >= self._push.at_s:
+            self._apply_push(self._push)
+            self._push = None
         mujoco.mj_step(self.model, self.data, n_substeps)
+
+    def _apply_push(self, push: Push) -> None:
+        """Let a piece slide that no hand touches."""
+        geoms = next(piece.geoms for piece in self._task.pieces if piece.body == push.body)
+        if not touching(self.contacts, geoms, [g for g in self._geoms if 'finger' in g]):
+            first = self.model.body(push.body).dofadr[0]
+            self.data.qvel[first : first + 2] += push.velocity
 
     def render(self, camera: str) -> NDArray[np.uint8]:
         """Return (height, width, 3) uint8 RGB as one of ``CAMERAS`` sees the scene."""
@@ -174,6 +202,20 @@ def _fix_wrist_camera(model: mujoco.MjModel, side: str) -> None:
     turn = np.stack([right, np.cross(back, right), back], axis=1)
     mujoco.mju_mat2Quat(model.cam_quat[camera], turn.ravel())
     model.cam_mode[camera] = mujoco.mjtCamLight.mjCAMLIGHT_FIXED
+
+
+def _change_looks(model: mujoco.MjModel, data: mujoco.MjData, start: Start) -> None:
+    """Recolour the pieces and move the cameras of a start."""
+    for body, colour in start.colours.items():
+        model.geom_rgba[model.geom_bodyid == model.body(body).id, :3] = colour
+    for name, shift in start.shifts.items():
+        camera = model.camera(CAMERAS[name][0]).id
+        if model.cam_mode[camera] != mujoco.mjtCamLight.mjCAMLIGHT_FIXED:
+            # the high camera looks at the table wherever it is, and its body is the world
+            mujoco.mju_mat2Quat(model.cam_quat[camera], data.cam_xmat[camera])
+            model.cam_mode[camera] = mujoco.mjtCamLight.mjCAMLIGHT_FIXED
+        model.cam_pos[camera] += shift
+        mujoco.mju_quatIntegrate(model.cam_quat[camera], start.turns[name], 1.0)
 
 
 def _assets() -> Path:

@@ -28,6 +28,7 @@ class Piece:
         geoms: Names of the geoms that it touches the table with.
         low: Lowest start position [m, world].
         high: Highest start position [m, world].
+        hard_margin_m: How far beside that range a hard start state may be, x and y [m].
         hard_yaw_rad: Largest turn about the vertical in a hard start state.
     """
 
@@ -35,7 +36,8 @@ class Piece:
     geoms: tuple[str, ...]
     low: Point
     high: Point
-    hard_yaw_rad: float = 0.0
+    hard_margin_m: tuple[float, float]
+    hard_yaw_rad: float
 
 
 @dataclass(frozen=True)
@@ -107,15 +109,15 @@ SCENES = {
     'transfer_cube': Task(
         'bimanual_viperx_transfer_cube.xml',
         'hand the red cube from the right gripper to the left',
-        (Piece('box', ('red_box',), (0.0, 0.4, 0.05), (0.2, 0.6, 0.05)),),
+        (Piece('box', ('red_box',), (0.0, 0.4, 0.05), (0.2, 0.6, 0.05), (0.04, 0.05), 0.4),),
         _transfer_reward,
     ),
     'insert_peg': Task(
         'bimanual_viperx_insertion.xml',
         'insert the red peg into the blue socket',
         (
-            Piece('peg', _PEG, (0.1, 0.4, 0.05), (0.2, 0.6, 0.05)),
-            Piece('socket', _WALLS, (-0.2, 0.4, 0.05), (-0.1, 0.6, 0.05)),
+            Piece('peg', _PEG, (0.1, 0.4, 0.05), (0.2, 0.6, 0.05), (0.04, 0.05), 0.2),
+            Piece('socket', _WALLS, (-0.2, 0.4, 0.05), (-0.1, 0.6, 0.05), (0.04, 0.05), 0.2),
         ),
         _insertion_reward,
     ),
