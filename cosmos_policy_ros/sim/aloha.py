@@ -45,6 +45,8 @@ class AlohaSim:
     Attributes:
         name: The task.
         task: Its instruction.
+        pieces: What lies on the table.
+        push: The push that is still to come in a hard episode, or None.
         model: MuJoCo model.
         data: MuJoCo state; the first 16 ``qpos`` are [arm 6, fingers 2] of left and right, then
             come [position 3, quaternion 4] of every piece.
@@ -62,6 +64,7 @@ class AlohaSim:
         """
         self._task = find_task(task)
         self.name, self.task, self.size = task, self._task.instruction, size
+        self.pieces = self._task.pieces
         self.model = mujoco.MjModel.from_xml_path(str(_assets() / self._task.scene))
         self.model.vis.quality.shadowsize = 1
         self.model.vis.quality.offsamples = 0  # 4x multisampling costs ten times the picture
@@ -71,9 +74,9 @@ class AlohaSim:
             _fix_wrist_camera(self.model, side)
         self.data = mujoco.MjData(self.model)
         self._renderer: mujoco.Renderer | None = None
-        self._first = {p.body: 16 + 7 * i for i, p in enumerate(self._task.pieces)}  # in qpos
+        self._first = {p.body: 16 + 7 * i for i, p in enumerate(self.pieces)}  # in qpos
         self._looks = {n: getattr(self.model, n).copy() for n in _LOOKS}
-        self._push: Push | None = None
+        self.push: Push | None = None
         self._geoms = [self.model.geom(i).name for i in range(self.model.ngeom)]
         self.reset(0)
 
@@ -99,7 +102,7 @@ class AlohaSim:
             self.data.qpos[first : first + 7] = (*start.places[body], *turn)
         self.data.ctrl[:] = np.tile(_START_ARM, 2)
         mujoco.mj_forward(self.model, self.data)
-        self._push = start.push
+        self.push = start.push
         _change_looks(self.model, self.data, start)
 
     def step(self, action: NDArray[np.float32], n_substeps: int = SUBSTEPS) -> None:
@@ -113,14 +116,14 @@ class AlohaSim:
         self.data.ctrl[0:6], self.data.ctrl[8:14] = action[0:6], action[7:13]
         self.data.ctrl[6:8] = finger[0], -finger[0]
         self.data.ctrl[14:16] = finger[1], -finger[1]
-        if self._push is not None and self.data.time >= self._push.at_s:
-            self._apply_push(self._push)
-            self._push = None
+        if self.push is not None and self.data.time >= self.push.at_s:
+            self._apply_push(self.push)
+            self.push = None
         mujoco.mj_step(self.model, self.data, n_substeps)
 
     def _apply_push(self, push: Push) -> None:
         """Let a piece slide that no hand touches."""
-        geoms = next(piece.geoms for piece in self._task.pieces if piece.body == push.body)
+        geoms = next(piece.geoms for piece in self.pieces if piece.body == push.body)
         if not touching(self.contacts, geoms, [g for g in self._geoms if 'finger' in g]):
             first = self.model.body(push.body).dofadr[0]
             self.data.qvel[first : first + 2] += push.velocity
@@ -207,7 +210,8 @@ def _fix_wrist_camera(model: mujoco.MjModel, side: str) -> None:
 def _change_looks(model: mujoco.MjModel, data: mujoco.MjData, start: Start) -> None:
     """Recolour the pieces and move the cameras of a start."""
     for body, colour in start.colours.items():
-        model.geom_rgba[model.geom_bodyid == model.body(body).id, :3] = colour
+        geoms = model.geom_bodyid == model.body(body).id
+        model.geom_rgba[geoms, :3] += colour[3] * (colour[:3] - model.geom_rgba[geoms, :3])
     for name, shift in start.shifts.items():
         camera = model.camera(CAMERAS[name][0]).id
         if model.cam_mode[camera] != mujoco.mjtCamLight.mjCAMLIGHT_FIXED:
@@ -216,6 +220,7 @@ def _change_looks(model: mujoco.MjModel, data: mujoco.MjData, start: Start) -> N
             model.cam_mode[camera] = mujoco.mjtCamLight.mjCAMLIGHT_FIXED
         model.cam_pos[camera] += shift
         mujoco.mju_quatIntegrate(model.cam_quat[camera], start.turns[name], 1.0)
+    mujoco.mj_camlight(model, data)
 
 
 def _assets() -> Path:

@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 States = Literal['normal', 'hard']
 
-COLOURS = (  # RGB; none is close to the red and blue of training
+COLOURS = (  # RGB; what the red and blue of training are mixed with
     (0.1, 0.7, 0.2), (0.95, 0.8, 0.1), (0.6, 0.2, 0.7), (0.1, 0.7, 0.75), (0.9, 0.9, 0.9),
 )  # fmt: skip
+MIX = (0.1, 0.4)  # share of the other colour; a piece stays what the instruction calls it
 CAMERA_M = {'high': 0.006, 'left_wrist': 0.002, 'right_wrist': 0.002}  # standard deviation
 CAMERA_RAD = {'high': 0.015, 'left_wrist': 0.008, 'right_wrist': 0.008}  # standard deviation
 PUSH_AT_S = (0.3, 1.6)  # while the hands reach for the pieces
@@ -50,7 +51,7 @@ class Start:
     Attributes:
         places: Start position of every piece, (3,) [m, world], by name.
         yaws: Its turn about the vertical [rad], by name.
-        colours: (3,) RGB, 0 to 1, of pieces that are recoloured, by name.
+        colours: (4,) RGB, 0 to 1, and its share in the new colour of a piece, by name.
         shifts: (3,) how far a camera is moved [m, in its parent body], by name.
         turns: (3,) how far it is turned about these axes [rad], by name.
         push: The push, or None.
@@ -97,7 +98,7 @@ def _draw_hard(task: Task, rng: np.random.Generator) -> Start:
             place = rng.uniform(low - margin, high + margin)
         places[piece.body] = place
         yaws[piece.body] = float(rng.uniform(-1.0, 1.0) * piece.hard_yaw_rad)
-        colours[piece.body] = np.array(COLOURS[others[i]])
+        colours[piece.body] = np.array([*COLOURS[others[i]], rng.uniform(*MIX)])
     shifts = {camera: rng.normal(0.0, m, 3) for camera, m in CAMERA_M.items()}
     turns = {camera: rng.normal(0.0, rad, 3) for camera, rad in CAMERA_RAD.items()}
     piece = task.pieces[rng.integers(len(task.pieces))]
