@@ -48,7 +48,7 @@ def test_undisturbed_expert_solves_hard_starts(task: str) -> None:
     assert [perform(task, seed, Noise(), 'hard')[0].success for seed in (0, 1, 2)] == [True] * 3
 
 
-@pytest.mark.parametrize(('task', 'seed'), [(CUBE, 100), (PEG, 102)])
+@pytest.mark.parametrize(('task', 'seed'), [(CUBE, 100), (PEG, 100)])
 def test_pushed_expert_recovers_and_marks_the_push(task: str, seed: int) -> None:
     """A push is not to be imitated, what follows is."""
     sim, _, flags = perform(task, seed, Noise(pushes=2.0), ticks=450)
