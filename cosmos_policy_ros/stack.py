@@ -45,7 +45,8 @@ ARGUMENTS = {
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
     'seed': Argument(int, 'Seed of the noise, and of the scene at the first reset.'),
-    'task': Argument(str, 'Simulated task.'),
+    'task': Argument(str, 'Simulated task: transfer_cube or insert_peg.'),
+    'states': Argument(str, 'Start states of the simulator: normal, as in training, or hard.'),
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
     'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
@@ -77,7 +78,7 @@ class NodeSpec:
     arguments: tuple[str, ...]
 
 
-SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'seed', 'render'))
+SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 INFERENCE = NodeSpec(
     'inference',
     'inference_node',

@@ -94,6 +94,12 @@ def test_unknown_simulated_task() -> None:
     expect_one_line(result, "no simulated task 'fly'", 'transfer_cube')
 
 
+def test_unknown_start_states() -> None:
+    """The known ones are named."""
+    result = start('sim_node', f'robot:={ROBOT_FILE}', 'states:=easy', 'discovery_s:=0.0')
+    expect_one_line(result, "no start states 'easy'", 'hard')
+
+
 def test_parameter_out_of_range() -> None:
     """The parameter, its range and its meaning are named."""
     result = start('planner_node', f'robot:={ROBOT_FILE}', 'replan_s:=-1.0')

@@ -23,7 +23,7 @@ from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.data.series import read_commands
 from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.scripted import draw_noise, TransferExpert
+from cosmos_policy_ros.sim.scripted import make_expert
 from cosmos_policy_ros.stack import EXECUTOR, SIM, start_node, stop_nodes
 from nodes import ros_domain, wait_for
 import rclpy
@@ -125,7 +125,7 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sim = AlohaSim()
     sim.reset(SEED)
     rng = np.random.default_rng(SEED)
-    expert = TransferExpert(sim, rng, draw_noise(rng))
+    expert = make_expert(sim, rng)
     with BagWriter(path, {'robot': 'aloha_sim', 'seed': str(SEED)}) as writer:
         for tick in range(125):
             action = expert.action()

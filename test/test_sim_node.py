@@ -146,11 +146,11 @@ def test_bad_command_is_ignored(bench: Bench, data: list[float]) -> None:
 def test_same_seed_gives_the_same_scene(bench: Bench) -> None:
     """The cube stands where the seed says, whatever happened before."""
     assert bench.reset(5) == 'scene of seed 5'
-    first = bench.sim.scene.sim.cube[:2]
+    first = bench.sim.scene.sim.place('box')[:2]
     bench.reset(6)
-    other = bench.sim.scene.sim.cube[:2]
+    other = bench.sim.scene.sim.place('box')[:2]
     bench.reset(5)
-    np.testing.assert_allclose(bench.sim.scene.sim.cube[:2], first, atol=1e-4)
+    np.testing.assert_allclose(bench.sim.scene.sim.place('box')[:2], first, atol=1e-4)
     assert np.abs(other - first).max() > 0.001
 
 

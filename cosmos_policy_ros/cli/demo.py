@@ -11,15 +11,19 @@ from pathlib import Path
 import shutil
 import sys
 import time
+from typing import Annotated
 
 from cosmos_policy_ros.cli.demo_report import make_report
 from cosmos_policy_ros.cli.demo_stack import choose_domain, running
 from cosmos_policy_ros.cli.demo_view import print_report, View
 from cosmos_policy_ros.core.config import check_robot, read_config
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.sim.states import States
+from cosmos_policy_ros.sim.tasks import find_task, TASKS
 from cosmos_policy_ros.stack import share_path, Value
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
+import tyro
 
 OUTPUTS = ('bags', 'logs', 'events.jsonl', 'report.json', 'plot.png', 'demo.mp4')
 
@@ -35,6 +39,11 @@ class Demo:
     Example: cosmos-policy demo --episodes 5 --seed 100000 --candidates 4
     """
 
+    task: Annotated[str, tyro.conf.arg(help=f'Simulated task: {" or ".join(TASKS)}.')] = (
+        'transfer_cube'
+    )
+    states: States = 'normal'
+    """Start states, normal as in training or hard; see evaluate."""
     episodes: int = 5
     """Number of episodes of 8 s."""
     seed: int = 100000
@@ -59,6 +68,7 @@ def run(options: Demo) -> int:
     _check(options)
     robot = read_robot(options.robot)
     check_robot(read_config(options.checkpoint / 'policy.json'), robot)
+    check_task(options.checkpoint, TASKS[options.task])
     domain = choose_domain(options.domain)
     start_s = time.perf_counter()
     out = prepare_folder(options.out)
@@ -118,6 +128,18 @@ def prepare_folder(wanted: Path | None, outputs: Iterable[str] = OUTPUTS) -> Pat
     return out.resolve()
 
 
+def check_task(checkpoint: Path, instruction: str) -> None:
+    """Refuse a task that a checkpoint was not trained on; its queries would all be refused.
+
+    Raises:
+        ConfigError: The checkpoint does not know the instruction, or is incomplete.
+    """
+    from cosmos_policy_ros.core.checkpoint import TEXT  # late: brings torch
+    from cosmos_policy_ros.core.text import read_text
+
+    read_text(checkpoint / TEXT).lookup(instruction)
+
+
 def _check(options: Demo) -> None:
     """Refuse counts that make no sense.
 
@@ -128,6 +150,7 @@ def _check(options: Demo) -> None:
         if getattr(options, name) < least:
             msg = f'--{name} must be at least {least}, got {getattr(options, name)}'
             raise ConfigError(msg)
+    find_task(options.task)
 
 
 def _arguments(options: Demo) -> dict[str, Value]:
@@ -137,6 +160,8 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'checkpoint': str(options.checkpoint.resolve()),
         'candidates': options.candidates,
         'seed': options.seed,
+        'task': options.task,
+        'states': options.states,
         'render': options.render,
         'episodes': options.episodes,
     }

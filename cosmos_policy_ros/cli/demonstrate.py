@@ -12,7 +12,8 @@ from typing import Annotated
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ, joint_state, SUBSTEPS
-from cosmos_policy_ros.sim.scripted import draw_noise, TransferExpert
+from cosmos_policy_ros.sim.scripted import make_expert
+from cosmos_policy_ros.sim.tasks import find_task, TASKS
 from cosmos_policy_ros.stack import share_path
 import numpy as np
 from rich.progress import track
@@ -32,8 +33,9 @@ class Demonstrate:
 
     out: Path
     """Folder for the bags; episodes that are there already are kept and skipped."""
-    task: str = 'transfer_cube'
-    """Simulated task."""
+    task: Annotated[str, tyro.conf.arg(help=f'Simulated task: {" or ".join(TASKS)}.')] = (
+        'transfer_cube'
+    )
     episodes: int = 50
     """Number of episodes."""
     seed: int = 0
@@ -51,6 +53,7 @@ class Demonstrate:
 
 def run(options: Demonstrate) -> int:
     """Record the episodes that are missing and print how many succeeded."""
+    find_task(options.task)  # a mistake shows here, not in the middle of a worker
     if options.live:
         from cosmos_policy_ros.cli.demonstrate_live import run_live
 
@@ -84,7 +87,7 @@ def record(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:
     sim = AlohaSim(task, (robot.cameras[0].height, robot.cameras[0].width))
     sim.reset(seed)
     rng = np.random.default_rng(seed)
-    expert = TransferExpert(sim, rng, draw_noise(rng))
+    expert = make_expert(sim, rng)
     image_ticks = round(CONTROL_HZ / robot.cameras[0].rate_hz)
     details = {'task': sim.task, 'robot': robot.name, 'seed': str(seed)}
     with BagWriter(path, details) as bag:

@@ -20,6 +20,8 @@ from cosmos_policy_ros.cli.evaluate_report import EpisodeResult, print_figures, 
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.sim.states import States
+from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ActionChunk, ConfigError, Observation
 import numpy as np
@@ -45,11 +47,15 @@ class Evaluate:
     """Checkpoint folder."""
     planning_checkpoint: Path | None = None
     """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""
-    task: str = 'transfer_cube'
-    """Simulated task."""
+    task: Annotated[str, tyro.conf.arg(help=f'Simulated task: {" or ".join(TASKS)}.')] = (
+        'transfer_cube'
+    )
     instruction: str | None = None
     """What the policy is told, a task of the checkpoint or a paraphrase; None is the simulated
     task's own."""
+    states: States = 'normal'
+    """Start states: normal as in training; hard ones have pieces beside the range of training, in
+    other colours and pushed once, and cameras moved a little."""
     episodes: int = 100
     """Number of episodes."""
     seed: int = 100000
@@ -166,7 +172,7 @@ def play_episode(
     """
     from cosmos_policy_ros.sim.aloha import EPISODE_S
 
-    sim.reset(seed)
+    sim.reset(seed, options.states)
     playback = Playback(robot)
     playback.enable(sim.proprio, 0.0, 0)
     period_ns = round(1e9 / robot.control_rate_hz)

@@ -19,7 +19,8 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.episode_log import EpisodeLog, EXECUTOR
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.scripted import draw_noise, TransferExpert
+from cosmos_policy_ros.sim.expert import Expert
+from cosmos_policy_ros.sim.scripted import make_expert
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
 from rclpy.node import Node
@@ -73,7 +74,7 @@ class DemonstratorNode(Node):
 
         self._ready = np.where(robot.arm_joints, robot.start, 0.0).astype(np.float32)
         self._pose = self._ready
-        self._expert: TransferExpert | None = None
+        self._expert: Expert | None = None
         self._wrong_ticks = 0  # until what is sent is the expert's own again
         self._heard = False
         self.log = EpisodeLog(robot.joint_names, self.now_ns, lambda _answer: None)
@@ -123,8 +124,7 @@ class DemonstratorNode(Node):
         controls.start_recording()
         controls.wait(self._records, REPORT_S, lambda: 'the recorder reports nothing')
         bag = log.status[RECORDER]['message']
-        rng = np.random.default_rng(seed)
-        expert = self._expert = TransferExpert(self.scene, rng, draw_noise(rng))
+        expert = self._expert = make_expert(self.scene, np.random.default_rng(seed))
         self._tell('started', seed=seed)
         start_ns, next_s = self.now_ns(), 0.0
         while (at_s := (self.now_ns() - start_ns) * 1e-9) < LIMIT_S and expert.rested_s < REST_S:

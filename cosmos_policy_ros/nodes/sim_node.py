@@ -45,7 +45,8 @@ class SimParams:
     """Parameters of the sim node; ``seed`` is declared on its own, since it may change."""
 
     robot: str = param('', 'Robot YAML whose topics the simulator serves.')
-    task: str = param('transfer_cube', 'Simulated task.')
+    task: str = param('transfer_cube', 'Simulated task: transfer_cube or insert_peg.')
+    states: str = param('normal', 'Start states: normal, as in training, or hard.')
     render: bool = param(False, 'Open a window; needs a display.')
     max_lag_s: float = param(1.0, 'Longest lag that is caught up with [s].', 0.05, 60.0)
     realtime_priority: int = param(40, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
@@ -122,7 +123,7 @@ class SimNode(Node):
     def _reset(self) -> int:
         """Put the scene into its start state; return the seed."""
         seed = int(self.get_parameter('seed').value)
-        self.scene.reset(seed, self._now_ns())
+        self.scene.reset(seed, self._now_ns(), self.params.states)
         return seed
 
     def _on_command(self, arm: ArmSpec, first: int, message: Float64MultiArray) -> None:

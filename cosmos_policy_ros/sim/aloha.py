@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bimanual ViperX scene of gym-aloha, stepped and rendered without its gym wrapper.
 
-Source: the MJCF, start pose, cube range and reward rule of the ``gym-aloha`` package (Apache-2.0),
-whose files are used where they are installed; the package itself is not imported.
+Source: the MJCF and start pose of the ``gym-aloha`` package (Apache-2.0), whose files are used
+where they are installed; the package itself is not imported.
 Differs: wrist cameras are fixed to the gripper, as on the robot; gym-aloha turns them upright, and
 so spins the picture when they look straight down, which is where the cube is grasped. They see 45°
 instead of 20° (a RealSense D405 sees 58°), and the ``top`` camera, here ``high``, 42° instead of
@@ -14,12 +14,13 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+from cosmos_policy_ros.sim.states import draw_start, Push, Start, States
+from cosmos_policy_ros.sim.tasks import find_task, touching
 from cosmos_policy_ros.types import ConfigError
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-TASKS = {'transfer_cube': 'hand the red cube from the right gripper to the left'}
 EPISODE_S = 8.0  # [s] gym-aloha's 400 steps at 50 Hz
 CONTROL_HZ = 50.0
 SUBSTEPS = 10  # physics steps in one control tick; the scene runs at 500 Hz
@@ -35,34 +36,36 @@ JOINTS = (
     'gripper', 'left_finger', 'right_finger',
 )  # fmt: skip
 _START_ARM = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.02239, -0.02239)  # [rad; finger m]
-_CUBE_LOW, _CUBE_HIGH = (0.0, 0.4, 0.05), (0.2, 0.6, 0.05)  # [m] where the cube may start
+_LOOKS = ('geom_rgba', 'cam_pos', 'cam_quat', 'cam_mode')  # of the model; hard starts change them
 
 
 class AlohaSim:
-    """One scene: two ViperX arms, a table and a red cube.
+    """One scene: two ViperX arms, a table and what the task puts on it.
 
     Attributes:
+        name: The task.
+        task: Its instruction.
+        pieces: What lies on the table.
+        push: The push that is still to come in a hard episode, or None.
         model: MuJoCo model.
-        data: MuJoCo state; the first 16 ``qpos`` are [arm 6, fingers 2] of left and right.
+        data: MuJoCo state; the first 16 ``qpos`` are [arm 6, fingers 2] of left and right, then
+            come [position 3, quaternion 4] of every piece.
     """
 
     def __init__(self, task: str = 'transfer_cube', size: tuple[int, int] = (240, 320)) -> None:
         """Load the scene.
 
         Args:
-            task: One of ``TASKS``.
+            task: One of ``tasks.SCENES``.
             size: Height and width of the camera images [px].
 
         Raises:
             ConfigError: The task is unknown or gym-aloha is not installed.
         """
-        if task not in TASKS:
-            msg = f'no simulated task {task!r}; this simulator has {sorted(TASKS)}'
-            raise ConfigError(msg)
-        self.task = TASKS[task]
-        self.size = size
-        scene = _assets() / f'bimanual_viperx_{task}.xml'
-        self.model = mujoco.MjModel.from_xml_path(str(scene))
+        self._task = find_task(task)
+        self.name, self.task, self.size = task, self._task.instruction, size
+        self.pieces = self._task.pieces
+        self.model = mujoco.MjModel.from_xml_path(str(_assets() / self._task.scene))
         self.model.vis.quality.shadowsize = 1
         self.model.vis.quality.offsamples = 0  # 4x multisampling costs ten times the picture
         for camera, fovy in CAMERAS.values():
@@ -71,22 +74,36 @@ class AlohaSim:
             _fix_wrist_camera(self.model, side)
         self.data = mujoco.MjData(self.model)
         self._renderer: mujoco.Renderer | None = None
-        self._cube = self.model.geom('red_box').id
-        self._table = self.model.geom('table').id
-        self._fingers = {
-            side: self.model.geom(f'vx300s_{side}/10_{side}_gripper_finger').id
-            for side in ('left', 'right')
-        }
+        self._first = {p.body: 16 + 7 * i for i, p in enumerate(self.pieces)}  # in qpos
+        self._looks = {n: getattr(self.model, n).copy() for n in _LOOKS}
+        self.push: Push | None = None
+        self._geoms = [self.model.geom(i).name for i in range(self.model.ngeom)]
         self.reset(0)
 
-    def reset(self, seed: int) -> None:
-        """Put the arms into the start pose and the cube where ``seed`` says."""
+    def reset(self, seed: int, states: States = 'normal') -> None:
+        """Put the arms into the start pose and the pieces where ``seed`` says.
+
+        Args:
+            seed: Seed of the start.
+            states: Whether starts are like those of training or hard, see ``states``; the same
+                seed is another start then.
+
+        Raises:
+            ConfigError: There are no such states.
+        """
+        start = draw_start(self._task, seed, states)
+        for name, look in self._looks.items():
+            getattr(self.model, name)[:] = look
         mujoco.mj_resetData(self.model, self.data)
-        cube = np.random.RandomState(seed).uniform(_CUBE_LOW, _CUBE_HIGH)
         self.data.qpos[:16] = np.tile(_START_ARM, 2)
-        self.data.qpos[16:23] = (*cube, 1.0, 0.0, 0.0, 0.0)
+        for body, first in self._first.items():
+            half = start.yaws[body] / 2.0
+            turn = (np.cos(half), 0.0, 0.0, np.sin(half))
+            self.data.qpos[first : first + 7] = (*start.places[body], *turn)
         self.data.ctrl[:] = np.tile(_START_ARM, 2)
         mujoco.mj_forward(self.model, self.data)
+        self.push = start.push
+        _change_looks(self.model, self.data, start)
 
     def step(self, action: NDArray[np.float32], n_substeps: int = SUBSTEPS) -> None:
         """Hold joint targets for some physics steps (default: one 50 Hz control tick).
@@ -99,7 +116,17 @@ class AlohaSim:
         self.data.ctrl[0:6], self.data.ctrl[8:14] = action[0:6], action[7:13]
         self.data.ctrl[6:8] = finger[0], -finger[0]
         self.data.ctrl[14:16] = finger[1], -finger[1]
+        if self.push is not None and self.data.time >= self.push.at_s:
+            self._apply_push(self.push)
+            self.push = None
         mujoco.mj_step(self.model, self.data, n_substeps)
+
+    def _apply_push(self, push: Push) -> None:
+        """Let a piece slide that no hand touches."""
+        geoms = next(piece.geoms for piece in self.pieces if piece.body == push.body)
+        if not touching(self.contacts, geoms, [g for g in self._geoms if 'finger' in g]):
+            first = self.model.body(push.body).dofadr[0]
+            self.data.qvel[first : first + 2] += push.velocity
 
     def render(self, camera: str) -> NDArray[np.uint8]:
         """Return (height, width, 3) uint8 RGB as one of ``CAMERAS`` sees the scene."""
@@ -123,6 +150,17 @@ class AlohaSim:
         arms[:, 6] = (arms[:, 6] - _FINGER_CLOSED) / (_FINGER_OPEN - _FINGER_CLOSED)
         return arms.reshape(14).astype(np.float32)
 
+    def place(self, body: str) -> NDArray[np.float64]:
+        """Return the centre of a piece, (3,) [m, world]."""
+        first = self._first[body]
+        return self.data.qpos[first : first + 3].copy()
+
+    def turn(self, body: str) -> NDArray[np.float64]:
+        """Return the (3, 3) orientation of a piece; the columns are its axes in the world."""
+        first, turn = self._first[body], np.zeros(9)
+        mujoco.mju_quat2Mat(turn, self.data.qpos[first + 3 : first + 7])
+        return turn.reshape(3, 3)
+
     @property
     def state(self) -> NDArray[np.float64]:
         """Positions of all joints and free bodies, (nq,) [rad, m, quaternions]."""
@@ -135,25 +173,20 @@ class AlohaSim:
         mujoco.mj_forward(self.model, self.data)
 
     @property
-    def cube(self) -> NDArray[np.float64]:
-        """Cube centre, (3,) [m, world]."""
-        return self.data.qpos[16:19].copy()
+    def contacts(self) -> set[frozenset[str]]:
+        """Names of the two geoms of every contact."""
+        pairs = self.data.contact.geom[: self.data.ncon].tolist()
+        return {frozenset((self._geoms[a], self._geoms[b])) for a, b in pairs}
 
     @property
     def reward(self) -> int:
-        """gym-aloha's reward: 1 right hand touches, 2 lifted, 3 left touches, 4 transferred."""
-        pairs = {frozenset(p) for p in self.data.contact.geom[: self.data.ncon].tolist()}
-        on_table = frozenset((self._cube, self._table)) in pairs
-        if frozenset((self._cube, self._fingers['left'])) in pairs:
-            return 3 if on_table else 4
-        if frozenset((self._cube, self._fingers['right'])) in pairs:
-            return 1 if on_table else 2
-        return 0
+        """gym-aloha's reward of the task, 0 to 4."""
+        return self._task.reward(self.contacts)
 
     @property
     def success(self) -> bool:
-        """Whether the cube is in the left gripper and off the table."""
-        return self.reward == 4
+        """Whether the reward is full and nothing lies on the table."""
+        return self._task.success(self.contacts)
 
 
 def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]]:
@@ -183,6 +216,22 @@ def _fix_wrist_camera(model: mujoco.MjModel, side: str) -> None:
     turn = np.stack([right, np.cross(back, right), back], axis=1)
     mujoco.mju_mat2Quat(model.cam_quat[camera], turn.ravel())
     model.cam_mode[camera] = mujoco.mjtCamLight.mjCAMLIGHT_FIXED
+
+
+def _change_looks(model: mujoco.MjModel, data: mujoco.MjData, start: Start) -> None:
+    """Recolour the pieces and move the cameras of a start."""
+    for body, colour in start.colours.items():
+        geoms = model.geom_bodyid == model.body(body).id
+        model.geom_rgba[geoms, :3] += colour[3] * (colour[:3] - model.geom_rgba[geoms, :3])
+    for name, shift in start.shifts.items():
+        camera = model.camera(CAMERAS[name][0]).id
+        if model.cam_mode[camera] != mujoco.mjtCamLight.mjCAMLIGHT_FIXED:
+            # the high camera looks at the table wherever it is, and its body is the world
+            mujoco.mju_mat2Quat(model.cam_quat[camera], data.cam_xmat[camera])
+            model.cam_mode[camera] = mujoco.mjtCamLight.mjCAMLIGHT_FIXED
+        model.cam_pos[camera] += shift
+        mujoco.mju_quatIntegrate(model.cam_quat[camera], start.turns[name], 1.0)
+    mujoco.mj_camlight(model, data)
 
 
 def _assets() -> Path:

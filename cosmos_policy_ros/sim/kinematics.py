@@ -45,10 +45,14 @@ class Arm:
 
     def tip(self, q: Array) -> Array:
         """Return the (3,) point between the fingertips [m, world] at (6,) joint angles [rad]."""
+        return self.pose(q)[0]
+
+    def pose(self, q: Array) -> tuple[Array, Array]:
+        """Return ``tip`` and the (3, 3) orientation of the gripper at (6,) joint angles [rad]."""
         self.data.qpos[self.first : self.first + 6] = q
         mujoco.mj_kinematics(self.model, self.data)
-        forward: Array = self.data.xmat[self.link].reshape(3, 3)[:, 0]
-        return self.data.xpos[self.link] + forward * FINGERTIP_M
+        turn: Array = self.data.xmat[self.link].reshape(3, 3).copy()
+        return self.data.xpos[self.link] + turn[:, 0] * FINGERTIP_M, turn
 
     def solve(self, tip: Array, pitch_rad: float, roll_rad: float, guess: Array) -> Array:
         """Return (6,) joint angles [rad] that put the fingertips at ``tip``, forearm unrolled.
@@ -83,3 +87,42 @@ class Arm:
             q = q + j.T @ np.linalg.solve(j @ j.T + 1e-4 * np.eye(6), np.clip(error, -0.2, 0.2))
             q = np.clip(q, self.low, self.high)
         return q
+
+    def place(self, q: Array) -> Array:
+        """Return [fingertips 3, pitch, roll] for which ``solve`` comes closest to (6,) joints."""
+        tip, turn = self.pose(q)
+        pitch = np.arcsin(np.clip(-turn[2, 0], -1.0, 1.0))
+        level = self.orientation(tip, float(pitch), 0.0)
+        roll = np.arctan2(level[:, 2] @ turn[:, 1], level[:, 1] @ turn[:, 1])
+        return np.array([*tip, pitch, roll])
+
+    def across(self, tip: Array, pitch_rad: float, axis: Array) -> Array:
+        """Return [fingertips 3, pitch, roll] at ``tip`` with the fingers closing across ``axis``.
+
+        Args:
+            tip: (3,) wanted point between the fingertips [m, world].
+            pitch_rad: How far the gripper points down.
+            axis: (3,) length of what is between the fingers, in the world.
+        """
+        level = self.orientation(tip, pitch_rad, 0.0)
+        roll = np.arctan(-(level[:, 1] @ axis) / (level[:, 2] @ axis))
+        return np.array([*tip, pitch_rad, roll])
+
+    def carry(self, centre: Array, offset: Array, axis: Array, pitch_rad: float) -> Array:
+        """Return [fingertips 3, pitch, roll] that hold a piece somewhere, along the world's x.
+
+        Args:
+            centre: (3,) wanted centre of the piece [m, world].
+            offset: (3,) centre of the piece in the gripper, from the fingertips [m].
+            axis: (3,) length of the piece in the gripper.
+            pitch_rad: Where to start looking, since pitch and roll point the axis.
+        """
+        tip, angles = centre, np.array([pitch_rad, 0.0])
+        for _ in range(3):  # Newton's method on how far the axis points off
+            tip = centre - self.orientation(tip, angles[0], angles[1]) @ offset
+            bends = [(0.0, 0.0), (1e-3, 0.0), (0.0, 1e-3)]
+            off = [(self.orientation(tip, *(angles + bend)) @ axis)[1:] for bend in bends]
+            slopes = np.stack([off[1] - off[0], off[2] - off[0]], axis=1) / 1e-3
+            angles = angles - np.linalg.solve(slopes, off[0])
+            angles = np.clip(angles, [pitch_rad - 0.4, -0.5], [pitch_rad + 0.4, 0.5])
+        return np.array([*tip, *angles])

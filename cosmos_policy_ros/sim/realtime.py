@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.states import States
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,9 +39,9 @@ class RealTime:
         """The (A,) float32 joint targets in force [rad; gripper 0..1]."""
         return self._target
 
-    def reset(self, seed: int, now_ns: int) -> None:
+    def reset(self, seed: int, now_ns: int, states: States = 'normal') -> None:
         """Put the scene into the start state of ``seed`` and hold the start pose."""
-        self.sim.reset(seed)
+        self.sim.reset(seed, states)
         self._target = self._start
         self.stamp_ns = now_ns
 

@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What scripted experts share: smooth motions, pushes off the course, phases that start again.
+
+An expert sees the true poses of the pieces. It is a function of what can be observed (joint pose,
+pieces, grip), not of a clock: when it is pushed off its course or misses a piece it plans again
+from where the arms are. That is what a policy can imitate, and what a clean recording never shows.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ
+from cosmos_policy_ros.sim.kinematics import Arm
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+LEFT, RIGHT = slice(0, 7), slice(7, 14)  # of an action
+OPEN, CLOSED = 1.0, 0.0
+
+
+@dataclass(frozen=True)
+class Noise:
+    """What goes wrong in an episode.
+
+    Attributes:
+        pushes: Mean number of pushes off the course in one episode.
+        push_rad: Standard deviation of the push in each joint [rad]; less where a push would break
+            a grasp.
+        grasp_m: Standard deviation of the error in where an arm believes what it grasps [m].
+        meet_m: The same of the error with which the hands meet [m].
+        drops: Whether a hand opens on the way.
+        retry: Whether the expert notices a mistake and tries again.
+    """
+
+    pushes: float = 0.0
+    push_rad: float = 0.12
+    grasp_m: float = 0.0
+    meet_m: float = 0.0
+    drops: bool = False
+    retry: bool = True
+
+
+class Expert(ABC):
+    """Joint targets for both arms, one call per control tick.
+
+    Attributes:
+        phase: One of ``phases``.
+        rested_s: Time since the task was done [s].
+    """
+
+    phases: ClassVar[tuple[str, ...]]  # the first starts the task, the last stays still
+
+    def __init__(self, sim: AlohaSim, rng: np.random.Generator, noise: Noise) -> None:
+        """Take the scene as it stands after a reset.
+
+        Args:
+            sim: Scene, already reset.
+            rng: Source of the disturbances.
+            noise: What goes wrong.
+        """
+        self.sim, self.rng, self.noise = sim, rng, noise
+        self.arms = (Arm(sim, 'left'), Arm(sim, 'right'))
+        self.phase = self.phases[0]
+        self.rested_s = 0.0
+        self._command = sim.proprio.astype(np.float64)
+        self._move: Move | None = None
+        self._push_ticks = 0
+        self._push: Array = np.zeros(14)
+
+    @staticmethod
+    @abstractmethod
+    def draw_noise(rng: np.random.Generator) -> Noise:
+        """Return what goes wrong in one recorded episode."""
+
+    @property
+    def expert(self) -> bool:
+        """Whether the present action is one to imitate."""
+        return not self._push_ticks and not self._mistaken
+
+    def action(self) -> NDArray[np.float32]:
+        """Return (14,) float32 joint targets for this tick [rad; gripper 0..1]."""
+        dt = 1.0 / CONTROL_HZ
+        self.rested_s += dt * (self.phase == self.phases[-1])
+        if self._push_ticks:
+            self._push_ticks -= 1
+            self._command += self._push * dt
+            if not self._push_ticks:
+                self.phase, self._move = self._after_push(), None
+        elif self._push_scale and self.rng.random() < self.noise.pushes / 250.0:
+            self._push_ticks = int(self.rng.integers(8, 18))
+            arm, side = np.zeros(14), self._pushed_arm()
+            scale = self.noise.push_rad * self._push_scale
+            arm[side.start : side.stop - 1] = self.rng.normal(0.0, scale, 6)
+            self._push = arm * CONTROL_HZ / self._push_ticks
+        else:
+            if self._move is None:
+                self._move = self._plan()
+            elif self._tracking:
+                self._move.goal = self._plan().goal
+            self._command = self._joints(self._move.step(dt))
+            if self.noise.retry and self._lost:
+                self.phase, self._move = self._start_over(), None
+            elif self._move.done:
+                self.phase, self._move = self._next(), None
+        return self._command.astype(np.float32)
+
+    def _following(self) -> str:
+        """Return the phase after the present one."""
+        return self.phases[min(self.phases.index(self.phase) + 1, len(self.phases) - 1)]
+
+    @property
+    @abstractmethod
+    def _mistaken(self) -> bool:
+        """Whether the expert goes where it should not."""
+
+    @property
+    @abstractmethod
+    def _push_scale(self) -> float:
+        """How hard the arms may be pushed now; 0 where a push breaks the grasp, not the course."""
+
+    @abstractmethod
+    def _pushed_arm(self) -> slice:
+        """Return the arm that is pushed."""
+
+    @abstractmethod
+    def _after_push(self) -> str:
+        """Return the phase to go on with after a push."""
+
+    @abstractmethod
+    def _plan(self) -> Move:
+        """Return the motion of the present phase from where the arms are."""
+
+    @property
+    @abstractmethod
+    def _tracking(self) -> bool:
+        """Whether the goal moves with the pieces, which may still swing or roll."""
+
+    @abstractmethod
+    def _joints(self, point: Array) -> Array:
+        """Return the (14,) joint targets of a point of the motion."""
+
+    @property
+    @abstractmethod
+    def _lost(self) -> bool:
+        """Whether a piece is not where it should be."""
+
+    @abstractmethod
+    def _start_over(self) -> str:
+        """Return the phase to start again from."""
+
+    @abstractmethod
+    def _next(self) -> str:
+        """Return the phase that follows, or the one to start again from."""
+
+
+class Move:
+    """A smooth motion between two points, of joints or of space."""
+
+    def __init__(self, start: Array, goal: Array, length_s: float) -> None:
+        """Take both ends and the duration [s]."""
+        self.start, self.goal, self.length_s = start.copy(), goal, length_s
+        self.at_s = 0.0
+
+    def step(self, dt: float) -> Array:
+        """Advance by ``dt`` seconds and return the point there."""
+        self.at_s = min(self.at_s + dt, self.length_s)
+        return self.start + self.along * (self.goal - self.start)
+
+    @property
+    def along(self) -> float:
+        """Share of the way that is done."""
+        u = self.at_s / self.length_s
+        return u * u * (3.0 - 2.0 * u)
+
+    @property
+    def done(self) -> bool:
+        """Whether the goal is reached."""
+        return self.at_s >= self.length_s

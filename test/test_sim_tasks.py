@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The reward rules of the simulated tasks, on contacts and on constructed states."""
+
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.tasks import find_task, LEFT_FINGER, RIGHT_FINGER, TASKS
+import mujoco
+import numpy as np
+import pytest
+
+CUBE_LADDER = [
+    ((), 0),
+    ((('red_box', 'table'),), 0),
+    ((('red_box', 'table'), ('red_box', RIGHT_FINGER)), 1),
+    ((('red_box', RIGHT_FINGER),), 2),
+    ((('red_box', 'table'), ('red_box', LEFT_FINGER)), 3),
+    ((('red_box', RIGHT_FINGER), ('red_box', LEFT_FINGER)), 4),
+]
+PEG_HELD, SOCKET_HELD = ('red_peg', RIGHT_FINGER), ('socket-3', LEFT_FINGER)
+PEG_LADDER = [
+    ((), 0),
+    ((PEG_HELD, ('socket-1', 'table')), 0),
+    ((PEG_HELD, SOCKET_HELD, ('socket-1', 'table')), 1),
+    ((PEG_HELD, SOCKET_HELD), 2),
+    ((PEG_HELD, SOCKET_HELD, ('red_peg', 'socket-2')), 3),
+    ((PEG_HELD, SOCKET_HELD, ('red_peg', 'pin')), 4),
+]
+
+
+@pytest.mark.parametrize(('contacts', 'reward'), CUBE_LADDER)
+def test_reward_of_the_cube_task(contacts: tuple[tuple[str, str], ...], reward: int) -> None:
+    """gym-aloha's ladder: touched, lifted, touched by the left hand, transferred."""
+    assert find_task('transfer_cube').reward({frozenset(c) for c in contacts}) == reward
+
+
+@pytest.mark.parametrize(('contacts', 'reward'), PEG_LADDER)
+def test_reward_of_the_insertion(contacts: tuple[tuple[str, str], ...], reward: int) -> None:
+    """gym-aloha's ladder: both touched, both lifted, at the socket, pin touched."""
+    assert find_task('insert_peg').reward({frozenset(c) for c in contacts}) == reward
+
+
+def place(sim: AlohaSim, peg: list[float], socket: list[float]) -> None:
+    """Put both pieces somewhere."""
+    sim.data.qpos[16:19], sim.data.qpos[23:26] = peg, socket
+    mujoco.mj_forward(sim.model, sim.data)
+
+
+@pytest.mark.parametrize('task', sorted(TASKS))
+def test_reward_of_untouched_pieces_is_0(task: str) -> None:
+    """What lies on the table alone is worth nothing."""
+    sim = AlohaSim(task)
+    for _ in range(50):
+        sim.step(sim.proprio)
+    assert (sim.reward, sim.success) == (0, False)
+
+
+def test_peg_in_a_lifted_socket_is_a_success() -> None:
+    """The peg touches the pin 10 cm from the socket's centre."""
+    sim = AlohaSim('insert_peg')
+    place(sim, [0.0395, 0.5, 0.3], [-0.06, 0.5, 0.3])
+    assert (sim.reward, sim.success) == (4, True)
+
+
+def test_peg_before_the_pin_is_not_a_success() -> None:
+    """A centimetre is missing; without friction nothing touches."""
+    sim = AlohaSim('insert_peg')
+    place(sim, [0.05, 0.5, 0.3], [-0.06, 0.5, 0.3])
+    assert (sim.reward, sim.success) == (0, False)
+
+
+def test_insertion_on_the_table_has_full_reward_and_no_success() -> None:
+    """gym-aloha looks at the pin alone; a label for training must mean what was asked for."""
+    sim = AlohaSim('insert_peg')
+    place(sim, [0.0395, 0.5, 0.022], [-0.06, 0.5, 0.0218])
+    assert (sim.reward, sim.success) == (4, False)
+
+
+def test_instructions_are_different() -> None:
+    """A checkpoint tells tasks apart by their text."""
+    assert TASKS == {
+        'transfer_cube': 'hand the red cube from the right gripper to the left',
+        'insert_peg': 'insert the red peg into the blue socket',
+    }
+
+
+def test_pieces_of_the_insertion_are_seen_from_above() -> None:
+    """Something red and something blue."""
+    sim = AlohaSim('insert_peg', (120, 160))
+    image = sim.render('high').astype(np.int64)
+    sim.close()
+    assert (image[..., 0] - image[..., 1:].max(axis=-1) > 80).sum() > 20
+    assert (image[..., 2] - image[..., :2].max(axis=-1) > 80).sum() > 20
