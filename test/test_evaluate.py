@@ -9,10 +9,15 @@ from pathlib import Path
 
 from cosmos_policy_ros.cli.evaluate import Evaluate, run
 from cosmos_policy_ros.cli.evaluate_report import wilson_interval
+from cosmos_policy_ros.data.bag_files import read_metadata
+from cosmos_policy_ros.data.bag_reader import read_bag
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.training.measure import auc
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
+from rosbags.highlevel import AnyReader
 
 
 def test_wilson_interval_of_70_in_100() -> None:
@@ -50,6 +55,61 @@ def test_committed_checkpoint_hands_over_most_cubes(tmp_path: Path) -> None:
     assert set(figures) >= {'success_rate', 'interval_95', 'value_auc', 'query_ms'}
     assert set(figures['options']) >= {'checkpoint', 'task', 'candidates', 'seed', 'precision'}
     assert figures['options']['seed'] == figures['results'][0]['seed'] == 200000
+
+
+@pytest.fixture(scope='module')
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the bag of one episode with two candidates."""
+    folder = tmp_path_factory.mktemp('rollouts')
+    assert run(Evaluate(episodes=1, seed=200000, candidates=2, workers=1, record=folder)) == 0
+    return folder
+
+
+def test_recorded_rollout_is_an_episode(recorded: Path) -> None:
+    """With what was sensed and sent, and an outcome, as training reads it."""
+    robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
+    bag = recorded / 'episode_200000'
+    episode = read_bag(bag, robot, None)
+    assert (episode.source, len(episode.actions)) == ('rollout', 400)
+    assert episode.success is not None
+    assert {n: len(i) for n, i in episode.images.items()} == dict.fromkeys(episode.images, 100)
+    assert read_metadata(bag)['states'] == 'normal'
+
+
+def test_recorded_rollout_has_all_candidates(recorded: Path) -> None:
+    """As the running stack publishes them, and the chosen one among them."""
+    pytest.importorskip('rclpy')
+    from cosmos_policy_ros.ros.convert import candidates_from_message, chunk_from_message
+    from rclpy.serialization import deserialize_message
+    from sensor_msgs.msg import PointCloud2
+    from trajectory_msgs.msg import JointTrajectory
+
+    robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
+    found: dict[str, list[bytes]] = {'/policy/candidates': [], '/policy/action_chunk': []}
+    with AnyReader([recorded / 'episode_200000']) as reader:
+        for connection, _, data in reader.messages():
+            if connection.topic in found:
+                found[connection.topic].append(data)
+    candidates = [
+        candidates_from_message(deserialize_message(m, PointCloud2), robot.joint_names)
+        for m in found['/policy/candidates']
+    ]
+    chunks = [
+        chunk_from_message(deserialize_message(m, JointTrajectory), robot.joint_names)
+        for m in found['/policy/action_chunk']
+    ]
+    assert len(candidates) == len(chunks) > 15
+    for (row, rate_hz), chunk in zip(candidates, chunks, strict=True):
+        assert (rate_hz, chunk.rate_hz) == (12.5, pytest.approx(12.5))
+        assert row.values.shape == (2, 1)
+        assert row.stamp_ns == chunk.stamp_ns
+        assert any(np.array_equal(p, chunk.positions) for p in row.positions)
+
+
+def test_recorded_rollouts_are_not_overwritten(recorded: Path) -> None:
+    """It is said before any episode is played."""
+    with pytest.raises(ConfigError, match='another folder'):
+        run(Evaluate(episodes=2, seed=199999, record=recorded))
 
 
 def test_missing_checkpoint_is_a_mistake_of_one_line(tmp_path: Path) -> None:

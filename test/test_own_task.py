@@ -63,7 +63,7 @@ def test_recorder_wrote_whole_labelled_demonstrations(folder: Path) -> None:
         audit = json.loads(metadata['audit'])
         for topic in [c.topic for c in ROBOT.cameras] + ['/joint_command']:
             assert audit[topic]['count'] >= 0.95 * (audit[topic]['expected'] or 0)
-        episode = read_bag(bag, ROBOT)
+        episode = read_bag(bag, ROBOT, None)
         assert len(episode.actions) > 200
         assert np.abs(episode.actions - episode.proprio)[:, ROBOT.arm_joints].max() < 0.5
     assert any(read_metadata(bag)['success'] == 'true' for bag in bags)
@@ -72,9 +72,9 @@ def test_recorder_wrote_whole_labelled_demonstrations(folder: Path) -> None:
 def test_every_format_leads_back_to_the_same_episodes(folder: Path) -> None:
     """Joints and actions to the last bit, pictures as many."""
     for bag in sorted((folder / 'bags').glob('episode_*')):
-        original = read_bag(bag, ROBOT)
+        original = read_bag(bag, ROBOT, None)
         for name in ('hdf5', 'hdf5-cosmos', 'lerobot'):
-            back = read_bag(folder / f'bags_from_{name}' / bag.name, ROBOT)
+            back = read_bag(folder / f'bags_from_{name}' / bag.name, ROBOT, None)
             np.testing.assert_array_equal(back.actions, original.actions)
             np.testing.assert_array_equal(back.proprio, original.proprio)
             assert back.success == original.success

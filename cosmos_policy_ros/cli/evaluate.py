@@ -16,14 +16,16 @@ import time
 from typing import Annotated, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
+from cosmos_policy_ros.cli.evaluate_record import bag_path, refuse_existing, rollout
 from cosmos_policy_ros.cli.evaluate_report import EpisodeResult, print_figures, summarize
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.data.recording import hash_folder
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.stack import share_path
-from cosmos_policy_ros.types import ActionChunk, ConfigError, Observation
+from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError, Observation
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import Progress
@@ -80,6 +82,9 @@ class Evaluate:
     """Robot YAML."""
     json: Path | None = None
     """Write the figures to this file."""
+    record: Path | None = None
+    """Write a bag of every episode to this folder, with all candidates and their values, to train
+    on (--role planning) or to look at (cosmos-policy report)."""
 
 
 def run(options: Evaluate) -> int:
@@ -91,6 +96,8 @@ def run(options: Evaluate) -> int:
     if options.json and not options.json.parent.is_dir():
         msg = f'--json {options.json}: there is no folder {options.json.parent}; make it first'
         raise ConfigError(msg)
+    if options.record:
+        refuse_existing(options.record, range(options.seed, options.seed + options.episodes))
     *_, taken = _load(options)  # a mistake shows here, not in the middle of a worker
     if options.instruction not in (None, taken.task):
         print(f'taken for {taken.task!r} (similarity {taken.similarity:.2f})')
@@ -173,6 +180,12 @@ def play_episode(
     from cosmos_policy_ros.sim.aloha import EPISODE_S
 
     sim.reset(seed, options.states)
+    path = bag_path(options.record, seed) if options.record else None
+    details = {'task': task, 'seed': str(seed), 'states': options.states}
+    if path is not None:
+        details['checkpoint'] = hash_folder(options.checkpoint)
+        if options.planning_checkpoint is not None:
+            details['planning_checkpoint'] = hash_folder(options.planning_checkpoint)
     playback = Playback(robot)
     playback.enable(sim.proprio, 0.0, 0)
     period_ns = round(1e9 / robot.control_rate_hz)
@@ -180,33 +193,41 @@ def play_episode(
     replan_ticks = max(1, round(options.replan_s * robot.control_rate_hz))
     latency_ticks = round(options.latency_s * robot.control_rate_hz)
     images: dict[str, NDArray[np.uint8]] = {}
-    waiting: list[tuple[int, ActionChunk]] = []  # (tick of arrival, answer)
+    waiting: list[tuple[int, Candidates, ActionChunk]] = []  # tick of arrival, answer, choice
     values, query_ms, best = [], [], 0
     rng, next_query = np.random.default_rng(seed), 0
-    for tick in range(round(EPISODE_S * robot.control_rate_hz)):
-        now_ns = tick * period_ns
-        for i, camera in enumerate(robot.cameras):
+    with rollout(path, sim, robot, details) as played:
+        for tick in range(round(EPISODE_S * robot.control_rate_hz)):
+            now_ns = tick * period_ns
             # Staggered as in the simulator node, so that images have different ages.
-            if tick == 0 or tick % image_ticks == i % image_ticks:
-                images[camera.name] = sim.render(camera.name)
-        if tick >= next_query:
-            # The pace wanders a little, so that queries do not always meet fresh images.
-            next_query = tick + replan_ticks + int(rng.integers(-1, 2))
-            start_s = time.perf_counter()
-            answer = policy.plan(
-                Observation(now_ns, dict(images), sim.proprio, task),
-                options.candidates, options.futures, options.values, seed,
-            )  # fmt: skip
-            plan = make_plan(answer, policy.config.rate_hz)
-            query_ms.append((time.perf_counter() - start_s) * 1e3)
-            values.append(float(plan.scores[plan.best]))
-            waiting.append((tick + latency_ticks, plan.chunk))
-        while waiting and waiting[0][0] <= tick:
-            playback.add(waiting.pop(0)[1], now_ns)
-        command = playback.tick(sim.proprio, 0.0, now_ns)
-        assert command is not None
-        sim.step(command.positions)
-        best = max(best, sim.reward)
+            due = [
+                c.name
+                for i, c in enumerate(robot.cameras)
+                if not tick or (tick - i) % image_ticks == 0
+            ]
+            fresh = {name: sim.render(name) for name in due}
+            images |= fresh
+            played.see(fresh, now_ns)
+            if tick >= next_query:
+                # The pace wanders a little, so that queries do not always meet fresh images.
+                next_query = tick + replan_ticks + int(rng.integers(-1, 2))
+                start_s = time.perf_counter()
+                answer = policy.plan(
+                    Observation(now_ns, dict(images), sim.proprio, task),
+                    options.candidates, options.futures, options.values, seed,
+                )  # fmt: skip
+                plan = make_plan(answer, policy.config.rate_hz)
+                query_ms.append((time.perf_counter() - start_s) * 1e3)
+                values.append(float(plan.scores[plan.best]))
+                waiting.append((tick + latency_ticks, answer, plan.chunk))
+            while waiting and waiting[0][0] <= tick:
+                _, answer, chunk = waiting.pop(0)
+                playback.add(chunk, now_ns)
+                played.hear(answer, chunk, now_ns)
+            command = playback.tick(sim.proprio, 0.0, now_ns)
+            assert command is not None
+            played.step(command, now_ns)
+            best = max(best, sim.reward)
     return EpisodeResult(
         seed=seed,
         success=sim.success,

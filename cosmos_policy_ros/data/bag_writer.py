@@ -134,7 +134,7 @@ class BagWriter:
         """Write a (height, width, 3) uint8 RGB image."""
         height, width, _ = image.shape
         pixels = np.ascontiguousarray(image).reshape(-1)
-        header = _header(stamp_ns, camera_frame(topic))
+        header = message_header(stamp_ns, camera_frame(topic))
         image_type = typestore().types[IMAGE]
         message = image_type(header, height, width, 'rgb8', 0, 3 * width, pixels)
         self.write(topic, IMAGE, message, stamp_ns)
@@ -150,7 +150,7 @@ class BagWriter:
         numbers = np.asarray(positions, dtype=np.float64)
         none = np.zeros(0)
         joint_state = typestore().types[JOINT_STATE]
-        message = joint_state(_header(stamp_ns), list(names), numbers, none, none)
+        message = joint_state(message_header(stamp_ns), list(names), numbers, none, none)
         self.write(topic, JOINT_STATE, message, stamp_ns)
 
     def write_text(self, topic: str, text: str, stamp_ns: int) -> None:
@@ -194,7 +194,8 @@ def camera_frame(topic: str) -> str:
     return topic.strip('/').split('/')[0] + '_optical_frame'
 
 
-def _header(stamp_ns: int, frame_id: str = '') -> Any:
+def message_header(stamp_ns: int, frame_id: str = '') -> Any:
+    """Return a header of ``typestore()``."""
     types = typestore().types
     sec, nanosec = divmod(stamp_ns, 10**9)
     return types['std_msgs/msg/Header'](

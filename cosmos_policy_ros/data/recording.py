@@ -211,7 +211,8 @@ def find_full(folder: Path, min_free_mb: float) -> str:
 def hash_folder(folder: Path) -> str:
     """Return the SHA-256 of a checkpoint folder: names and contents of its files.
 
-    ``engines/`` is left out; it is made from the rest on each machine.
+    Left out are ``engines/``, made from the rest on each machine, and ``work/``, which a training
+    run leaves and nobody needs.
 
     Raises:
         ConfigError: There is no ``policy.json`` in it.
@@ -222,7 +223,7 @@ def hash_folder(folder: Path) -> str:
     total = hashlib.sha256()
     for file in sorted(f for f in folder.rglob('*') if f.is_file()):
         name = file.relative_to(folder)
-        if name.parts[0] != 'engines':
+        if name.parts[0] not in ('engines', 'work'):
             content = hashlib.sha256(file.read_bytes()).hexdigest()
             total.update(f'{name.as_posix()} {content}\n'.encode())
     return total.hexdigest()
