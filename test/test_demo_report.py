@@ -6,13 +6,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.cli.demo import check_task, prepare_folder
+from cosmos_policy_ros.cli.demo import prepare_folder
 from cosmos_policy_ros.cli.demo_report import make_report
 from cosmos_policy_ros.cli.demo_stack import explain_end
-from cosmos_policy_ros.sim.tasks import TASKS
-from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
-import pytest
 
 
 def test_error_of_a_node_is_passed_on(tmp_path: Path) -> None:
@@ -31,14 +28,6 @@ def test_crash_of_a_node_shows_its_last_lines(tmp_path: Path) -> None:
     error = explain_end('sim', -9, log)
     assert isinstance(error, ChildProcessError)
     assert str(error).startswith('sim ended with status -9; its last lines:\nTraceback')
-
-
-def test_task_that_the_checkpoint_does_not_know_is_refused() -> None:
-    """Before any process is started; the known ones are named."""
-    checkpoint = share_path('models', 'aloha_sim_transfer_cube')
-    check_task(checkpoint, TASKS['transfer_cube'])
-    with pytest.raises(ConfigError, match=r'knows .*hand the red cube'):
-        check_task(checkpoint, TASKS['insert_peg'])
 
 
 def test_report_without_answers_says_so() -> None:

@@ -16,7 +16,7 @@ from typing import Annotated
 from cosmos_policy_ros.cli.demo_report import make_report
 from cosmos_policy_ros.cli.demo_stack import choose_domain, running
 from cosmos_policy_ros.cli.demo_view import print_report, View
-from cosmos_policy_ros.core.config import check_robot, read_config
+from cosmos_policy_ros.core.config import check_robot, check_task, read_config
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import find_task, TASKS
@@ -68,7 +68,7 @@ def run(options: Demo) -> int:
     _check(options)
     robot = read_robot(options.robot)
     check_robot(read_config(options.checkpoint / 'policy.json'), robot)
-    check_task(options.checkpoint, TASKS[options.task])
+    check_task(options.checkpoint / 'text_embeddings.safetensors', TASKS[options.task])
     domain = choose_domain(options.domain)
     start_s = time.perf_counter()
     out = prepare_folder(options.out)
@@ -126,18 +126,6 @@ def prepare_folder(wanted: Path | None, outputs: Iterable[str] = OUTPUTS) -> Pat
         msg = f'cannot write to the folder {out} ({error.strerror}); give another one with --out'
         raise ConfigError(msg) from error
     return out.resolve()
-
-
-def check_task(checkpoint: Path, instruction: str) -> None:
-    """Refuse a task that a checkpoint was not trained on; its queries would all be refused.
-
-    Raises:
-        ConfigError: The checkpoint does not know the instruction, or is incomplete.
-    """
-    from cosmos_policy_ros.core.checkpoint import TEXT  # late: brings torch
-    from cosmos_policy_ros.core.text import read_text
-
-    read_text(checkpoint / TEXT).lookup(instruction)
 
 
 def _check(options: Demo) -> None:

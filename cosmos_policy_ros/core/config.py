@@ -12,6 +12,7 @@ from typing import Any, get_args, Literal
 from cosmos_policy_ros.core.layout import LatentLayout
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
+from safetensors import safe_open, SafetensorError
 
 FORMAT_VERSION = 1
 
@@ -173,6 +174,27 @@ def check_robot(config: PolicyConfig, robot: RobotSpec) -> None:
                 f'{ours}, the robot has {theirs}; use a checkpoint trained for this robot'
             )
             raise ConfigError(msg)
+
+
+def check_task(file: Path, task: str) -> None:
+    """Refuse a task that a checkpoint was not trained on, without loading torch.
+
+    Args:
+        file: The checkpoint's text embeddings, named after their tasks.
+        task: Instruction.
+
+    Raises:
+        ConfigError: The checkpoint does not know the task, or the file is missing or damaged.
+    """
+    try:
+        with safe_open(file, framework='numpy') as embeddings:
+            tasks = list(embeddings.keys())
+    except (SafetensorError, OSError) as error:
+        msg = f'cannot read {file} ({error}); copy the checkpoint again'
+        raise ConfigError(msg) from error
+    if task not in tasks:
+        msg = f'this checkpoint does not know the task {task!r}; it knows {tasks}'
+        raise ConfigError(msg)
 
 
 def _expect(config: PolicyConfig, name: str, holds: bool, wanted: str) -> None:
