@@ -22,15 +22,9 @@ from cosmos_policy_ros.data.episodes import StoredEpisode
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.training.batch import latent_sequences, LatentStore, loss_weights
-from cosmos_policy_ros.training.config import (
-    AutoencoderConfig,
-    LoraConfig,
-    read_train_config,
-    TrainConfig,
-    TransformerConfig,
-    write_train_config,
-)
+from cosmos_policy_ros.training.config import read_train_config, TrainConfig, write_train_config
 from cosmos_policy_ros.training.prepare import _prepare
+from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig, TransformerConfig
 from cosmos_policy_ros.training.trainer import learning_rate_factor, train
 from cosmos_policy_ros.types import ConfigError, Observation
 import numpy as np
@@ -327,6 +321,14 @@ def test_disturbed_rows_do_not_enter_the_loss_of_a_policy_sample() -> None:
     assert action[: config.action_size].all()
     assert not action[config.action_size : config.horizon * config.action_size].any()
     assert not weights[:, config.layout.index('value')].any()
+
+
+def test_policy_sample_can_teach_the_action_alone() -> None:
+    """What joint training is compared with."""
+    config = tiny.CONFIG
+    weights = loss_weights(batch(POLICY, [True] * config.horizon), config, 1.0, joint=False)[0]
+    scored = weights.sum(dim=(0, 2, 3)).nonzero().flatten().tolist()
+    assert scored == [config.layout.index('action')]
 
 
 def test_value_sample_is_scored_on_the_value_alone() -> None:

@@ -20,6 +20,7 @@ def main() -> None:
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     from cosmos_policy_ros.cli import (
         bench,
+        compare,
         convert,
         demo,
         demonstrate,
@@ -36,6 +37,7 @@ def main() -> None:
         convert.Convert: convert.run,
         train.Train: train.run,
         evaluate.Evaluate: evaluate.run,
+        compare.Compare: compare.run,
         report.Report: report.run,
         replay.Replay: replay.run,
         bench.Bench: bench.run,
@@ -47,6 +49,7 @@ def main() -> None:
         | Annotated[convert.Convert, tyro.conf.subcommand('convert')]
         | Annotated[train.Train, tyro.conf.subcommand('train')]
         | Annotated[evaluate.Evaluate, tyro.conf.subcommand('evaluate')]
+        | Annotated[compare.Compare, tyro.conf.subcommand('compare')]
         | Annotated[report.Report, tyro.conf.subcommand('report')]
         | Annotated[replay.Replay, tyro.conf.subcommand('replay')]
         | Annotated[bench.Bench, tyro.conf.subcommand('bench')],

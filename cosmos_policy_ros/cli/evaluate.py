@@ -8,7 +8,7 @@ between asking and answering, the same chunk player and the same safety.
 from __future__ import annotations
 
 from concurrent.futures import as_completed, ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 import json
 import multiprocessing
 from pathlib import Path
@@ -68,6 +68,8 @@ class Evaluate:
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
     """Value samples K per future; 0 reads the value from the stage before."""
+    steps: int = 0
+    """Denoising steps of the action chunk; 0 takes the checkpoint's."""
     replan_s: float = 0.4
     """Time between two queries [s]."""
     latency_s: float = 0.2
@@ -154,6 +156,8 @@ def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
         planning=options.planning_checkpoint,
     )
     check_robot(policy.config, robot)
+    if options.steps:
+        policy.config = replace(policy.config, action_steps=options.steps)
     sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
     told = sim.task if options.instruction is None else options.instruction
     return policy, sim, robot, TaskMatcher(policy.text.tasks).find(told)
@@ -233,6 +237,7 @@ def play_episode(
         success=sim.success,
         best_reward=best,
         middle_value=values[len(values) // 2],
+        values=tuple(round(value, 4) for value in values),
         query_ms=tuple(round(ms, 2) for ms in query_ms),
         seam_jump_rad=round(playback.tally.seam_jump_rad_max, 4),
         interventions=playback.safety.interventions,

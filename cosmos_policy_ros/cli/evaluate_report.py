@@ -20,6 +20,7 @@ class EpisodeResult:
         success: Whether the task was done at the end.
         best_reward: Highest reward seen, 0 to 4.
         middle_value: Value of the candidate chosen nearest to the middle of the episode.
+        values: Value of the chosen candidate of every query, in order.
         query_ms: Durations of the queries [ms].
         seam_jump_rad: Largest seam jump [rad].
         interventions: Ticks whose target safety changed.
@@ -29,6 +30,7 @@ class EpisodeResult:
     success: bool
     best_reward: int
     middle_value: float
+    values: tuple[float, ...]
     query_ms: tuple[float, ...]
     seam_jump_rad: float
     interventions: int

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.networks import make_frame_independent, use_picture_convolutions
-from cosmos_policy_ros.training.config import AutoencoderConfig
+from cosmos_policy_ros.training.sizes import AutoencoderConfig
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify, unpatchify
 import numpy as np

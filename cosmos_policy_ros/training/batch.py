@@ -62,11 +62,14 @@ def latent_sequences(
     return x0
 
 
-def loss_weights(batch: Batch, policy: PolicyConfig, action_weight: float) -> Tensor:
+def loss_weights(
+    batch: Batch, policy: PolicyConfig, action_weight: float, joint: bool = True
+) -> Tensor:
     """Return (B, C, T, h, w) weights: 0 where nothing is to be learned.
 
     Known frames count 0. In a policy sample, rows after a disturbance began are left out, and so
-    are the future and the value, which the disturbance changed. The loss is the weighted sum of
+    are the future and the value, which the disturbance changed; without ``joint`` they always
+    are. The loss is the weighted sum of
     the errors divided by the sum of the weights.
 
     Differs from the reference: its mean runs over known frames too, so that a value sample counts
@@ -78,7 +81,7 @@ def loss_weights(batch: Batch, policy: PolicyConfig, action_weight: float) -> Te
     is_policy = torch.from_numpy(batch.kind == POLICY)
     whole = torch.from_numpy(batch.imitate.all(axis=1))
     after = [layout.index(name) for name in (*layout.future, 'value')]
-    frames[:, after] *= (whole | ~is_policy)[:, None]
+    frames[:, after] *= ((whole & joint) | ~is_policy)[:, None]
     weights = frames[:, None, :, None, None].expand(-1, shape[0], -1, *shape[2:]).clone()
     rows = (
         torch.from_numpy(batch.imitate)

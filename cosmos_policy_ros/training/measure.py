@@ -145,8 +145,8 @@ def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
         ``action_l1_rad`` of the arm joints, also of the chunk's first, middle and last row;
         ``gripper_l1``; ``future_error`` (mean squared, latents; 1 would be no prediction) and
         ``copy_error`` (of predicting no change); the same two of the pictures as
-        ``future_psnr_db`` and ``copy_psnr_db``; ``value_l1``; of the value of true futures
-        ``value_auc`` (success against failure, None without one of both) and
+        ``future_psnr_db`` and ``copy_psnr_db``, also of each camera; ``value_l1``; of the value
+        of true futures ``value_auc`` (success against failure, None without one of both) and
         ``value_calibration`` (mean gap between predicted and actual return over ten bins).
     """
     policy, batch = material.policy, exam.policy
@@ -159,6 +159,11 @@ def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
     whole: NDArray[np.bool_] = np.asarray(batch.imitate.all(axis=1))
     rows, seen = torch.from_numpy(whole), whole[: len(exam.now)]
     there = truth[rows][:, :, futures]
+    then, futures_seen, now = exam.then[seen], answers.futures[seen], exam.now[seen]
+    pictures: Figures = {}
+    for i, camera in enumerate(policy.cameras):
+        pictures[f'future_psnr_db/{camera}'] = psnr_db(futures_seen[:, i], then[:, i])
+        pictures[f'copy_psnr_db/{camera}'] = psnr_db(now[:, i], then[:, i])
     return {
         'action_l1_rad': _mean(error[..., arm]),
         'action_l1_first': _mean(error[:, 0][:, arm]),
@@ -167,8 +172,9 @@ def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
         'gripper_l1': _mean(error[..., ~arm]),
         'future_error': _square(answers.latents[rows][:, :, futures], there),
         'copy_error': _square(truth[rows][:, :, current], there),
-        'future_psnr_db': psnr_db(answers.futures[seen], exam.then[seen]),
-        'copy_psnr_db': psnr_db(exam.now[seen], exam.then[seen]),
+        'future_psnr_db': psnr_db(futures_seen, then),
+        'copy_psnr_db': psnr_db(now, then),
+        **pictures,
         'value_l1': _mean(np.abs(answers.expected - batch.value)[whole]),
         'value_auc': auc(answers.value, exam.outcome),
         'value_calibration': calibration(answers.value, exam.value.value),

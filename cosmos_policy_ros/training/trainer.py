@@ -189,7 +189,8 @@ def _step(
     mine = range(processes.rank, n_parts, processes.size)
     parts = [batch.part(i, n_parts) for i in mine]
     weights = [
-        loss_weights(p, material.policy, config.action_weight).to(processes.device) for p in parts
+        loss_weights(p, material.policy, config.action_weight, config.joint).to(processes.device)
+        for p in parts
     ]
     total = processes.sum(torch.stack([w.sum() for w in weights]).sum())
     sums = torch.zeros(len(FRAMES) + 1, 2, dtype=torch.float64)
