@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from cosmos_policy_ros.align import arm_pose
@@ -176,7 +177,7 @@ def test_grippers_count_as_closed_below_0_rad() -> None:
 def test_a_robot_without_leaders_is_refused() -> None:
     """The arms are named."""
     with pytest.raises(ConfigError, match=r"\['follower_left', 'follower_right'\] have no leader"):
-        leader_robot(SIM)
+        leader_robot(replace(SIM, arms=tuple(replace(arm, leader=None) for arm in SIM.arms)))
 
 
 def test_a_leader_of_another_size_is_refused(tmp_path: Path) -> None:
