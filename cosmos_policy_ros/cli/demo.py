@@ -50,11 +50,17 @@ class Demo:
     """Episode i plays the scene of seed + i; training used seeds below 100000."""
     candidates: int = 4
     """Candidates N per query; the one with the best value is played."""
+    futures: int = 0
+    """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
+    values: int = 0
+    """Value samples K per future; 0 reads the value from the stage before."""
     out: Path | None = None
     """Folder for what is recorded, by default runs/<date>-<time>; what an earlier demo left in it
     is replaced."""
     checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
     """Checkpoint folder."""
+    planning_checkpoint: Path | None = None
+    """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
     """Robot YAML."""
     domain: int | None = None
@@ -134,7 +140,8 @@ def _check(options: Demo) -> None:
     Raises:
         ConfigError: One does not.
     """
-    for name, least in (('episodes', 1), ('candidates', 1), ('seed', 0)):
+    counts = ('episodes', 1), ('candidates', 1), ('futures', 0), ('values', 0), ('seed', 0)
+    for name, least in counts:
         if getattr(options, name) < least:
             msg = f'--{name} must be at least {least}, got {getattr(options, name)}'
             raise ConfigError(msg)
@@ -143,7 +150,11 @@ def _check(options: Demo) -> None:
 
 def _arguments(options: Demo) -> dict[str, Value]:
     """Return the arguments of the nodes."""
+    planning = options.planning_checkpoint
     return {
+        'planning_checkpoint': str(planning.resolve()) if planning else '',
+        'futures': options.futures,
+        'values': options.values,
         'robot': str(options.robot.resolve()),
         'checkpoint': str(options.checkpoint.resolve()),
         'candidates': options.candidates,
