@@ -46,7 +46,7 @@ class TorchBackend:
             reason = str(error).splitlines()[0]
             msg = f"device {device!r} cannot be used ({reason}); use 'cpu' or install its driver"
             raise ConfigError(msg) from error
-        self._half = precision == 'bfloat16'
+        self.precision, self._half = precision, precision == 'bfloat16'
         self._transformer = transformer.to(self.device).eval()
         self._vae = use_picture_convolutions(vae.to(self.device).eval())
 

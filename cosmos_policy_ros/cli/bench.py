@@ -9,25 +9,33 @@ from pathlib import Path
 from typing import Literal
 
 from cosmos_policy_ros.cli import bench_recorder
+from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
 import tyro
-
-MEASURES = {'recorder': bench_recorder.measure}  # name -> seconds, domain -> figures
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Measure a part of the stack with processes of its own.
+    """Measure a part of the stack on this machine, beside what it is compared with.
 
-    recorder: four VGA cameras at 30 Hz and two arms at 100 Hz; exit status 0 if nothing was lost.
+    recorder: four VGA cameras at 30 Hz and two arms at 100 Hz, each a process of its own; exit
+    status 0 if nothing was lost. planning: a best-of-8 query with 3 futures and 5 values against
+    the reference's order of work on the same noise.
 
     Example: cosmos-policy bench recorder --seconds 60 --json recorder.json
+    Example: cosmos-policy bench planning --rounds 20 --json planning.json
     """
 
-    what: tyro.conf.Positional[Literal['recorder']]
+    what: tyro.conf.Positional[Literal['recorder', 'planning']]
     """What is measured."""
     seconds: float = 60.0
-    """How long [s]."""
+    """How long the recorder records [s]."""
+    checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
+    """Checkpoint folder of the planning query."""
+    rounds: int = 20
+    """Observations that are planned for."""
+    threads: int = 1
+    """CPU threads of the networks."""
     json: Path | None = None
     """Write the figures to this file."""
     domain: int | None = None
@@ -39,7 +47,15 @@ def run(options: Bench) -> int:
     if not options.seconds >= 1.0:
         msg = f'--seconds must be at least 1, got {options.seconds}'
         raise ConfigError(msg)
-    figures = MEASURES[options.what](options.seconds, options.domain)
+    if min(options.rounds, options.threads) < 1:
+        msg = f'--rounds and --threads must be at least 1, got {options.rounds}, {options.threads}'
+        raise ConfigError(msg)
+    if options.what == 'recorder':
+        figures = bench_recorder.measure(options.seconds, options.domain)
+    else:
+        from cosmos_policy_ros.cli import bench_planning  # torch takes a while to load
+
+        figures = bench_planning.measure(options.checkpoint, options.rounds, options.threads)
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
-    return 1 if figures['lost'] else 0
+    return 1 if figures.get('lost') else 0

@@ -100,19 +100,19 @@ class CosmosPolicy:
         known = self._encode(images, obs.proprio)
         seeds = tuple(seed + i for i in range(n))
         start = Sample(known.expand(n, -1, -1, -1, -1), seeds, obs.task, images)
-        return self._ask(start, self.layout.known('policy'), [self.config.action_steps], 0)
+        return self.ask(start, self.layout.known('policy'), [self.config.action_steps], 0)
 
     @torch.inference_mode()
     def predict_future(self, given: Sample, members: int = 1) -> Sample:
         """Return R*members rows: future and value, given the action; the last takes most steps."""
         steps = member_steps(self.config.future_steps, members)
-        return self._ask(given, self.layout.known('world_model'), steps, 1)
+        return self.ask(given, self.layout.known('world_model'), steps, 1)
 
     @torch.inference_mode()
     def predict_value(self, given: Sample, members: int = 1) -> Tensor:
         """Return (R, members) float32 values in [0, 1], judged from what the network is shown."""
         steps = member_steps(self.config.value_steps, members)
-        rows = self._ask(given, self.layout.known(self.config.value_kind), steps, 1)
+        rows = self.ask(given, self.layout.known(self.config.value_kind), steps, 1)
         return self.read_values(rows).reshape(-1, members)
 
     @torch.inference_mode()
@@ -213,10 +213,10 @@ class CosmosPolicy:
         write_vector(latents, self.layout.index('proprio'), unit[None])
         return latents
 
-    def _ask(
+    def ask(
         self, given: Sample, known: tuple[str, ...], steps: Sequence[int], spread: int
     ) -> Sample:
-        """Denoise all frames but the known ones, ``len(steps)`` members for every given row.
+        """Return the rows with all frames but the known ones denoised, some members for each.
 
         Args:
             given: Rows whose known frames are used.

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much faster a planning query is than the reference's order of work, and whether it agrees.
+
+Both run in this process on the same weights, observations and noise, one after the other in every
+round. The reference denoises one candidate, one future and one value at a time, encodes a whole
+video for every candidate and decodes every future; see ``reference_plan``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+import platform
+import time
+from typing import Any
+
+from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.core.diffusion import member_steps
+from cosmos_policy_ros.core.images import black_like, frames_to_video
+from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.scripted import make_expert
+from cosmos_policy_ros.sim.tasks import TASKS
+from cosmos_policy_ros.stack import share_path
+from cosmos_policy_ros.types import Candidates, Observation
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+import torch
+from torch import Tensor
+
+CANDIDATES, FUTURES, VALUES = 8, 3, 5  # the paper's planning query
+CURVE = (1, 2, 4, 8, 16)  # candidates
+SEED = 100000  # of the first scene, which no training has seen
+
+
+class Counted:
+    """A backend that counts the calls of its network.
+
+    Attributes:
+        calls: Calls of the transformer since the last reset.
+    """
+
+    def __init__(self, backend: Any) -> None:
+        """Wrap a backend."""
+        self._backend, self.calls = backend, 0
+        self.device, self.precision = backend.device, backend.precision
+        self.encode, self.decode = backend.encode, backend.decode
+
+    def denoise(self, *inputs: Tensor) -> Tensor:
+        """Count a call and pass it on."""
+        self.calls += 1
+        return self._backend.denoise(*inputs)
+
+
+def measure(checkpoint: Path, rounds: int, threads: int) -> dict[str, Any]:
+    """Time planning queries, print a table and return the figures.
+
+    Args:
+        checkpoint: Checkpoint folder.
+        rounds: Observations that both orders of work answer.
+        threads: CPU threads of the networks.
+
+    Returns:
+        ``speedup_vs_reference`` of a query with 8 candidates, 3 futures and 5 values, and
+        ``speedup_n1`` of one candidate; ``same_choice``, the share of queries with the same
+        chosen candidate; ``max_action_error_rad`` and ``max_value_error`` against the reference;
+        ``t8_over_8t1``; ``network_calls`` and those of the reference; ``ms`` by candidates.
+    """
+    policy = load_policy(checkpoint, threads=threads)
+    exact = load_policy(checkpoint, threads=threads, precision='float32')
+    fast = policy.backend = Counted(policy.backend)
+    slow = exact.backend = Counted(exact.backend)
+    seen = observations(policy, rounds)
+    pairs = {n: Pair(policy, exact, n) for n in (1, CANDIDATES)}
+    curve: dict[int, list[float]] = {n: [] for n in CURVE}
+    with Progress(transient=True) as progress:
+        for obs in progress.track(seen, description='planning'):
+            for pair in pairs.values():
+                fast.calls = slow.calls = 0
+                pair.run(obs)
+                pair.calls = fast.calls, slow.calls
+            for n, times in curve.items():
+                times.append(_time(partial(policy.plan, obs, n, FUTURES, VALUES))[0])
+    most, one = pairs[CANDIDATES], pairs[1]
+    ms = {n: round(1e3 * float(np.median(times)), 2) for n, times in curve.items()}
+    figures: dict[str, Any] = {
+        'speedup_vs_reference': round(most.speedup, 2),
+        'speedup_n1': round(one.speedup, 2),
+        'same_choice': round(float(np.mean(most.same)), 4),
+        'max_action_error_rad': round(max(most.action_error), 5),
+        'max_value_error': round(max(most.value_error), 5),
+        't8_over_8t1': round(ms[8] / (8 * ms[1]), 3),
+        'network_calls': most.calls[0],
+        'network_calls_reference': most.calls[1],
+        'ms': ms,
+        'reference_ms': {n: round(1e3 * float(np.median(p.slow)), 1) for n, p in pairs.items()},
+        'samples': rounds,
+        'threads': threads,
+        'precision': f'{policy.backend.precision} against float32',
+        'machine': platform.processor() or platform.machine(),
+        'cores': psutil.cpu_count(),
+        'load': round(psutil.getloadavg()[0], 2),
+        'torch': torch.__version__,
+    }
+    _print(figures)
+    return figures
+
+
+class Pair:
+    """Both orders of work on the same observations.
+
+    Attributes:
+        fast: Durations of batched queries [s].
+        slow: Durations of the reference's order [s].
+        same: Whether both chose the same candidate.
+        action_error: Largest difference of an action [rad; gripper 0..1].
+        value_error: Largest difference of a value.
+        calls: Network calls of the last query, batched and in the reference's order.
+    """
+
+    def __init__(self, policy: CosmosPolicy, exact: CosmosPolicy, candidates: int) -> None:
+        """Measure nothing yet."""
+        self._policy, self._exact, self._n = policy, exact, candidates
+        self.fast: list[float] = []
+        self.slow: list[float] = []
+        self.same: list[bool] = []
+        self.action_error: list[float] = []
+        self.value_error: list[float] = []
+        self.calls = (0, 0)
+
+    def run(self, obs: Observation) -> None:
+        """Answer one observation in both ways."""
+        shape = (self._n, FUTURES, VALUES)
+        fast_s, answer = _time(partial(self._policy.plan, obs, *shape, images=True))
+        slow_s, truth = _time(partial(reference_plan, self._exact, obs, *shape))
+        self.fast.append(fast_s)
+        self.slow.append(slow_s)
+        rate_hz = self._policy.config.rate_hz
+        self.same.append(make_plan(answer, rate_hz).best == make_plan(truth, rate_hz).best)
+        self.action_error.append(float(np.abs(answer.positions - truth.positions).max()))
+        self.value_error.append(float(np.abs(answer.values - truth.values).max()))
+
+    @property
+    def speedup(self) -> float:
+        """Median of the rounds' ratios."""
+        return float(np.median(np.array(self.slow) / np.array(self.fast)))
+
+
+@torch.inference_mode()
+def reference_plan(
+    policy: CosmosPolicy, obs: Observation, candidates: int, futures: int, values: int
+) -> Candidates:
+    """Return what ``CosmosPolicy.plan`` returns, computed in the reference's order of work.
+
+    Every candidate encodes a video of all latent frames; every ensemble member is denoised alone;
+    every predicted future is decoded. Source: NVlabs/cosmos-policy ``cosmos_utils.get_action``.
+    """
+    layout, config = policy.layout, policy.config
+    positions, scores, proprio = [], [], []
+    for seed in range(candidates):
+        acted = policy.act(obs, 1, seed)
+        _encode_rest(policy, acted.images)
+        row = []
+        for j, steps in enumerate(member_steps(config.future_steps, futures)):
+            member = replace(acted, seeds=(seed + j,))
+            future = policy.ask(member, layout.known('world_model'), [steps], 0)
+            policy.read_futures(future)
+            for k, value_steps in enumerate(member_steps(config.value_steps, values)):
+                asked = replace(future, seeds=(seed + k,))
+                judged = policy.ask(asked, layout.known(config.value_kind), [value_steps], 0)
+                row.append(float(policy.read_values(judged)))
+        positions.append(policy.read_actions(acted)[0])
+        proprio.append(policy.read_proprio(future)[0])
+        scores.append(row)
+    table = np.array(scores, dtype=np.float32)
+    return Candidates(obs.stamp_ns, np.stack(positions), table, np.stack(proprio))
+
+
+def _encode_rest(policy: CosmosPolicy, images: Tensor) -> None:
+    """Encode the frames after the last known one as well, which are black: what is saved here."""
+    rest = len(policy.layout.names) - len(policy.layout.current)
+    black = black_like(images[:1]).expand(rest, -1, -1, -1)
+    if policy.config.independent_frames:
+        policy.backend.encode(black[:, :, None])
+    else:
+        policy.backend.encode(frames_to_video(black[None]))
+
+
+def observations(policy: CosmosPolicy, n: int) -> list[Observation]:
+    """Return what the robot senses at times spread over episodes of the scripted experts."""
+    robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
+    size = (robot.cameras[0].height, robot.cameras[0].width)
+    tasks = [name for name, told in TASKS.items() if told in policy.text.tasks]
+    rng = np.random.default_rng(SEED)
+    seen = []
+    for i in range(n):
+        sim = AlohaSim(tasks[i % len(tasks)], size)
+        sim.reset(SEED + i)
+        expert = make_expert(sim, np.random.default_rng(i))
+        for _ in range(int(rng.integers(250))):
+            sim.step(expert.action())
+        images = {c.name: sim.render(c.name) for c in robot.cameras}
+        seen.append(Observation(0, images, sim.proprio, sim.task))
+        sim.close()
+    return seen
+
+
+def _time(work: Callable[[], Candidates]) -> tuple[float, Candidates]:
+    start_s = time.perf_counter()
+    answer = work()
+    return time.perf_counter() - start_s, answer
+
+
+def _print(figures: dict[str, Any]) -> None:
+    """Print the curve over the candidates and what it comes to."""
+    table = Table('candidates', 'ms', 'ms / candidate', 'reference ms', title='planning query')
+    for n, ms in figures['ms'].items():
+        peer = figures['reference_ms'].get(n)
+        table.add_row(str(n), f'{ms:.1f}', f'{ms / n:.1f}', '' if peer is None else f'{peer:.0f}')
+    console = Console()
+    console.print(table)
+    console.print(
+        f'{figures["speedup_vs_reference"]} times faster with {CANDIDATES} candidates, '
+        f'{figures["speedup_n1"]} with one; {figures["network_calls"]} network calls instead of '
+        f'{figures["network_calls_reference"]}; same choice in '
+        f'{100 * figures["same_choice"]:.0f} % of {figures["samples"]} queries '
+        f'({figures["precision"]}); load {figures["load"]} on {figures["cores"]} cores',
+        highlight=False,
+        soft_wrap=True,
+    )
