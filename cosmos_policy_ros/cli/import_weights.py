@@ -28,6 +28,7 @@ MEANING = {
     'stats': 'statistics (*_dataset_statistics.json)',
     'text': 'text embeddings (*_t5_embeddings.pkl, or converted to .pt)',
 }
+RELEASES = ('libero', 'robocasa', 'aloha')  # LIBERO and RoboCasa have the same sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,8 @@ def find_parts(options: ImportWeights) -> dict[str, Path]:
     """Return where every part lies, from the options or found below the source folder.
 
     Raises:
-        ConfigError: A part is missing, or found more than once; all such parts are named.
+        ConfigError: A part is missing, found more than once, or named after another release; all
+            such parts are listed.
     """
     if options.src is not None and not options.src.is_dir():
         msg = f'no folder {options.src}; name single files with --transformer, --vae and so on'
@@ -106,6 +108,10 @@ def find_parts(options: ImportWeights) -> dict[str, Path]:
             troubles.append(f'more than one {MEANING[part]}: {names}; choose with --{part}')
         else:
             parts[part] = found[0]
+    for path in parts.values():
+        release = next((name for name in RELEASES if name in path.name.lower()), options.preset)
+        if not options.preset.startswith(release):
+            troubles.append(f'{path} is of {release} by its name, the preset {options.preset} not')
     if troubles:
         raise ConfigError('\n  '.join(['nothing imported', *troubles]))
     return parts

@@ -104,7 +104,11 @@ def import_checkpoint(
         VAE: read_vae(sources.vae, vae_config),
     }
     models = networks[TRANSFORMER].model, networks[VAE].model
-    check_parts(Checkpoint(config, stats, text, *models))
+    try:
+        check_parts(Checkpoint(config, stats, text, *models))
+    except ConfigError as error:
+        msg = f'these files are not of that preset: {error}'
+        raise ConfigError(msg) from error
     folder.mkdir(parents=True)
     write_config(folder / CONFIG, config)
     write_stats(folder / STATS, stats)

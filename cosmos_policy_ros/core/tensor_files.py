@@ -149,7 +149,7 @@ def _refusal(path: Path, zipped: bool, error: str) -> str:
     wanted = re.search(r'GLOBAL ([\w.]+)', error)
     reason = re.search(r'WeightsUnpickler error:\s*(.+)', error)
     line = reason[1] if reason else error.strip().splitlines()[0]
-    what = f'it asks for {wanted[1]}' if wanted else line[:200]
+    what = f'it asks for {wanted[1]}' if wanted else line.split('. ')[0][:200]
     if zipped and wanted:
         return f'{path} holds more than tensors ({what}), so loading it would run code; refused'
     if zipped:
