@@ -33,7 +33,7 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import pytest
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import TASK, tiny_config, tiny_observation, tiny_stats, tiny_transformer, tiny_vae
 import torch
 
@@ -389,6 +389,17 @@ def test_diffusers_folders_in_shards(files: Sources, tmp_path: Path) -> None:
         for file in ('config.json', 'diffusion_pytorch_model.safetensors'):
             a, b = ((tmp_path / out / name / file).read_bytes() for out in ('a', 'b'))
             assert a == b
+
+
+def test_official_names_in_safetensors(files: Sources, tmp_path: Path) -> None:
+    """What is left when a file of torch is refused and converted elsewhere."""
+    file = tmp_path / 'model.safetensors'
+    weights = {k: v for k, v in load(files.transformer).items() if k.endswith('.weight')}
+    save_file(weights, file)
+    convert(replace(files, transformer=file), tmp_path / 'a')
+    convert(files, tmp_path / 'b')
+    a, b = (load_checkpoint(tmp_path / out).transformer.state_dict() for out in 'ab')
+    assert all(torch.equal(a[name], b[name]) for name in b)
 
 
 def test_diffusers_folder_with_a_padding_mask_input(tmp_path: Path) -> None:

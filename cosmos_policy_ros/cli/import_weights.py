@@ -49,7 +49,7 @@ class ImportWeights:
     preset: Preset
     """Which release: sets cameras, sizes, horizon, noise levels, steps and kind of value."""
     transformer: Path | None = None
-    """Consolidated .pt, or diffusers folder of one or more safetensors files."""
+    """Consolidated .pt (or .safetensors with its names), or diffusers folder, also in shards."""
     vae: Path | None = None
     """tokenizer.pth of Wan 2.1, or diffusers folder."""
     stats: Path | None = None

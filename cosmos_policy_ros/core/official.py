@@ -132,7 +132,7 @@ def read_transformer(path: Path, config: Mapping[str, Any] = TRANSFORMER_2B) -> 
     model = _build(CosmosTransformer3DModel, config)
     if path.is_dir():
         return _read_folder(path, model)
-    return _take(path, read_torch_file(path), model, transformer_names(model.state_dict()))
+    return _take(path, _read_file(path), model, transformer_names(model.state_dict()))
 
 
 def read_vae(path: Path, config: Mapping[str, Any] = VAE_WAN) -> Network:
@@ -145,7 +145,7 @@ def read_vae(path: Path, config: Mapping[str, Any] = VAE_WAN) -> Network:
     if path.is_dir():
         return _read_folder(path, model)
     names = vae_names(model.state_dict(), model.config.num_res_blocks)
-    return _take(path, read_torch_file(path), model, names)
+    return _take(path, _read_file(path), model, names)
 
 
 def read_embeddings(path: Path) -> TextEmbeddings:
@@ -154,10 +154,8 @@ def read_embeddings(path: Path) -> TextEmbeddings:
     Raises:
         ConfigError: The file cannot be read or holds something else.
     """
-    safe = path.suffix == '.safetensors'
-    data: Mapping[str, Any] = read_safetensors(path) if safe else read_torch_file(path)
     embeddings = {}
-    for command, tensor in data.items():
+    for command, tensor in _read_file(path).items():
         if not is_float(tensor) or tensor.ndim not in (2, 3) or tensor.shape[:-2].numel() != 1:
             msg = f'{path}: {command!r} must be a float tensor (1, tokens, width), {_kind(tensor)}'
             raise ConfigError(msg)
@@ -172,6 +170,10 @@ def read_embeddings(path: Path) -> TextEmbeddings:
 def _build(cls: type[ModelMixin], config: Mapping[str, Any]) -> Any:
     with torch.device('meta'):
         return cls(**{k: list(v) if isinstance(v, tuple) else v for k, v in config.items()})
+
+
+def _read_file(path: Path) -> Mapping[str, Any]:
+    return read_safetensors(path) if path.suffix == '.safetensors' else read_torch_file(path)
 
 
 def _read_folder(path: Path, model: Any) -> Network:
@@ -210,7 +212,8 @@ def _take(path: Path, data: Mapping[str, Any], model: Any, names: Mapping[str, s
         model: Network without numbers.
         names: Name in the file -> name in the network.
     """
-    wanted = {key: tuple(model.state_dict()[name].shape) for key, name in names.items()}
+    state = model.state_dict()
+    wanted = {key: tuple(state[name].shape) for key, name in names.items()}
     beside = [key for key in data if key not in wanted and is_beside_weights(key)]
     unknown = [f'{k}: {_kind(v)}' for k, v in data.items() if k not in wanted and k not in beside]
     missing = [f'{key}: {shape}' for key, shape in wanted.items() if key not in data]

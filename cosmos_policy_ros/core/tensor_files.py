@@ -151,7 +151,10 @@ def _refusal(path: Path, zipped: bool, error: str) -> str:
     line = reason[1] if reason else error.strip().splitlines()[0]
     what = f'it asks for {wanted[1]}' if wanted else line.split('. ')[0][:200]
     if zipped and wanted:
-        return f'{path} holds more than tensors ({what}), so loading it would run code; refused'
+        return (
+            f'{path} holds more than tensors ({what}), so loading it would run code; refused. '
+            f'A copy that holds the tensors only, .pt or .safetensors, is read'
+        )
     if zipped:
         return f'{path} is damaged or cut off ({what}); copy it again'
     return (
