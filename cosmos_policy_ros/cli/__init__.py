@@ -25,6 +25,7 @@ def main() -> None:
         demo,
         demonstrate,
         evaluate,
+        import_weights,
         replay,
         report,
         train,
@@ -41,6 +42,7 @@ def main() -> None:
         report.Report: report.run,
         replay.Replay: replay.run,
         bench.Bench: bench.run,
+        import_weights.ImportWeights: import_weights.run,
     }
     logging.basicConfig(level=logging.INFO, format='%(message)s')
     options = tyro.cli(
@@ -52,7 +54,8 @@ def main() -> None:
         | Annotated[compare.Compare, tyro.conf.subcommand('compare')]
         | Annotated[report.Report, tyro.conf.subcommand('report')]
         | Annotated[replay.Replay, tyro.conf.subcommand('replay')]
-        | Annotated[bench.Bench, tyro.conf.subcommand('bench')],
+        | Annotated[bench.Bench, tyro.conf.subcommand('bench')]
+        | Annotated[import_weights.ImportWeights, tyro.conf.subcommand('import-weights')],
         prog='cosmos-policy',
         description='Run, measure and train Cosmos Policy on bimanual robots.',
     )

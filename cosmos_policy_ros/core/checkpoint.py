@@ -63,7 +63,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         _load_network(AutoencoderKLWan, path / VAE),
     )
     try:
-        _check(checkpoint)
+        check_parts(checkpoint)
     except ConfigError as error:
         msg = f'{path}: {error}'
         raise ConfigError(msg) from error
@@ -83,7 +83,7 @@ def save_checkpoint(
     Raises:
         ConfigError: The parts do not fit each other.
     """
-    _check(Checkpoint(config, stats, text, transformer, vae))
+    check_parts(Checkpoint(config, stats, text, transformer, vae))
     path.mkdir(parents=True, exist_ok=True)
     write_config(path / CONFIG, config)
     write_stats(path / STATS, stats)
@@ -175,7 +175,7 @@ def _check_shapes(file: Path, wanted: dict[str, tuple[int, ...]]) -> None:
             raise ConfigError(msg)
 
 
-def _check(checkpoint: Checkpoint) -> None:
+def check_parts(checkpoint: Checkpoint) -> None:
     """Refuse parts that do not fit each other."""
     config, stats, text, transformer, vae = checkpoint
     side = config.image_size // spatial_stride(vae)

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tensors from other people's files, mapped into memory, and back to disk one by one.
+
+A pickle is a program. Files of torch are read by torch's weights-only loader and by nothing else,
+so a file that wants to run anything is refused before it does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import io
+import json
+from pathlib import Path
+import pickle
+import re
+import struct
+from typing import Any, Literal
+import warnings
+
+from cosmos_policy_ros.core.checkpoint import WEIGHTS
+from cosmos_policy_ros.types import ConfigError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+import torch
+from torch import Tensor
+
+Precision = Literal['float32', 'bfloat16', 'float16']
+
+_CODES = {'F32': torch.float32, 'BF16': torch.bfloat16, 'F16': torch.float16}
+_ZIP = b'PK\x03\x04'  # what torch.save has written since torch 1.6
+
+# What the loader raises on bytes that are no such file; it documents none of it.
+_UNREADABLE = (
+    pickle.UnpicklingError, RuntimeError, ValueError, EOFError, OSError, LookupError, TypeError,
+    AttributeError, OverflowError, struct.error,
+)  # fmt: skip
+
+
+def read_torch_file(path: Path) -> dict[str, Any]:
+    """Return the dictionary in a file of torch, its tensors mapped and not yet read.
+
+    A file in torch's old format, without a zip archive, is read into memory.
+
+    Raises:
+        ConfigError: The file is damaged, holds more than tensors in plain containers, or is a
+            pickle that torch's weights-only loader does not understand.
+    """
+    with path.open('rb') as file:
+        zipped = file.read(len(_ZIP)) == _ZIP
+    try:
+        # A BytesIO is a buffer; TransformerEngine keeps its states in one.
+        with warnings.catch_warnings(), torch.serialization.safe_globals([io.BytesIO]):
+            warnings.simplefilter('ignore')  # the protocol of the pickle; what counts is raised
+            data = torch.load(path, map_location='cpu', weights_only=True, mmap=zipped)
+    except _UNREADABLE as error:
+        raise ConfigError(_refusal(path, zipped, str(error) or 'it ends early')) from error
+    if not isinstance(data, dict) or not all(isinstance(key, str) for key in data):
+        msg = f'{path} holds a {type(data).__name__}, not tensors by name'
+        raise ConfigError(msg)
+    return data
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Return the tensors of a safetensors file, or of a diffusers folder of one or more of them.
+
+    Raises:
+        ConfigError: A file is missing or damaged.
+    """
+    names = [path.name]
+    folder = path.parent
+    if path.is_dir():
+        folder, index = path, path / f'{WEIGHTS}.index.json'
+        parts = read_json(index).get('weight_map') if index.is_file() else {'': WEIGHTS}
+        if not isinstance(parts, dict):
+            msg = f'{index} has no weight_map'
+            raise ConfigError(msg)
+        names = sorted({Path(str(part)).name for part in parts.values()})
+    tensors: dict[str, Tensor] = {}
+    for name in names:
+        tensors |= _load(folder / name)
+    return tensors
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file.
+
+    Raises:
+        ConfigError: The file is missing or holds no JSON object.
+    """
+    try:
+        data = json.loads(path.read_text(encoding='utf-8'))
+    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        msg = f'{path} cannot be read: {error}'
+        raise ConfigError(msg) from error
+    if not isinstance(data, dict):
+        msg = f'{path} must hold a JSON object'
+        raise ConfigError(msg)
+    return data
+
+
+def write_safetensors(
+    path: Path, tensors: Mapping[str, Tensor], precision: Precision | None
+) -> None:
+    """Write a safetensors file one tensor at a time, so that one at a time is in memory.
+
+    The library's own writer wants all tensors at once, which for other numbers than those of the
+    source would be a copy of the whole network.
+
+    Args:
+        path: File to write.
+        tensors: Name -> float32, bfloat16 or float16.
+        precision: Precision in the file; None keeps that of every tensor.
+    """
+    header: dict[str, Any] = {'__metadata__': {'format': 'pt'}}
+    end = 0
+    for name, tensor in tensors.items():
+        dtype = tensor.dtype if precision is None else getattr(torch, precision)
+        code = next(code for code, known in _CODES.items() if known == dtype)
+        start, end = end, end + tensor.numel() * dtype.itemsize
+        header[name] = {'dtype': code, 'shape': list(tensor.shape), 'data_offsets': [start, end]}
+    text = json.dumps(header, separators=(',', ':')).encode()
+    text += b' ' * (-len(text) % 8)  # the numbers begin at a multiple of 8
+    with path.open('wb') as file:
+        file.write(struct.pack('<Q', len(text)) + text)
+        for name, tensor in tensors.items():
+            numbers = tensor.detach().to(_CODES[header[name]['dtype']]).contiguous()
+            file.write(numbers.reshape(-1).view(torch.uint8).numpy().data)
+
+
+def is_float(tensor: Any) -> bool:
+    """Return whether this is a dense tensor of numbers that a network can be loaded from."""
+    return (
+        isinstance(tensor, Tensor)
+        and tensor.layout == torch.strided
+        and tensor.dtype in _CODES.values()
+    )
+
+
+def _load(file: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(file)
+    except (SafetensorError, OSError) as error:
+        msg = f'{file} is missing or damaged ({error}); copy it again'
+        raise ConfigError(msg) from error
+
+
+def _refusal(path: Path, zipped: bool, error: str) -> str:
+    """Return one line: what is wrong with a file, and what to do."""
+    wanted = re.search(r'GLOBAL ([\w.]+)', error)
+    reason = re.search(r'WeightsUnpickler error:\s*(.+)', error)
+    line = reason[1] if reason else error.strip().splitlines()[0]
+    what = f'it asks for {wanted[1]}' if wanted else line.split('. ')[0][:200]
+    if zipped and wanted:
+        return (
+            f'{path} holds more than tensors ({what}), so loading it would run code; refused. '
+            f'A copy that holds the tensors only, .pt or .safetensors, is read'
+        )
+    if zipped:
+        return f'{path} is damaged or cut off ({what}); copy it again'
+    return (
+        f'{path} is not a file of torch.save that the weights-only loader reads ({what}). If it '
+        f'is a plain pickle, loading it can run any program: only if you trust where it comes '
+        f'from, convert it elsewhere with python3 -c "import pickle, torch; torch.save('
+        f"pickle.load(open({path.name!r}, 'rb')), 'converted_{path.stem}.pt')\" and import that"
+    )
