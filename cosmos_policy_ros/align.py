@@ -186,7 +186,7 @@ def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
         msg = f'{topic} has {len(names)} names for {len(positions)} positions'
         raise ValueError(msg)
     by_name = dict(zip(names, positions, strict=True))
-    wanted = (*arm.joints, arm.gripper.state_joint)
+    wanted = arm.state_joints
     missing = [name for name in wanted if name not in by_name]
     if missing:
         msg = f'{topic} lacks the joints {missing}; it has {list(names)}'

@@ -91,6 +91,11 @@ class ArmSpec:
     gripper: GripperSpec
     leader: LeaderSpec | None = None
 
+    @property
+    def state_joints(self) -> tuple[str, ...]:
+        """What the joint-state topic calls the joints, in action order with the gripper last."""
+        return (*self.joints, self.gripper.state_joint)
+
 
 @dataclass(frozen=True)
 class CameraSpec:

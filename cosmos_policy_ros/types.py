@@ -176,6 +176,9 @@ class Episode:
         proprio: (S, P) float32 measured joints [rad; gripper 0..1].
         actions: (S, A) float32 joint targets really sent [rad; gripper 0..1].
         expert: (S,) bool, False where the action was a disturbance nobody shall imitate.
+        velocity: (S, P) float32 measured joint velocities [rad/s; gripper: of its 0..1 opening,
+            1/s], None where the recording does not hold them for every arm and tick.
+        effort: (S, P) float32 joint efforts in the unit of the driver, None as for ``velocity``.
     """
 
     source: Literal['demo', 'rollout']
@@ -188,6 +191,8 @@ class Episode:
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
     expert: NDArray[np.bool_]
+    velocity: NDArray[np.float32] | None = None
+    effort: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check shapes, dtypes and that every stream has S ticks."""
@@ -196,6 +201,9 @@ class Episode:
         _expect(self.proprio, 'episode proprio', (s, None), np.float32)
         _expect(self.actions, 'episode actions', (s, None), np.float32)
         _expect(self.expert, 'episode expert flags', (s,), np.bool_)
+        for name, rows in (('velocity', self.velocity), ('effort', self.effort)):
+            if rows is not None:
+                _expect(rows, f'episode {name}', self.proprio.shape, np.float32)
         for name, images in self.images.items():
             _expect(images, f'episode images {name!r}', (None, None, None, 3), np.uint8)
             _expect(self.image_index[name], f'episode image index {name!r}', (s,), np.int64)

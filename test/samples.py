@@ -50,12 +50,22 @@ def sample_episode(seed: int = 0, n: int = 12, **changes: Any) -> Episode:
     return replace(episode, **changes)
 
 
+def motion(seed: int = 0, n: int = 12) -> dict[str, NDArray[np.float32]]:
+    """Return velocities and efforts of n ticks, as fields of an episode."""
+    rows = np.random.default_rng(seed).normal(0, (0.3, 200.0), (n, 14, 2)).astype(np.float32)
+    return {'velocity': rows[..., 0], 'effort': rows[..., 1]}
+
+
 def assert_same_episode(got: Episode, wanted: Episode, psnr_db: float = np.inf) -> None:
     """Check that everything is the same, pictures at least as alike as a PSNR [dB]."""
     for name in ('source', 'task', 'success', 'rate_hz'):
         assert getattr(got, name) == getattr(wanted, name)
     for name in ('stamps_ns', 'proprio', 'actions', 'expert'):
         np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name))
+    for name in ('velocity', 'effort'):
+        assert (getattr(got, name) is None) == (getattr(wanted, name) is None), name
+        if getattr(wanted, name) is not None:
+            np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name))
     assert got.images.keys() == wanted.images.keys()
     for camera, images in wanted.images.items():
         np.testing.assert_array_equal(got.image_index[camera], wanted.image_index[camera])

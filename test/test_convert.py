@@ -166,3 +166,11 @@ def test_joint_command_names_every_joint() -> None:
     command = JointCommand(STAMP_NS, np.array([0.5, 1, 2, 3], np.float32), 'ok')
     message = convert.command_message(command, JOINTS)
     assert (tuple(message.name), list(message.position)) == (JOINTS, [0.5, 1, 2, 3])
+
+
+def test_joint_state_holds_what_is_known() -> None:
+    """Velocities and efforts beside the positions, empty where nobody gives them."""
+    known = wire(convert.joint_state_message(['a', 'b'], [1, 2], STAMP_NS, [3, 4], [5.5, 6]))
+    assert (list(known.velocity), list(known.effort)) == ([3.0, 4.0], [5.5, 6.0])
+    bare = wire(convert.joint_state_message(['a', 'b'], [1, 2], STAMP_NS))
+    assert (list(bare.position), len(bare.velocity), len(bare.effort)) == ([1.0, 2.0], 0, 0)

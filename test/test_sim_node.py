@@ -100,6 +100,13 @@ def test_joint_states_carry_the_driver_s_names(bench: Bench) -> None:
     assert list(message.name[-3:]) == ['gripper', 'left_finger', 'right_finger']
 
 
+def test_joint_states_carry_velocities_and_efforts(bench: Bench) -> None:
+    """One of each per name; soon the elbow carries the forearm."""
+    heard = bench.heard['/follower_right/joint_states']
+    bench.wait(lambda: heard and abs(heard[-1].effort[2]) > 1.0)
+    assert len(heard[-1].velocity) == len(heard[-1].effort) == len(heard[-1].name) == 9
+
+
 def test_every_camera_sends_rgb_of_the_robot_file_s_size(bench: Bench) -> None:
     """320x240, and not black."""
     bench.wait(lambda: all(bench.heard[c.topic] for c in ROBOT.cameras))

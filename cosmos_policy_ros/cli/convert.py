@@ -16,6 +16,7 @@ from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredE
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot_reader import check_lengths
 from cosmos_policy_ros.data.lerobot_writer import LeRobotWriter
+from cosmos_policy_ros.data.motion import STREAMS
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -71,12 +72,14 @@ class Content:
         frames: Camera -> distinct frames.
         proprio: (S, P) float32.
         actions: (S, A) float32.
+        motion: Stream -> (S, P) float32 of the velocities and efforts that there are.
         labels: Source, task, success and rate.
     """
 
     frames: dict[str, int]
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
+    motion: dict[str, NDArray[np.float32]]
     labels: tuple[str, str, bool | None, float]
 
 
@@ -165,6 +168,7 @@ def content(episode: Episode) -> Content:
         {name: len(images) for name, images in episode.images.items()},
         episode.proprio,
         episode.actions,
+        {s: rows for s in STREAMS if (rows := getattr(episode, s)) is not None},
         (episode.source, episode.task, episode.success, episode.rate_hz),
     )
 
@@ -179,13 +183,17 @@ def verify(
 
     Raises:
         ConfigError: An episode cannot be read back, or differs in the number of rows or frames, in
-            its labels, or in a joint or action by more than rounding.
+            its labels, in a joint or action by more than rounding, or at all in a velocity or
+            effort. Rows of a LeRobot data set have only those that all episodes hold.
     """
     table = Table(
         'episode', 'written as', 'rows', title='in → out', box=None, padding=(0, 2, 0, 0)
     )
     for camera in robot.cameras:
         table.add_column(camera.name, justify='right')
+    kept, none = set(STREAMS), np.zeros(0, np.float32)
+    if written[0].format == 'lerobot':
+        kept = kept.intersection(*(wanted.motion for wanted in contents))
     rows = list(zip(recordings, contents, written, strict=True))
     for recording, wanted, recorded in track(rows, 'reading back'):
         got = content(read_episode(recorded, robot))
@@ -200,6 +208,11 @@ def verify(
             gap = float(np.abs(getattr(wanted, name) - getattr(got, name)).max())
             if gap > 1e-6:
                 msg = f'{recording.name} was not written well: {name} differ by up to {gap:g}'
+                raise ConfigError(msg)
+        for name in STREAMS:
+            before = wanted.motion.get(name, none) if name in kept else none
+            if not np.array_equal(before, got.motion.get(name, none)):
+                msg = f'{recording.name} was not written well: {name} differs'
                 raise ConfigError(msg)
         frames = [f'{wanted.frames[c.name]} → {got.frames[c.name]}' for c in robot.cameras]
         table.add_row(recording.name, recorded.name, f'{n_in} → {n_out}', *frames)

@@ -12,6 +12,7 @@ from typing import Annotated
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ, joint_state, SUBSTEPS
+from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.scripted import make_expert
 from cosmos_policy_ros.sim.tasks import find_task, TASKS
 from cosmos_policy_ros.stack import share_path
@@ -118,7 +119,8 @@ def write_joint_states(bag: BagWriter, sim: AlohaSim, robot: RobotSpec, stamp_ns
     """Write both arms' joint states as the real driver names them."""
     for index, arm in enumerate(robot.arms):
         names, positions = joint_state(sim, index)
-        bag.write_joints(arm.joint_state_topic, names, positions, stamp_ns)
+        motion = joint_motion(sim, index)
+        bag.write_joints(arm.joint_state_topic, names, positions, stamp_ns, *motion)
 
 
 def _bag(out: Path, seed: int) -> Path:

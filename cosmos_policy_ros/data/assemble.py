@@ -58,6 +58,8 @@ class Rows:
         expert: (S,) bool, or None where the file does not tell; then every row is one to imitate.
         images: Camera name -> (U, height, width, 3) uint8 RGB.
         image_index: Camera name -> (S,) rows of ``images``.
+        velocity: (S, P) float32 as in an Episode, or None, see ``motion.of_rows``.
+        effort: The same.
     """
 
     proprio: NDArray[np.floating]
@@ -65,6 +67,8 @@ class Rows:
     expert: NDArray[np.bool_] | None
     images: Mapping[str, NDArray[np.uint8]]
     image_index: Mapping[str, NDArray[np.int64]]
+    velocity: NDArray[np.float32] | None = None
+    effort: NDArray[np.float32] | None = None
 
 
 def camera_key(name: str) -> str:
@@ -126,6 +130,8 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec) -> Episode:
         proprio=rows.proprio.astype(np.float32),
         actions=rows.actions.astype(np.float32),
         expert=expert.astype(np.bool_),
+        velocity=rows.velocity,
+        effort=rows.effort,
     )
 
 
@@ -168,4 +174,6 @@ def at_rate(episode: Episode, rate_hz: float) -> Episode:
         episode.proprio[picks],
         episode.actions[picks],
         episode.expert[picks],
+        None if episode.velocity is None else episode.velocity[picks],
+        None if episode.effort is None else episode.effort[picks],
     )

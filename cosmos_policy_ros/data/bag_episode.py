@@ -43,7 +43,7 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
     with BagWriter(path, about) as bag:
         bag.write_text(TASK_TOPIC, episode.task, int(episode.stamps_ns[0]))
         for tick, stamp_ns in enumerate(episode.stamps_ns.tolist()):
-            _write_arms(bag, robot, episode.proprio[tick], stamp_ns)
+            _write_arms(bag, robot, episode, tick)
             for camera in robot.cameras:
                 row = int(episode.image_index[camera.name][tick])
                 if row != shown[camera.name]:
@@ -53,12 +53,18 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
             bag.write_flag(EXPERT_TOPIC, bool(episode.expert[tick]), stamp_ns)
 
 
-def _write_arms(bag: BagWriter, robot: RobotSpec, proprio: np.ndarray, stamp_ns: int) -> None:
-    """Write a (P,) row [rad; gripper 0..1] as the joint states it is measured from."""
+def _write_arms(bag: BagWriter, robot: RobotSpec, episode: Episode, tick: int) -> None:
+    """Write the joint states that a tick is measured from, in the units of the driver."""
     first = 0
     for arm in robot.arms:
-        pose = proprio[first : first + len(arm.joints) + 1].astype(np.float64)
-        grip = arm.gripper
-        pose[-1] = grip.state_closed + pose[-1] * (grip.state_open - grip.state_closed)
-        bag.write_joints(arm.joint_state_topic, (*arm.joints, grip.state_joint), pose, stamp_ns)
-        first += len(pose)
+        grip, mine = arm.gripper, slice(first, first + len(arm.state_joints))
+        span = grip.state_open - grip.state_closed
+        pose, speeds, efforts = (
+            np.zeros(0) if rows is None else rows[tick, mine].astype(np.float64)
+            for rows in (episode.proprio, episode.velocity, episode.effort)
+        )
+        pose[-1] = grip.state_closed + pose[-1] * span
+        speeds[-1:] *= span
+        stamp_ns = int(episode.stamps_ns[tick])
+        bag.write_joints(arm.joint_state_topic, arm.state_joints, pose, stamp_ns, speeds, efforts)
+        first = mine.stop

@@ -4,6 +4,7 @@
 The grid starts when every stream has its first message and ends with the last joint command. At
 every tick the newest message of each stream counts (``align.py``); the action of a tick is the
 newest ``/joint_command`` stamped at the tick or before, which is the command that was sent then.
+Velocities and efforts come from the joint states that the positions come from (``motion.py``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from cosmos_policy_ros.data.bag_files import (
     TASK_TOPIC,
 )
 from cosmos_policy_ros.data.bag_writer import typestore
+from cosmos_policy_ros.data.motion import of_messages
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
@@ -70,7 +72,8 @@ def read_bag(
             msg = f'it is of robot {recorded!r}, the robot file is of {robot.name!r}'
             raise ValueError(msg)
         rate_hz = rate_hz or float(metadata.get('rate_hz', robot.control_rate_hz))
-        return _episode(messages, metadata, robot, rate_hz, (max_image_age_s, max_joint_age_s))
+        ages_s = (max_image_age_s, max_joint_age_s)
+        return _episode(messages, metadata, robot, rate_hz, ages_s, f'episode {path}')
     except (ValueError, TimeoutError) as error:
         msg = f'episode {path}: {error}'
         raise ConfigError(msg) from error
@@ -99,10 +102,13 @@ def _episode(
     robot: RobotSpec,
     rate_hz: float,
     max_age_s: tuple[float, float],
+    where: str,
 ) -> Episode:
     """Put the messages on the tick grid."""
     frames, cameras = _cameras(messages, robot)
-    arms = {a.name: _joint_stream(messages[a.joint_state_topic], a) for a in robot.arms}
+    arms, told = {}, {}
+    for arm in robot.arms:
+        arms[arm.name], told[arm.name] = _joint_stream(messages[arm.joint_state_topic], arm)
     commands = {COMMAND_TOPIC: _command_stream(messages[COMMAND_TOPIC], robot)}
     flags = StreamBuffer[bool](EXPERT_TOPIC)
     for stamp_ns, message in messages[EXPERT_TOPIC]:
@@ -112,16 +118,17 @@ def _episode(
     stamps = tick_grid(first_ns, commands[COMMAND_TOPIC].last_ns, rate_hz)
 
     image_age_s, joint_age_s = max_age_s
-    rows, proprio, actions, expert = [], [], [], []
+    rows, proprio, heard, actions, expert = [], [], [], [], []
     for stamp_ns in stamps.tolist():
         seen = sample_at(cameras, stamp_ns, image_age_s)
         felt = sample_at(arms, stamp_ns, joint_age_s)
         sent = sample_at(commands, stamp_ns, joint_age_s)
         rows.append([seen[c.name].value for c in robot.cameras])
         proprio.append(np.concatenate([felt[a.name].value for a in robot.arms]))
+        heard.append([told[a.name][felt[a.name].stamp_ns] for a in robot.arms])
         actions.append(sent[COMMAND_TOPIC].value)
-        told = len(flags) and flags.first_ns <= stamp_ns
-        expert.append(flags.newest_at(stamp_ns, np.inf).value if told else True)
+        judged = len(flags) and flags.first_ns <= stamp_ns
+        expert.append(flags.newest_at(stamp_ns, np.inf).value if judged else True)
 
     images, image_index = {}, {}
     for i, camera in enumerate(robot.cameras):
@@ -139,6 +146,7 @@ def _episode(
         proprio=np.stack(proprio),
         actions=np.stack(actions),
         expert=np.array(expert, dtype=np.bool_),
+        **of_messages(robot, heard, where),
     )
 
 
@@ -157,12 +165,13 @@ def _cameras(
     return frames, streams
 
 
-def _joint_stream(rows: list[tuple[int, Any]], arm: ArmSpec) -> StreamBuffer[NDArray[np.float32]]:
-    """Return the poses of one arm without those a failed bus read made up."""
+def _joint_stream(
+    rows: list[tuple[int, Any]], arm: ArmSpec
+) -> tuple[StreamBuffer[NDArray[np.float32]], dict[int, Any]]:
+    """Return one arm's poses without those a failed bus read made up, and stamp -> message."""
     stream = StreamBuffer[NDArray[np.float32]](arm.joint_state_topic)
-    for stamp_ns, message in rows:
-        push_pose(stream, arm, stamp_ns, arm_pose(arm, message))
-    return stream
+    told = {ns: m for ns, m in rows if push_pose(stream, arm, ns, arm_pose(arm, m)) is None}
+    return stream, told
 
 
 def _command_stream(

@@ -145,12 +145,13 @@ class BagWriter:
         names: Sequence[str],
         positions: Sequence[float] | NDArray[np.floating[Any]],
         stamp_ns: int,
+        velocities: Sequence[float] | NDArray[np.floating[Any]] = (),
+        efforts: Sequence[float] | NDArray[np.floating[Any]] = (),
     ) -> None:
-        """Write joint positions as a JointState, in the units of the topic."""
-        numbers = np.asarray(positions, dtype=np.float64)
-        none = np.zeros(0)
+        """Write a JointState in the units of the topic; empty where nothing is known."""
+        rows = (np.asarray(row, dtype=np.float64) for row in (positions, velocities, efforts))
         joint_state = typestore().types[JOINT_STATE]
-        message = joint_state(message_header(stamp_ns), list(names), numbers, none, none)
+        message = joint_state(message_header(stamp_ns), list(names), *rows)
         self.write(topic, JOINT_STATE, message, stamp_ns)
 
     def write_text(self, topic: str, text: str, stamp_ns: int) -> None:

@@ -3,6 +3,7 @@
 
 Datasets: ``observations/qpos`` and ``action`` (S, 14), ``observations/images/<camera>``
 (S, height, width, 3) uint8 RGB or ``observations/video_paths/<camera>``, the name of an MP4 file.
+Where they were measured: ``observations/qvel`` and ``observations/effort`` (S, 14).
 Written besides, and not needed for reading: ``expert`` (S,), ``observations/image_index/<camera>``
 (S,) which tells the frames that are repeated because ticks outrun the camera, and the attributes
 ``source``, ``robot``, ``rate_hz`` and ``start_ns``. ``task_description`` and ``success`` are those
@@ -10,8 +11,8 @@ of Cosmos Policy's rollouts. Pictures are compressed losslessly, which readers d
 
 Source: tonyzhaozh/act ``record_sim_episodes.py``; Interbotix/aloha (``compress``);
 NVlabs/cosmos-policy ``preprocess_split_aloha_data.py`` and ``run_aloha_eval.py``.
-Differs: no ``qvel`` and ``effort``, which an episode does not hold; the reference fills them with
-zeros.
+Differs: ``qvel`` and ``effort`` that nobody measured are left out; Cosmos Policy's rollouts fill
+them with zeros.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from cosmos_policy_ros.data.assemble import (
     Labels,
     Rows,
 )
+from cosmos_policy_ros.data.motion import of_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -37,6 +39,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 IMAGES, VIDEOS, INDEX = (f'observations/{n}' for n in ('images', 'video_paths', 'image_index'))
+MOTION = {'velocity': 'observations/qvel', 'effort': 'observations/effort'}  # of an Episode
 _DAMAGE = (OSError, LookupError, ValueError, TypeError, RuntimeError, VideoError)
 
 
@@ -84,7 +87,13 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, given: Labels) -> Ep
         else:
             images[name] = _pictures(_dataset(file, f'{IMAGES}/{key}'), rows, n)
     expert = file['expert'][()] if 'expert' in file else None
-    rows_ = Rows(proprio[()], actions[()], expert, images, image_index)
+    motion = {
+        stream: of_rows(
+            _dataset(file, name)[()] if name in file else None, proprio.shape, f'{path}: {name}'
+        )
+        for stream, name in MOTION.items()
+    }
+    rows_ = Rows(proprio[()], actions[()], expert, images, image_index, **motion)
     return assemble(rows_, labels, robot)
 
 
@@ -107,6 +116,9 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
             file.attrs.update(_attributes(episode, robot))
             file['observations/qpos'], file['action'] = episode.proprio, episode.actions
             file['expert'] = episode.expert
+            for stream, name in MOTION.items():
+                if getattr(episode, stream) is not None:
+                    file[name] = getattr(episode, stream)
             if videos and len(episode.actions) > 1:
                 steps = np.diff(episode.actions, axis=0)
                 file['relative_action'] = np.concatenate([steps, steps[-1:]])

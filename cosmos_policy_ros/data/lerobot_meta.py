@@ -9,7 +9,7 @@ episodes' quantiles.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 import json
 from pathlib import Path
@@ -31,6 +31,7 @@ VIDEO_PATH = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.m
 INFO, STATS, TASKS = 'meta/info.json', 'meta/stats.json', 'meta/tasks.parquet'
 EPISODES = 'meta/episodes/chunk-000/file-000.parquet'
 STATE, ACTION = 'observation.state', 'action'
+MOTION = {'velocity': 'observation.velocity', 'effort': 'observation.effort'}  # of an Episode
 CAMERAS, INDEX = 'observation.images.', 'image_index.'  # followed by the camera
 QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
 SAMPLED = 100  # pictures per episode and camera that enter the statistics
@@ -107,19 +108,52 @@ def write_meta(
         (root / name).write_text(text + '\n', encoding='utf-8')
 
 
-def features(robot: RobotSpec, sizes: Mapping[str, tuple[int, int]], fps: int) -> dict[str, Any]:
+def describe(
+    robot: str, episodes: Sequence[Mapping[str, Any]], n_tasks: int, fps: int,
+    found: Mapping[str, Any],
+) -> dict[str, Any]:  # fmt: skip
+    """Return ``meta/info.json``.
+
+    Args:
+        robot: Name in the robot file.
+        episodes: Rows of ``meta/episodes``.
+        n_tasks: Number of tasks.
+        fps: Rows per second [Hz].
+        found: What ``features`` returns.
+    """
+    return {
+        'codebase_version': VERSION,
+        'robot_type': robot,
+        'total_episodes': len(episodes),
+        'total_frames': sum(entry['length'] for entry in episodes),
+        'total_tasks': n_tasks,
+        'chunks_size': FILES_PER_CHUNK,
+        'data_files_size_in_mb': DATA_MB,
+        'video_files_size_in_mb': VIDEO_MB,
+        'fps': fps,
+        'splits': {'train': f'0:{len(episodes)}'},
+        'data_path': DATA_PATH,
+        'video_path': VIDEO_PATH,
+        'features': dict(found),
+    }
+
+
+def features(
+    robot: RobotSpec, sizes: Mapping[str, tuple[int, int]], fps: int, motion: Collection[str] = ()
+) -> dict[str, Any]:
     """Return the features of a data set.
 
     Args:
         robot: Names of the joints.
         sizes: Camera name -> height and width [px].
         fps: Rows per second [Hz].
+        motion: Those of ``MOTION`` that there are.
     """
     joints = {'dtype': 'float32', 'shape': [robot.size], 'names': list(robot.joint_names)}
     scalars = {'timestamp': 'float32', 'expert': 'bool'}
     whole = ('frame_index', 'episode_index', 'index', 'task_index')
     scalars |= dict.fromkeys((*whole, *(INDEX + camera_key(name) for name in sizes)), 'int64')
-    found: dict[str, Any] = {STATE: joints, ACTION: joints}
+    found: dict[str, Any] = {STATE: joints, **dict.fromkeys(motion, joints), ACTION: joints}
     for name, (height, width) in sizes.items():
         video = {'height': height, 'width': width, 'codec': CODEC, 'pix_fmt': PIXELS, 'fps': fps}
         video |= {'channels': 3, 'is_depth_map': False}
@@ -164,6 +198,17 @@ def image_stats(counts: NDArray[np.int64]) -> dict[str, Any]:
     stats = {'min': low, 'max': high, 'mean': mean, 'std': std} | _named(np.stack(quantiles))
     shaped = {k: v.reshape(3, 1, 1).tolist() for k, v in stats.items()}
     return shaped | {'count': [int(counts[3, 0])]}
+
+
+def drop_columns(root: Path, names: Collection[str]) -> None:
+    """Take columns out of the finished tables of a data set; row groups stay."""
+    for path in root.glob('data/*/*.parquet'):
+        with pq.ParquetFile(path) as file:
+            groups = [file.read_row_group(i) for i in range(file.num_row_groups)]
+        groups = [group.drop_columns(list(names)) for group in groups]
+        with pq.ParquetWriter(path, groups[0].schema) as table:
+            for group in groups:
+                table.write_table(group)
 
 
 def _named(quantiles: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """An episode of a LeRobot v3 data set, ours or another's, as an ``Episode``.
 
-Joints are ``observation.state``, pictures the videos ``observation.images.<camera>``. What only
+Joints are ``observation.state``, where there are any ``observation.velocity`` and
+``observation.effort``, pictures the videos ``observation.images.<camera>``. What only
 our writer tells (``lerobot_writer.py``) is not needed: without ``expert`` every row is one to
 imitate, without ``image_index`` every row has a frame of its own, without ``success`` per episode
 LeRobot's ``next.success`` per row counts, and source and task may be given by a person.
@@ -22,9 +23,11 @@ from cosmos_policy_ros.data.lerobot_meta import (
     INDEX,
     INFO,
     Meta,
+    MOTION,
     read_meta,
     STATE,
 )
+from cosmos_policy_ros.data.motion import of_rows
 from cosmos_policy_ros.data.video import count_frames, pick_frames, VideoError
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -104,8 +107,9 @@ def _episode(
     videos = [k for k, f in info['features'].items() if f['dtype'] == 'video']
     keys = [k.removeprefix(CAMERAS) for k in videos if k.startswith(CAMERAS)]
     cameras = find_cameras(robot, keys, f'{root}: {CAMERAS}<camera> videos')
-    ours = ('expert', SUCCESS, *(INDEX + key for key in cameras.values()))
-    columns = [STATE, ACTION, *(name for name in ours if name in info['features'])]
+    index = (INDEX + key for key in cameras.values())
+    optional = ('expert', SUCCESS, *MOTION.values(), *index)
+    columns = [STATE, ACTION, *(name for name in optional if name in info['features'])]
     rows = _rows(root, meta, entry, columns)
     images, image_index = {}, {}
     for name, key in cameras.items():
@@ -125,7 +129,12 @@ def _episode(
         start_ns=entry.get('start_ns'),
         robot=None if info.get('robot_type') == 'unknown' else info.get('robot_type'),
     )
-    found = Rows(rows[STATE], rows[ACTION], rows.get('expert'), images, image_index)
+    where = f'episode {entry["episode_index"]} of {root}'
+    motion = {
+        stream: of_rows(rows.get(name), rows[STATE].shape, f'{where}: {name}')
+        for stream, name in MOTION.items()
+    }
+    found = Rows(rows[STATE], rows[ACTION], rows.get('expert'), images, image_index, **motion)
     return assemble(found, said.completed(given), robot)
 
 

@@ -3,9 +3,11 @@
 
 Many episodes share a file; ``meta/episodes`` tells which rows and which seconds are whose.
 Features: ``observation.state``, ``action``, ``observation.images.<camera>`` and LeRobot's own five
-columns. Ours, which other readers skip: ``expert`` and ``image_index.<camera>`` (the frames that
-are repeated because ticks outrun the camera) per row; ``source``, ``success`` (null when nobody
-judged) and ``start_ns`` per episode. ``robot_type`` is the name in the robot file.
+columns; ``observation.velocity`` and ``observation.effort`` where every episode holds them, since
+all rows have the same columns. Ours, which other readers skip: ``expert`` and
+``image_index.<camera>`` (the frames that are repeated because ticks outrun the camera) per row;
+``source``, ``success`` (null when nobody judged) and ``start_ns`` per episode. ``robot_type`` is
+the name in the robot file.
 
 Source: huggingface/lerobot ``src/lerobot/datasets`` (``dataset_writer.py``,
 ``dataset_metadata.py``), lerobot 0.4 to 0.6.
@@ -13,6 +15,7 @@ Source: huggingface/lerobot ``src/lerobot/datasets`` (``dataset_writer.py``,
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 import shutil
 from typing import Any
@@ -23,14 +26,16 @@ from cosmos_policy_ros.data.lerobot_meta import (
     CAMERAS,
     DATA_MB,
     DATA_PATH,
+    describe,
+    drop_columns,
     features,
     FILES_PER_CHUNK,
     histogram,
     image_stats,
     INDEX,
+    MOTION,
     row_stats,
     STATE,
-    VERSION,
     VIDEO_MB,
     VIDEO_PATH,
     write_meta,
@@ -42,6 +47,8 @@ import numpy as np
 from numpy.typing import NDArray
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+logger = logging.getLogger(__name__)
 
 
 class LeRobotWriter:
@@ -65,6 +72,8 @@ class LeRobotWriter:
         root.mkdir(parents=True)
         self.root, self._robot, self._fps = root, robot, round(rate_hz)
         self._sizes: dict[str, tuple[int, int]] = {}
+        self._motion: set[str] = set()  # features of MOTION that every episode so far holds
+        self._uneven: set[str] = set()  # those that only some hold
         self._tasks: list[str] = []
         self._entries: list[dict[str, Any]] = []
         self._seen: dict[str, list[NDArray[Any]]] = {}  # feature -> rows of every episode
@@ -90,6 +99,7 @@ class LeRobotWriter:
         n, first = len(episode.stamps_ns), sum(e['length'] for e in self._entries)
         entry = {'episode_index': len(self._entries), 'tasks': [episode.task], 'length': n}
         entry |= {'dataset_from_index': first, 'dataset_to_index': first + n}
+        self._keep_common(episode)
         columns = self._columns(episode, entry)
         entry |= self._add_rows(columns)
         stats = {name: row_stats(rows) for name, rows in columns.items()}
@@ -112,25 +122,37 @@ class LeRobotWriter:
         if not self._entries:
             msg = f'{self.root}: no episode to write'
             raise ConfigError(msg)
-        n, found = len(self._entries), features(self._robot, self._sizes, self._fps)
+        motion = [name for name in MOTION.values() if name in self._motion]
+        found = features(self._robot, self._sizes, self._fps, motion)
         stats = {name: row_stats(np.concatenate(rows)) for name, rows in self._seen.items()}
         stats |= {key: image_stats(pixels) for key, pixels in self._pixels.items()}
-        info = {
-            'codebase_version': VERSION,
-            'robot_type': self._robot.name,
-            'total_episodes': n,
-            'total_frames': sum(entry['length'] for entry in self._entries),
-            'total_tasks': len(self._tasks),
-            'chunks_size': FILES_PER_CHUNK,
-            'data_files_size_in_mb': DATA_MB,
-            'video_files_size_in_mb': VIDEO_MB,
-            'fps': self._fps,
-            'splits': {'train': f'0:{n}'},
-            'data_path': DATA_PATH,
-            'video_path': VIDEO_PATH,
-            'features': found,
-        }
+        info = describe(self._robot.name, self._entries, len(self._tasks), self._fps, found)
         write_meta(self.root, info, self._entries, self._tasks, stats)
+
+    def _keep_common(self, episode: Episode) -> None:
+        """Drop velocities or efforts, here and from the files, once an episode lacks them."""
+        there = {key for stream, key in MOTION.items() if getattr(episode, stream) is not None}
+        if not self._entries:
+            self._motion = there
+        uneven = (self._motion ^ there) - self._uneven
+        if uneven:
+            names = ' and '.join(sorted(uneven))
+            logger.warning('%s: only some episodes hold %s, left out', self.root, names)
+            self._uneven |= uneven
+        lost = self._motion - there
+        if not lost:
+            return
+        self._motion &= there
+        if self._table is not None:
+            self._table.close()
+            self._table = None
+            self._file['data'] = self._file.get('data', 0) + 1  # what comes has other columns
+        drop_columns(self.root, lost)
+        stats = tuple(f'stats/{name}/' for name in lost)
+        self._entries = [
+            {k: v for k, v in entry.items() if not k.startswith(stats)} for entry in self._entries
+        ]
+        self._seen = {name: rows for name, rows in self._seen.items() if name not in lost}
 
     def _columns(self, episode: Episode, entry: dict[str, Any]) -> dict[str, NDArray[Any]]:
         """Return feature -> (S,) or (S, k) array."""
@@ -139,6 +161,7 @@ class LeRobotWriter:
         ticks = np.arange(entry['length'])
         columns: dict[str, NDArray[Any]] = {
             STATE: episode.proprio,
+            **{k: getattr(episode, s) for s, k in MOTION.items() if k in self._motion},
             ACTION: episode.actions,
             'timestamp': (ticks / self._fps).astype(np.float32),
             'frame_index': ticks,

@@ -26,6 +26,7 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.observer import TASK_QOS, TASK_TOPIC
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.aloha import AlohaSim, CAMERAS, joint_state
+from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.realtime import RealTime, STEP_NS
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -154,7 +155,8 @@ class SimNode(Node):
         self._advance()
         for i, publisher in enumerate(self._joints):
             names, positions = joint_state(self.scene.sim, i)
-            publisher.publish(joint_state_message(names, positions, self.scene.stamp_ns))
+            motion = joint_motion(self.scene.sim, i)
+            publisher.publish(joint_state_message(names, positions, self.scene.stamp_ns, *motion))
         if self._state.get_subscription_count():
             self._state.publish(Float64MultiArray(data=self.scene.sim.state.tolist()))
 

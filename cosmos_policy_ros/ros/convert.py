@@ -50,11 +50,18 @@ def image_message(image: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Ima
 
 
 def joint_state_message(
-    names: Sequence[str], positions: Sequence[float] | NDArray[np.floating], stamp_ns: int
+    names: Sequence[str],
+    positions: Sequence[float] | NDArray[np.floating],
+    stamp_ns: int,
+    velocities: Sequence[float] | NDArray[np.floating] = (),
+    efforts: Sequence[float] | NDArray[np.floating] = (),
 ) -> JointState:
-    """Return joint positions as a JointState, in the units of its topic."""
-    numbers = np.asarray(positions, dtype=np.float64).tolist()
-    return JointState(header=header(stamp_ns), name=list(names), position=numbers)
+    """Return a JointState in the units of its topic; empty where nothing is known."""
+    message = JointState(header=header(stamp_ns), name=list(names))
+    message.position = np.asarray(positions, dtype=np.float64).tolist()
+    message.velocity = np.asarray(velocities, dtype=np.float64).tolist()
+    message.effort = np.asarray(efforts, dtype=np.float64).tolist()
+    return message
 
 
 def command_message(command: JointCommand, joints: Sequence[str]) -> JointState:

@@ -31,6 +31,7 @@ CAMERAS = {
 }
 _FINGER_CLOSED, _FINGER_OPEN = 0.01844, 0.058  # [m] gym-aloha's puppet gripper constants
 _MOTOR_CLOSED, _MOTOR_OPEN = -0.6213, 1.4910  # [rad] gripper motor at those openings
+MOTOR_PER_FINGER = (_MOTOR_OPEN - _MOTOR_CLOSED) / (_FINGER_OPEN - _FINGER_CLOSED)  # [rad/m]
 JOINTS = (
     'waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate',
     'gripper', 'left_finger', 'right_finger',
