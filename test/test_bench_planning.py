@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.cli.bench_planning import Counted, Pair, reference_plan
+from cosmos_policy_ros.cli.bench_planning import Counted, Pair
+from cosmos_policy_ros.core.reference_order import reference_plan
 import numpy as np
 from tiny import tiny_observation, tiny_policy
 

@@ -3,24 +3,23 @@
 
 Both run in this process on the same weights, observations and noise, one after the other in every
 round. The reference denoises one candidate, one future and one value at a time, encodes a whole
-video for every candidate and decodes every future; see ``reference_plan``.
+video for every candidate and decodes every future; see ``core/reference_order.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 import platform
 import time
 from typing import Any
 
 from cosmos_policy_ros.backends import load_policy
-from cosmos_policy_ros.core.diffusion import member_steps
-from cosmos_policy_ros.core.images import black_like, frames_to_video
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.reference_order import reference_plan
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.scripted import make_expert
@@ -32,8 +31,6 @@ import psutil
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
-import torch
-from torch import Tensor
 
 CANDIDATES, FUTURES, VALUES = 8, 3, 5  # the paper's planning query
 CURVE = (1, 2, 4, 8, 16)  # candidates
@@ -53,7 +50,7 @@ class Counted:
         self.device, self.precision = backend.device, backend.precision
         self.encode, self.decode = backend.encode, backend.decode
 
-    def denoise(self, *inputs: Tensor) -> Tensor:
+    def denoise(self, *inputs: Any) -> Any:
         """Count a call and pass it on."""
         self.calls += 1
         return self._backend.denoise(*inputs)
@@ -107,7 +104,7 @@ def measure(checkpoint: Path, rounds: int, threads: int) -> dict[str, Any]:
         'machine': platform.processor() or platform.machine(),
         'cores': psutil.cpu_count(),
         'load': round(psutil.getloadavg()[0], 2),
-        'torch': torch.__version__,
+        'torch': version('torch'),
     }
     _print(figures)
     return figures
@@ -151,46 +148,6 @@ class Pair:
     def speedup(self) -> float:
         """Median of the rounds' ratios."""
         return float(np.median(np.array(self.slow) / np.array(self.fast)))
-
-
-@torch.inference_mode()
-def reference_plan(
-    policy: CosmosPolicy, obs: Observation, candidates: int, futures: int, values: int
-) -> Candidates:
-    """Return what ``CosmosPolicy.plan`` returns, computed in the reference's order of work.
-
-    Every candidate encodes a video of all latent frames; every ensemble member is denoised alone;
-    every predicted future is decoded. Source: NVlabs/cosmos-policy ``cosmos_utils.get_action``.
-    """
-    layout, config = policy.layout, policy.config
-    positions, scores, proprio = [], [], []
-    for seed in range(candidates):
-        acted = policy.act(obs, 1, seed)
-        _encode_rest(policy, acted.images)
-        row = []
-        for j, steps in enumerate(member_steps(config.future_steps, futures)):
-            member = replace(acted, seeds=(seed + j,))
-            future = policy.ask(member, layout.known('world_model'), [steps], 0)
-            policy.read_futures(future)
-            for k, value_steps in enumerate(member_steps(config.value_steps, values)):
-                asked = replace(future, seeds=(seed + k,))
-                judged = policy.ask(asked, layout.known(config.value_kind), [value_steps], 0)
-                row.append(float(policy.read_values(judged)))
-        positions.append(policy.read_actions(acted)[0])
-        proprio.append(policy.read_proprio(future)[0])
-        scores.append(row)
-    table = np.array(scores, dtype=np.float32)
-    return Candidates(obs.stamp_ns, np.stack(positions), table, np.stack(proprio))
-
-
-def _encode_rest(policy: CosmosPolicy, images: Tensor) -> None:
-    """Encode the frames after the last known one as well, which are black: what is saved here."""
-    rest = len(policy.layout.names) - len(policy.layout.current)
-    black = black_like(images[:1]).expand(rest, -1, -1, -1)
-    if policy.config.independent_frames:
-        policy.backend.encode(black[:, :, None])
-    else:
-        policy.backend.encode(frames_to_video(black[None]))
 
 
 def observations(policy: CosmosPolicy, n: int) -> list[Observation]:
