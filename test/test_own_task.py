@@ -61,9 +61,10 @@ def test_recorder_wrote_whole_labelled_demonstrations(folder: Path) -> None:
         assert metadata['source'] == 'demo'
         assert metadata['operator'] == 'scripted expert'
         audit = json.loads(metadata['audit'])
-        for topic in [c.topic for c in ROBOT.cameras] + ['/joint_command']:
-            assert audit[topic]['count'] >= 0.95 * (audit[topic]['expected'] or 0)
         episode = read_bag(bag, ROBOT, None)
+        for topic in (c.topic for c in ROBOT.cameras):
+            assert audit[topic]['count'] >= 0.95 * audit[topic]['expected'] > 20
+        assert audit['/joint_command']['count'] >= 0.95 * len(episode.actions)
         assert len(episode.actions) > 200
         assert np.abs(episode.actions - episode.proprio)[:, ROBOT.arm_joints].max() < 0.5
     assert any(read_metadata(bag)['success'] == 'true' for bag in bags)

@@ -15,7 +15,13 @@ BINS = 8  # of the value
 
 
 def draw(names: list[str], rows: list[dict[str, Any]], path: Path) -> None:
-    """Draw success rates with intervals, and success against the value at mid-episode."""
+    """Draw success rates with intervals, and success against the value at mid-episode.
+
+    Args:
+        names: What the evaluations are called.
+        rows: What ``compare.read_evaluation`` returned for each.
+        path: PNG file to write.
+    """
     figure = Figure(figsize=(11.0, 4.2), layout='constrained')
     rates, values = figure.subplots(1, 2)
     for i, row in enumerate(rows):

@@ -12,6 +12,7 @@ from typing import Annotated
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ, joint_state, SUBSTEPS
+from cosmos_policy_ros.sim.expert import LIMIT_S, REST_S
 from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.scripted import make_expert
 from cosmos_policy_ros.sim.tasks import find_task, TASKS
@@ -19,9 +20,6 @@ from cosmos_policy_ros.stack import share_path
 import numpy as np
 from rich.progress import track
 import tyro
-
-LIMIT_S = 10.0  # longer than an evaluation, so that a second try is recorded to its end
-REST_S = 1.0  # [s] recorded after the task is done, so that the policy learns to stay
 
 
 @dataclass(frozen=True)

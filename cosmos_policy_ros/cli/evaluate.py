@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 import json
 import multiprocessing
 from pathlib import Path
@@ -168,6 +169,12 @@ def _play(seed: int) -> EpisodeResult:
     return play_episode(policy, sim, robot, taken.task, options, seed)
 
 
+@lru_cache
+def _hash(checkpoint: Path) -> str:
+    """Return the hash of a checkpoint folder, read once in a process."""
+    return hash_folder(checkpoint)
+
+
 def play_episode(
     policy: CosmosPolicy, sim: AlohaSim, robot: RobotSpec, task: str, options: Evaluate, seed: int
 ) -> EpisodeResult:
@@ -187,9 +194,9 @@ def play_episode(
     path = bag_path(options.record, seed) if options.record else None
     details = {'task': task, 'seed': str(seed), 'states': options.states}
     if path is not None:
-        details['checkpoint'] = hash_folder(options.checkpoint)
+        details['checkpoint'] = _hash(options.checkpoint)
         if options.planning_checkpoint is not None:
-            details['planning_checkpoint'] = hash_folder(options.planning_checkpoint)
+            details['planning_checkpoint'] = _hash(options.planning_checkpoint)
     playback = Playback(robot)
     playback.enable(sim.proprio, 0.0, 0)
     period_ns = round(1e9 / robot.control_rate_hz)

@@ -26,7 +26,12 @@ class Rollout:
         self._half_ns = round(0.5e9 / robot.control_rate_hz)
 
     def see(self, images: Mapping[str, NDArray[np.uint8]], stamp_ns: int) -> None:
-        """Write joint states, new images by camera, and whether the task is done."""
+        """Write joint states, new images, and whether the task is done.
+
+        Args:
+            images: Camera -> (height, width, 3) uint8 RGB, of those that took one now.
+            stamp_ns: Time of all of it [ns].
+        """
         if self._bag is None:
             return
         write_joint_states(self._bag, self._sim, self._robot, stamp_ns)
@@ -36,7 +41,7 @@ class Rollout:
         self._bag.write_flag('/sim/success', self._sim.success, stamp_ns)
 
     def hear(self, candidates: Candidates, chunk: ActionChunk, stamp_ns: int) -> None:
-        """Write an answer when it comes."""
+        """Write all candidates of an answer and the chosen one, when they come [ns]."""
         if self._bag is None:
             return
         joints = self._robot.joint_names
@@ -44,7 +49,7 @@ class Rollout:
         write_chunk(self._bag, chunk, joints, stamp_ns)
 
     def step(self, command: JointCommand, stamp_ns: int) -> None:
-        """Send a command, write it, and step the scene by one control tick."""
+        """Send a command, write it with its time [ns], and step the scene by one control tick."""
         self._sim.step(command.positions, SUBSTEPS // 2)
         if self._bag is not None:
             names = self._robot.joint_names

@@ -3,7 +3,7 @@
 
 The topics and types are those of the running stack, so that ``ros2 bag``, Foxglove and
 ``bag_reader.py`` open simulated and real episodes alike. Chunks may be compressed with zstd:
-rendered 320x240 images shrink 30 times and writing gets faster than without; the noise of real
+rendered 320x240 images shrink a lot and writing gets faster than without; the noise of real
 cameras hardly shrinks and costs a core.
 
 The folder is called ``<name>.partial`` until it is closed, and ``metadata.yaml`` in it holds the

@@ -19,7 +19,7 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.episode_log import EpisodeLog, EXECUTOR
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.expert import Expert
+from cosmos_policy_ros.sim.expert import Expert, LIMIT_S, REST_S
 from cosmos_policy_ros.sim.scripted import make_expert
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
@@ -29,8 +29,6 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 
 RECORDER = 'recorder'
-LIMIT_S = 10.0  # longest episode
-REST_S = 1.0  # [s] recorded after the task is done, so that the policy learns to stay
 FOLLOW_S = 20.0  # [s] the followers may take to reach the leaders
 REPORT_S = 5.0  # [s] within which simulator and executor must report
 PROGRESS_S = 0.2  # [s] between two events of progress

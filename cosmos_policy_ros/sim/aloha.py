@@ -168,7 +168,11 @@ class AlohaSim:
         return self.data.qpos.copy()
 
     def show(self, state: NDArray[np.float64]) -> None:
-        """Be in a ``state`` that another scene of the same task was in, at rest."""
+        """Be in a state that another scene of the same task was in, at rest.
+
+        Args:
+            state: (nq,) as ``state`` gives it [rad, m, quaternions].
+        """
         self.data.qpos[:] = state
         self.data.qvel[:] = 0.0
         mujoco.mj_forward(self.model, self.data)

@@ -21,6 +21,8 @@ Array = NDArray[np.float64]
 
 LEFT, RIGHT = slice(0, 7), slice(7, 14)  # of an action
 OPEN, CLOSED = 1.0, 0.0
+LIMIT_S = 10.0  # of an episode: longer than an evaluation, so that a second try is seen to its end
+REST_S = 1.0  # [s] recorded after the task is done, so that a policy learns to stay
 
 
 @dataclass(frozen=True)
