@@ -39,7 +39,10 @@ setup(
     data_files=data_files(),
     python_requires='>=3.10',
     install_requires=['setuptools'],
-    extras_require={'language': ['wordllama']},  # tasks in other words, core/paraphrase.py
+    extras_require={
+        'language': ['wordllama'],  # tasks in other words, core/paraphrase.py
+        'onnx': ['onnx', 'onnxscript', 'onnxruntime', 'openvino'],  # backends/onnx_backend.py
+    },
     zip_safe=False,
     entry_points={
         'console_scripts': [

@@ -263,7 +263,7 @@ def _double(file: Path) -> None:
 
 def test_unknown_backend_device_and_precision(saved: Path) -> None:
     """Each names what came."""
-    with pytest.raises(ConfigError, match=r"no backend 'jax'; choose one of \['torch'"):
+    with pytest.raises(ConfigError, match=r"no backend 'jax'; choose one of \('auto'"):
         load_policy(saved, backend='jax')
     with pytest.raises(ConfigError, match="device 'gpu' cannot be used"):
         load_policy(saved, device='gpu')

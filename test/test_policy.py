@@ -44,10 +44,10 @@ class NotingBackend(TorchBackend):
         self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
         self.encoded: list[Sequence[int]] = []
 
-    def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        """Note latents, timesteps and masks."""
-        self.calls.append((latents, timestep, mask))
-        return super().denoise(latents, timestep, text, mask)
+    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+        """Note latents, timesteps and asked frames."""
+        self.calls.append((latents, time, asked))
+        return super().denoise(latents, time, text, asked)
 
     def encode(self, video: Tensor) -> Tensor:
         """Note the shape."""
@@ -91,29 +91,25 @@ def test_max_rows_bounds_every_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ('value_kind', 'mask'),
-    [
-        ('value', [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0]),
-        ('value_future_only', [1, 0, 0, 0, 0, 0, 1, 1, 1, 1, 0]),
-    ],
+    ('value_kind', 'asked'),
+    [('value', [10]), ('value_future_only', [1, 2, 3, 4, 5, 10])],
 )
-def test_each_stage_shows_its_known_frames(value_kind: str, mask: list[int]) -> None:
-    """Masks of policy, world model and value; known frames have timestep 0, others sigma's."""
+def test_each_stage_asks_for_its_unknown_frames(value_kind: str, asked: list[int]) -> None:
+    """Those of policy, world model and value, at the noise level of the first step."""
     policy, backend = noting_policy(value_kind)
     policy.plan(OBS, candidates=1, futures=1, values=1)
-    masks = [m[0].tolist() for _, _, m in backend.calls]
-    assert masks[0] == [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
-    assert masks[10] == [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
-    assert masks[15] == mask
-    first = [80 / 81 * (1 - m) for m in mask]
-    assert backend.calls[15][1][0].tolist() == pytest.approx(first)
+    frames = [a.tolist() for _, _, a in backend.calls]
+    assert frames[0] == [5, 6, 7, 8, 9, 10]
+    assert frames[10] == [6, 7, 8, 9, 10]
+    assert frames[15] == asked
+    assert backend.calls[15][1].tolist() == pytest.approx([80 / 81])
 
 
 def test_action_value_is_asked_without_futures() -> None:
     """Q(s, a) knows the action and no future, and refuses to be given one."""
     policy, backend = noting_policy('value_q')
     assert policy.plan(OBS, candidates=2, values=3).values.shape == (2, 3)
-    assert backend.calls[10][2][0].tolist() == [1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0]
+    assert backend.calls[10][2].tolist() == [6, 7, 8, 9, 10]
     with pytest.raises(ValueError, match='without futures'):
         policy.plan(OBS, futures=1)
 

@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What runs the networks, chosen by name; a backend is imported only when it is asked for."""
+"""Ways to run the networks of a checkpoint, by name, and how one is chosen.
+
+``diffusers`` is the plain network that all others are compared with. ``torch`` leaves out the work
+that a query would repeat, ``compiled`` compiles that. ``openvino`` and ``onnxruntime`` run
+the network that ``cosmos-policy export`` wrote. ``auto`` takes the fastest that is there.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TYPE_CHECKING
 
@@ -13,27 +18,14 @@ if TYPE_CHECKING:
     from cosmos_policy_ros.core.backend import Backend
     from cosmos_policy_ros.core.checkpoint import Checkpoint
     from cosmos_policy_ros.core.policy import CosmosPolicy
-    from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 
 Precision = Literal['auto', 'float32', 'bfloat16']
-
-
-def _torch_backend(
-    transformer: CosmosTransformer3DModel, vae: AutoencoderKLWan, device: str, precision: Precision
-) -> Backend:
-    from cosmos_policy_ros.backends.torch_backend import TorchBackend
-
-    return TorchBackend(transformer, vae, device, precision)
-
-
-BACKENDS: dict[
-    str, Callable[[CosmosTransformer3DModel, AutoencoderKLWan, str, Precision], Backend]
-] = {'torch': _torch_backend}
+BACKENDS = ('auto', 'diffusers', 'torch', 'compiled', 'openvino', 'onnxruntime')
 
 
 def load_policy(
     path: Path,
-    backend: str = 'torch',
+    backend: str = 'auto',
     device: str = 'cpu',
     threads: int | None = None,
     precision: Precision = 'auto',
@@ -46,8 +38,8 @@ def load_policy(
         path: Checkpoint folder.
         backend: A name in ``BACKENDS``.
         device: Torch device, ``cpu`` or ``cuda``.
-        threads: CPU threads of torch; None leaves torch's own choice. On a machine that also
-            controls a robot take 1 or 2: spinning threads slow each other down.
+        threads: CPU threads of the networks; None leaves the choice to their library. On a machine
+            that also controls a robot take 1 or 2: spinning threads slow each other down.
         precision: Arithmetic of the networks; ``bfloat16`` is faster where the hardware has it,
             which ``auto`` finds out.
         max_rows: Most rows of one network call, to bound memory; None is all of them.
@@ -58,7 +50,7 @@ def load_policy(
             or precision is unknown.
     """
     if backend not in BACKENDS:
-        msg = f'no backend {backend!r}; choose one of {sorted(BACKENDS)}'
+        msg = f'no backend {backend!r}; choose one of {BACKENDS}'
         raise ConfigError(msg)
     from cosmos_policy_ros.core.checkpoint import check_planning, load_checkpoint
     from cosmos_policy_ros.core.policy import CosmosPolicy
@@ -69,22 +61,63 @@ def load_policy(
             msg = f'threads must be at least 1, got {threads}'
             raise ConfigError(msg)
         torch.set_num_threads(threads)
-    if precision == 'auto':
-        has_half = device.startswith('cuda') or torch.cpu._is_avx512_bf16_supported()
-        precision = 'bfloat16' if has_half else 'float32'
 
-    def build(checkpoint: Checkpoint, scorer: CosmosPolicy | None = None) -> CosmosPolicy:
-        config, stats, text, transformer, vae = checkpoint
-        networks = BACKENDS[backend](transformer, vae, device, precision)
+    def build(
+        path: Path, checkpoint: Checkpoint, scorer: CosmosPolicy | None = None
+    ) -> CosmosPolicy:
+        name = choose_backend(path, device) if backend == 'auto' else backend
+        networks = _open(name, path, checkpoint, device, precision, threads)
+        config, stats, text, _, _ = checkpoint
         return CosmosPolicy(networks, config, stats, text, max_rows, scorer)
 
     base = load_checkpoint(path)
     if planning is None:
-        return build(base)
+        return build(path, base)
     scoring = load_checkpoint(planning)
     try:
         check_planning(base, scoring)
     except ConfigError as error:
         msg = f'{planning}: {error}'
         raise ConfigError(msg) from error
-    return build(base, build(scoring))
+    return build(path, base, build(planning, scoring))
+
+
+def choose_backend(path: Path, device: str) -> str:
+    """Return the fastest backend that is there for a checkpoint on a device."""
+    from cosmos_policy_ros.backends.onnx_backend import find_onnx
+
+    if device == 'cpu' and find_onnx(path):
+        for name in ('openvino', 'onnxruntime'):
+            if find_spec(name):
+                return name
+    return 'torch'
+
+
+def _open(
+    name: str,
+    path: Path,
+    checkpoint: Checkpoint,
+    device: str,
+    precision: Precision,
+    threads: int | None,
+) -> Backend:
+    """Return the backend of a name."""
+    from cosmos_policy_ros.backends import onnx_backend, torch_backend
+    import torch
+
+    if precision == 'auto':
+        has_half = device.startswith('cuda') or torch.cpu._is_avx512_bf16_supported()
+        precision = 'bfloat16' if has_half and name != 'onnxruntime' else 'float32'
+    networks = checkpoint.transformer, checkpoint.vae
+    if name == 'diffusers':
+        return torch_backend.DiffusersBackend(*networks, device, precision)
+    if name in ('torch', 'compiled'):
+        return torch_backend.TorchBackend(*networks, device, precision, name == 'compiled')
+    if device != 'cpu':
+        msg = f'the backend {name} runs on a CPU only, not on {device!r}; use torch there'
+        raise ConfigError(msg)
+    file = onnx_backend.find_onnx(path)
+    if file is None:
+        msg = f'{path} has no exported network; run: cosmos-policy export {path}'
+        raise ConfigError(msg)
+    return onnx_backend.OnnxBackend(file, checkpoint, name, precision, threads)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The networks in eager torch, on a CPU or a GPU; what every other backend is compared with."""
+"""The networks in torch, on a CPU or a GPU."""
 
 from __future__ import annotations
 
+from cosmos_policy_ros.core.denoiser import Denoiser, read_text
 from cosmos_policy_ros.core.networks import (
     decode_video,
     encode_video,
@@ -12,17 +13,62 @@ from cosmos_policy_ros.core.networks import (
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import torch
-from torch import Tensor
+from torch import nn, Tensor
 
 
-class TorchBackend:
-    """Eager torch.
+class TorchAutoencoder:
+    """The autoencoder in eager torch.
 
     Args:
-        transformer: The denoising network; moved to the device, set to inference.
         vae: The autoencoder; moved to the device, set to inference.
         device: Torch device.
         precision: ``float32``, or ``bfloat16`` for mixed precision.
+
+    Raises:
+        ConfigError: The device or the precision does not exist.
+    """
+
+    def __init__(
+        self, vae: AutoencoderKLWan, device: str = 'cpu', precision: str = 'float32'
+    ) -> None:
+        """Move the network to the device."""
+        if precision not in ('float32', 'bfloat16'):
+            msg = f"precision must be 'float32' or 'bfloat16', got {precision!r}"
+            raise ConfigError(msg)
+        try:
+            self.device = torch.device(device)
+            torch.empty(0, device=self.device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            msg = f"device {device!r} cannot be used ({reason}); use 'cpu' or install its driver"
+            raise ConfigError(msg) from error
+        self.precision, self._half = precision, precision == 'bfloat16'
+        self._vae = use_picture_convolutions(vae.to(self.device).eval())
+
+    @torch.inference_mode()
+    def encode(self, video: Tensor) -> Tensor:
+        """Return (B, C, 1 + (F - 1) / 4, h, w) latents of (B, 3, F, H, W) RGB in [-1, 1]."""
+        with self._autocast():
+            return encode_video(self._vae, video).float()
+
+    @torch.inference_mode()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return (B, 3, 1 + 4 (T - 1), H, W) RGB in [-1, 1] of (B, C, T, h, w) latents."""
+        with self._autocast():
+            return decode_video(self._vae, latents).float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)
+
+
+class DiffusersBackend(TorchAutoencoder):
+    """The transformer as diffusers computes it: what every other backend is compared with.
+
+    Args:
+        transformer: The denoising network; moved to the device, set to inference.
+        vae: See ``TorchAutoencoder``.
+        device: See ``TorchAutoencoder``.
+        precision: See ``TorchAutoencoder``.
 
     Raises:
         ConfigError: The device or the precision does not exist.
@@ -36,37 +82,71 @@ class TorchBackend:
         precision: str = 'float32',
     ) -> None:
         """Move the networks to the device."""
-        if precision not in ('float32', 'bfloat16'):
-            msg = f"precision must be 'float32' or 'bfloat16', got {precision!r}"
-            raise ConfigError(msg)
-        try:
-            self.device = torch.device(device)
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            msg = f"device {device!r} cannot be used ({reason}); use 'cpu' or install its driver"
-            raise ConfigError(msg) from error
-        self.precision, self._half = precision, precision == 'bfloat16'
+        super().__init__(vae, device, precision)
         self._transformer = transformer.to(self.device).eval()
-        self._vae = use_picture_convolutions(vae.to(self.device).eval())
+
+    def read_text(self, text: Tensor) -> Tensor:
+        """Return the embeddings as they are, see ``core.backend.Backend``."""
+        return text.to(self.device)
 
     @torch.inference_mode()
-    def encode(self, video: Tensor) -> Tensor:
-        """Return (B, C, 1 + (F - 1) / 4, h, w) latents of (B, 3, F, H, W) RGB in [-1, 1]."""
+    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+        """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
+        rows, frames = latents.shape[0], latents.shape[2]
+        mask = latents.new_ones(frames).index_fill(0, asked, 0.0).expand(rows, -1)
+        timestep, words = (1.0 - mask) * time[:, None], text.expand(rows, -1, -1)
         with self._autocast():
-            return encode_video(self._vae, video).float()
+            velocity = predict_velocity(self._transformer, latents, timestep, words, mask)
+        return velocity.index_select(2, asked).float()
+
+
+class TorchBackend(DiffusersBackend):
+    """The same without the work that a query would repeat, see ``core/denoiser.py``.
+
+    Args:
+        transformer: See ``DiffusersBackend``.
+        vae: See ``TorchAutoencoder``.
+        device: See ``TorchAutoencoder``.
+        precision: See ``TorchAutoencoder``.
+        compiled: Compile the network at its first calls, which takes a minute; needs a C++
+            compiler. On a GPU the launches of every number of rows are captured in a graph.
+
+    Raises:
+        ConfigError: The device or the precision does not exist.
+    """
+
+    def __init__(
+        self,
+        transformer: CosmosTransformer3DModel,
+        vae: AutoencoderKLWan,
+        device: str = 'cpu',
+        precision: str = 'float32',
+        compiled: bool = False,
+    ) -> None:
+        """Move the networks to the device."""
+        super().__init__(transformer, vae, device, precision)
+        if self._half:  # autocast would convert them again in every call
+            for module in self._transformer.modules():
+                if isinstance(module, nn.Linear):
+                    module.to(torch.bfloat16)
+        self._mode = 'reduce-overhead' if self.device.type == 'cuda' else 'default'
+        self._compiled = compiled
+        self._denoisers: dict[tuple[int, ...], nn.Module] = {}  # by shape of a row
 
     @torch.inference_mode()
-    def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        """Return the (B, C, T, h, w) float32 velocity, see ``core.backend.Backend``."""
+    def read_text(self, text: Tensor) -> Tensor:
+        """Return the text's keys and values, see ``core.backend.Backend``."""
         with self._autocast():
-            return predict_velocity(self._transformer, latents, timestep, text, mask).float()
+            return read_text(self._transformer, text.to(self.device)).float()
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return (B, 3, 1 + 4 (T - 1), H, W) RGB in [-1, 1] of (B, C, T, h, w) latents."""
+    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+        """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
+        shape = tuple(latents.shape[1:])
+        if shape not in self._denoisers:
+            denoiser = Denoiser(self._transformer, shape)
+            if self._compiled:
+                denoiser.compile(mode=self._mode)
+            self._denoisers[shape] = denoiser
         with self._autocast():
-            return decode_video(self._vae, latents).float()
-
-    def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self._half)
+            return self._denoisers[shape](latents, time, text, asked).float()

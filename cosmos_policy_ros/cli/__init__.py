@@ -25,6 +25,7 @@ def main() -> None:
         demo,
         demonstrate,
         evaluate,
+        export,
         import_weights,
         replay,
         report,
@@ -42,6 +43,7 @@ def main() -> None:
         report.Report: report.run,
         replay.Replay: replay.run,
         bench.Bench: bench.run,
+        export.Export: export.run,
         import_weights.ImportWeights: import_weights.run,
     }
     logging.basicConfig(level=logging.INFO, format='%(message)s')
@@ -55,6 +57,7 @@ def main() -> None:
         | Annotated[report.Report, tyro.conf.subcommand('report')]
         | Annotated[replay.Replay, tyro.conf.subcommand('replay')]
         | Annotated[bench.Bench, tyro.conf.subcommand('bench')]
+        | Annotated[export.Export, tyro.conf.subcommand('export')]
         | Annotated[import_weights.ImportWeights, tyro.conf.subcommand('import-weights')],
         prog='cosmos-policy',
         description='Run, measure and train Cosmos Policy on bimanual robots.',

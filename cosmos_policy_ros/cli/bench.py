@@ -36,6 +36,10 @@ class Bench:
     """Observations that are planned for."""
     threads: int = 1
     """CPU threads of the networks."""
+    backend: str = 'auto'
+    """What runs the networks."""
+    precision: Literal['auto', 'float32', 'bfloat16'] = 'auto'
+    """Arithmetic of the networks."""
     json: Path | None = None
     """Write the figures to this file."""
     domain: int | None = None
@@ -55,7 +59,9 @@ def run(options: Bench) -> int:
     else:
         from cosmos_policy_ros.cli import bench_planning  # torch takes a while to load
 
-        figures = bench_planning.measure(options.checkpoint, options.rounds, options.threads)
+        figures = bench_planning.measure(
+            options.checkpoint, options.rounds, options.threads, options.backend, options.precision
+        )
     if options.json is not None:
         options.json.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
     return 1 if figures.get('lost') else 0

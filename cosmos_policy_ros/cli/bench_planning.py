@@ -16,7 +16,7 @@ import platform
 import time
 from typing import Any
 
-from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.backends import load_policy, Precision
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.reference_order import reference_plan
@@ -49,6 +49,7 @@ class Counted:
         self._backend, self.calls = backend, 0
         self.device, self.precision = backend.device, backend.precision
         self.encode, self.decode = backend.encode, backend.decode
+        self.read_text = backend.read_text
 
     def denoise(self, *inputs: Any) -> Any:
         """Count a call and pass it on."""
@@ -56,13 +57,22 @@ class Counted:
         return self._backend.denoise(*inputs)
 
 
-def measure(checkpoint: Path, rounds: int, threads: int) -> dict[str, Any]:
+def measure(
+    checkpoint: Path,
+    rounds: int,
+    threads: int,
+    backend: str = 'auto',
+    precision: Precision = 'auto',
+) -> dict[str, Any]:
     """Time planning queries, print a table and return the figures.
 
     Args:
         checkpoint: Checkpoint folder.
         rounds: Observations that both orders of work answer.
         threads: CPU threads of the networks.
+        backend: What runs the networks of the batched query; the reference's order takes
+            ``diffusers`` in float32.
+        precision: Their arithmetic.
 
     Returns:
         ``speedup_vs_reference`` of a query with 8 candidates, 3 futures and 5 values, and
@@ -70,8 +80,8 @@ def measure(checkpoint: Path, rounds: int, threads: int) -> dict[str, Any]:
         chosen candidate; ``max_action_error_rad`` and ``max_value_error`` against the reference;
         ``t8_over_8t1``; ``network_calls`` and those of the reference; ``ms`` by candidates.
     """
-    policy = load_policy(checkpoint, threads=threads)
-    exact = load_policy(checkpoint, threads=threads, precision='float32')
+    policy = load_policy(checkpoint, backend, threads=threads, precision=precision)
+    exact = load_policy(checkpoint, 'diffusers', threads=threads, precision='float32')
     fast = policy.backend = Counted(policy.backend)
     slow = exact.backend = Counted(exact.backend)
     seen = observations(policy, rounds)
@@ -100,6 +110,7 @@ def measure(checkpoint: Path, rounds: int, threads: int) -> dict[str, Any]:
         'reference_ms': {n: round(1e3 * float(np.median(p.slow)), 1) for n, p in pairs.items()},
         'samples': rounds,
         'threads': threads,
+        'backend': backend,
         'precision': f'{policy.backend.precision} against float32',
         'machine': platform.processor() or platform.machine(),
         'cores': psutil.cpu_count(),
@@ -135,7 +146,7 @@ class Pair:
     def run(self, obs: Observation) -> None:
         """Answer one observation in both ways."""
         shape = (self._n, FUTURES, VALUES)
-        fast_s, answer = _time(partial(self._policy.plan, obs, *shape, images=True))
+        fast_s, answer = _time(partial(self._answer, obs, *shape))
         slow_s, truth = _time(partial(reference_plan, self._exact, obs, *shape))
         self.fast.append(fast_s)
         self.slow.append(slow_s)
@@ -143,6 +154,13 @@ class Pair:
         self.same.append(make_plan(answer, rate_hz).best == make_plan(truth, rate_hz).best)
         self.action_error.append(float(np.abs(answer.positions - truth.positions).max()))
         self.value_error.append(float(np.abs(answer.values - truth.values).max()))
+
+    def _answer(self, obs: Observation, *shape: int) -> Candidates:
+        """Plan, and decode what a person would watch: the future of the best candidate."""
+        answer, shown = self._policy.plan_unseen(obs, *shape)
+        best = make_plan(answer, self._policy.config.rate_hz).best
+        self._policy.read_futures(shown.rows(slice(best, best + 1)))
+        return answer
 
     @property
     def speedup(self) -> float:

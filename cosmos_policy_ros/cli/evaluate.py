@@ -79,6 +79,8 @@ class Evaluate:
     """Processes that play episodes side by side."""
     threads: int = 1
     """CPU threads of the networks in each process."""
+    backend: str = 'auto'
+    """What runs the networks; auto takes what cosmos-policy export wrote, else torch."""
     precision: Precision = 'auto'
     """Arithmetic of the networks; auto is bfloat16 where the processor has it."""
     robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
@@ -152,6 +154,7 @@ def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
     robot = read_robot(options.robot)
     policy = load_policy(
         options.checkpoint,
+        options.backend,
         threads=options.threads,
         precision=options.precision,
         planning=options.planning_checkpoint,

@@ -26,14 +26,26 @@ class Autoencoder(Protocol):
 
 
 class Backend(Autoencoder, Protocol):
-    """Autoencoder and transformer of one checkpoint."""
+    """Autoencoder and transformer of one checkpoint.
 
-    def denoise(self, latents: Tensor, timestep: Tensor, text: Tensor, mask: Tensor) -> Tensor:
-        """Return the (B, C, T, h, w) float32 velocity.
+    Attributes:
+        precision: Arithmetic of the networks, for people.
+    """
+
+    precision: str
+
+    def read_text(self, text: Tensor) -> Tensor:
+        """Return what ``denoise`` needs of the (L, D) float32 embeddings of a task.
+
+        It is the same for every call, so that a task costs this once.
+        """
+
+    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+        """Return the (B, C, U, h, w) float32 velocity of the asked frames.
 
         Args:
-            latents: (B, C, T, h, w) float32, known frames clean, others mixed with noise.
-            timestep: (B, T) float32, sigma / (1 + sigma), 0 at known frames.
-            text: (B, L, D) float32 task embeddings.
-            mask: (B, T) float32, 1 at known frames.
+            latents: (B, C, T, h, w) float32, known frames clean, asked frames mixed with noise.
+            time: (B,) float32, sigma / (1 + sigma) of the asked frames.
+            text: What ``read_text`` returned.
+            asked: (U,) int64 indices of the frames that are to be denoised, rising.
         """

@@ -21,7 +21,7 @@ from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import (
-    clean_estimate,
+    expand,
     member_steps,
     sample,
     sigma_levels,
@@ -67,6 +67,7 @@ class CosmosPolicy:
         self.max_rows = max_rows
         self._grippers = [i for i, n in enumerate(config.joint_names) if n.endswith('gripper')]
         self._vision = Vision(backend, config)
+        self._text_read: tuple[str, Tensor] | None = None  # of the last task
 
     def check(self, obs: Observation) -> None:
         """Refuse an observation that this policy cannot use.
@@ -213,6 +214,12 @@ class CosmosPolicy:
         write_vector(latents, self.layout.index('proprio'), unit[None])
         return latents
 
+    def _read_text(self, task: str) -> Tensor:
+        """Return what the network needs of a task, computed when the task changes."""
+        if self._text_read is None or self._text_read[0] != task:
+            self._text_read = task, self.backend.read_text(self.text.lookup(task))
+        return self._text_read[1]
+
     def ask(
         self, given: Sample, known: tuple[str, ...], steps: Sequence[int], spread: int
     ) -> Sample:
@@ -226,24 +233,26 @@ class CosmosPolicy:
         """
         config, device, members = self.config, self.backend.device, len(steps)
         latents = given.latents.repeat_interleave(members, dim=0)
-        mask = torch.from_numpy(self.layout.mask(known)).to(device)
-        text = self.text.lookup(given.task).to(device)[None]
+        unknown = [i for i, name in enumerate(self.layout.names) if name not in known]
+        asked = torch.tensor(unknown, device=device)
+        text = self._read_text(given.task)
         levels = [
             sigma_levels(n, config.sigma_max, config.sigma_min, config.rho) for n in steps
         ] * len(given.seeds)
         seeds = [s + spread * j for s in given.seeds for j in range(members)]
-        noise = {s: start_noise(s, config.latent_shape) for s in set(seeds)}
+        noise = {s: start_noise(s, config.latent_shape)[:, unknown] for s in set(seeds)}
         x_init = torch.stack([noise[s] for s in seeds]).to(device) * config.sigma_max
 
         def denoise(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
-            def velocity(network_input: Tensor, timestep: Tensor) -> Tensor:
-                r = len(network_input)
-                return self.backend.denoise(
-                    network_input, timestep, text.expand(r, -1, -1), mask.expand(r, -1)
-                )
+            """Return the clean estimate of the asked frames, see ``diffusion.clean_estimate``."""
+            t = sigma / (1.0 + sigma)
+            x_t = x * expand(1.0 - t, x.ndim)
+            shown = latents[rows].index_copy(2, asked, x_t.to(torch.float32))
+            velocity = self.backend.denoise(shown, t.to(torch.float32), text, asked)
+            return x_t - expand(t, x.ndim) * velocity.to(x.dtype)
 
-            return clean_estimate(velocity, x, sigma, latents[rows], mask)
-
-        clean = sample(denoise, x_init, levels, self.max_rows).to(torch.float32)
+        clean = latents.index_copy(
+            2, asked, sample(denoise, x_init, levels, self.max_rows).to(torch.float32)
+        )
         kept = tuple(s for s in given.seeds for _ in range(members))
         return Sample(clean, kept, given.task, given.images)

@@ -39,7 +39,7 @@ class InferenceParams:
     robot: str = param('', 'Robot YAML.')
     checkpoint: str = param('', 'Checkpoint folder.')
     planning_checkpoint: str = param('', 'Checkpoint that scores the candidates; empty: the same.')
-    backend: str = param('torch', 'What runs the networks.')
+    backend: str = param('auto', 'What runs the networks; auto takes an exported one.')
     device: str = param('cpu', 'Where they run: cpu or cuda.')
     precision: str = param('auto', 'Arithmetic of the networks: auto, float32 or bfloat16.')
     threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Exported networks beside the checkpoint that they were made from.
+
+``<checkpoint>/engines/<kind>-<key>/`` holds the network and ``engine.json``: the facts that it
+depends on (the key is their hash), its own hash, and how far its answers are from the truth.
+A folder appears whole or not at all, and one whose facts or hash differ is never loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+import hashlib
+import json
+from pathlib import Path
+import shutil
+from typing import Any
+
+from cosmos_policy_ros.core.checkpoint import CONFIG, TRANSFORMER, WEIGHTS
+from cosmos_policy_ros.types import ConfigError
+
+ENGINES = 'engines'
+NOTE = 'engine.json'
+Facts = Mapping[str, Any]
+
+
+def model_hash(checkpoint: Path) -> str:
+    """Return a hash of all that the network of a checkpoint depends on."""
+    digest = hashlib.sha256()
+    for name in (CONFIG, f'{TRANSFORMER}/config.json', f'{TRANSFORMER}/{WEIGHTS}'):
+        digest.update(bytes.fromhex(_hash(checkpoint / name)))
+    return digest.hexdigest()
+
+
+def find_engine(checkpoint: Path, kind: str, facts: Facts) -> Path | None:
+    """Return the folder of an engine with these facts, None if there is none.
+
+    Raises:
+        ConfigError: It is there, but damaged or made from other facts.
+    """
+    folder = _folder(checkpoint, kind, facts)
+    if not folder.is_dir():
+        return None
+    again = f'delete {folder} and export again'
+    try:
+        note = json.loads((folder / NOTE).read_text(encoding='utf-8'))
+        found, files = note['facts'], note['files']
+        intact = bool(files) and all(_hash(folder / f) == h for f, h in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f'{folder / NOTE} is damaged ({error}); {again}'
+        raise ConfigError(msg) from error
+    if found != dict(facts):
+        different = sorted(k for k in {*found, *facts} if found.get(k) != facts.get(k))
+        msg = f'{folder} was made from another {", ".join(different)}; {again}'
+        raise ConfigError(msg)
+    if not intact:
+        msg = f'a file in {folder} is not what was exported; {again}'
+        raise ConfigError(msg)
+    return folder
+
+
+def write_engine(
+    checkpoint: Path, kind: str, facts: Facts, make: Callable[[Path], dict[str, Any]]
+) -> Path:
+    """Make an engine and put it beside its checkpoint, in place of one with the same facts.
+
+    Args:
+        checkpoint: Checkpoint folder.
+        kind: What the engine is for.
+        facts: What it depends on.
+        make: Writes the files into a folder and returns what else is worth noting; if it raises,
+            nothing is left.
+
+    Returns:
+        The engine's folder.
+    """
+    folder = _folder(checkpoint, kind, facts)
+    unfinished = folder.with_name(folder.name + '.new')
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir(parents=True)
+    try:
+        more = make(unfinished)
+        files = {f.name: _hash(f) for f in sorted(unfinished.iterdir())}
+        note = {'facts': dict(facts), 'files': files, **more}
+        (unfinished / NOTE).write_text(json.dumps(note, indent=2) + '\n', encoding='utf-8')
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.replace(folder)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def read_note(folder: Path) -> dict[str, Any]:
+    """Return what is noted of an engine."""
+    return json.loads((folder / NOTE).read_text(encoding='utf-8'))
+
+
+def _folder(checkpoint: Path, kind: str, facts: Facts) -> Path:
+    key = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:12]
+    return checkpoint / ENGINES / f'{kind}-{key}'
+
+
+def _hash(file: Path) -> str:
+    with file.open('rb') as stream:
+        return hashlib.file_digest(stream, 'sha256').hexdigest()

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The exported network on a CPU: OpenVINO or ONNX Runtime, from the same ONNX file.
+
+The autoencoder and the reading of the text, once per task, stay in torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from pathlib import Path
+from typing import Any
+import warnings
+
+from cosmos_policy_ros.backends.engines import find_engine, model_hash
+from cosmos_policy_ros.backends.torch_backend import TorchAutoencoder
+from cosmos_policy_ros.core.checkpoint import Checkpoint
+from cosmos_policy_ros.core.denoiser import Denoiser, read_text
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+import torch
+from torch import Tensor
+
+KIND = 'onnx'
+FILE = 'denoiser.onnx'
+OPSET = 20
+INPUTS = ('latents', 'time', 'text', 'asked')
+
+
+def onnx_facts(checkpoint: Path) -> dict[str, Any]:
+    """Return what the exported network of a checkpoint depends on."""
+    return {'model': model_hash(checkpoint), 'opset': OPSET, 'inputs': list(INPUTS)}
+
+
+def write_onnx(file: Path, checkpoint: Checkpoint) -> None:
+    """Write the network of a checkpoint as an ONNX file in float32.
+
+    Raises:
+        ConfigError: The packages that write ONNX files are not installed.
+    """
+    config, transformer = checkpoint.config, checkpoint.transformer
+    shape = config.latent_shape
+    text = read_text(transformer, next(iter(checkpoint.text.embeddings.values())))
+    asked = torch.arange(len(config.layout.current), shape[1])
+    example = (torch.zeros(2, *shape), torch.tensor([0.5, 0.9]), text.detach(), asked)
+    rows = torch.export.Dim('rows', min=1, max=4096)
+    frames = torch.export.Dim('frames', min=1, max=shape[1])
+    noise = io.StringIO()  # the exporter prints its own progress
+    for name in ('torch.onnx', 'onnxscript', 'onnx_ir'):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(noise):
+            warnings.simplefilter('ignore')
+            program = torch.onnx.export(
+                Denoiser(transformer, shape).eval(),
+                example,
+                dynamo=True,
+                dynamic_shapes=({0: rows}, {0: rows}, None, {0: frames}),
+                input_names=list(INPUTS),
+                output_names=['velocity'],
+                opset_version=OPSET,
+            )
+    except ImportError as error:
+        msg = f"{error}; run: .venv/bin/pip install '.[onnx]'"
+        raise ConfigError(msg) from error
+    if program is None:
+        msg = 'torch wrote no ONNX program'
+        raise RuntimeError(msg)
+    program.save(str(file))
+
+
+def find_onnx(path: Path) -> Path | None:
+    """Return the exported network of a checkpoint, None if there is none.
+
+    Raises:
+        ConfigError: It is damaged.
+    """
+    folder = find_engine(path, KIND, onnx_facts(path))
+    return folder / FILE if folder else None
+
+
+class OnnxBackend(TorchAutoencoder):
+    """An exported network on a CPU.
+
+    Args:
+        file: What ``write_onnx`` wrote.
+        checkpoint: What it was made from.
+        runtime: ``openvino`` or ``onnxruntime``.
+        precision: ``float32``, or ``bfloat16``, which only OpenVINO computes in.
+        threads: CPU threads; None leaves the choice to the library.
+
+    Raises:
+        ConfigError: The runtime is missing or has no such precision.
+    """
+
+    def __init__(
+        self,
+        file: Path,
+        checkpoint: Checkpoint,
+        runtime: str = 'openvino',
+        precision: str = 'float32',
+        threads: int | None = None,
+    ) -> None:
+        """Read and compile the network."""
+        super().__init__(checkpoint.vae)
+        open_network = _Openvino if runtime == 'openvino' else _OnnxRuntime
+        try:
+            self._network: _Openvino | _OnnxRuntime = open_network(file, precision, threads)
+        except ImportError as error:
+            msg = f"{error}; run: .venv/bin/pip install '.[onnx]', or take the backend torch"
+            raise ConfigError(msg) from error
+        self.precision = precision
+        self._transformer = checkpoint.transformer
+
+    @torch.inference_mode()
+    def read_text(self, text: Tensor) -> Tensor:
+        """Return the text's keys and values, see ``core.backend.Backend``."""
+        return read_text(self._transformer, text)
+
+    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+        """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
+        rows = dict(zip(INPUTS, (latents, time, text, asked), strict=True))
+        feed = {name: np.ascontiguousarray(value.numpy()) for name, value in rows.items()}
+        return torch.from_numpy(self._network(feed))
+
+
+class _Openvino:
+    def __init__(self, file: Path, precision: str, threads: int | None) -> None:
+        import openvino
+
+        options: dict[str, Any] = {
+            'INFERENCE_PRECISION_HINT': 'bf16' if precision == 'bfloat16' else 'f32',
+            'PERFORMANCE_HINT': 'LATENCY',
+            'NUM_STREAMS': 1,
+        }
+        if threads is not None:
+            options['INFERENCE_NUM_THREADS'] = threads
+        self._request = openvino.Core().compile_model(file, 'CPU', options).create_infer_request()
+
+    def __call__(self, feed: dict[str, Any]) -> Any:
+        self._request.infer(feed, share_inputs=True)
+        return self._request.get_output_tensor(0).data.copy()  # the next call writes there again
+
+
+class _OnnxRuntime:
+    def __init__(self, file: Path, precision: str, threads: int | None) -> None:
+        import onnxruntime
+
+        if precision != 'float32':
+            msg = f'ONNX Runtime computes in float32 on a CPU, not {precision}; use openvino'
+            raise ConfigError(msg)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or 0
+        # Threads that spin while they wait take the core from whoever controls the robot.
+        options.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        self._session = onnxruntime.InferenceSession(str(file), options)
+
+    def __call__(self, feed: dict[str, Any]) -> Any:
+        return self._session.run(None, feed)[0]

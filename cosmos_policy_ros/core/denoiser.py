@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The transformer without its repeated work, equal to ``CosmosTransformer3DModel`` up to rounding.
+
+What a query repeats and this does once:
+
+- modulation is computed per noise level, not per token: a row has its own, known frames share one;
+- keys and values of the text are computed once per task (``read_text``), and a text of a single
+  token is not attended to, since the softmax over one key is 1;
+- positions are computed when the module is made;
+- the last block and the output are computed for the asked frames only: nobody reads the velocity
+  of a known frame.
+
+Source: diffusers ``transformer_cosmos.CosmosTransformer3DModel``, whose modules are used.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from diffusers import CosmosTransformer3DModel
+import torch
+from torch import nn, Tensor
+from torch.nn import functional
+
+
+class Denoiser(nn.Module):
+    """The network as a function of (B, …) latents, for one size of latents.
+
+    Args:
+        transformer: The network; its weights are shared, not copied.
+        latent_shape: C, T, h, w of the latents.
+    """
+
+    def __init__(
+        self, transformer: CosmosTransformer3DModel, latent_shape: tuple[int, ...]
+    ) -> None:
+        """Compute what depends on the size alone."""
+        super().__init__()
+        self.network = transformer
+        self.heads = int(transformer.config.num_attention_heads)
+        channels = int(transformer.config.in_channels) - 1  # without the condition mask
+        # A padding mask that the network would add by itself enters here as zeros like any other.
+        self.n_zeros = channels + int(transformer.config.concat_padding_mask) - latent_shape[0]
+        like = torch.zeros(1, 1, *latent_shape[1:], device=transformer.device)
+        cos, sin = transformer.rope(like, fps=None)
+        self.cos: Tensor
+        self.sin: Tensor
+        self.positions: Tensor | None
+        self.register_buffer('cos', cos, persistent=False)
+        self.register_buffer('sin', sin, persistent=False)
+        embed, positions = transformer.learnable_pos_embed, None
+        if embed is not None:  # (1, T, S, D)
+            positions = embed(like).detach().unflatten(1, (latent_shape[1], -1))
+        self.register_buffer('positions', positions, persistent=False)
+
+    def forward(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+        """Return the (B, C, U, h, w) velocity of the asked frames.
+
+        Args:
+            latents: (B, C, T, h, w) asked frames mixed with noise, the others clean.
+            time: (B,) sigma / (1 + sigma) of the asked frames.
+            text: What ``read_text`` returned.
+            asked: (U,) int64 indices of the frames that are to be denoised.
+        """
+        net = self.network
+        b, _, t, h, w = latents.shape
+        is_asked = torch.zeros(t, dtype=torch.int64, device=latents.device)
+        is_asked = is_asked.index_fill(0, asked, 1)
+        known = (1 - is_asked).to(latents.dtype).view(1, 1, t, 1, 1).expand(b, 1, t, h, w)
+        zeros = torch.zeros_like(known).expand(b, self.n_zeros, t, h, w)
+        x = net.patch_embed(torch.cat([latents, known, zeros], dim=1)).flatten(2, 3)  # (B,T,S,D)
+
+        levels = torch.cat([torch.zeros_like(time[:1]), time])  # that of known frames first
+        level_of = is_asked * torch.arange(1, b + 1, device=latents.device)[:, None]  # (B, T)
+        projected = net.time_embed.time_proj(levels).to(x.dtype)
+        shifts = net.time_embed.t_embedder(projected)  # (B + 1, 3 D)
+        level = functional.silu(net.time_embed.norm(projected))  # (B + 1, D)
+
+        def modulate(norm: Any, x: Tensor) -> tuple[Tensor, Tensor]:
+            """Return the frames normalised, shifted and scaled, and the gate of what follows."""
+            rows = (norm.linear_2(norm.linear_1(level)) + shifts)[level_of][:, :, None]
+            shift, scale, gate = rows.chunk(3, dim=-1)
+            return norm.norm(x) * (1 + scale) + shift, gate
+
+        last = len(net.transformer_blocks) - 1
+        for i, block in enumerate(net.transformer_blocks):
+            if self.positions is not None:
+                x = x + self.positions.to(x.dtype)
+            shown, gate = modulate(block.norm1, x)
+            if i < last:
+                x = x + gate * self._look(block.attn1, shown, shown, self.cos, self.sin)
+            else:
+                x, gate, wanted = (v.index_select(1, asked) for v in (x, gate, shown))
+                level_of = level_of.index_select(1, asked)
+                cos, sin = (
+                    a.unflatten(0, (t, -1)).index_select(0, asked).flatten(0, 1)
+                    for a in (self.cos, self.sin)
+                )
+                x = x + gate * self._look(block.attn1, wanted, shown, cos, sin)
+            shown, gate = modulate(block.norm2, x)
+            x = x + gate * self._read(block.attn2, shown, text[i])
+            shown, gate = modulate(block.norm3, x)
+            x = x + gate * block.ff(shown)
+
+        out = net.norm_out
+        rows = out.linear_2(out.linear_1(level)) + shifts[:, : 2 * x.shape[-1]]
+        shift, scale = rows[level_of][:, :, None].chunk(2, dim=-1)
+        x = net.proj_out(out.norm(x) * (1 + scale) + shift)  # (B, U, S, p p C)
+        p = int(net.config.patch_size[1])
+        x = x.unflatten(3, (p, p, -1)).unflatten(2, (h // p, w // p))  # (B, U, H, W, p, p, C)
+        return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
+
+    def _look(
+        self, attention: Any, wanted: Tensor, shown: Tensor, cos: Tensor, sin: Tensor
+    ) -> Tensor:
+        """Return what the wanted frames see in all frames, (B, U, S, D)."""
+        key, value = (self._split(layer(shown)) for layer in (attention.to_k, attention.to_v))
+        key = _rotate(attention.norm_k(key), self.cos, self.sin)
+        query = _rotate(attention.norm_q(self._split(attention.to_q(wanted))), cos, sin)
+        seen = functional.scaled_dot_product_attention(query, key, value)
+        return self._join(attention, seen, wanted.shape[2])
+
+    def _read(self, attention: Any, shown: Tensor, text: Tensor) -> Tensor:
+        """Return what the frames read in the text: (B, U, S, D), or (1, 1, 1, D) for all alike."""
+        key, value = text.to(shown.dtype)[:, None]  # (1, heads, L, D / heads) each
+        if text.shape[2] == 1:
+            return self._join(attention, value, 1)
+        query = attention.norm_q(self._split(attention.to_q(shown)))
+        rows = (shown.shape[0], -1, -1, -1)
+        seen = functional.scaled_dot_product_attention(query, key.expand(rows), value.expand(rows))
+        return self._join(attention, seen, shown.shape[2])
+
+    def _split(self, x: Tensor) -> Tensor:
+        """Return (B, heads, T S, D / heads) of (B, T, S, D)."""
+        return x.flatten(1, 2).unflatten(2, (self.heads, -1)).transpose(1, 2)
+
+    @staticmethod
+    def _join(attention: Any, x: Tensor, tokens: int) -> Tensor:
+        """Return (B, T, S, D) projected of (B, heads, T S, D / heads)."""
+        return attention.to_out[0](x.transpose(1, 2).flatten(2)).unflatten(1, (-1, tokens))
+
+
+def read_text(transformer: CosmosTransformer3DModel, text: Tensor) -> Tensor:
+    """Return (layers, 2, heads, L, D / heads) keys and values of (L, D_text) embeddings."""
+    if transformer.config.use_crossattn_projection:
+        text = transformer.crossattn_proj(text)
+    rows = []
+    for block in transformer.transformer_blocks:
+        attention = block.attn2
+        key, value = (
+            layer(text).unflatten(-1, (attention.heads, -1)).transpose(0, 1)
+            for layer in (attention.to_k, attention.to_v)
+        )
+        rows.append(torch.stack([attention.norm_k(key), value]))
+    return torch.stack(rows)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Return (B, heads, S, D) turned by the angles of its positions."""
+    real, imaginary = x.chunk(2, dim=-1)
+    turned = torch.cat([-imaginary, real], dim=-1)
+    return (x * cos + turned * sin).to(x.dtype)

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The network without repeated work, and the exported one, answer what the plain one does."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import shutil
+
+from cosmos_policy_ros.backends import choose_backend, load_policy
+from cosmos_policy_ros.backends.engines import NOTE
+from cosmos_policy_ros.backends.export import export
+from cosmos_policy_ros.backends.onnx_backend import FILE
+from cosmos_policy_ros.core.denoiser import Denoiser, read_text
+from cosmos_policy_ros.core.networks import predict_velocity
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.stack import share_path
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+import pytest
+from safetensors.torch import load_file, save_file
+from tiny import save_tiny_checkpoint, tiny_transformer
+import torch
+
+SHAPE = (4, 11, 4, 4)
+LEARNED = {'extra_pos_embed_type': 'learnable', 'max_size': (11, 4, 4)}
+PROJECTED = {
+    'use_crossattn_projection': True,
+    'crossattn_proj_in_channels': 6,
+    'encoder_hidden_states_channels': 8,
+}
+
+
+@pytest.mark.parametrize('asked', [[5, 6, 7, 8, 9, 10], [10], [1, 2, 3, 4, 5, 10]])
+@pytest.mark.parametrize(
+    ('changes', 'tokens', 'width'),
+    [({}, 3, 8), ({}, 1, 8), (LEARNED, 3, 8), (PROJECTED, 3, 6)],
+)
+def test_nothing_changes_without_repeated_work(
+    changes: dict[str, object], tokens: int, width: int, asked: list[int]
+) -> None:
+    """Every row at a noise level of its own, some frames asked."""
+    transformer = tiny_transformer(**changes)
+    torch.manual_seed(2)
+    for name, weight in transformer.named_parameters():
+        if 'pos_emb_' in name:
+            weight.data.normal_()
+    latents, text = torch.randn(3, *SHAPE), torch.randn(tokens, width)
+    time = torch.tensor([0.8, 0.9, 0.99])
+    mask = torch.ones(3, 11)
+    mask[:, asked] = 0.0
+    with torch.inference_mode():
+        denoiser = Denoiser(transformer, SHAPE)
+        fast = denoiser(latents, time, read_text(transformer, text), torch.tensor(asked))
+        plain = predict_velocity(
+            transformer, latents, (1 - mask) * time[:, None], text.expand(3, -1, -1), mask
+        )[:, :, asked]
+    assert fast.shape == (3, 4, len(asked), 4, 4)
+    assert plain.abs().max() > 0.5
+    torch.testing.assert_close(fast, plain, atol=2e-6, rtol=1e-5)
+
+
+@pytest.fixture(scope='module')
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a checkpoint whose network was exported."""
+    pytest.importorskip('onnxscript')
+    path = tmp_path_factory.mktemp('export') / 'checkpoint'
+    save_tiny_checkpoint(path, read_robot(share_path('config', 'robots', 'aloha_sim.yaml')))
+    folder, report = export(path, queries=2)
+    assert folder.parent == path / 'engines'
+    assert 0.0 <= report['max_action_error_rad'] < 1e-4  # type: ignore[operator]
+    assert report['same_choice'] == 1.0
+    return path
+
+
+@pytest.fixture
+def copied(exported: Path, tmp_path: Path) -> Path:
+    """Return a copy that may be spoilt."""
+    return shutil.copytree(exported, tmp_path / 'checkpoint')
+
+
+@pytest.mark.parametrize('runtime', ['openvino', 'onnxruntime', 'torch', 'compiled'])
+def test_all_backends_give_the_same_answer(exported: Path, runtime: str) -> None:
+    """Candidates, futures and values, with rows that leave the batch."""
+    if runtime in ('openvino', 'onnxruntime'):
+        pytest.importorskip(runtime)
+    if runtime == 'compiled' and not shutil.which('g++'):
+        pytest.skip('needs a C++ compiler')
+    from cosmos_policy_ros.backends.parity import made_up_observations
+
+    queries = (2, 2, 2) if runtime != 'compiled' else (1,)  # every size is compiled
+    plain = load_policy(exported, 'diffusers', precision='float32')
+    fast = load_policy(exported, runtime, precision='float32', threads=1)
+    obs = made_up_observations(plain, 1)[0]
+    want, got = plain.plan(obs, *queries), fast.plan(obs, *queries)
+    np.testing.assert_allclose(got.positions, want.positions, atol=1e-4)
+    np.testing.assert_allclose(got.values, want.values, atol=1e-4)
+
+
+def test_an_exported_network_is_taken_by_itself(exported: Path, copied: Path) -> None:
+    """Until the checkpoint changes: then it is one for another network."""
+    assert choose_backend(exported, 'cpu') in ('openvino', 'onnxruntime')
+    assert choose_backend(exported, 'cuda') == 'torch'
+    weights = copied / 'transformer' / 'diffusion_pytorch_model.safetensors'
+    tensors = load_file(weights)
+    save_file({name: tensor * 1.01 for name, tensor in tensors.items()}, weights)
+    assert choose_backend(copied, 'cpu') == 'torch'
+    with pytest.raises(ConfigError, match='no exported network; run: cosmos-policy export'):
+        load_policy(copied, 'onnxruntime')
+
+
+def test_a_damaged_export_is_never_loaded(copied: Path) -> None:
+    """One changed byte is enough; exporting again mends it."""
+    [folder] = (copied / 'engines').iterdir()
+    data = bytearray((folder / FILE).read_bytes())
+    data[-1] ^= 1
+    (folder / FILE).write_bytes(data)
+    with pytest.raises(ConfigError, match='is not what was exported; delete'):
+        load_policy(copied)
+    export(copied, queries=1)
+    assert load_policy(copied)
+
+
+def test_a_foreign_export_is_never_loaded(copied: Path) -> None:
+    """A folder that was renamed to the right key tells what it was made from."""
+    [folder] = (copied / 'engines').iterdir()
+    note = json.loads((folder / NOTE).read_text(encoding='utf-8'))
+    note['facts']['model'] = '0' * 64
+    (folder / NOTE).write_text(json.dumps(note), encoding='utf-8')
+    with pytest.raises(ConfigError, match='was made from another model; delete'):
+        load_policy(copied)
+
+
+def test_a_network_that_answers_otherwise_is_refused(copied: Path) -> None:
+    """Nothing is left of it."""
+    shutil.rmtree(copied / 'engines')
+    with pytest.raises(ConfigError, match=r'rad from that of the original, limit 1e-12'):
+        export(copied, queries=1, max_error_rad=1e-12)
+    assert not list((copied / 'engines').iterdir())
