@@ -107,7 +107,7 @@ class Expert(ABC):
             self._command = self._joints(self._move.step(dt))
             if self.noise.retry and self._lost:
                 self.phase, self._move = self._start_over(), None
-            elif self._move.done:
+            elif self._arrived:
                 self.phase, self._move = self._next(), None
         return self._command.astype(np.float32)
 
@@ -145,6 +145,11 @@ class Expert(ABC):
     @abstractmethod
     def _joints(self, point: Array) -> Array:
         """Return the (14,) joint targets of a point of the motion."""
+
+    @property
+    def _arrived(self) -> bool:
+        """Whether the present phase is over."""
+        return self._move is not None and self._move.done
 
     @property
     @abstractmethod

@@ -31,7 +31,11 @@ EMPTY = (0.5, 0.2)  # a closed gripper below this opening holds nothing; socket 
 IN_HAND_M = 0.06  # a held piece's centre is closer to the fingertips
 LOW_M = 0.06  # a piece whose centre is lower than this is not lifted
 LIFT_S = 0.6  # [s] until a carried piece must have left the table
-BESIDE_M = 0.025  # the fingertips go up again when they come down this far beside the piece
+# Fingertips inside a funnel over the grasp go down from where they are: a hand that always went to
+# its tip first would wait there, and a policy that cannot see for how long would wait for good.
+FUNNEL_M, FUNNEL_SLOPE = 0.008, 0.3  # radius at the grasp, and how much it grows with the height
+FUNNEL_TOP_M = 0.1
+BESIDE_M = 0.02  # the fingertips go up again when they come down this far outside the funnel
 ALIGNED_M = 0.004  # how exactly the peg points at the socket before it goes in; it has 8 mm
 DROP_TICKS = 15  # how long a hand opens that drops its piece
 
@@ -101,7 +105,34 @@ class InsertExpert(Expert):
     def _after_push(self) -> str:
         if self.phase == 'insert' and self._apart < ENTERING_M:
             return 'insert'
-        return {'descend': 'reach', 'insert': 'align'}.get(self.phase, self.phase)
+        if self.phase in ('reach', 'descend'):
+            return 'descend' if self._funnel_m < 0.0 else 'reach'
+        return {'insert': 'align'}.get(self.phase, self.phase)
+
+    @property
+    def _arrived(self) -> bool:
+        if self.phase == 'reach' and self._funnel_m < 0.0:
+            return True
+        if self.phase == 'align':
+            off = self.sim.place('peg') - self.sim.place('socket') - self._meet_error
+            if np.abs(off[1:]).max() < ALIGNED_M and abs(off[0] - APART_M) < 0.01:
+                return True
+        return super()._arrived
+
+    @property
+    def _funnel_m(self) -> float:
+        """How far the hand that is farther out is outside its funnel [m]; below 0 inside."""
+        outside = [-np.inf]
+        for side, arm in enumerate(self.arms):
+            q, gripper = self._command[7 * side :][:6], self._command[7 * side + 6]
+            if gripper < 0.5 and self._holds(side):
+                continue
+            away = arm.tip(q) - self._over(side, np.zeros(3))[:3]
+            radius = FUNNEL_M + FUNNEL_SLOPE * max(0.0, away[2])
+            outside.append(np.linalg.norm(away[:2]) - radius)
+            if away[2] > FUNNEL_TOP_M:
+                outside.append(away[2] - FUNNEL_TOP_M)
+        return float(max(outside))
 
     @property
     def _tracking(self) -> bool:
@@ -204,10 +235,8 @@ class InsertExpert(Expert):
     @property
     def _lost(self) -> bool:
         """Whether a piece is not where it should be."""
-        if self.phase == 'descend' and self._move is not None:
-            start, goal = self._move.start.reshape(2, 6), self._move.goal.reshape(2, 6)
-            beside = np.linalg.norm((goal - start)[:, :2], axis=1) * (1.0 - self._move.along)
-            return bool(beside.max() > BESIDE_M)
+        if self.phase == 'descend':
+            return self._funnel_m > BESIDE_M
         at_s = self._move.at_s if self._move else 0.0
         lifting = self.phase == 'carry' and at_s < LIFT_S
         if lifting or self.phase not in ('carry', 'align', 'insert'):
