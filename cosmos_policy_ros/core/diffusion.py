@@ -104,24 +104,25 @@ def sample(
     if len(levels) != x_init.shape[0]:
         msg = f'{x_init.shape[0]} rows need as many lists of noise levels, got {len(levels)}'
         raise ValueError(msg)
-    device = x_init.device
-    x = x_init.to(torch.float64)
-    previous = torch.zeros_like(x)
+    # Everything that the schedule decides goes to the device before the first call, so that the
+    # host never waits inside the loop.
+    schedule = []
     for i in range(max(len(row) for row in levels)):
         running = [r for r, row in enumerate(levels) if i < len(row)]
-        rows = torch.tensor(running, device=device)
-        sigma = torch.tensor([levels[r][i] for r in running], dtype=torch.float64, device=device)
+        facts = [(levels[r][i], *step_coefficients(levels[r], i)) for r in running]
+        columns = torch.tensor(facts, dtype=torch.float64).T.contiguous()
+        schedule.append((torch.tensor(running).to(x_init.device), columns.to(x_init.device)))
+    x = x_init.to(torch.float64)
+    previous = torch.zeros_like(x)
+    for rows, (sigma, *weights) in schedule:
         now = x[rows]
-        size = max_rows or len(running)
+        size = max_rows or len(rows)
         parts = [
             denoise(now[s : s + size], sigma[s : s + size], rows[s : s + size]).to(torch.float64)
-            for s in range(0, len(running), size)
+            for s in range(0, len(rows), size)
         ]
         x0 = torch.cat(parts)
-        weights = torch.tensor(
-            [step_coefficients(levels[r], i) for r in running], dtype=torch.float64, device=device
-        )
-        a, b, c = (expand(w, x.ndim) for w in weights.T)
+        a, b, c = (expand(w, x.ndim) for w in weights)
         x = x.index_copy(0, rows, a * now + b * x0 + c * previous[rows])
         previous = previous.index_copy(0, rows, x0)
     return x

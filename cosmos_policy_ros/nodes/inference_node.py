@@ -43,6 +43,7 @@ class InferenceParams:
     device: str = param('cpu', 'Where they run: cpu or cuda.')
     precision: str = param('auto', 'Arithmetic of the networks: auto, float32 or bfloat16.')
     threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)
+    max_rows: int = param(0, 'Most rows of one network call; 0 is all.', 0, 65536)
     candidates: int = param(1, 'Candidates N per query.', 1, 256)
     futures: int = param(0, 'Futures M per candidate; 0 reads them from the policy.', 0, 64)
     values: int = param(0, 'Values K per future; 0 reads them from the stage before.', 0, 64)
@@ -66,8 +67,9 @@ class InferenceNode(Node):
         self.robot = read_robot(Path(p.robot))
         planning = Path(p.planning_checkpoint) if p.planning_checkpoint else None
         self.policy = load_policy(
-            Path(p.checkpoint), p.backend, p.device, p.threads, p.precision, planning=planning
-        )
+            Path(p.checkpoint), p.backend, p.device, p.threads, p.precision, p.max_rows or None,
+            planning,
+        )  # fmt: skip
         check_robot(self.policy.config, self.robot)
         self._matcher = TaskMatcher(self.policy.text.tasks)
         self._told, self._taken = '', Match('', 0.0)
@@ -93,7 +95,8 @@ class InferenceNode(Node):
         self.create_timer(1.0, self._report)
         self.get_logger().info(
             f'answering with {p.candidates} candidates, {p.futures} futures and {p.values} values '
-            f'from {p.checkpoint} on {p.device} ({warm_up_s * 1e3:.0f} ms per query)'
+            f'from {p.checkpoint} on {p.device} with {type(self.policy.backend).__name__} '
+            f'in {self.policy.backend.precision} ({warm_up_s * 1e3:.0f} ms per query)'
         )
 
     def destroy_node(self) -> None:
