@@ -41,6 +41,9 @@ ARGUMENTS = {
     'robot': Argument(str, 'Robot YAML file.'),
     'checkpoint': Argument(str, 'Checkpoint folder.'),
     'planning_checkpoint': Argument(str, 'Checkpoint folder that scores the candidates.'),
+    'backend': Argument(str, 'What runs the networks; auto takes the fastest that is there.'),
+    'device': Argument(str, 'Where the networks run: cpu or cuda.'),
+    'precision': Argument(str, 'Arithmetic of the networks: auto, float32 or bfloat16.'),
     'candidates': Argument(int, 'Candidates N per query; the best one is executed.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
@@ -82,8 +85,11 @@ SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 INFERENCE = NodeSpec(
     'inference',
     'inference_node',
-    ('robot', 'checkpoint', 'planning_checkpoint', 'candidates', 'futures', 'values', 'seed'),
-)
+    (
+        'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision',
+        'candidates', 'futures', 'values', 'seed',
+    ),
+)  # fmt: skip
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))

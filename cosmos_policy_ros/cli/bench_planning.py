@@ -25,7 +25,7 @@ from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.scripted import make_expert
 from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.stack import share_path
-from cosmos_policy_ros.types import Candidates, Observation
+from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 import psutil
 from rich.console import Console
@@ -169,10 +169,17 @@ class Pair:
 
 
 def observations(policy: CosmosPolicy, n: int) -> list[Observation]:
-    """Return what the robot senses at times spread over episodes of the scripted experts."""
+    """Return what the robot senses at times spread over episodes of the scripted experts.
+
+    Raises:
+        ConfigError: The policy knows none of the simulated tasks.
+    """
     robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
     size = (robot.cameras[0].height, robot.cameras[0].width)
     tasks = [name for name, told in TASKS.items() if told in policy.text.tasks]
+    if not tasks:
+        msg = f'the checkpoint knows {policy.text.tasks}, and none of the simulated tasks {TASKS}'
+        raise ConfigError(msg)
     rng = np.random.default_rng(SEED)
     seen = []
     for i in range(n):
