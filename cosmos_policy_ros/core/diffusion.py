@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
+Choose = Callable[[int, Tensor], list[int]]
 Velocity = Callable[[Tensor, Tensor], Tensor]
 
 # The official training mixture of noise levels, before the factor sqrt(latent frames).
@@ -85,6 +86,7 @@ def sample(
     x_init: Tensor,
     levels: Sequence[Sequence[float]],
     max_rows: int | None = None,
+    choose: Choose | None = None,
 ) -> Tensor:
     """Return (R, ...) float64 clean estimates of a batch of rows, each on its own grid.
 
@@ -97,6 +99,8 @@ def sample(
         x_init: (R, ...) noise times the first level of its row.
         levels: R noise level lists from ``sigma_levels``.
         max_rows: Most rows of one network call, to bound memory; None is all of them.
+        choose: (number of the step, (r, ...) clean estimates of the rows running) -> the rows to
+            go on with; the others stay as they are, not yet clean. None goes on with all.
 
     Raises:
         ValueError: The number of rows and of level lists differ.
@@ -107,8 +111,9 @@ def sample(
     device = x_init.device
     x = x_init.to(torch.float64)
     previous = torch.zeros_like(x)
+    chosen = list(range(len(levels)))
     for i in range(max(len(row) for row in levels)):
-        running = [r for r, row in enumerate(levels) if i < len(row)]
+        running = [r for r in chosen if i < len(levels[r])]
         rows = torch.tensor(running, device=device)
         sigma = torch.tensor([levels[r][i] for r in running], dtype=torch.float64, device=device)
         now = x[rows]
@@ -124,6 +129,8 @@ def sample(
         a, b, c = (expand(w, x.ndim) for w in weights.T)
         x = x.index_copy(0, rows, a * now + b * x0 + c * previous[rows])
         previous = previous.index_copy(0, rows, x0)
+        if choose is not None:
+            chosen = choose(i, x0)
     return x
 
 
