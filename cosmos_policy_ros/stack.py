@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which processes make up the running stack, and how they start and end; the one node list.
 
-The launch files and ``cosmos-policy demo`` both read it: the demo shows what ``ros2 launch``
-brings up.
+The launch files and ``cosmos-policy demo`` both read it.
 """
 
 from __future__ import annotations
@@ -41,7 +40,11 @@ ARGUMENTS = {
     'robot': Argument(str, 'Robot YAML file.'),
     'checkpoint': Argument(str, 'Checkpoint folder.'),
     'planning_checkpoint': Argument(str, 'Checkpoint folder that scores the candidates.'),
+    'backend': Argument(str, 'What runs the networks; auto takes the fastest that is there.'),
+    'device': Argument(str, 'Where the networks run: cpu or cuda.'),
+    'precision': Argument(str, 'Arithmetic of the networks: auto, float32 or bfloat16.'),
     'candidates': Argument(int, 'Candidates N per query; the best one is executed.'),
+    'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
     'seed': Argument(int, 'Seed of the noise, and of the scene at the first reset.'),
@@ -82,8 +85,9 @@ SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 INFERENCE = NodeSpec(
     'inference',
     'inference_node',
-    ('robot', 'checkpoint', 'planning_checkpoint', 'candidates', 'futures', 'values', 'seed'),
-)
+    ('robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
+     'keep', 'futures', 'values', 'seed'),
+)  # fmt: skip
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))

@@ -71,6 +71,8 @@ class ActionChunk:
 class Candidates:
     """N answers to one query, with what the model expects of each.
 
+    Candidates that a pruned search dropped are left out: they have no action, only an estimate.
+
     Attributes:
         stamp_ns: The query they answer; row 0 is due then [ns, ROS clock].
         positions: (N, H, A) float32 absolute targets [rad; gripper 0..1].

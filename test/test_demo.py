@@ -192,6 +192,7 @@ def test_what_a_node_refuses_ends_the_demo(tmp_path: Path) -> None:
         (['--domain', '300'], 'a ROS domain is a number from 0 to 101, got 300'),
         (['--robot', 'none.yaml'], 'no robot file none.yaml'),
         (['--checkpoint', '/none'], 'no policy file /none/policy.json'),
+        (['--keep', '5'], 'falling from 4 candidates to 1'),
         (['--task', 'fly'], "no simulated task 'fly'"),
         (['--task', 'insert_peg'], "does not know the task 'insert the red peg"),
         (['--out', '/proc/none'], 'cannot write to the folder /proc/none'),

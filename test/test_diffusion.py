@@ -68,6 +68,26 @@ def test_max_rows_splits_calls_and_changes_nothing() -> None:
     assert torch.equal(sample(toy, x, levels, max_rows=2), sample(toy, x, levels))
 
 
+def test_rows_that_are_not_chosen_stop() -> None:
+    """The others end where they would have ended without them, in calls of fewer rows."""
+    x, levels, seen = torch.tensor([40.0, -3.0, 7.0]), [sigma_levels(4)] * 3, []
+
+    def spy(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+        seen.append(rows.tolist())
+        return toy(x, sigma, rows)
+
+    def choose(step: int, estimate: Tensor) -> list[int]:
+        assert len(estimate) == len(seen[step])
+        return [[0, 2], [2], [2], [2]][step]
+
+    whole, stopped = sample(toy, x, levels), sample(spy, x, levels, choose=choose)
+    assert seen == [[0, 1, 2], [0, 2], [2], [2]]
+    assert stopped[2] == whole[2]
+    assert stopped[1] != whole[1]
+    everyone = sample(toy, x, levels, choose=lambda *_: [0, 1, 2])
+    assert torch.equal(everyone, whole)
+
+
 def test_sampler_refuses_rows_without_levels() -> None:
     """Two rows cannot share one list by accident."""
     with pytest.raises(ValueError, match='2 rows'):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
+from cosmos_policy_ros.core.codec import read_value
 from cosmos_policy_ros.core.images import frames_to_video, scale_pixels
 from cosmos_policy_ros.core.networks import (
     decode_video,
@@ -126,6 +127,74 @@ def test_a_scorer_of_its_own_predicts_and_values_what_the_policy_proposes() -> N
     acted = base.act(OBS, 3).latents[:, :, 5]
     assert torch.equal(scoring.calls[0][0][:, :, 5], acted)
     assert base.plan(OBS, candidates=3, futures=2, values=2).values.shape == (3, 4)
+
+
+def test_a_search_that_keeps_all_is_the_exact_one() -> None:
+    """To the last bit."""
+    policy = tiny_policy()
+    exact, kept = (policy.plan(OBS, 8, keep=keep) for keep in ((), (8, 8, 8)))
+    np.testing.assert_array_equal(kept.positions, exact.positions)
+    np.testing.assert_array_equal(kept.values, exact.values)
+    np.testing.assert_array_equal(kept.future_proprio, exact.future_proprio)
+
+
+def test_a_pruned_search_keeps_the_best_so_far() -> None:
+    """After the first step the best four, after the second the best two of those."""
+    policy, backend = noting_policy()
+    policy.act(OBS, 8, seed=20)
+    first, second = (early_values(backend, step) for step in (0, 1))
+    four = sorted(sorted(range(8), key=lambda i: -first[i])[:4])
+    two = sorted(sorted(four, key=lambda i: -second[i])[:2])
+    assert four != [0, 1, 2, 3]
+    assert two != four[:2]
+    assert policy.act(OBS, 8, 20, keep=(4,)).seeds == tuple(20 + i for i in four)
+    assert policy.act(OBS, 8, 20, keep=(4, 2)).seeds == tuple(20 + i for i in two)
+
+
+def early_values(backend: NotingBackend, step: int) -> list[float]:
+    """Return what the values of the candidates are estimated to be after a step, from 0."""
+    latents, time, asked = backend.calls[step]
+    velocity = backend.denoise(latents, time, backend.read_text(tiny_text().lookup(TASK)), asked)
+    backend.calls.pop()
+    clean = latents[:, :, asked] - time[:, None, None, None, None] * velocity
+    return read_value(clean, -1).tolist()
+
+
+def test_what_a_pruned_search_keeps_it_answers_as_the_exact_one() -> None:
+    """Up to rounding; what it dropped is not in the answer."""
+    policy = tiny_policy()
+    exact, (pruned, shown) = policy.plan(OBS, 8), policy.plan_unseen(OBS, 8, keep=(4, 2))
+    rows = list(shown.seeds)
+    assert pruned.positions.shape[0] == pruned.values.shape[0] == len(rows) == 2
+    np.testing.assert_allclose(pruned.positions, exact.positions[rows], atol=1e-5)
+    np.testing.assert_allclose(pruned.values, exact.values[rows], atol=1e-5)
+    np.testing.assert_allclose(pruned.future_proprio, exact.future_proprio[rows], atol=1e-5)
+
+
+def test_a_pruned_search_asks_for_fewer_rows() -> None:
+    """16 instead of 40 in five steps; futures and values are asked of the survivors alone."""
+    policy, backend = noting_policy()
+    policy.config = tiny_config(action_steps=5)
+    answer = policy.plan(OBS, 8, 3, 5, keep=(4, 2, 1), images=True)
+    rows = [len(latents) for latents, _, _ in backend.calls]
+    assert rows == [8, 4, 2, 1, 1, *[3, 2, 2, 1, 1], *[15, 12, 9, 6, 3]]
+    assert answer.values.shape == (1, 15)
+    assert answer.future_images['high'].shape[0] == 1
+
+
+def test_survivors_of_a_pruned_search_keep_their_seeds() -> None:
+    """Futures and values of a candidate are drawn with its own noise."""
+    policy = tiny_policy()
+    pruned, shown = policy.plan_unseen(OBS, 8, 2, 2, 5, keep=(3,))
+    exact = policy.plan(OBS, 8, 2, 2, 5)
+    rows = [seed - 5 for seed in shown.seeds]
+    np.testing.assert_allclose(pruned.values, exact.values[rows], atol=1e-5)
+
+
+def test_a_pruned_search_that_cannot_be_is_refused() -> None:
+    """A user can mend it, so it is one line."""
+    with pytest.raises(ConfigError, match='keep is 2 4; it takes at most 10 numbers'):
+        tiny_policy().plan(OBS, 8, keep=(2, 4))
 
 
 def test_known_frames_are_the_generated_ones_unchanged() -> None:

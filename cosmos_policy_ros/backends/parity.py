@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
-from cosmos_policy_ros.types import ConfigError, Observation
+from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 
 CANDIDATES = 8
@@ -28,7 +29,15 @@ def made_up_observations(policy: CosmosPolicy, n: int, seed: int = 0) -> list[Ob
 def compare_answers(
     policy: CosmosPolicy, truth: CosmosPolicy, observations: Sequence[Observation]
 ) -> dict[str, object]:
-    """Return how the answers to the same queries differ, of the best of eight by joint value.
+    """Return how two policies' best of eight by joint value differ, see ``compare``."""
+    got, want = ([p.plan(obs, CANDIDATES) for obs in observations] for p in (policy, truth))
+    return compare(got, want, policy.config)
+
+
+def compare(
+    answers: Sequence[Candidates], truths: Sequence[Candidates], config: PolicyConfig
+) -> dict[str, object]:
+    """Return how answers to the same queries differ from the true ones.
 
     Returns:
         ``max_action_error_rad`` (gripper 0..1) and the mean, ``action_error_rad`` by joint, the
@@ -36,11 +45,10 @@ def compare_answers(
         candidate; ``value_regret``, how much worse by the true value the chosen one is on average.
     """
     actions, values, same, regret = [], [], [], []
-    for obs in observations:
-        got, want = (p.plan(obs, CANDIDATES) for p in (policy, truth))
+    for got, want in zip(answers, truths, strict=True):
         actions.append(np.abs(got.positions - want.positions))
         values.append(np.abs(got.values - want.values).max())
-        best, right = (make_plan(c, policy.config.rate_hz).best for c in (got, want))
+        best, right = (make_plan(c, config.rate_hz).best for c in (got, want))
         same.append(best == right)
         regret.append(float(want.values.mean(axis=1)[right] - want.values.mean(axis=1)[best]))
     errors = np.stack(actions)  # (queries, N, H, A)
@@ -49,13 +57,12 @@ def compare_answers(
         'max_action_error_rad': _short(float(errors.max())),
         'mean_action_error_rad': _short(float(errors.mean())),
         'action_error_rad': {
-            name: _short(float(e))
-            for name, e in zip(policy.config.joint_names, by_joint, strict=True)
+            name: _short(float(e)) for name, e in zip(config.joint_names, by_joint, strict=True)
         },
         'max_value_error': _short(float(max(values))),
         'same_choice': round(float(np.mean(same)), 4),
         'value_regret': _short(float(np.mean(regret))),
-        'queries': len(observations),
+        'queries': len(answers),
     }
 
 

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from cosmos_policy_ros.cli import bench_recorder
 from cosmos_policy_ros.stack import share_path
@@ -20,48 +21,83 @@ class Bench:
 
     recorder: four VGA cameras at 30 Hz and two arms at 100 Hz, each a process of its own; exit
     status 0 if nothing was lost. planning: a best-of-8 query with 3 futures and 5 values against
-    the reference's order of work on the same noise.
+    the reference's order of work on the same noise. latency: a query for one action chunk and one
+    for the best of 8 with every backend in turn, alone and beside that recorder and a busy core,
+    with errors, memory and time to the first answer, and through the running stack; half an hour,
+    less with fewer --rounds or --backends. all: one after the other, each under its name in the
+    file.
 
     Example: cosmos-policy bench recorder --seconds 60 --json recorder.json
     Example: cosmos-policy bench planning --rounds 20 --json planning.json
+    Example: cosmos-policy bench latency --backends openvino compiled --json latency.json
+    Example: cosmos-policy bench all --json bench.json
     """
 
-    what: tyro.conf.Positional[Literal['recorder', 'planning']]
+    what: tyro.conf.Positional[Literal['recorder', 'planning', 'latency', 'all']]
     """What is measured."""
     seconds: float = 60.0
     """How long the recorder records [s]."""
     checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
-    """Checkpoint folder of the planning query."""
+    """Checkpoint folder of the queries."""
     rounds: int = 20
-    """Observations that are planned for."""
+    """Observations that are planned for; turns of every backend, each of 2 s, quiet and loaded."""
     threads: int = 1
     """CPU threads of the networks."""
     backend: str = 'auto'
-    """What runs the networks."""
+    """What runs the networks of the planning query."""
     precision: Literal['auto', 'float32', 'bfloat16'] = 'auto'
-    """Arithmetic of the networks."""
+    """Their arithmetic."""
+    backends: tuple[str, ...] = ()
+    """Backends whose latency is measured beside that of diffusers, by default all."""
     json: Path | None = None
     """Write the figures to this file."""
     domain: int | None = None
-    """ROS domain, by default ROS_DOMAIN_ID where that is set, else one of its own."""
+    """ROS domain, by default ROS_DOMAIN_ID where that is set, else one of its own; latency takes
+    the next one too."""
 
 
 def run(options: Bench) -> int:
-    """Measure, print a table and write the figures."""
+    """Measure, print tables and write the figures."""
     if not options.seconds >= 1.0:
         msg = f'--seconds must be at least 1, got {options.seconds}'
         raise ConfigError(msg)
     if min(options.rounds, options.threads) < 1:
         msg = f'--rounds and --threads must be at least 1, got {options.rounds}, {options.threads}'
         raise ConfigError(msg)
-    if options.what == 'recorder':
-        figures = bench_recorder.measure(options.seconds, options.domain)
-    else:
-        from cosmos_policy_ros.cli import bench_planning  # torch takes a while to load
+    if options.json and not options.json.parent.is_dir():
+        msg = f'--json {options.json}: there is no folder {options.json.parent}; make it first'
+        raise ConfigError(msg)
+    figures: dict[str, Any] = {}
+    for name in PARTS if options.what == 'all' else (options.what,):
+        figures[name] = PARTS[name](options)
+        if options.json:  # now, for the next part may fail
+            written = figures if options.what == 'all' else figures[name]
+            options.json.write_text(json.dumps(written, indent=2) + '\n', encoding='utf-8')
+    return 1 if any(part.get('lost') for part in figures.values()) else 0
 
-        figures = bench_planning.measure(
-            options.checkpoint, options.rounds, options.threads, options.backend, options.precision
-        )
-    if options.json is not None:
-        options.json.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
-    return 1 if figures.get('lost') else 0
+
+def _recorder(options: Bench) -> dict[str, Any]:
+    return bench_recorder.measure(options.seconds, options.domain)
+
+
+def _planning(options: Bench) -> dict[str, Any]:
+    from cosmos_policy_ros.cli import bench_planning  # torch takes a while to load
+
+    return bench_planning.measure(
+        options.checkpoint, options.rounds, options.threads, options.backend, options.precision
+    )
+
+
+def _latency(options: Bench) -> dict[str, Any]:
+    from cosmos_policy_ros.cli import bench_latency
+
+    return bench_latency.measure(
+        options.checkpoint, options.rounds, options.threads, options.backends, options.domain
+    )
+
+
+PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+    'recorder': _recorder,
+    'planning': _planning,
+    'latency': _latency,
+}

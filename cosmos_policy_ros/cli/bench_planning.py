@@ -3,7 +3,8 @@
 
 Both run in this process on the same weights, observations and noise, one after the other in every
 round. The reference denoises one candidate, one future and one value at a time, encodes a whole
-video for every candidate and decodes every future; see ``core/reference_order.py``.
+video for every candidate and decodes every future; see ``core/reference_order.py``. Searches that
+are cheaper than the exact one are measured by ``bench_search.py``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,16 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.backends import load_policy, Precision
+from cosmos_policy_ros.cli.bench_search import (
+    CANDIDATES,
+    compare_searches,
+    Counted,
+    ENSEMBLE,
+    FUTURES,
+    JOINT,
+    print_searches,
+    VALUES,
+)
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.reference_order import reference_plan
@@ -25,36 +36,16 @@ from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.scripted import make_expert
 from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.stack import share_path
-from cosmos_policy_ros.types import Candidates, Observation
+from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 import psutil
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-CANDIDATES, FUTURES, VALUES = 8, 3, 5  # the paper's planning query
 CURVE = (1, 2, 4, 8, 16)  # candidates
+OBSERVATIONS = 100  # on which searches by joint value are compared
 SEED = 100000  # of the first scene, which no training has seen
-
-
-class Counted:
-    """A backend that counts the calls of its network.
-
-    Attributes:
-        calls: Calls of the transformer since the last reset.
-    """
-
-    def __init__(self, backend: Any) -> None:
-        """Wrap a backend."""
-        self._backend, self.calls = backend, 0
-        self.device, self.precision = backend.device, backend.precision
-        self.encode, self.decode = backend.encode, backend.decode
-        self.read_text = backend.read_text
-
-    def denoise(self, *inputs: Any) -> Any:
-        """Count a call and pass it on."""
-        self.calls += 1
-        return self._backend.denoise(*inputs)
 
 
 def measure(
@@ -68,7 +59,7 @@ def measure(
 
     Args:
         checkpoint: Checkpoint folder.
-        rounds: Observations that both orders of work answer.
+        rounds: Observations that both orders of work answer, and searches with ensembles.
         threads: CPU threads of the networks.
         backend: What runs the networks of the batched query; the reference's order takes
             ``diffusers`` in float32.
@@ -78,23 +69,28 @@ def measure(
         ``speedup_vs_reference`` of a query with 8 candidates, 3 futures and 5 values, and
         ``speedup_n1`` of one candidate; ``same_choice``, the share of queries with the same
         chosen candidate; ``max_action_error_rad`` and ``max_value_error`` against the reference;
-        ``t8_over_8t1``; ``network_calls`` and those of the reference; ``ms`` by candidates.
+        ``t8_over_8t1``; ``network_calls`` and those of the reference; ``ms`` by candidates; under
+        ``searches`` what ``compare_searches`` says of cheaper ones.
     """
     policy = load_policy(checkpoint, backend, threads=threads, precision=precision)
     exact = load_policy(checkpoint, 'diffusers', threads=threads, precision='float32')
     fast = policy.backend = Counted(policy.backend)
     slow = exact.backend = Counted(exact.backend)
-    seen = observations(policy, rounds)
+    seen = observations(policy, max(rounds, OBSERVATIONS))
     pairs = {n: Pair(policy, exact, n) for n in (1, CANDIDATES)}
     curve: dict[int, list[float]] = {n: [] for n in CURVE}
     with Progress(transient=True) as progress:
-        for obs in progress.track(seen, description='planning'):
+        for obs in progress.track(seen[:rounds], description='planning'):
             for pair in pairs.values():
                 fast.calls = slow.calls = 0
                 pair.run(obs)
                 pair.calls = fast.calls, slow.calls
             for n, times in curve.items():
                 times.append(_time(partial(policy.plan, obs, n, FUTURES, VALUES))[0])
+        searches = {
+            **compare_searches(policy, JOINT, progress.track(seen, description='searching')),
+            **compare_searches(policy, ENSEMBLE, progress.track(seen[:rounds])),
+        }
     most, one = pairs[CANDIDATES], pairs[1]
     ms = {n: round(1e3 * float(np.median(times)), 2) for n, times in curve.items()}
     figures: dict[str, Any] = {
@@ -109,6 +105,7 @@ def measure(
         'ms': ms,
         'reference_ms': {n: round(1e3 * float(np.median(p.slow)), 1) for n, p in pairs.items()},
         'samples': rounds,
+        'searches': searches,
         'threads': threads,
         'backend': backend,
         'precision': f'{policy.backend.precision} against float32',
@@ -145,9 +142,8 @@ class Pair:
 
     def run(self, obs: Observation) -> None:
         """Answer one observation in both ways."""
-        shape = (self._n, FUTURES, VALUES)
-        fast_s, answer = _time(partial(self._answer, obs, *shape))
-        slow_s, truth = _time(partial(reference_plan, self._exact, obs, *shape))
+        fast_s, answer = _time(partial(self._answer, obs))
+        slow_s, truth = _time(partial(reference_plan, self._exact, obs, self._n, FUTURES, VALUES))
         self.fast.append(fast_s)
         self.slow.append(slow_s)
         rate_hz = self._policy.config.rate_hz
@@ -155,9 +151,9 @@ class Pair:
         self.action_error.append(float(np.abs(answer.positions - truth.positions).max()))
         self.value_error.append(float(np.abs(answer.values - truth.values).max()))
 
-    def _answer(self, obs: Observation, *shape: int) -> Candidates:
+    def _answer(self, obs: Observation) -> Candidates:
         """Plan, and decode what a person would watch: the future of the best candidate."""
-        answer, shown = self._policy.plan_unseen(obs, *shape)
+        answer, shown = self._policy.plan_unseen(obs, self._n, FUTURES, VALUES)
         best = make_plan(answer, self._policy.config.rate_hz).best
         self._policy.read_futures(shown.rows(slice(best, best + 1)))
         return answer
@@ -169,10 +165,17 @@ class Pair:
 
 
 def observations(policy: CosmosPolicy, n: int) -> list[Observation]:
-    """Return what the robot senses at times spread over episodes of the scripted experts."""
+    """Return what the robot senses at times spread over episodes of the scripted experts.
+
+    Raises:
+        ConfigError: The policy knows none of the simulated tasks.
+    """
     robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
     size = (robot.cameras[0].height, robot.cameras[0].width)
     tasks = [name for name, told in TASKS.items() if told in policy.text.tasks]
+    if not tasks:
+        msg = f'the checkpoint knows {policy.text.tasks}, and none of the simulated tasks {TASKS}'
+        raise ConfigError(msg)
     rng = np.random.default_rng(SEED)
     seen = []
     for i in range(n):
@@ -201,6 +204,7 @@ def _print(figures: dict[str, Any]) -> None:
         table.add_row(str(n), f'{ms:.1f}', f'{ms / n:.1f}', '' if peer is None else f'{peer:.0f}')
     console = Console()
     console.print(table)
+    print_searches(figures['searches'])
     console.print(
         f'{figures["speedup_vs_reference"]} times faster with {CANDIDATES} candidates, '
         f'{figures["speedup_n1"]} with one; {figures["network_calls"]} network calls instead of '

@@ -7,6 +7,8 @@ stamps in the bag, so that no message can be missed by counting.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 import json
 from pathlib import Path
 import subprocess
@@ -74,6 +76,27 @@ def measure(seconds: float, domain: int | None) -> dict[str, Any]:
 
 def _record(out: Path, seconds: float) -> float:
     """Let all processes run for one episode and return the CPU share of the recorder."""
+    with recording(out, seconds) as processes:
+        recorder = psutil.Process(processes['recorder'].pid)
+        cpu_s, start_s = sum(recorder.cpu_times()[:2]), time.perf_counter()
+        _wait(out, processes, 'success', seconds + START_S)
+        cpu_s = sum(recorder.cpu_times()[:2]) - cpu_s
+        return cpu_s / (time.perf_counter() - start_s)
+
+
+@contextmanager
+def recording(out: Path, seconds: float) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Run the publishers and the recorder, which has just begun an episode; yield them by name.
+
+    Args:
+        out: Folder of what was published, of logs and, in ``bags``, of the episode.
+        seconds: Length of the episode [s].
+
+    Raises:
+        ConfigError: A process ended because of something a user can change.
+        ChildProcessError: A process crashed.
+        TimeoutError: The episode does not begin.
+    """
     robot = out / 'robot.yaml'
     robot.write_text(yaml.safe_dump(_robot()), encoding='utf-8')
     common: dict[str, Value] = {'robot': str(robot), 'out': str(out)}
@@ -87,12 +110,8 @@ def _record(out: Path, seconds: float) -> float:
         for camera in CAMERAS:
             start(camera, STREAM, stream=camera)
         start('arms', STREAM, stream='arms', record_s=seconds)
-        recorder = psutil.Process(processes['recorder'].pid)
         _wait(out, processes, 'start_ns', START_S)
-        cpu_s, start_s = sum(recorder.cpu_times()[:2]), time.perf_counter()
-        _wait(out, processes, 'success', seconds + START_S)
-        cpu_s = sum(recorder.cpu_times()[:2]) - cpu_s
-        return cpu_s / (time.perf_counter() - start_s)
+        yield processes
     finally:
         stop_nodes(processes.values(), patience_s=20.0)
 
@@ -109,14 +128,19 @@ def _wait(
     """
     file, end_s = out / 'window.json', time.perf_counter() + timeout_s
     while not file.exists() or key not in json.loads(file.read_text(encoding='utf-8')):
-        for name, process in processes.items():
-            if process.poll() is not None:
-                raise explain_end(name, process.poll() or 0, out / f'{name}.log')
+        raise_if_ended(out, processes)
         if time.perf_counter() > end_s:
             log = (out / 'recorder.log').read_text(encoding='utf-8')
             msg = f'the recorder did not get to {key} within {timeout_s:.0f} s:\n{log[-2000:]}'
             raise TimeoutError(msg)
         time.sleep(POLL_S)
+
+
+def raise_if_ended(out: Path, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Raise what ``_wait`` does if one of the processes has ended."""
+    for name, process in processes.items():
+        if process.poll() is not None:
+            raise explain_end(name, process.poll() or 0, out / f'{name}.log')
 
 
 def _compare(out: Path, bag: Path, window: dict[str, Any]) -> dict[str, dict[str, int]]:

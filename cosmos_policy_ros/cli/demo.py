@@ -17,6 +17,7 @@ from cosmos_policy_ros.cli.demo_report import make_report
 from cosmos_policy_ros.cli.demo_stack import choose_domain, running
 from cosmos_policy_ros.cli.demo_view import print_report, View
 from cosmos_policy_ros.core.config import check_robot, check_task, read_config
+from cosmos_policy_ros.core.planner import check_keep
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import find_task, TASKS
@@ -50,6 +51,8 @@ class Demo:
     """Episode i plays the scene of seed + i; training used seeds below 100000."""
     candidates: int = 4
     """Candidates N per query; the one with the best value is played."""
+    keep: tuple[int, ...] = ()
+    """Candidates kept after each denoising step, by value so far; none keeps all to the end."""
     futures: int = 0
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
@@ -73,7 +76,9 @@ def run(options: Demo) -> int:
     """Play the episodes, print the table and write report, plot and film."""
     _check(options)
     robot = read_robot(options.robot)
-    check_robot(read_config(options.checkpoint / 'policy.json'), robot)
+    config = read_config(options.checkpoint / 'policy.json')
+    check_robot(config, robot)
+    check_keep(options.keep, options.candidates, config.action_steps)
     check_task(options.checkpoint / 'text_embeddings.safetensors', TASKS[options.task])
     domain = choose_domain(options.domain)
     start_s = time.perf_counter()
@@ -158,6 +163,7 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'robot': str(options.robot.resolve()),
         'checkpoint': str(options.checkpoint.resolve()),
         'candidates': options.candidates,
+        'keep': ' '.join(map(str, options.keep)),
         'seed': options.seed,
         'task': options.task,
         'states': options.states,

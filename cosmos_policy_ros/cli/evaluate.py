@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from functools import lru_cache
 import json
 import multiprocessing
 from pathlib import Path
@@ -17,11 +16,10 @@ import time
 from typing import Annotated, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
-from cosmos_policy_ros.cli.evaluate_record import bag_path, refuse_existing, rollout
+from cosmos_policy_ros.cli import evaluate_record
 from cosmos_policy_ros.cli.evaluate_report import EpisodeResult, print_figures, summarize
 from cosmos_policy_ros.control.playback import Playback
-from cosmos_policy_ros.core.planner import make_plan
-from cosmos_policy_ros.data.recording import hash_folder
+from cosmos_policy_ros.core.planner import check_keep, make_plan
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import TASKS
@@ -65,6 +63,8 @@ class Evaluate:
     """Episode i uses seed + i; training used seeds below 100000."""
     candidates: int = 1
     """Candidates N per query; the best by value is played."""
+    keep: tuple[int, ...] = ()
+    """Candidates kept after each denoising step, by value so far; none keeps all to the end."""
     futures: int = 0
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
@@ -102,7 +102,8 @@ def run(options: Evaluate) -> int:
         msg = f'--json {options.json}: there is no folder {options.json.parent}; make it first'
         raise ConfigError(msg)
     if options.record:
-        refuse_existing(options.record, range(options.seed, options.seed + options.episodes))
+        seeds = range(options.seed, options.seed + options.episodes)
+        evaluate_record.refuse_existing(options.record, seeds)
     *_, taken = _load(options)  # a mistake shows here, not in the middle of a worker
     if options.instruction not in (None, taken.task):
         print(f'taken for {taken.task!r} (similarity {taken.similarity:.2f})')
@@ -162,6 +163,7 @@ def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
     check_robot(policy.config, robot)
     if options.steps:
         policy.config = replace(policy.config, action_steps=options.steps)
+    check_keep(options.keep, options.candidates, policy.config.action_steps)
     sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
     told = sim.task if options.instruction is None else options.instruction
     return policy, sim, robot, TaskMatcher(policy.text.tasks).find(told)
@@ -170,12 +172,6 @@ def _load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
 def _play(seed: int) -> EpisodeResult:
     policy, sim, robot, taken, options = _WORKER[0]
     return play_episode(policy, sim, robot, taken.task, options, seed)
-
-
-@lru_cache
-def _hash(checkpoint: Path) -> str:
-    """Return the hash of a checkpoint folder, read once in a process."""
-    return hash_folder(checkpoint)
 
 
 def play_episode(
@@ -194,12 +190,11 @@ def play_episode(
     from cosmos_policy_ros.sim.aloha import EPISODE_S
 
     sim.reset(seed, options.states)
-    path = bag_path(options.record, seed) if options.record else None
+    path = evaluate_record.bag_path(options.record, seed) if options.record else None
     details = {'task': task, 'seed': str(seed), 'states': options.states}
     if path is not None:
-        details['checkpoint'] = _hash(options.checkpoint)
-        if options.planning_checkpoint is not None:
-            details['planning_checkpoint'] = _hash(options.planning_checkpoint)
+        checkpoints = options.checkpoint, options.planning_checkpoint
+        details |= evaluate_record.checkpoint_hashes(*checkpoints)
     playback = Playback(robot)
     playback.enable(sim.proprio, 0.0, 0)
     period_ns = round(1e9 / robot.control_rate_hz)
@@ -210,7 +205,7 @@ def play_episode(
     waiting: list[tuple[int, Candidates, ActionChunk]] = []  # tick of arrival, answer, choice
     values, query_ms, best = [], [], 0
     rng, next_query = np.random.default_rng(seed), 0
-    with rollout(path, sim, robot, details) as played:
+    with evaluate_record.rollout(path, sim, robot, details) as played:
         for tick in range(round(EPISODE_S * robot.control_rate_hz)):
             now_ns = tick * period_ns
             # Staggered as in the simulator node, so that images have different ages.
@@ -228,7 +223,7 @@ def play_episode(
                 start_s = time.perf_counter()
                 answer = policy.plan(
                     Observation(now_ns, dict(images), sim.proprio, task),
-                    options.candidates, options.futures, options.values, seed,
+                    options.candidates, options.futures, options.values, seed, keep=options.keep,
                 )  # fmt: skip
                 plan = make_plan(answer, policy.config.rate_hz)
                 query_ms.append((time.perf_counter() - start_s) * 1e3)

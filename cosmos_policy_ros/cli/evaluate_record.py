@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 
 from cosmos_policy_ros.cli.demonstrate import write_joint_states
 from cosmos_policy_ros.data.bag_policy import write_candidates, write_chunk
 from cosmos_policy_ros.data.bag_writer import BagWriter
+from cosmos_policy_ros.data.recording import hash_folder
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, SUBSTEPS
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError, JointCommand
@@ -77,6 +79,13 @@ def rollout(
         bag.write_text('/task', details['task'], 0)
         yield Rollout(bag, sim, robot)
         bag.set_metadata('success', str(sim.success).lower())
+
+
+@lru_cache
+def checkpoint_hashes(checkpoint: Path, planning: Path | None) -> dict[str, str]:
+    """Return which checkpoints acted and scored, for the metadata; read once in a process."""
+    folders = {'checkpoint': checkpoint, 'planning_checkpoint': planning}
+    return {name: hash_folder(folder) for name, folder in folders.items() if folder is not None}
 
 
 def bag_path(folder: Path, seed: int) -> Path:

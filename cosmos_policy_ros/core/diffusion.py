@@ -24,6 +24,7 @@ import torch
 from torch import Tensor
 
 Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
+Choose = Callable[[int, Tensor], list[int]]
 Velocity = Callable[[Tensor, Tensor], Tensor]
 
 # The official training mixture of noise levels, before the factor sqrt(latent frames).
@@ -85,6 +86,7 @@ def sample(
     x_init: Tensor,
     levels: Sequence[Sequence[float]],
     max_rows: int | None = None,
+    choose: Choose | None = None,
 ) -> Tensor:
     """Return (R, ...) float64 clean estimates of a batch of rows, each on its own grid.
 
@@ -97,6 +99,8 @@ def sample(
         x_init: (R, ...) noise times the first level of its row.
         levels: R noise level lists from ``sigma_levels``.
         max_rows: Most rows of one network call, to bound memory; None is all of them.
+        choose: (number of the step, (r, ...) clean estimates of the rows running) -> the rows to
+            go on with; the others stay as they are, not yet clean. None goes on with all.
 
     Raises:
         ValueError: The number of rows and of level lists differ.
@@ -105,16 +109,24 @@ def sample(
         msg = f'{x_init.shape[0]} rows need as many lists of noise levels, got {len(levels)}'
         raise ValueError(msg)
     # Everything that the schedule decides goes to the device before the first call, so that the
-    # host never waits inside the loop.
-    schedule = []
-    for i in range(max(len(row) for row in levels)):
-        running = [r for r, row in enumerate(levels) if i < len(row)]
-        facts = [(levels[r][i], *step_coefficients(levels[r], i)) for r in running]
-        columns = torch.tensor(facts, dtype=torch.float64).T.contiguous()
-        schedule.append((torch.tensor(running).to(x_init.device), columns.to(x_init.device)))
+    # host does not wait inside the loop unless it has to choose.
+    n_steps, device = max(len(row) for row in levels), x_init.device
+    none = (0.0, 0.0, 0.0, 0.0)
+    facts = [
+        [(row[i], *step_coefficients(row, i)) if i < len(row) else none for row in levels]
+        for i in range(n_steps)
+    ]
+    table = torch.tensor(facts, dtype=torch.float64).transpose(1, 2).to(device)  # (steps, 4, R)
+    running = [[r for r, row in enumerate(levels) if i < len(row)] for i in range(n_steps)]
+    running_rows = [torch.tensor(rows).to(device) for rows in running]
     x = x_init.to(torch.float64)
     previous = torch.zeros_like(x)
-    for rows, (sigma, *weights) in schedule:
+    chosen: Sequence[int] | None = None
+    for i in range(n_steps):
+        rows = running_rows[i]
+        if chosen is not None:
+            rows = torch.tensor([r for r in running[i] if r in chosen], device=device)
+        sigma, *weights = table[i].index_select(1, rows)
         now = x[rows]
         size = max_rows or len(rows)
         parts = [
@@ -125,6 +137,8 @@ def sample(
         a, b, c = (expand(w, x.ndim) for w in weights)
         x = x.index_copy(0, rows, a * now + b * x0 + c * previous[rows])
         previous = previous.index_copy(0, rows, x0)
+        if choose is not None:
+            chosen = choose(i, x0)
     return x
 
 

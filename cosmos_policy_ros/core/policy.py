@@ -17,17 +17,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from cosmos_policy_ros.core.asking import ask
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
-from cosmos_policy_ros.core.diffusion import (
-    expand,
-    member_steps,
-    sample,
-    sigma_levels,
-    start_noise,
-)
+from cosmos_policy_ros.core.diffusion import member_steps
+from cosmos_policy_ros.core.layout import SampleKind
 from cosmos_policy_ros.core.normalize import NormStats
+from cosmos_policy_ros.core.planner import check_keep
 from cosmos_policy_ros.core.sample import Sample
 from cosmos_policy_ros.core.text import TextEmbeddings
 from cosmos_policy_ros.core.vision import Vision
@@ -85,35 +82,37 @@ class CosmosPolicy:
         self.text.lookup(obs.task)
 
     @torch.inference_mode()
-    def act(self, obs: Observation, n: int = 1, seed: int = 0) -> Sample:
-        """Return n rows: action chunk, future and value denoised jointly.
+    def act(self, obs: Observation, n: int = 1, seed: int = 0, keep: Sequence[int] = ()) -> Sample:
+        """Return n rows, or those kept: action chunk, future and value denoised jointly.
 
         Args:
             obs: What the robot senses.
             n: Candidates N; candidate i is drawn with ``seed + i``.
             seed: Base seed.
+            keep: See ``plan``.
 
         Raises:
-            ValueError: See ``check``.
+            ValueError: See ``check`` and ``planner.check_keep``.
         """
         self.check(obs)
+        check_keep(keep, n, self.config.action_steps)
         images = self._vision.prepare(obs.images).to(self.backend.device)
         known = self._encode(images, obs.proprio)
         seeds = tuple(seed + i for i in range(n))
         start = Sample(known.expand(n, -1, -1, -1, -1), seeds, obs.task, images)
-        return self.ask(start, self.layout.known('policy'), [self.config.action_steps], 0)
+        return self.ask(start, 'policy', [self.config.action_steps], 0, keep)
 
     @torch.inference_mode()
     def predict_future(self, given: Sample, members: int = 1) -> Sample:
         """Return R*members rows: future and value, given the action; the last takes most steps."""
         steps = member_steps(self.config.future_steps, members)
-        return self.ask(given, self.layout.known('world_model'), steps, 1)
+        return self.ask(given, 'world_model', steps, 1)
 
     @torch.inference_mode()
     def predict_value(self, given: Sample, members: int = 1) -> Tensor:
         """Return (R, members) float32 values in [0, 1], judged from what the network is shown."""
         steps = member_steps(self.config.value_steps, members)
-        rows = self.ask(given, self.layout.known(self.config.value_kind), steps, 1)
+        rows = self.ask(given, self.config.value_kind, steps, 1)
         return self.read_values(rows).reshape(-1, members)
 
     @torch.inference_mode()
@@ -125,6 +124,7 @@ class CosmosPolicy:
         values: int = 0,
         seed: int = 0,
         images: bool = False,
+        keep: Sequence[int] = (),
     ) -> Candidates:
         """Return candidates with the future and the value that the model expects of each.
 
@@ -139,11 +139,14 @@ class CosmosPolicy:
             values: Values K per future.
             seed: Base seed; candidate 0 is what ``candidates=1`` would return.
             images: Decode the predicted camera images.
+            keep: Candidates kept after each denoising step, those with the best value so far;
+                none keeps all to the end. What is dropped has no action and is left out of the
+                answer, and only what is kept goes through the stages of futures and values.
 
         Raises:
-            ValueError: See ``check``; or a count is out of range.
+            ValueError: See ``check`` and ``planner.check_keep``; or a count is out of range.
         """
-        answer, shown = self.plan_unseen(obs, candidates, futures, values, seed)
+        answer, shown = self.plan_unseen(obs, candidates, futures, values, seed, keep)
         return replace(answer, future_images=self.read_futures(shown)) if images else answer
 
     @torch.inference_mode()
@@ -154,8 +157,9 @@ class CosmosPolicy:
         futures: int = 0,
         values: int = 0,
         seed: int = 0,
+        keep: Sequence[int] = (),
     ) -> tuple[Candidates, Sample]:
-        """Return the answer of ``plan`` without images, and N rows for ``read_futures``."""
+        """Return the answer of ``plan`` without images, and its rows for ``read_futures``."""
         if candidates < 1 or min(futures, values) < 0:
             msg = f'cannot plan with {candidates} candidates, {futures} futures, {values} values'
             raise ValueError(msg)
@@ -166,14 +170,14 @@ class CosmosPolicy:
         if futures and values_actions:
             msg = f'this policy values actions without futures (value_q); got futures={futures}'
             raise ValueError(msg)
-        acted = self.act(obs, candidates, seed)
+        acted = self.act(obs, candidates, seed, keep)
         future = scorer.predict_future(acted, futures) if futures else acted
         scores = scorer.predict_value(future, values) if values else self.read_values(future)
         shown = future.rows(slice(max(futures, 1) - 1, None, max(futures, 1)))
         answer = Candidates(
             stamp_ns=obs.stamp_ns,
             positions=self.read_actions(acted),
-            values=scores.reshape(candidates, -1).cpu().numpy(),
+            values=scores.reshape(len(acted.seeds), -1).cpu().numpy(),
             future_proprio=self.read_proprio(shown),
         )
         return answer, shown
@@ -221,38 +225,14 @@ class CosmosPolicy:
         return self._text_read[1]
 
     def ask(
-        self, given: Sample, known: tuple[str, ...], steps: Sequence[int], spread: int
+        self,
+        given: Sample,
+        kind: SampleKind,
+        steps: Sequence[int],
+        spread: int,
+        keep: Sequence[int] = (),
     ) -> Sample:
-        """Return the rows with all frames but the known ones denoised, some members for each.
-
-        Args:
-            given: Rows whose known frames are used.
-            known: Names of the known frames.
-            steps: Denoising steps of each member.
-            spread: Seed distance between the members of a row.
-        """
-        config, device, members = self.config, self.backend.device, len(steps)
-        latents = given.latents.repeat_interleave(members, dim=0)
-        unknown = [i for i, name in enumerate(self.layout.names) if name not in known]
-        asked = torch.tensor(unknown, device=device)
+        """Return the rows with their unknown frames denoised, see ``asking.ask``."""
         text = self._read_text(given.task)
-        levels = [
-            sigma_levels(n, config.sigma_max, config.sigma_min, config.rho) for n in steps
-        ] * len(given.seeds)
-        seeds = [s + spread * j for s in given.seeds for j in range(members)]
-        noise = {s: start_noise(s, config.latent_shape)[:, unknown] for s in set(seeds)}
-        x_init = torch.stack([noise[s] for s in seeds]).to(device) * config.sigma_max
-
-        def denoise(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
-            """Return the clean estimate of the asked frames, see ``diffusion.clean_estimate``."""
-            t = sigma / (1.0 + sigma)
-            x_t = x * expand(1.0 - t, x.ndim)
-            shown = latents[rows].index_copy(2, asked, x_t.to(torch.float32))
-            velocity = self.backend.denoise(shown, t.to(torch.float32), text, asked)
-            return x_t - expand(t, x.ndim) * velocity.to(x.dtype)
-
-        clean = latents.index_copy(
-            2, asked, sample(denoise, x_init, levels, self.max_rows).to(torch.float32)
-        )
-        kept = tuple(s for s in given.seeds for _ in range(members))
-        return Sample(clean, kept, given.task, given.images)
+        about = self.backend, self.config, text
+        return ask(*about, given, kind, steps, spread, keep, self.max_rows)

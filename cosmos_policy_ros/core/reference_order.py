@@ -27,7 +27,7 @@ def reference_plan(
     Every candidate encodes a video of all latent frames; every ensemble member is denoised alone;
     every predicted future is decoded.
     """
-    layout, config = policy.layout, policy.config
+    config = policy.config
     positions, scores, proprio = [], [], []
     for seed in range(candidates):
         acted = policy.act(obs, 1, seed)
@@ -35,11 +35,11 @@ def reference_plan(
         row = []
         for j, steps in enumerate(member_steps(config.future_steps, futures)):
             member = replace(acted, seeds=(seed + j,))
-            future = policy.ask(member, layout.known('world_model'), [steps], 0)
+            future = policy.ask(member, 'world_model', [steps], 0)
             policy.read_futures(future)
             for k, value_steps in enumerate(member_steps(config.value_steps, values)):
                 asked = replace(future, seeds=(seed + k,))
-                judged = policy.ask(asked, layout.known(config.value_kind), [value_steps], 0)
+                judged = policy.ask(asked, config.value_kind, [value_steps], 0)
                 row.append(float(policy.read_values(judged)))
         positions.append(policy.read_actions(acted)[0])
         proprio.append(policy.read_proprio(future)[0])

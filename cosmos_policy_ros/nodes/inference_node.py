@@ -18,6 +18,7 @@ from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
+from cosmos_policy_ros.core.planner import read_keep
 from cosmos_policy_ros.core.sample import Sample
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
@@ -45,6 +46,7 @@ class InferenceParams:
     threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)
     max_rows: int = param(0, 'Most rows of one network call; 0 is all.', 0, 65536)
     candidates: int = param(1, 'Candidates N per query.', 1, 256)
+    keep: str = param('', 'Candidates kept after each denoising step, as 4 2 1; empty: all.')
     futures: int = param(0, 'Futures M per candidate; 0 reads them from the policy.', 0, 64)
     values: int = param(0, 'Values K per future; 0 reads them from the stage before.', 0, 64)
     seed: int = param(0, 'Base seed of the noise; candidate i uses seed + i.', 0, 2**31)
@@ -60,7 +62,7 @@ class InferenceNode(Node):
 
         Raises:
             ConfigError: The checkpoint or the text encoder is damaged, or the checkpoint was
-                trained for another robot.
+                trained for another robot; or candidates cannot be kept as wanted.
         """
         super().__init__('inference')
         self.params = p = declare(self, InferenceParams)
@@ -73,6 +75,7 @@ class InferenceNode(Node):
         check_robot(self.policy.config, self.robot)
         self._matcher = TaskMatcher(self.policy.text.tasks)
         self._told, self._taken = '', Match('', 0.0)
+        self._keep = read_keep(p.keep)
         warm_up_s = self._warm_up()
 
         self._candidates = self.create_publisher(PointCloud2, 'policy/candidates', 10)
@@ -108,7 +111,8 @@ class InferenceNode(Node):
 
     def _plan(self, obs: Observation) -> tuple[Candidates, Sample]:
         p = self.params
-        return self.policy.plan_unseen(obs, p.candidates, p.futures, p.values, p.seed)
+        counts = p.candidates, p.futures, p.values
+        return self.policy.plan_unseen(obs, *counts, p.seed, self._keep)
 
     def _warm_up(self) -> float:
         """Answer a made-up query twice and return how long the second one took [s]."""
