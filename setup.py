@@ -42,6 +42,9 @@ setup(
     extras_require={
         'language': ['wordllama'],  # tasks in other words, core/paraphrase.py
         'onnx': ['onnx', 'onnxscript', 'onnxruntime', 'openvino'],  # backends/onnx_backend.py
+        # backends/tensorrt_build.py: for RTX GPUs, and builds without one
+        'tensorrt': ['onnx', 'onnxscript', 'tensorrt-rtx-cu13'],
+        'gpu': ['onnx', 'onnxscript', 'tensorrt-cu13'],  # the same for H100 and its like
     },
     zip_safe=False,
     entry_points={

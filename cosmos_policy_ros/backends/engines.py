@@ -9,6 +9,7 @@ A folder appears whole or not at all, and one whose facts or hash differ is neve
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 import hashlib
 import json
 from pathlib import Path
@@ -20,6 +21,7 @@ from cosmos_policy_ros.types import ConfigError
 
 ENGINES = 'engines'
 NOTE = 'engine.json'
+KEY = 12  # letters of a key
 Facts = Mapping[str, Any]
 
 
@@ -42,7 +44,7 @@ def find_engine(checkpoint: Path, kind: str, facts: Facts) -> Path | None:
         return None
     again = f'delete {folder} and export again'
     try:
-        note = json.loads((folder / NOTE).read_text(encoding='utf-8'))
+        note = read_note(folder)
         found, files = note['facts'], note['files']
         intact = bool(files) and all(_hash(folder / f) == h for f, h in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -56,6 +58,33 @@ def find_engine(checkpoint: Path, kind: str, facts: Facts) -> Path | None:
         msg = f'a file in {folder} is not what was exported; {again}'
         raise ConfigError(msg)
     return folder
+
+
+def has_engine(checkpoint: Path, kind: str) -> bool:
+    """Return whether there is any engine of a kind, fitting or not."""
+    return any((checkpoint / ENGINES).glob(f'{kind}-*'))
+
+
+def find_engines(checkpoint: Path, kind: str, facts: Facts) -> list[Path]:
+    """Return the folders of all engines with these facts, whatever else they depend on.
+
+    Raises:
+        ConfigError: One of them is damaged, or was made from other facts than its name says.
+    """
+    folders = []
+    for folder in sorted((checkpoint / ENGINES).glob(f'{kind}-{"[0-9a-f]" * KEY}')):
+        try:
+            noted = dict(read_note(folder)['facts'])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            msg = f'{folder / NOTE} is damaged ({error}); delete {folder} and export again'
+            raise ConfigError(msg) from error
+        if all(noted.get(name) == fact for name, fact in facts.items()):
+            if folder != _folder(checkpoint, kind, noted):
+                msg = f'{folder} was made from other facts than its name says; delete it'
+                raise ConfigError(msg)
+            find_engine(checkpoint, kind, noted)
+            folders.append(folder)
+    return folders
 
 
 def write_engine(
@@ -95,10 +124,20 @@ def read_note(folder: Path) -> dict[str, Any]:
 
 
 def _folder(checkpoint: Path, kind: str, facts: Facts) -> Path:
-    key = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:KEY]
     return checkpoint / ENGINES / f'{kind}-{key}'
 
 
 def _hash(file: Path) -> str:
+    """Return the hash of a file, read again only when it was written again."""
+    status = file.stat()
+    return _read_hash(file, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@cache
+def _read_hash(file: Path, *_: int) -> str:
+    digest = hashlib.sha256()
     with file.open('rb') as stream:
-        return hashlib.file_digest(stream, 'sha256').hexdigest()
+        while part := stream.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.core.denoiser import Denoiser, read_text
+from cosmos_policy_ros.core.denoiser import Denoiser, lower, read_text
 from cosmos_policy_ros.core.networks import (
     decode_video,
     encode_video,
@@ -125,10 +125,8 @@ class TorchBackend(DiffusersBackend):
     ) -> None:
         """Move the networks to the device."""
         super().__init__(transformer, vae, device, precision)
-        if self._half:  # autocast would convert them again in every call
-            for module in self._transformer.modules():
-                if isinstance(module, nn.Linear):
-                    module.to(torch.bfloat16)
+        if self._half:
+            lower(self._transformer, torch.bfloat16)
         self._mode = 'reduce-overhead' if self.device.type == 'cuda' else 'default'
         self._compiled = compiled
         self._denoisers: dict[tuple[int, ...], nn.Module] = {}  # by shape of a row
@@ -136,8 +134,7 @@ class TorchBackend(DiffusersBackend):
     @torch.inference_mode()
     def read_text(self, text: Tensor) -> Tensor:
         """Return the text's keys and values, see ``core.backend.Backend``."""
-        with self._autocast():
-            return read_text(self._transformer, text.to(self.device)).float()
+        return read_text(self._transformer, text.to(self.device))
 
     @torch.inference_mode()
     def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
@@ -148,5 +145,4 @@ class TorchBackend(DiffusersBackend):
             if self._compiled:
                 denoiser.compile(mode=self._mode)
             self._denoisers[shape] = denoiser
-        with self._autocast():
-            return self._denoisers[shape](latents, time, text, asked).float()
+        return self._denoisers[shape](latents, time, text, asked)

@@ -4,15 +4,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 import time
-from typing import Any, Literal
+from typing import Any, Literal, TYPE_CHECKING
 
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
+from rich.status import Status
 from rich.table import Table
 import tyro
+
+if TYPE_CHECKING:
+    from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
+
+MOST_ROWS = 4096  # that the exported network takes
+PRECISIONS: dict[str, EnginePrecision] = {
+    'bf16': 'bfloat16',
+    'fp16': 'float16',
+    'float32': 'float32',
+}
 
 
 @dataclass(frozen=True)
@@ -21,45 +33,93 @@ class Export:
 
     The result lies in CHECKPOINT/engines and is taken by itself from then on (backend auto); it is
     made again when the checkpoint changes. onnx: one ONNX file with any batch size,
-    which OpenVINO and ONNX Runtime run on a CPU.
+    which OpenVINO and ONNX Runtime run on a CPU. tensorrt: an engine for TensorRT or TensorRT-RTX,
+    whichever is installed. TensorRT-RTX builds one without a GPU, which is then not compared.
 
     Example: cosmos-policy export
     Example: cosmos-policy export runs/my_task
+    Example: cosmos-policy export --backend tensorrt runs/my_task --rows 1 8 24
     """
 
     checkpoints: tyro.conf.Positional[tuple[Path, ...]] = field(
         default_factory=lambda: (share_path('models', 'aloha_sim_transfer_cube'),)
     )
     """Checkpoint folders."""
-    backend: Literal['onnx'] = 'onnx'
+    backend: Literal['onnx', 'tensorrt'] = 'onnx'
     """What the network is exported for."""
+    precision: Literal['bf16', 'fp16', 'float32'] | None = None
+    """Arithmetic of attention and feed-forward in a TensorRT engine, bf16 by default."""
+    rows: tuple[int, ...] = ()
+    """Numbers of candidates, futures and values in one call that a TensorRT engine is tuned for,
+    rising; more than the last are divided. By default 1 8 24 120, for a query of 8 candidates, 3
+    futures of each and 5 values of each; fewer need less memory."""
     queries: int = 8
     """Made-up queries that the exported network and the original are compared on."""
-    max_error: float = 0.001
-    """Largest difference of an action that is accepted [rad; gripper 0..1]."""
+    max_error: float | None = None
+    """Largest difference of an action that is accepted [rad; gripper 0..1]; by default 0.001 in
+    float32, 0.01 in fp16, 0.02 in bf16."""
     again: bool = False
     """Export even if the checkpoint was exported before."""
 
 
 def run(options: Export) -> int:
     """Export, compare, print a table."""
-    if options.queries < 1 or not options.max_error > 0.0:
-        msg = (
-            f'--queries must be at least 1 and --max-error above 0, got {options.queries} and '
-            f'{options.max_error}'
-        )
-        raise ConfigError(msg)
-    from cosmos_policy_ros.backends.export import export
+    _check(options)
+    from cosmos_policy_ros.backends.export import export, export_tensorrt
+    from cosmos_policy_ros.backends.tensorrt_build import ROWS
 
     console = Console()
+    how = (options.queries, options.max_error, options.again)
+    precision = PRECISIONS[options.precision or 'bf16']
     for path in options.checkpoints:
         start_s = time.monotonic()
-        with console.status(f'exporting {path}'):
-            folder, report = export(path, options.queries, options.max_error, options.again)
+        with console.status(f'exporting {path}') as status:
+            if options.backend == 'onnx':
+                folder, note = export(path, *how)
+            else:
+                folder, note = export_tensorrt(
+                    path,
+                    precision,
+                    options.rows or ROWS,
+                    *how,
+                    say=partial(_show, status, path),
+                )
         took_s = time.monotonic() - start_s
         console.print(f'{folder} ({took_s:.0f} s)', highlight=False, soft_wrap=True)
-        console.print(_table(report))
+        if options.backend == 'tensorrt':
+            made = note['facts']
+            console.print(
+                f'{made["precision"]} for {made["library"]} on {made["gpu"]}; rows {made["rows"]}',
+                highlight=False,
+                soft_wrap=True,
+            )
+        if isinstance(note['parity'], dict):
+            console.print(_table(note['parity']))
+        else:
+            console.print(f'comparison with the original {note["parity"]}', highlight=False)
     return 0
+
+
+def _show(status: Status, path: Path, what: str) -> None:
+    status.update(f'exporting {path}: {what}')
+
+
+def _check(options: Export) -> None:
+    """Refuse options that are out of range or have no meaning."""
+    limit = options.max_error
+    if options.queries < 1 or not (limit is None or limit > 0.0):
+        msg = (
+            f'--queries must be at least 1 and --max-error above 0, got {options.queries} and '
+            f'{limit}'
+        )
+        raise ConfigError(msg)
+    if options.backend == 'onnx' and (options.precision or options.rows):
+        msg = '--precision and --rows are for --backend tensorrt; the ONNX file takes any rows'
+        raise ConfigError(msg)
+    steps = zip((0, *options.rows), (*options.rows, MOST_ROWS + 1), strict=True)
+    if not all(a < b for a, b in steps):
+        msg = f'--rows must rise, from at least 1 to at most {MOST_ROWS}, got {options.rows}'
+        raise ConfigError(msg)
 
 
 def _table(report: dict[str, Any]) -> Table:

@@ -7,12 +7,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, fields
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from cosmos_policy_ros.core.config import PolicyConfig, read_config, write_config
+from cosmos_policy_ros.core.denoiser import text_layers
 from cosmos_policy_ros.core.images import COPIES
 from cosmos_policy_ros.core.layout import LatentLayout
 from cosmos_policy_ros.core.networks import is_frame_independent, spatial_stride, temporal_stride
@@ -22,8 +24,8 @@ from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel, ModelMixin
 import numpy as np
 from safetensors import safe_open, SafetensorError
-from safetensors.torch import load_file
 import torch
+from torch import nn
 
 __all__ = ['Checkpoint', 'PolicyConfig', 'load_checkpoint', 'save_checkpoint']
 
@@ -36,7 +38,10 @@ WEIGHTS = 'diffusion_pytorch_model.safetensors'
 
 
 class Checkpoint(NamedTuple):
-    """A loaded checkpoint folder; the networks in float32 on the CPU, set to inference."""
+    """A loaded checkpoint folder; the networks in float32 on the CPU, set to inference.
+
+    Where an exported network is used, of the transformer only what reads the text has weights.
+    """
 
     config: PolicyConfig
     stats: NormStats
@@ -45,8 +50,12 @@ class Checkpoint(NamedTuple):
     vae: AutoencoderKLWan
 
 
-def load_checkpoint(path: Path) -> Checkpoint:
+def load_checkpoint(path: Path, exported: bool = False) -> Checkpoint:
     """Read a checkpoint folder and check that its parts fit each other.
+
+    Args:
+        path: Checkpoint folder.
+        exported: The transformer was exported: read only the weights of ``text_layers``.
 
     Raises:
         ConfigError: Something is missing, damaged, of another shape than the networks, or the
@@ -59,7 +68,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
         read_config(path / CONFIG),
         read_stats(path / STATS),
         read_text(path / TEXT),
-        _load_network(CosmosTransformer3DModel, path / TRANSFORMER),
+        _load_network(
+            CosmosTransformer3DModel, path / TRANSFORMER, text_layers if exported else None
+        ),
         _load_network(AutoencoderKLWan, path / VAE),
     )
     try:
@@ -133,8 +144,13 @@ def _same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> boo
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def _load_network(cls: type[ModelMixin], path: Path) -> Any:
-    """Read one diffusers network after comparing the file's header with the network."""
+def _load_network(
+    cls: type[ModelMixin], path: Path, part: Callable[[Any], list[nn.Module]] | None = None
+) -> Any:
+    """Read one diffusers network, or a part, after comparing the file's header with it.
+
+    Its weights are read one by one into a network that has none, so that memory holds them once.
+    """
     for file in (path / 'config.json', path / WEIGHTS):
         if not file.is_file():
             msg = f'no file {file}; the checkpoint folder is incomplete'
@@ -145,16 +161,20 @@ def _load_network(cls: type[ModelMixin], path: Path) -> Any:
             msg = f'{path / "config.json"} is for {config.get("_class_name")}, not {cls.__name__}'
             raise ConfigError(msg)
         with torch.device('meta'):
-            wanted = {k: tuple(v.shape) for k, v in cls.from_config(config).state_dict().items()}
+            network = cls.from_config(config)
     except ConfigError:
         raise
     except (ValueError, TypeError, AttributeError, RuntimeError, KeyError) as error:
         msg = f'{path / "config.json"} does not describe a {cls.__name__}: {error}'
         raise ConfigError(msg) from error
-    _check_shapes(path / WEIGHTS, wanted)
-    network = cls.from_config(config)
-    weights = {k: v.to(torch.float32) for k, v in load_file(path / WEIGHTS).items()}
-    network.load_state_dict(weights, strict=True)
+    empty = network.state_dict()
+    _check_shapes(path / WEIGHTS, {name: tuple(v.shape) for name, v in empty.items()})
+    if part is not None:
+        kept = {id(v) for layer in part(network) for v in layer.parameters()}
+        empty = {name: v for name, v in network.named_parameters() if id(v) in kept}
+    with safe_open(path / WEIGHTS, framework='pt') as file:  # to() copies: the file may change
+        weights = {k: file.get_tensor(k).to(torch.float32, copy=True) for k in empty}
+    network.load_state_dict(weights, strict=part is None, assign=True)
     return network.eval()
 
 
