@@ -39,13 +39,6 @@ setup(
     data_files=data_files(),
     python_requires='>=3.10',
     install_requires=['setuptools'],
-    extras_require={
-        'language': ['wordllama'],  # tasks in other words, core/paraphrase.py
-        'onnx': ['onnx', 'onnxscript', 'onnxruntime', 'openvino'],  # backends/onnx_backend.py
-        # backends/tensorrt_build.py: for RTX GPUs, and builds without one
-        'tensorrt': ['onnx', 'onnxscript', 'tensorrt-rtx-cu13'],
-        'gpu': ['onnx', 'onnxscript', 'tensorrt-cu13'],  # the same for H100 and its like
-    },
     zip_safe=False,
     entry_points={
         'console_scripts': [
