@@ -12,10 +12,11 @@ import shutil
 import sys
 from typing import Any
 
-from cosmos_policy_ros.backends import choose_backend, load_policy, tensorrt_backend
+from cosmos_policy_ros.backends import choose_backend, load_policy
 from cosmos_policy_ros.backends.engines import NOTE, read_note, write_engine
 from cosmos_policy_ros.backends.export import export_tensorrt, NOT_RUN
 from cosmos_policy_ros.backends.onnx_backend import write_onnx
+from cosmos_policy_ros.backends.parity import made_up_observations
 from cosmos_policy_ros.backends.tensorrt_backend import find_tensorrt, TensorrtBackend
 from cosmos_policy_ros.backends.tensorrt_build import build_engine, engine_facts, FILE, KIND
 from cosmos_policy_ros.cli import main
@@ -26,6 +27,8 @@ from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
+from fake_gpu import FakeEngine, install
+import numpy as np
 import pytest
 from tiny import save_tiny_checkpoint
 import torch
@@ -134,40 +137,45 @@ def test_an_exported_network_needs_little_of_the_transformer(tiny: Path) -> None
     assert all((id(w) in read) != w.is_meta for w in part.parameters())
 
 
-def test_more_rows_than_the_engine_takes_are_divided(
+@pytest.mark.parametrize('graphs', [True, False])
+def test_planning_through_an_engine_gives_the_same_answer(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch, graphs: bool
+) -> None:
+    """Every profile, calls that are divided, and launches that were captured."""
+    checkpoint = load_checkpoint(tiny)
+    network = Denoiser(checkpoint.transformer, checkpoint.config.latent_shape)
+    engine = FakeEngine(network, (2, 2, 2, 2, 12), rows=(1, 3))
+    install(monkeypatch, engine)
+    (tiny / FILE).write_bytes(b'engine')
+    loaded = load_checkpoint(tiny, exported=True)
+    backend = TensorrtBackend(tiny / FILE, loaded, 'cpu', 'float32', graphs)
+    policy = CosmosPolicy(backend, loaded.config, loaded.stats, loaded.text)
+    plain = load_policy(tiny, precision='float32')
+    for obs in made_up_observations(plain, 2):
+        got, want = (p.plan(obs, 2, 2, 2) for p in (policy, plain))
+        np.testing.assert_allclose(got.positions, want.positions, atol=1e-5)
+        np.testing.assert_allclose(got.values, want.values, atol=1e-5)
+    sizes = {(0, 1, 1), (0, 1, 5), (1, 2, 1), (1, 2, 5), (1, 2, 6), (1, 3, 1), (1, 3, 5)}
+    assert set(engine.launches) == sizes
+    assert engine.contexts == len(sizes)
+
+
+def test_an_answer_stays_when_the_next_one_comes(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The answer is that of the plain network; the engine is one that runs in torch."""
-    sizes: list[int] = []
-
-    class InTorch:
-        rows = 3
-
-        def __init__(self, *_: object) -> None:
-            checkpoint = load_checkpoint(tiny)
-            self._network = Denoiser(checkpoint.transformer, checkpoint.config.latent_shape)
-
-        def __call__(self, latents: torch.Tensor, *others: torch.Tensor) -> torch.Tensor:
-            sizes.append(len(latents))
-            return self._network(latents, *others)
-
-    monkeypatch.setattr(tensorrt_backend, 'Engine', InTorch)
-    checkpoint = load_checkpoint(tiny, exported=True)
-    backend = TensorrtBackend(tiny / FILE, checkpoint, 'cpu', 'float32')
-    policy = CosmosPolicy(backend, checkpoint.config, checkpoint.stats, checkpoint.text)
-    obs = made_up(policy)
-    got, want = (p.plan(obs, 2, 2, 2) for p in (policy, load_policy(tiny, precision='float32')))
-    assert abs(got.positions - want.positions).max() < 1e-4
-    assert abs(got.values - want.values).max() < 1e-4
-    assert set(sizes) == {1, 2, 3}
-    assert max(sizes) == 3
-
-
-def made_up(policy: CosmosPolicy) -> Any:
-    """Return an observation for a policy."""
-    from cosmos_policy_ros.backends.parity import made_up_observations
-
-    return made_up_observations(policy, 1)[0]
+    """And another task is read, though the text is copied only when it changes."""
+    checkpoint = load_checkpoint(tiny)
+    network = Denoiser(checkpoint.transformer, checkpoint.config.latent_shape)
+    install(monkeypatch, FakeEngine(network, (2, 2, 2, 2, 12), rows=(2,)))
+    (tiny / FILE).write_bytes(b'engine')
+    backend = TensorrtBackend(tiny / FILE, load_checkpoint(tiny, exported=True), 'cpu', 'float32')
+    asked, time = torch.arange(5, 11), torch.tensor([0.8, 0.9])
+    texts = [backend.read_text(torch.randn(2, 8)) for _ in range(2)]
+    calls = [(torch.randn(2, 4, 11, 4, 4), text) for text in (*texts, *texts)]
+    answers = [backend.denoise(latents, time, text, asked) for latents, text in calls]
+    with torch.inference_mode():
+        for (latents, text), answer in zip(calls, answers, strict=True):
+            torch.testing.assert_close(answer, network(latents, time, text, asked))
 
 
 def add_engine(path: Path, precision: str = 'bfloat16', **changes: Any) -> Path:

@@ -24,31 +24,40 @@ class Bench:
     the reference's order of work on the same noise. latency: a query for one action chunk and one
     for the best of 8 with every backend in turn, alone and beside that recorder and a busy core,
     with errors, memory and time to the first answer, and through the running stack; half an hour,
-    less with fewer --rounds or --backends. all: one after the other, each under its name in the
-    file.
+    less with fewer --rounds or --backends. With --model 2b: direct and planning queries of the
+    network at the paper's size on a GPU, with random weights and every backend. all: one after the
+    other, each under its name in the file.
 
     Example: cosmos-policy bench recorder --seconds 60 --json recorder.json
     Example: cosmos-policy bench planning --rounds 20 --json planning.json
     Example: cosmos-policy bench latency --backends openvino compiled --json latency.json
+    Example: cosmos-policy bench --model 2b --json latency_2b.json
     Example: cosmos-policy bench all --json bench.json
     """
 
-    what: tyro.conf.Positional[Literal['recorder', 'planning', 'latency', 'all']]
+    what: tyro.conf.Positional[Literal['recorder', 'planning', 'latency', 'all']] = 'latency'
     """What is measured."""
+    model: Literal['2b'] | None = None
+    """The network whose latency is measured, instead of a checkpoint's."""
+    device: Literal['cuda', 'cpu'] = 'cuda'
+    """Where the 2B network runs."""
+    layers: int | None = None
+    """Layers of the 2B network, by default all 28; few of them to try the command on a CPU."""
+    backends: tuple[str, ...] = ()
+    """Backends whose latency is measured, by default all."""
     seconds: float = 60.0
     """How long the recorder records [s]."""
     checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
     """Checkpoint folder of the queries."""
     rounds: int = 20
-    """Observations that are planned for; turns of every backend, each of 2 s, quiet and loaded."""
+    """Observations that are planned for; turns of every backend, each of 2 s, quiet and loaded;
+    most times that a query of the 2B network is asked."""
     threads: int = 1
     """CPU threads of the networks."""
     backend: str = 'auto'
     """What runs the networks of the planning query."""
-    precision: Literal['auto', 'float32', 'bfloat16'] = 'auto'
-    """Their arithmetic."""
-    backends: tuple[str, ...] = ()
-    """Backends whose latency is measured beside that of diffusers, by default all."""
+    precision: Literal['auto', 'float32', 'bfloat16', 'float16'] = 'auto'
+    """Their arithmetic, and that of the 2B network."""
     json: Path | None = None
     """Write the figures to this file."""
     domain: int | None = None
@@ -63,6 +72,9 @@ def run(options: Bench) -> int:
         raise ConfigError(msg)
     if min(options.rounds, options.threads) < 1:
         msg = f'--rounds and --threads must be at least 1, got {options.rounds}, {options.threads}'
+        raise ConfigError(msg)
+    if (options.model and options.what != 'latency') or (options.layers or 1) < 1:
+        msg = 'only the latency of --model 2b is measured, with at least 1 of its --layers'
         raise ConfigError(msg)
     if options.json and not options.json.parent.is_dir():
         msg = f'--json {options.json}: there is no folder {options.json.parent}; make it first'
@@ -89,6 +101,17 @@ def _planning(options: Bench) -> dict[str, Any]:
 
 
 def _latency(options: Bench) -> dict[str, Any]:
+    if options.model:
+        from cosmos_policy_ros.cli import bench_2b
+        from cosmos_policy_ros.core.random_weights import released_sizes
+
+        return bench_2b.measure(
+            released_sizes(options.layers),
+            options.device,
+            options.backends,
+            options.precision,
+            options.rounds,
+        )
     from cosmos_policy_ros.cli import bench_latency
 
     return bench_latency.measure(

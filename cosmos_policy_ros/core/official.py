@@ -25,7 +25,6 @@ from cosmos_policy_ros.core.checkpoint import (
     TEXT,
     TRANSFORMER,
     VAE,
-    WEIGHTS,
 )
 from cosmos_policy_ros.core.config import PolicyConfig, write_config
 from cosmos_policy_ros.core.normalize import read_stats, write_stats
@@ -42,7 +41,7 @@ from cosmos_policy_ros.core.tensor_files import (
     read_json,
     read_safetensors,
     read_torch_file,
-    write_safetensors,
+    write_network,
 )
 from cosmos_policy_ros.core.text import TextEmbeddings, write_text
 from cosmos_policy_ros.types import ConfigError
@@ -114,12 +113,7 @@ def import_checkpoint(
     write_stats(folder / STATS, stats)
     write_text(folder / TEXT, text)
     for name, network in networks.items():
-        (folder / name).mkdir()
-        facts = json.loads(network.model.to_json_string())
-        (folder / name / 'config.json').write_text(
-            json.dumps(facts, indent=2) + '\n', encoding='utf-8'
-        )
-        write_safetensors(folder / name / WEIGHTS, network.weights, precision)
+        write_network(folder / name, network.model, network.weights, precision)
     return networks
 
 
@@ -129,7 +123,7 @@ def read_transformer(path: Path, config: Mapping[str, Any] = TRANSFORMER_2B) -> 
     Raises:
         ConfigError: It cannot be read, or is not the network of that configuration.
     """
-    model = _build(CosmosTransformer3DModel, config)
+    model = empty_network(CosmosTransformer3DModel, config)
     if path.is_dir():
         return _read_folder(path, model)
     return _take(path, _read_file(path), model, transformer_names(model.state_dict()))
@@ -141,7 +135,7 @@ def read_vae(path: Path, config: Mapping[str, Any] = VAE_WAN) -> Network:
     Raises:
         ConfigError: It cannot be read, or is not the network of that configuration.
     """
-    model = _build(AutoencoderKLWan, config)
+    model = empty_network(AutoencoderKLWan, config)
     if path.is_dir():
         return _read_folder(path, model)
     names = vae_names(model.state_dict(), model.config.num_res_blocks)
@@ -167,7 +161,8 @@ def read_embeddings(path: Path) -> TextEmbeddings:
         raise ConfigError(msg) from error
 
 
-def _build(cls: type[ModelMixin], config: Mapping[str, Any]) -> Any:
+def empty_network(cls: type[ModelMixin], config: Mapping[str, Any]) -> Any:
+    """Return a diffusers network of these sizes without numbers, on the device ``meta``."""
     with torch.device('meta'):
         return cls(**{k: list(v) if isinstance(v, tuple) else v for k, v in config.items()})
 

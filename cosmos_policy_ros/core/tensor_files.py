@@ -98,6 +98,24 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def write_network(
+    folder: Path, model: Any, weights: Mapping[str, Tensor], precision: Precision | None
+) -> None:
+    """Make the diffusers folder of a network.
+
+    Args:
+        folder: Folder to make.
+        model: The diffusers network, whose own numbers are not looked at.
+        weights: See ``write_safetensors``.
+        precision: See ``write_safetensors``.
+    """
+    folder.mkdir()
+    facts = json.loads(model.to_json_string())
+    text = json.dumps(facts, indent=2) + '\n'
+    (folder / 'config.json').write_text(text, encoding='utf-8')
+    write_safetensors(folder / WEIGHTS, weights, precision)
+
+
 def write_safetensors(
     path: Path, tensors: Mapping[str, Tensor], precision: Precision | None
 ) -> None:

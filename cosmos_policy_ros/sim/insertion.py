@@ -33,14 +33,20 @@ LOW_M = 0.06  # a piece whose centre is lower than this is not lifted
 LIFT_S = 0.6  # [s] until a carried piece must have left the table
 # Fingertips inside a funnel over the grasp go down from where they are: a hand that always went to
 # its tip first would wait there, and a policy that cannot see for how long would wait for good.
-FUNNEL_M, FUNNEL_SLOPE = 0.008, 0.3  # radius at the grasp, and how much it grows with the height
-FUNNEL_TOP_M = 0.1
-BESIDE_M = 0.02  # the fingertips go up again when they come down this far outside the funnel
+FUNNEL_M, FUNNEL_SLOPE, FUNNEL_TOP_M = 0.008, 0.3, 0.1  # radius at the grasp, growth, height
+BESIDE_M = 0.02  # how far outside the funnel the fingertips go up again
 ALIGNED_M = 0.004  # how exactly the peg points at the socket before it goes in; it has 8 mm
 DROP_TICKS = 15  # how long a hand opens that drops its piece
-
-
 X = np.array([1.0, 0.0, 0.0])
+KINDS = (  # share of episodes up to here, what goes wrong; without retry they do not notice it
+    (0.58, Noise(pushes=2.0)),
+    (0.7, Noise(pushes=1.0, grasp_m=0.025)),
+    (0.78, Noise(pushes=1.0, meet_m=0.012)),
+    (0.83, Noise(pushes=1.0, drops=True)),
+    (0.9, Noise(pushes=1.0, grasp_m=0.04, retry=False)),
+    (0.96, Noise(pushes=1.0, meet_m=0.02, retry=False)),
+    (1.0, Noise(pushes=1.0, drops=True, retry=False)),
+)
 
 
 class InsertExpert(Expert):
@@ -67,25 +73,9 @@ class InsertExpert(Expert):
 
     @staticmethod
     def draw_noise(rng: np.random.Generator) -> Noise:
-        """Return what goes wrong in one recorded episode.
-
-        Most episodes are pushed off their course and recover; some reach beside a piece, miss the
-        socket or drop a piece first and try again; some do not notice and fail.
-        """
+        """Return what goes wrong in one recorded episode."""
         kind = rng.random()
-        if kind < 0.58:
-            return Noise(pushes=2.0)
-        if kind < 0.7:
-            return Noise(pushes=1.0, grasp_m=0.025)
-        if kind < 0.78:
-            return Noise(pushes=1.0, meet_m=0.012)
-        if kind < 0.83:
-            return Noise(pushes=1.0, drops=True)
-        if kind < 0.9:
-            return Noise(pushes=1.0, grasp_m=0.04, retry=False)
-        if kind < 0.96:
-            return Noise(pushes=1.0, meet_m=0.02, retry=False)
-        return Noise(pushes=1.0, drops=True, retry=False)
+        return next(noise for below, noise in KINDS if kind < below)
 
     @property
     def _mistaken(self) -> bool:
@@ -111,27 +101,24 @@ class InsertExpert(Expert):
 
     @property
     def _arrived(self) -> bool:
-        if self.phase == 'reach' and self._funnel_m < 0.0:
-            return True
-        if self.phase == 'align':
-            off = self.sim.place('peg') - self.sim.place('socket') - self._meet_error
-            if np.abs(off[1:]).max() < ALIGNED_M and abs(off[0] - APART_M) < 0.01:
-                return True
-        return super()._arrived
+        early = self.phase == 'reach' and self._funnel_m < 0.0
+        return early or (self.phase == 'align' and self._is_aligned(0.01)) or super()._arrived
+
+    def _is_aligned(self, along_m: float = np.inf) -> bool:
+        """Whether the peg points at the socket, and is as far from it as it should be."""
+        off = self.sim.place('peg') - self.sim.place('socket') - self._meet_error
+        return np.abs(off[1:]).max() <= ALIGNED_M and abs(off[0] - APART_M) < along_m
 
     @property
     def _funnel_m(self) -> float:
         """How far the hand that is farther out is outside its funnel [m]; below 0 inside."""
         outside = [-np.inf]
         for side, arm in enumerate(self.arms):
-            q, gripper = self._command[7 * side :][:6], self._command[7 * side + 6]
-            if gripper < 0.5 and self._holds(side):
+            if self._command[7 * side + 6] < 0.5 and self._holds(side):
                 continue
-            away = arm.tip(q) - self._over(side, np.zeros(3))[:3]
+            away = arm.tip(self._command[7 * side :][:6]) - self._over(side, np.zeros(3))[:3]
             radius = FUNNEL_M + FUNNEL_SLOPE * max(0.0, away[2])
-            outside.append(np.linalg.norm(away[:2]) - radius)
-            if away[2] > FUNNEL_TOP_M:
-                outside.append(away[2] - FUNNEL_TOP_M)
+            outside += [np.linalg.norm(away[:2]) - radius, away[2] - FUNNEL_TOP_M]
         return float(max(outside))
 
     @property
@@ -250,14 +237,13 @@ class InsertExpert(Expert):
         return 'reach'
 
     def _next(self) -> str:
-        peg = self.sim.place('peg') - self.sim.place('socket') - self._meet_error
         if self.phase == 'grasp':
             held = self._holds(0) and self._holds(1)
             if held or self.noise.retry:
                 self._grasp_error = np.zeros((2, 3))
             if not held and self.noise.retry:
                 return 'reach'
-        if self.phase == 'align' and self.noise.retry and np.abs(peg[1:]).max() > ALIGNED_M:
+        if self.phase == 'align' and self.noise.retry and not self._is_aligned():
             return 'align'
         if self.phase == 'insert' and self.noise.retry and self.sim.reward < 4:
             self._meet_error = np.zeros(3)

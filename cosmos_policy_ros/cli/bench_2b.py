@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long the network of the paper takes at its real size, with random weights.
+
+Every backend and precision has a process of its own, so that its start and its memory are its own
+and one that runs out of memory leaves the others alone. The arithmetic is counted as that of the
+plain network on all frames, 8.5 TFLOP a row, whatever a backend leaves out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+import math
+from multiprocessing import get_context
+from pathlib import Path
+import tempfile
+import time
+from typing import Any
+
+from cosmos_policy_ros.backends import load_policy, Precision
+from cosmos_policy_ros.backends.device import describe_device, has_device, memory_bytes
+from cosmos_policy_ros.backends.export import export_tensorrt
+from cosmos_policy_ros.backends.parity import made_up_observations
+from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
+from cosmos_policy_ros.core.diffusion import member_steps
+from cosmos_policy_ros.core.random_weights import Sizes, write_random_checkpoint
+from cosmos_policy_ros.types import Candidates, ConfigError
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+STEPS = (10, 5, 1)  # of direct mode
+CANDIDATES = (1, 2, 4, 8, 16)
+FUTURES, VALUES = 3, 5  # the paper's ensemble
+ROWS = (1, 8, 24)  # that an engine is tuned for; no backend gets more in one call
+MAX_S = 20.0  # for one figure, once it has been taken three times
+VARIANTS = (
+    ('diffusers', 'bfloat16'),
+    ('torch', 'bfloat16'),
+    ('compiled', 'bfloat16'),
+    ('tensorrt', 'bfloat16'),
+    ('tensorrt', 'float16'),
+)
+
+
+def measure(
+    sizes: Sizes,
+    device: str = 'cuda',
+    backends: Sequence[str] = (),
+    precision: Precision = 'auto',
+    rounds: int = 20,
+    candidates: Sequence[int] = CANDIDATES,
+) -> dict[str, Any]:
+    """Time direct and planning queries with every backend, print a table, return the figures.
+
+    Args:
+        sizes: What is measured.
+        device: Torch device.
+        backends: Some of ``VARIANTS``; none is all.
+        precision: Their arithmetic; ``auto`` is that of ``VARIANTS``.
+        rounds: Most times that every figure is taken, see ``MAX_S``.
+        candidates: Candidates of the planning queries.
+
+    Returns:
+        ``variants``, see ``answer``, or with ``failed``, why there is none; what the device is and
+        can do, and ``tflop`` of the transformer for one row.
+
+    Raises:
+        ConfigError: The device is not there, or a backend is unknown.
+    """
+    unknown = set(backends) - {name for name, _ in VARIANTS}
+    if unknown:
+        msg = f'cannot measure {", ".join(sorted(unknown))}; choose of {sorted(dict(VARIANTS))}'
+        raise ConfigError(msg)
+    if not has_device(device):
+        msg = (
+            f'the device {device} is not there, and the 2B network is too slow without a GPU; '
+            f'to try the command, give --device cpu --layers 2'
+        )
+        raise ConfigError(msg)
+    console = Console()
+    figures: dict[str, Any] = {
+        **_in_process(describe_device, device),
+        'layers': sizes.transformer['num_layers'],
+        'tflop': round(sizes.flop / 1e12, 6),
+        'torch': version('torch'),
+        'variants': [],
+    }
+    with tempfile.TemporaryDirectory(prefix='bench_2b_') as folder:
+        path = Path(folder) / 'checkpoint'
+        with console.status('writing random weights'):
+            write_random_checkpoint(path, sizes)
+        for backend, arithmetic in _variants(device, backends, precision):
+            with console.status(f'{backend} in {arithmetic}'):
+                variant = {'backend': backend, 'precision': arithmetic}
+                how = (path, backend, device, arithmetic)
+                try:
+                    if backend == 'tensorrt':
+                        variant |= _in_process(build, path, arithmetic)
+                    variant |= _in_process(
+                        answer, *how, rounds, tuple(candidates), time.monotonic()
+                    )
+                except (ConfigError, RuntimeError) as error:
+                    variant['failed'] = str(error).splitlines()[0]
+            figures['variants'].append(_with_shares(variant, sizes, figures))
+    _print(figures, console)
+    return figures
+
+
+def build(path: Path, precision: EnginePrecision) -> dict[str, Any]:
+    """Build an engine and return ``build_s`` and how far it is from the plain network."""
+    _, note = export_tensorrt(path, precision, ROWS, queries=1, max_error_rad=math.inf)
+    return {'build_s': note['build_s'], 'parity': note['parity']}
+
+
+def answer(
+    path: Path,
+    backend: str,
+    device: str,
+    precision: Precision,
+    rounds: int,
+    candidates: Sequence[int],
+    start_s: float,
+) -> dict[str, Any]:
+    """Load a policy, ask it, and return how long that took.
+
+    Args:
+        path: Checkpoint folder.
+        backend: What runs the networks.
+        device: Torch device.
+        precision: Arithmetic of the networks.
+        rounds: Most times that every figure is taken.
+        candidates: Candidates of the planning queries.
+        start_s: When this process was started [s, monotonic clock].
+
+    Returns:
+        ``load_s`` until the policy was loaded and ``cold_start_s`` until its first answer [s];
+        ``direct_ms`` by denoising steps and ``planning_ms`` by candidates; ``memory_gb`` in use
+        afterwards, which on a GPU is the peak; ``samples`` of every figure.
+    """
+    policy = load_policy(path, backend, device, precision=precision, max_rows=ROWS[-1])
+    load_s = time.monotonic() - start_s
+    obs = made_up_observations(policy, 1)[0]
+    policy.plan(obs)
+    cold_start_s = time.monotonic() - start_s
+    samples: list[int] = []
+
+    def typical_ms(work: Callable[[], Candidates]) -> float:
+        work()
+        took_s: list[float] = []
+        while len(took_s) < rounds and (len(took_s) < 3 or sum(took_s) < MAX_S):
+            now_s = time.perf_counter()
+            work()
+            took_s.append(time.perf_counter() - now_s)
+        samples.append(len(took_s))
+        return round(1e3 * float(np.median(took_s)), 2)
+
+    config, direct = policy.config, {}
+    for steps in STEPS:
+        policy.config = replace(config, action_steps=steps)
+        direct[steps] = typical_ms(partial(policy.plan, obs))
+    policy.config = config
+    planning = {n: typical_ms(partial(policy.plan, obs, n, FUTURES, VALUES)) for n in candidates}
+    return {
+        'load_s': round(load_s, 2),
+        'cold_start_s': round(cold_start_s, 2),
+        'direct_ms': direct,
+        'planning_ms': planning,
+        'memory_gb': round(memory_bytes(device) / 1e9, 2),
+        'samples': samples,
+    }
+
+
+def _variants(device: str, backends: Sequence[str], precision: Precision) -> list[tuple[str, str]]:
+    """Return which backends are measured in which arithmetic."""
+    names = dict.fromkeys(name for name, _ in VARIANTS if name in (backends or dict(VARIANTS)))
+    if not device.startswith('cuda'):
+        names.pop('tensorrt', None)
+    if precision == 'auto':
+        return [(name, arithmetic) for name, arithmetic in VARIANTS if name in names]
+    return [(name, precision) for name in names if name == 'tensorrt' or precision != 'float16']
+
+
+def _in_process(work: Callable[..., dict[str, Any]], *how: Any) -> dict[str, Any]:
+    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as process:
+        return process.submit(work, *how).result()
+
+
+def _with_shares(
+    variant: dict[str, Any], sizes: Sizes, figures: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return a variant with the share of the device's arithmetic that its queries reach."""
+    if 'failed' in variant:
+        return variant
+    config = sizes.config
+    futures = sum(member_steps(config.future_steps, FUTURES))
+    values = FUTURES * sum(member_steps(config.value_steps, VALUES))
+    rows = config.action_steps + futures + values  # of one candidate
+    work = {f'direct {n}': (n, ms) for n, ms in variant['direct_ms'].items()}
+    work |= {f'planning {n}': (n * rows, ms) for n, ms in variant['planning_ms'].items()}
+    reached = {name: n * figures['tflop'] / (1e-3 * ms) for name, (n, ms) in work.items()}
+    for kind in ('gemm', 'data_sheet'):
+        if peak := figures[f'{kind}_tflops']:
+            variant[f'share_of_{kind}'] = {n: round(t / peak, 3) for n, t in reached.items()}
+    return variant
+
+
+def _print(figures: Mapping[str, Any], console: Console) -> None:
+    """Print a row for every variant."""
+    columns = [f'{n} steps' for n in STEPS]
+    done = [v for v in figures['variants'] if 'failed' not in v]
+    columns += [f'best of {n}' for n in (done[0]['planning_ms'] if done else ())]
+    peak = figures['data_sheet_tflops']
+    table = Table(
+        'backend', 'precision', *columns, 'GB', 'build s', 'cold start s', 'of GEMM',
+        title=f'{figures["device"]}: ms per query, {figures["layers"]} layers',
+    )  # fmt: skip
+    for variant in figures['variants']:
+        name = (variant['backend'], variant['precision'])
+        if 'failed' in variant:
+            table.add_row(*name, variant['failed'])
+            continue
+        times = [*variant['direct_ms'].values(), *variant['planning_ms'].values()]
+        best = max(variant['share_of_gemm'].values())
+        rest = (variant['memory_gb'], variant.get('build_s', ''), variant['cold_start_s'])
+        table.add_row(
+            *name, *(f'{ms:.0f}' for ms in times), *map(str, rest), f'{100 * best:.0f} %'
+        )
+    console.print(table)
+    console.print(
+        f'{figures["tflop"]:.2f} TFLOP a row; GEMM {figures["gemm_tflops"]} TFLOP/s in bfloat16, '
+        f'data sheet {peak or "unknown"}; planning with {FUTURES} futures and {VALUES} values',
+        highlight=False,
+        soft_wrap=True,
+    )
