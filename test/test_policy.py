@@ -45,10 +45,17 @@ class NotingBackend(TorchBackend):
         self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
         self.encoded: list[Sequence[int]] = []
 
-    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+    def denoise(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        asked: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
         """Note latents, timesteps and asked frames."""
         self.calls.append((latents, time, asked))
-        return super().denoise(latents, time, text, asked)
+        return super().denoise(latents, time, text, asked, frames)
 
     def encode(self, video: Tensor) -> Tensor:
         """Note the shape."""

@@ -93,6 +93,12 @@ def export_tensorrt(
         ConfigError: The checkpoint is damaged, a package is missing, TensorRT refuses the
             network, or the answers differ.
     """
+    if read_config(path / CONFIG).drop_hidden_frames:
+        msg = (
+            f'{path} leaves hidden frames out of the sequence, which TensorRT engines are not '
+            'built for yet; take the backend torch on a GPU'
+        )
+        raise ConfigError(msg)
     facts = {**engine_facts(path), 'precision': precision, 'rows': list(rows)}
     has_gpu = torch.cuda.is_available()
 

@@ -26,6 +26,7 @@ KIND = 'onnx'
 FILE = 'denoiser.onnx'
 OPSET = 20
 INPUTS = ('latents', 'time', 'text', 'asked')
+FRAMES = 'frames'  # a further one where a checkpoint leaves frames out
 
 
 def onnx_facts(checkpoint: Path) -> dict[str, Any]:
@@ -43,9 +44,17 @@ def write_onnx(file: Path, checkpoint: Checkpoint) -> None:
     shape = config.latent_shape
     text = read_text(transformer, next(iter(checkpoint.text.embeddings.values())))
     asked = torch.arange(len(config.layout.current), shape[1])
-    example = (torch.zeros(2, *shape), torch.tensor([0.5, 0.9]), text.detach(), asked)
+    example = [torch.zeros(2, *shape), torch.tensor([0.5, 0.9]), text.detach(), asked]
+    names = [*INPUTS]
     rows = torch.export.Dim('rows', min=1, max=4096)
-    frames = torch.export.Dim('frames', min=1, max=shape[1])
+    some = torch.export.Dim('some', min=1, max=shape[1])
+    sizes: list[dict[int, Any] | None] = [{0: rows}, {0: rows}, None, {0: some}]
+    if config.drop_hidden_frames:
+        shown = torch.export.Dim('shown', min=1, max=shape[1])
+        example.append(torch.arange(shape[1]))
+        names.append(FRAMES)
+        sizes[0] = {0: rows, 2: shown}
+        sizes.append({0: shown})
     noise = io.StringIO()  # the exporter prints its own progress
     for name in ('torch.onnx', 'onnxscript', 'onnx_ir'):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -54,10 +63,10 @@ def write_onnx(file: Path, checkpoint: Checkpoint) -> None:
             warnings.simplefilter('ignore')
             program = torch.onnx.export(
                 Denoiser(transformer, shape).eval(),
-                example,
+                tuple(example),
                 dynamo=True,
-                dynamic_shapes=({0: rows}, {0: rows}, None, {0: frames}),
-                input_names=list(INPUTS),
+                dynamic_shapes=tuple(sizes),
+                input_names=names,
                 output_names=['velocity'],
                 opset_version=OPSET,
             )
@@ -118,9 +127,18 @@ class OnnxBackend(TorchAutoencoder):
         """Return the text's keys and values, see ``core.backend.Backend``."""
         return read_text(self._transformer, text)
 
-    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+    def denoise(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        asked: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
         rows = dict(zip(INPUTS, (latents, time, text, asked), strict=True))
+        if frames is not None:
+            rows[FRAMES] = frames
         feed = {name: np.ascontiguousarray(value.numpy()) for name, value in rows.items()}
         return torch.from_numpy(self._network(feed))
 

@@ -29,8 +29,14 @@ def made_up_observations(policy: CosmosPolicy, n: int, seed: int = 0) -> list[Ob
 def compare_answers(
     policy: CosmosPolicy, truth: CosmosPolicy, observations: Sequence[Observation]
 ) -> dict[str, object]:
-    """Return how two policies' best of eight by joint value differ, see ``compare``."""
-    got, want = ([p.plan(obs, CANDIDATES) for obs in observations] for p in (policy, truth))
+    """Return how two policies' best of eight by joint value differ, see ``compare``.
+
+    Where the value has shorter sequences than the action, it is asked for in these.
+    """
+    values = int(policy.config.drop_hidden_frames)
+    got, want = (
+        [p.plan(obs, CANDIDATES, values=values) for obs in observations] for p in (policy, truth)
+    )
     return compare(got, want, policy.config)
 
 

@@ -97,8 +97,18 @@ class TensorrtBackend(TorchAutoencoder):
         return read_text(self._transformer, text.to(self.device))
 
     @torch.inference_mode()
-    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+    def denoise(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        asked: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
+        if frames is not None:
+            msg = 'engines are built for whole sequences'  # which the export has refused
+            raise RuntimeError(msg)
         parts = zip(latents.split(self._network.rows), time.split(self._network.rows), strict=True)
         return torch.cat([self._network(part, level, text, asked) for part, level in parts])
 

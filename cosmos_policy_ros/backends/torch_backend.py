@@ -90,13 +90,21 @@ class DiffusersBackend(TorchAutoencoder):
         return text.to(self.device)
 
     @torch.inference_mode()
-    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+    def denoise(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        asked: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
-        rows, frames = latents.shape[0], latents.shape[2]
-        mask = latents.new_ones(frames).index_fill(0, asked, 0.0).expand(rows, -1)
+        rows, t = latents.shape[0], latents.shape[2]
+        mask = latents.new_ones(t).index_fill(0, asked, 0.0).expand(rows, -1)
         timestep, words = (1.0 - mask) * time[:, None], text.expand(rows, -1, -1)
+        at = None if frames is None else frames.tolist()
         with self._autocast():
-            velocity = predict_velocity(self._transformer, latents, timestep, words, mask)
+            velocity = predict_velocity(self._transformer, latents, timestep, words, mask, at)
         return velocity.index_select(2, asked).float()
 
 
@@ -129,7 +137,7 @@ class TorchBackend(DiffusersBackend):
             lower(self._transformer, torch.bfloat16)
         self._mode = 'reduce-overhead' if self.device.type == 'cuda' else 'default'
         self._compiled = compiled
-        self._denoisers: dict[tuple[int, ...], nn.Module] = {}  # by shape of a row
+        self._denoisers: dict[tuple[int, ...], nn.Module] = {}  # by shape of a whole row
 
     @torch.inference_mode()
     def read_text(self, text: Tensor) -> Tensor:
@@ -137,12 +145,20 @@ class TorchBackend(DiffusersBackend):
         return read_text(self._transformer, text.to(self.device))
 
     @torch.inference_mode()
-    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+    def denoise(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        asked: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
-        shape = tuple(latents.shape[1:])
+        _, channels, t, *size = latents.shape
+        shape = (channels, t if frames is None else int(frames[-1]) + 1, *size)
         if shape not in self._denoisers:
             denoiser = Denoiser(self._transformer, shape)
             if self._compiled:
                 denoiser.compile(mode=self._mode)
             self._denoisers[shape] = denoiser
-        return self._denoisers[shape](latents, time, text, asked)
+        return self._denoisers[shape](latents, time, text, asked, frames)

@@ -47,11 +47,13 @@ def ask(
             are kept to the end.
         max_rows: Most rows of one network call; None is all of them.
     """
-    members, names = len(steps), config.layout.names
+    members, known = len(steps), config.layout.known(kind)
     latents = given.latents.repeat_interleave(members, dim=0)
-    known = config.layout.known(kind)
-    unknown = [i for i, name in enumerate(names) if name not in known]
-    asked = torch.tensor(unknown, device=backend.device)
+    there = config.frames(kind)  # in the network's sequence
+    unknown = [i for i in there if config.layout.names[i] not in known]
+    asked = torch.tensor([there.index(i) for i in unknown], device=backend.device)
+    frames = torch.tensor(there, device=backend.device)
+    context = latents.index_select(2, frames)
     levels = [sigma_levels(n, config.sigma_max, config.sigma_min, config.rho) for n in steps]
     seeds = [s + spread * j for s in given.seeds for j in range(members)]
     noise = {s: start_noise(s, config.latent_shape)[:, unknown] for s in set(seeds)}
@@ -61,14 +63,15 @@ def ask(
         """Return the clean estimate of the asked frames, see ``diffusion.clean_estimate``."""
         t = sigma / (1.0 + sigma)
         x_t = x * expand(1.0 - t, x.ndim)
-        shown = latents[rows].index_copy(2, asked, x_t.to(torch.float32))
-        velocity = backend.denoise(shown, t.to(torch.float32), text, asked)
+        shown = context[rows].index_copy(2, asked, x_t.to(torch.float32))
+        positions = frames if config.drop_hidden_frames else None
+        velocity = backend.denoise(shown, t.to(torch.float32), text, asked, positions)
         return x_t - expand(t, x.ndim) * velocity.to(x.dtype)
 
     pruning = Pruning(keep, len(seeds), unknown.index(config.layout.index('value')))
     x = sample(denoise, x_init, levels * len(given.seeds), max_rows, pruning if keep else None)
     kept = torch.tensor(pruning.rows, device=backend.device)
-    clean = latents.index_copy(2, asked, x.to(torch.float32))[kept]
+    clean = latents.index_copy(2, frames[asked], x.to(torch.float32))[kept]
     candidates = tuple(given.seeds[r // members] for r in pruning.rows)
     return Sample(clean, candidates, given.task, given.images)
 

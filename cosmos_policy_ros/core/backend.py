@@ -40,12 +40,22 @@ class Backend(Autoencoder, Protocol):
         It is the same for every call, so that a task costs this once.
         """
 
-    def denoise(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+    def denoise(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        asked: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity of the asked frames.
 
         Args:
             latents: (B, C, T, h, w) float32, known frames clean, asked frames mixed with noise.
             time: (B,) float32, sigma / (1 + sigma) of the asked frames.
             text: What ``read_text`` returned.
-            asked: (U,) int64 indices of the frames that are to be denoised, rising.
+            asked: (U,) int64 indices, among the latents, of the frames that are to be denoised,
+                rising.
+            frames: (T,) int64 positions of the frames in a sequence that others may have been
+                left out of, rising; given in every call for a checkpoint that does so, else None.
         """

@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, MISSING
 import json
 import math
 from pathlib import Path
 from typing import Any, get_args, Literal
 
-from cosmos_policy_ros.core.layout import LatentLayout
+from cosmos_policy_ros.core.layout import LatentLayout, SampleKind
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
 from safetensors import safe_open, SafetensorError
@@ -44,6 +44,8 @@ class PolicyConfig:
         value_steps: Most denoising steps of a predicted value.
         value_kind: Which frames the value network is shown.
         return_discount: Factor per row by which a later success is worth less.
+        drop_hidden_frames: Frames that are hidden from the value network, neither shown nor asked
+            for, are not in its sequence; otherwise they stand there as noise.
     """
 
     cameras: tuple[str, ...]
@@ -65,6 +67,7 @@ class PolicyConfig:
     value_steps: int
     value_kind: ValueKind
     return_discount: float
+    drop_hidden_frames: bool = False
 
     def __post_init__(self) -> None:
         """Check types and ranges.
@@ -74,7 +77,7 @@ class PolicyConfig:
         """
         for name in ('cameras', 'joint_names'):
             _expect(self, name, _is_names(getattr(self, name)), 'distinct names, at least one')
-        for name in ('centre_crop', 'independent_frames'):
+        for name in ('centre_crop', 'independent_frames', 'drop_hidden_frames'):
             _expect(self, name, isinstance(getattr(self, name), bool), 'true or false')
         counts = ('horizon', 'action_size', 'proprio_size', 'image_size', 'latent_channels')
         for name in (*counts, 'action_steps', 'future_steps', 'value_steps'):
@@ -101,6 +104,12 @@ class PolicyConfig:
         """Shape (C, T, h, w) of one latent sequence."""
         return (self.latent_channels, len(self.layout.names), *self.latent_size)
 
+    def frames(self, kind: SampleKind) -> list[int]:
+        """Return the positions of the frames in the network's sequence for a kind of question."""
+        names, layout = self.layout.names, self.layout
+        there = (*layout.known(kind), *layout.scored(kind)) if self.drop_hidden_frames else names
+        return [i for i, name in enumerate(names) if name in there]
+
 
 def read_config(path: Path) -> PolicyConfig:
     """Read ``policy.json``.
@@ -125,7 +134,8 @@ def read_config(path: Path) -> PolicyConfig:
         msg = f'{path} has format_version {version}, this release reads {FORMAT_VERSION}'
         raise ConfigError(msg)
     known = [f.name for f in fields(PolicyConfig)]
-    unknown, missing = sorted(set(data) - set(known)), sorted(set(known) - set(data))
+    needed = {f.name for f in fields(PolicyConfig) if f.default is MISSING}  # others came later
+    unknown, missing = sorted(set(data) - set(known)), sorted(needed - set(data))
     if unknown or missing:
         msg = f'{path} has unknown keys {unknown} and lacks {missing}; it must have {known}'
         raise ConfigError(msg)

@@ -43,25 +43,34 @@ class Denoiser(nn.Module):
         # A padding mask that the network would add by itself enters here as zeros like any other.
         self.n_zeros = channels + int(transformer.config.concat_padding_mask) - latent_shape[0]
         like = torch.zeros(1, 1, *latent_shape[1:], device=transformer.device)
-        cos, sin = transformer.rope(like, fps=None)
-        self.cos: Tensor
-        self.sin: Tensor
+        self.angles: Tensor
         self.positions: Tensor | None
-        self.register_buffer('cos', cos, persistent=False)
-        self.register_buffer('sin', sin, persistent=False)
+        angles = torch.stack(transformer.rope(like, fps=None))  # cosines and sines
+        self.register_buffer(
+            'angles', angles.unflatten(1, (latent_shape[1], -1)), persistent=False
+        )  # (2, T, S, D / heads)
         embed, positions = transformer.learnable_pos_embed, None
         if embed is not None:  # (1, T, S, D)
             positions = embed(like).detach().unflatten(1, (latent_shape[1], -1))
         self.register_buffer('positions', positions, persistent=False)
 
-    def forward(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        asked: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
         """Return the (B, C, U, h, w) velocity of the asked frames.
 
         Args:
             latents: (B, C, T, h, w) asked frames mixed with noise, the others clean.
             time: (B,) sigma / (1 + sigma) of the asked frames.
             text: What ``read_text`` returned.
-            asked: (U,) int64 indices of the frames that are to be denoised.
+            asked: (U,) int64 indices, among the latents, of the frames that are to be denoised.
+            frames: (T,) int64 positions of the frames in a sequence that others were left out of;
+                None is all of it.
         """
         net = self.network
         b, _, t, h, w = latents.shape
@@ -83,21 +92,22 @@ class Denoiser(nn.Module):
             shift, scale, gate = rows.chunk(3, dim=-1)
             return norm.norm(x) * (1 + scale) + shift, gate
 
+        angles, positions = self.angles, self.positions
+        if frames is not None:
+            angles = angles.index_select(1, frames)
+            positions = None if positions is None else positions.index_select(1, frames)
         last = len(net.transformer_blocks) - 1
         for i, block in enumerate(net.transformer_blocks):
-            if self.positions is not None:
-                x = x + self.positions.to(x.dtype)
+            if positions is not None:
+                x = x + positions.to(x.dtype)
             shown, gate = modulate(block.norm1, x)
             if i < last:
-                x = x + gate * self._look(block.attn1, shown, shown, self.cos, self.sin)
+                x = x + gate * self._look(block.attn1, shown, shown, angles, angles)
             else:
                 x, gate, wanted = (v.index_select(1, asked) for v in (x, gate, shown))
                 level_of = level_of.index_select(1, asked)
-                cos, sin = (
-                    a.unflatten(0, (t, -1)).index_select(0, asked).flatten(0, 1)
-                    for a in (self.cos, self.sin)
-                )
-                x = x + gate * self._look(block.attn1, wanted, shown, cos, sin)
+                own = angles.index_select(1, asked)
+                x = x + gate * self._look(block.attn1, wanted, shown, own, angles)
             shown, gate = modulate(block.norm2, x)
             x = x + gate * self._read(block.attn2, shown, text[i])
             shown, gate = modulate(block.norm3, x)
@@ -112,13 +122,13 @@ class Denoiser(nn.Module):
         return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
     def _look(
-        self, attention: Any, wanted: Tensor, shown: Tensor, cos: Tensor, sin: Tensor
+        self, attention: Any, wanted: Tensor, shown: Tensor, own: Tensor, angles: Tensor
     ) -> Tensor:
-        """Return what the wanted frames see in all frames, (B, U, S, D)."""
+        """Return what the wanted frames, at angles of their own, see in all: (B, U, S, D)."""
         shown, wanted = shown.to(self.dtype), wanted.to(self.dtype)
         key, value = (self._split(layer(shown)) for layer in (attention.to_k, attention.to_v))
-        key = _rotate(attention.norm_k(key), self.cos, self.sin)
-        query = _rotate(attention.norm_q(self._split(attention.to_q(wanted))), cos, sin)
+        key = _rotate(attention.norm_k(key), angles)
+        query = _rotate(attention.norm_q(self._split(attention.to_q(wanted))), own)
         query, key = query.to(self.dtype), key.to(self.dtype)
         seen = functional.scaled_dot_product_attention(query, key, value)
         return self._join(attention, seen, wanted.shape[2])
@@ -179,8 +189,9 @@ def lower(transformer: CosmosTransformer3DModel, half: torch.dtype) -> None:
                     layer.to(half)
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Return (B, heads, S, D) turned by the angles of its positions."""
+def _rotate(x: Tensor, angles: Tensor) -> Tensor:
+    """Return (B, heads, T S, D) turned by (2, T, S, D) cosines and sines of its positions."""
+    cos, sin = angles.flatten(1, 2)
     real, imaginary = x.chunk(2, dim=-1)
     turned = torch.cat([-imaginary, real], dim=-1)
     return x * cos + turned * sin

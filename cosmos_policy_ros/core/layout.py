@@ -89,7 +89,7 @@ class LatentLayout:
         """Return the frames that enter the training loss of one kind of question.
 
         Every kind is scored on all it has to denoise, except ``value_future_only`` and
-        ``value_q``: their masked inputs are hidden on purpose, so only the value counts.
+        ``value_q``: the other frames are hidden on purpose, so only the value counts.
 
         Raises:
             ValueError: ``kind`` is none of the five.

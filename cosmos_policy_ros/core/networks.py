@@ -8,7 +8,10 @@ mask as an input channel, no fps, no attention mask).
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from types import MethodType
+from typing import Any
 
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 from diffusers.models.autoencoders.autoencoder_kl_wan import WanCausalConv3d
@@ -36,6 +39,7 @@ def predict_velocity(
     timestep: Tensor,
     text: Tensor,
     mask: Tensor,
+    frames: Sequence[int] | None = None,
 ) -> Tensor:
     """Return (B, C, T, h, w) the velocity, noise minus clean latents.
 
@@ -48,6 +52,8 @@ def predict_velocity(
         timestep: (B, T) float, sigma / (1 + sigma), 0 at known frames.
         text: (B, L, D) task embeddings.
         mask: (B, T) float, 1 at known frames.
+        frames: T positions of these frames in a sequence that others were left out of, rising;
+            None is 0 … T - 1.
     """
     b, _, t, h, w = latents.shape
     condition = mask[:, None, :, None, None].to(latents.dtype).expand(b, 1, t, h, w)
@@ -56,15 +62,50 @@ def predict_velocity(
         padding = latents.new_zeros(1, 1, h, w)  # the network repeats it over the batch
     else:
         condition = torch.cat([condition, torch.zeros_like(condition)], dim=1)
-    return transformer(
-        hidden_states=latents,
-        timestep=timestep[:, None, :, None, None],
-        encoder_hidden_states=text,
-        condition_mask=condition,
-        padding_mask=padding,
-        fps=None,
-        return_dict=False,
-    )[0]
+    with _placed(transformer, range(t) if frames is None else frames):
+        return transformer(
+            hidden_states=latents,
+            timestep=timestep[:, None, :, None, None],
+            encoder_hidden_states=text,
+            condition_mask=condition,
+            padding_mask=padding,
+            fps=None,
+            return_dict=False,
+        )[0]
+
+
+@contextmanager
+def _placed(transformer: CosmosTransformer3DModel, frames: Sequence[int]) -> Iterator[None]:
+    """Take the frames of the sequences in this block for those at some positions.
+
+    The network knows no other positions than 0, 1, 2 …, so the modules that embed them are told.
+    """
+    modules = [transformer.rope, transformer.learnable_pos_embed]
+    gaps = list(frames) != list(range(len(frames)))
+    told = [module for module in modules if gaps and module is not None]
+    for module in told:
+        vars(module).setdefault('forward', MethodType(_embed_positions, module))
+        module.frames = tuple(frames)
+    try:
+        yield
+    finally:
+        for module in told:
+            module.frames = None
+
+
+def _embed_positions(module: Any, latents: Tensor, **rate: Any) -> Any:
+    """Return what the module's class does, for the frames alone that are there."""
+    original = type(module).forward
+    if module.frames is None:
+        return original(module, latents, **rate)
+    length = module.frames[-1] + 1
+    whole = original(module, latents[:, :, :1].expand(-1, -1, length, -1, -1), **rate)
+
+    def pick(rows: Tensor) -> Tensor:
+        """Return (…, F S, D) of (…, T S, D)."""
+        return rows.unflatten(-2, (length, -1))[..., list(module.frames), :, :].flatten(-3, -2)
+
+    return tuple(pick(rows) for rows in whole) if isinstance(whole, tuple) else pick(whole)
 
 
 def spatial_stride(vae: AutoencoderKLWan) -> int:

@@ -13,7 +13,8 @@ class Sample:
     """Rows of denoised latents and where they came from.
 
     Attributes:
-        latents: (R, C, T, h, w) float32, known frames clean, all others generated.
+        latents: (R, C, T, h, w) float32, known frames clean, all others generated, but for frames
+            that the network's sequence left out.
         seeds: The R rows' candidate seeds.
         task: Language instruction.
         images: (cameras, 3, H, W) float32 current images in [-1, 1].

@@ -78,7 +78,11 @@ class Batch:
 
     def part(self, index: int, n_parts: int) -> Batch:
         """Return every ``n_parts``-th sample from ``index`` on."""
-        return Batch(*(getattr(self, field.name)[index::n_parts] for field in fields(self)))
+        return self.rows(slice(index, None, n_parts))
+
+    def rows(self, which: slice | NDArray[np.bool_]) -> Batch:
+        """Return some of the samples."""
+        return Batch(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from cosmos_policy_ros.core.codec import write_value, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import draw_training_sigma, training_input
-from cosmos_policy_ros.core.layout import SampleKind
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.data.dataset import Batch, POLICY
 from cosmos_policy_ros.training.config import TrainConfig
+from cosmos_policy_ros.training.parts import frames_of, sample_kinds
 from diffusers import CosmosTransformer3DModel
 import numpy as np
 from numpy.typing import NDArray
@@ -76,7 +76,7 @@ def loss_weights(
     a fraction of a policy sample, and all frames weigh the same.
     """
     layout, shape = policy.layout, policy.latent_shape
-    table = np.stack([layout.mask(layout.scored(kind)) for kind in _kinds(policy)])
+    table = np.stack([layout.mask(layout.scored(kind)) for kind in sample_kinds(policy)])
     frames = torch.from_numpy(table[batch.kind])  # (B, T)
     is_policy = torch.from_numpy(batch.kind == POLICY)
     whole = torch.from_numpy(batch.imitate.all(axis=1))
@@ -107,9 +107,11 @@ def velocity_error(
 ) -> Tensor:
     """Return (B, C, T, h, w) float32 squared errors of the predicted velocity.
 
+    Frames that are left out of the sequences have no error.
+
     Args:
         transformer: The network, on ``device``.
-        batch: Samples.
+        batch: Samples whose sequences have the same frames.
         store: Their latents.
         policy: Layout and sizes.
         stats: Ranges of actions and proprio.
@@ -123,12 +125,16 @@ def velocity_error(
     sigma = draw_training_sigma(
         len(x0), x0.shape[2], generator, config.sigma_low, config.sigma_high
     )
+    frames = frames_of(batch, policy)
+    x0, noise, mask = x0[:, :, frames], noise[:, :, frames], mask[:, frames]
     x0, mask, noise, sigma = (t.to(device) for t in (x0, mask, noise, sigma))
     network_input, timestep, target = training_input(x0, noise, sigma, mask)
     text = store.text[batch.task].to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == 'bfloat16'):
-        velocity = predict_velocity(transformer, network_input, timestep, text, mask)
-    return (velocity.float() - target).pow(2)
+        velocity = predict_velocity(transformer, network_input, timestep, text, mask, frames)
+    error = torch.zeros(len(x0), *policy.latent_shape, device=device)
+    error[:, :, frames] = (velocity.float() - target).pow(2)
+    return error
 
 
 def frame_sums(error: Tensor, weights: Tensor, policy: PolicyConfig) -> Tensor:
@@ -156,9 +162,6 @@ def frame_sums(error: Tensor, weights: Tensor, policy: PolicyConfig) -> Tensor:
 
 def known_table(policy: PolicyConfig) -> NDArray[np.float32]:
     """Return (3, T) float32 condition masks, by ``Batch.kind``."""
-    return np.stack([policy.layout.mask(policy.layout.known(kind)) for kind in _kinds(policy)])
-
-
-def _kinds(policy: PolicyConfig) -> tuple[SampleKind, ...]:
-    """Return what is asked, by ``Batch.kind``."""
-    return ('policy', 'world_model', policy.value_kind)
+    return np.stack(
+        [policy.layout.mask(policy.layout.known(kind)) for kind in sample_kinds(policy)]
+    )

@@ -15,7 +15,7 @@ import yaml
 
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
-    'autoencoder', 'transformer', 'lora', 'value_kind', 'ranges',
+    'autoencoder', 'transformer', 'lora', 'value_kind', 'drop_hidden_frames', 'ranges',
 )  # fmt: skip
 
 
@@ -32,6 +32,8 @@ class TrainConfig:
         return_discount: Factor per row by which a later success is worth less.
         value_kind: What the value is judged from: ``value``, all else; ``value_future_only``, the
             predicted state; ``value_q``, observation and action.
+        drop_hidden_frames: Whether frames that a value sample neither shows nor asks for are left
+            out of its sequence, in training and at run time; otherwise they stand there as noise.
         ranges: Where the ranges of actions and joints come from: ``data``, the demonstrations, or
             ``init``, the checkpoint of --init, with which the new one can then plan.
         sigma_low: Lowest noise level drawn.
@@ -71,6 +73,7 @@ class TrainConfig:
     horizon: int = 16
     return_discount: float = 0.98
     value_kind: Literal['value', 'value_future_only', 'value_q'] = 'value'
+    drop_hidden_frames: bool = False
     ranges: Literal['data', 'init'] = 'data'
     sigma_low: float = 4.0
     sigma_high: float = 80.0

@@ -202,6 +202,7 @@ def _policy_config(
         latent_size=(latents.shape[2], latents.shape[3]),
         independent_frames=independent_frames,
         value_kind=config.value_kind,
+        drop_hidden_frames=config.drop_hidden_frames,
         return_discount=config.return_discount,
         **sampler,
     )

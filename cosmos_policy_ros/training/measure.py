@@ -7,12 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosmos_policy_ros.core.codec import read_value, read_vector
-from cosmos_policy_ros.core.config import PolicyConfig
-from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels
-from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.data.dataset import Batch, POLICY, VALUE
-from cosmos_policy_ros.training.batch import known_table, latent_sequences
+from cosmos_policy_ros.training.batch import latent_sequences
 from cosmos_policy_ros.training.config import TrainConfig
+from cosmos_policy_ros.training.denoise import denoise_batch
 from cosmos_policy_ros.training.material import Material
 from cosmos_policy_ros.training.pictures import decode_pictures, load_pictures
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
@@ -21,7 +19,6 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-AT_ONCE = 128  # samples in one call of the network
 FEW = 16  # samples whose pictures are decoded when that is expensive
 BINS = 10  # of the calibration
 Figures = dict[str, float | None]  # None where the data cannot say
@@ -111,8 +108,8 @@ def answer(
     """
     policy = material.policy
     size, value = (policy.horizon, policy.action_size), policy.layout.index('value')
-    latents = _denoise_batch(transformer, exam.policy, material, device)
-    valued = _denoise_batch(transformer, exam.value, material, device)
+    latents = denoise_batch(transformer, exam.policy, material, device)
+    valued = denoise_batch(transformer, exam.value, material, device)
     unit = read_vector(latents, policy.layout.index('action'), size[0] * size[1])
     return Answers(
         chunk=material.stats.unnormalize_actions(unit.numpy().reshape(-1, *size)),
@@ -121,21 +118,6 @@ def answer(
         value=read_value(valued, value).numpy(),
         latents=latents,
     )
-
-
-def _denoise_batch(
-    transformer: CosmosTransformer3DModel, batch: Batch, material: Material, device: torch.device
-) -> Tensor:
-    """Return (B, channels, T, h, w) float32 denoised sequences of a batch of any size."""
-    policy, store = material.policy, material.store
-    n_parts = -(-len(batch.kind) // AT_ONCE)
-    whole = torch.empty(len(batch.kind), *policy.latent_shape)
-    for i in range(n_parts):
-        part = batch.part(i, n_parts)
-        truth = latent_sequences(part, store, policy, material.stats)
-        text = store.text[part.task]
-        whole[i::n_parts] = denoise(transformer, truth, text, policy, part, device)
-    return whole
 
 
 def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
@@ -179,42 +161,6 @@ def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
         'value_auc': auc(answers.value, exam.outcome),
         'value_calibration': calibration(answers.value, exam.value.value),
     }
-
-
-def denoise(
-    transformer: CosmosTransformer3DModel,
-    truth: Tensor,
-    text: Tensor,
-    policy: PolicyConfig,
-    batch: Batch,
-    device: torch.device,
-) -> Tensor:
-    """Return (B, C, T, h, w) float32 on the CPU: the unknown frames denoised from the known ones.
-
-    Args:
-        transformer: The network, on ``device``.
-        truth: (B, C, T, h, w) float32 clean latents, of which the known frames are shown.
-        text: (B, L, D) task embeddings.
-        policy: Layout and noise levels.
-        batch: The samples; their kind says what is known.
-        device: Where to compute.
-    """
-    mask = torch.from_numpy(known_table(policy)[batch.kind]).to(device)
-    truth, text = truth.to(device), text.to(device)
-    steps = policy.value_steps if (batch.kind == VALUE).all() else policy.action_steps
-    levels = sigma_levels(steps, policy.sigma_max, policy.sigma_min, policy.rho)
-    noise = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0)).to(device)
-
-    def estimate(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
-        def velocity(network_input: Tensor, timestep: Tensor) -> Tensor:
-            with torch.autocast(device.type, torch.bfloat16):
-                return predict_velocity(
-                    transformer, network_input, timestep, text[rows], mask[rows]
-                ).float()
-
-        return clean_estimate(velocity, x, sigma, truth[rows], mask[rows])
-
-    return sample(estimate, noise * policy.sigma_max, [levels] * len(truth)).float().cpu()
 
 
 def auc(scores: NDArray[np.floating[Any]], outcomes: NDArray[np.bool_]) -> float | None:

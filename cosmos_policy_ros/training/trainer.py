@@ -26,6 +26,7 @@ from cosmos_policy_ros.training.board import Board
 from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
 from cosmos_policy_ros.training.material import load_autoencoder, load_material, Material
 from cosmos_policy_ros.training.measure import answer, Exam, Figures, mark, set_exam
+from cosmos_policy_ros.training.parts import deal
 from cosmos_policy_ros.training.prepare import n_left_out, name_episodes, prepare_bags
 from cosmos_policy_ros.training.processes import join_processes, Processes
 from cosmos_policy_ros.training.state import (
@@ -187,14 +188,15 @@ def _step(
         config.batch_size, np.random.default_rng((config.seed, state.step))
     )
     mine = range(processes.rank, n_parts, processes.size)
-    parts = [batch.part(i, n_parts) for i in mine]
+    parts = deal(batch, material.policy, n_parts, mine)
     weights = [
-        loss_weights(p, material.policy, config.action_weight, config.joint).to(processes.device)
-        for p in parts
+        w
+        * loss_weights(p, material.policy, config.action_weight, config.joint).to(processes.device)
+        for _, p, w in parts
     ]
     total = processes.sum(torch.stack([w.sum() for w in weights]).sum())
     sums = torch.zeros(len(FRAMES) + 1, 2, dtype=torch.float64)
-    for i, part, weight in zip(mine, parts, weights, strict=True):
+    for (i, part, _), weight in zip(parts, weights, strict=True):
         seed = int(np.random.SeedSequence((config.seed, state.step, i)).generate_state(1)[0])
         error = velocity_error(
             network, part, material.store, material.policy, material.stats, config,

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a transformer makes of samples when it denoises all that they do not show."""
+
+from __future__ import annotations
+
+from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels
+from cosmos_policy_ros.core.networks import predict_velocity
+from cosmos_policy_ros.data.dataset import Batch, VALUE
+from cosmos_policy_ros.training.batch import known_table, latent_sequences
+from cosmos_policy_ros.training.material import Material
+from cosmos_policy_ros.training.parts import frames_of
+from diffusers import CosmosTransformer3DModel
+import torch
+from torch import Tensor
+
+AT_ONCE = 128  # samples in one call of the network
+
+
+def denoise_batch(
+    transformer: CosmosTransformer3DModel, batch: Batch, material: Material, device: torch.device
+) -> Tensor:
+    """Return (B, C, T, h, w) float32 sequences on the CPU, denoised from the known frames.
+
+    Frames that are left out of the network's sequence stay as they truly are.
+
+    Args:
+        transformer: The network, on ``device``.
+        batch: Samples of one kind, which says what is known.
+        material: Layout, noise levels and latents.
+        device: Where to compute.
+    """
+    n_parts = -(-len(batch.kind) // AT_ONCE)
+    whole = torch.empty(len(batch.kind), *material.policy.latent_shape)
+    for i in range(n_parts):
+        whole[i::n_parts] = _denoise(transformer, batch.part(i, n_parts), material, device)
+    return whole
+
+
+def _denoise(
+    transformer: CosmosTransformer3DModel, batch: Batch, material: Material, device: torch.device
+) -> Tensor:
+    policy, frames = material.policy, frames_of(batch, material.policy)
+    whole = latent_sequences(batch, material.store, policy, material.stats)
+    truth = whole[:, :, frames].to(device)
+    text = material.store.text[batch.task].to(device)
+    mask = torch.from_numpy(known_table(policy)[batch.kind])[:, frames].to(device)
+    steps = policy.value_steps if (batch.kind == VALUE).all() else policy.action_steps
+    levels = sigma_levels(steps, policy.sigma_max, policy.sigma_min, policy.rho)
+    noise = torch.randn(whole.shape, generator=torch.Generator().manual_seed(0))
+    start = noise[:, :, frames].to(device) * policy.sigma_max
+
+    def estimate(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+        def velocity(network_input: Tensor, timestep: Tensor) -> Tensor:
+            with torch.autocast(device.type, torch.bfloat16):
+                return predict_velocity(
+                    transformer, network_input, timestep, text[rows], mask[rows], frames
+                ).float()
+
+        return clean_estimate(velocity, x, sigma, truth[rows], mask[rows])
+
+    whole[:, :, frames] = sample(estimate, start, [levels] * len(truth)).float().cpu()
+    return whole
