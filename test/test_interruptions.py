@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.processes import start_node, start_process, stop_nodes
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.controls import Controls
 from cosmos_policy_ros.ros.convert import chunk_from_message
@@ -30,9 +31,6 @@ from cosmos_policy_ros.stack import (
     PLANNER,
     share_path,
     SIM,
-    start_node,
-    start_process,
-    stop_nodes,
     Value,
 )
 from cosmos_policy_ros.types import ActionChunk

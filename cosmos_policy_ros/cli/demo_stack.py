@@ -14,7 +14,8 @@ import subprocess
 import time
 from typing import Any
 
-from cosmos_policy_ros.stack import NodeSpec, OPERATOR, SIM_STACK, start_node, stop_nodes, Value
+from cosmos_policy_ros.processes import start_node, stop_nodes
+from cosmos_policy_ros.stack import NodeSpec, OPERATOR, SIM_STACK, Value
 from cosmos_policy_ros.types import ConfigError
 
 Event = dict[str, Any]
