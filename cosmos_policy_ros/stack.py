@@ -8,7 +8,7 @@ brings up.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import json
 import os
 from pathlib import Path
@@ -37,6 +37,7 @@ ARGUMENTS = {
     'robot': Argument(str, 'Robot YAML file.'),
     'checkpoint': Argument(str, 'Checkpoint folder.'),
     'planning_checkpoint': Argument(str, 'Checkpoint folder that scores the candidates.'),
+    'device': Argument(str, 'Where the networks run: cpu or cuda; a list starts a node each.'),
     'candidates': Argument(int, 'Candidates N per query; the best one is executed.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
@@ -85,7 +86,16 @@ SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 INFERENCE = NodeSpec(
     'inference',
     'inference_node',
-    ('robot', 'checkpoint', 'planning_checkpoint', 'candidates', 'futures', 'values', 'seed'),
+    (
+        'robot',
+        'checkpoint',
+        'planning_checkpoint',
+        'device',
+        'candidates',
+        'futures',
+        'values',
+        'seed',
+    ),
 )
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
@@ -150,6 +160,30 @@ def default_values() -> dict[str, Value]:
 
 
 def parameter_file() -> Path:
+def one_per_device(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> list[NodeSpec]:
+    """Return the nodes to start: one inference node for each device of a list such as ``cpu,cpu``.
+
+    The first keeps its name, the others are numbered from 2. No two draw a candidate with the
+    same seed.
+
+    Args:
+        specs: The nodes.
+        values: Arguments of the stack, as for ``node_command``.
+    """
+    merged = default_values() | dict(values)
+    devices = str(merged['device']).split(',')
+    nodes: list[NodeSpec] = []
+    for spec in specs:
+        if 'device' not in spec.arguments:
+            nodes.append(spec)
+            continue
+        for i, device in enumerate(devices):
+            seed = int(merged['seed']) + i * int(merged['candidates'])
+            name = f'{spec.name}_{i + 1}' if i else spec.name
+            nodes.append(replace(spec, name=name, given={'device': device.strip(), 'seed': seed}))
+    return nodes
+
+
     """Return the YAML file with the parameters of all nodes."""
     return share_path('config', 'nodes.yaml')
 

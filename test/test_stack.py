@@ -16,6 +16,7 @@ from cosmos_policy_ros.stack import (
     EXECUTOR,
     INFERENCE,
     node_command,
+    one_per_device,
     OPERATOR,
     POLICY_STACK,
     RECORD_STACK,
@@ -120,6 +121,31 @@ def test_an_unknown_argument_is_refused() -> None:
         node_command(INFERENCE, {'candidate': 3})
 
 
+def test_a_list_of_devices_is_a_list_of_inference_nodes() -> None:
+    """The first keeps its name; no candidate of one has the seed of another's."""
+    values = {'device': 'cuda:0, cuda:1,cpu', 'candidates': 5, 'seed': 100}
+    nodes = one_per_device(POLICY_STACK, values)
+    names = ['inference', 'inference_2', 'inference_3', 'planner', 'command_executor']
+    assert [node.name for node in nodes] == names
+    assert [node.given for node in nodes[:3]] == [
+        {'device': 'cuda:0', 'seed': 100},
+        {'device': 'cuda:1', 'seed': 105},
+        {'device': 'cpu', 'seed': 110},
+    ]
+
+
+def test_the_default_is_one_inference_node() -> None:
+    """Nothing but what the list says."""
+    assert [node.name for node in one_per_device(SIM_STACK, {})] == [s.name for s in SIM_STACK]
+
+
+def test_a_node_with_another_name_gets_its_section_of_the_file() -> None:
+    """ROS would look for a section named after the node; what is given stands above it."""
+    command = node_command(one_per_device([INFERENCE], {'device': 'cpu,cpu'})[1], {'seed': 9})
+    assert '--params-file' not in command
+    assert {'__node:=inference_2', 'threads:=1', 'device:="cpu"', 'seed:=4'} <= set(command)
+
+
 def test_the_environment_names_the_fast_dds_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both names that Fast DDS has used point to the shipped file."""
     names = {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'}
@@ -147,10 +173,17 @@ def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> 
     """The launch file has the nodes, names and arguments of the list, with descriptions."""
     pytest.importorskip('launch_ros')  # ``launch`` alone would find our folder
     description = _load(ROOT / 'launch' / file).generate_launch_description()
-    from launch_ros.actions import Node  # only where ROS 2 is installed
+    from launch import LaunchContext  # only where ROS 2 is installed
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
-    nodes = [entity for entity in description.entities if isinstance(entity, Node)]
-    assert [n.node_executable for n in nodes] == [s.executable for s in specs]
+    context = LaunchContext()
+    context.launch_configurations.update(robot='x', checkpoint='x', out='x', device='cpu,cuda')
+    nodes = []
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument | OpaqueFunction):
+            nodes += entity.execute(context) or []
+    wanted = one_per_device(specs, {'device': 'cpu,cuda'})
+    assert [n.node_executable for n in nodes] == [s.executable for s in wanted]
     arguments = description.get_launch_arguments()
     assert [a.name for a in arguments] == list(stack_arguments(specs))
     assert [a.description for a in arguments] == [ARGUMENTS[a.name].help for a in arguments]

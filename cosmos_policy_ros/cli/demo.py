@@ -54,6 +54,9 @@ class Demo:
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
     """Value samples K per future; 0 reads the value from the stage before."""
+    device: str = 'cpu'
+    """Where the networks run: cpu, cuda or cuda:1; a list such as cpu,cpu starts an inference node
+    with N candidates each, and one that crashes costs its candidates only."""
     out: Path | None = None
     """Folder for what is recorded, by default runs/<date>-<time>; what an earlier demo left in it
     is replaced."""
@@ -158,6 +161,7 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'robot': str(options.robot.resolve()),
         'checkpoint': str(options.checkpoint.resolve()),
         'candidates': options.candidates,
+        'device': options.device,
         'seed': options.seed,
         'task': options.task,
         'states': options.states,
