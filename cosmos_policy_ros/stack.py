@@ -51,6 +51,7 @@ ARGUMENTS = {
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
     'stream': Argument(str, 'Name of a camera, or arms for the joint states of all arms.'),
+    'lateness': Argument(str, 'File for the lateness of all commands.'),
     'record_s': Argument(float, 'Record an episode this long; 0 does not [s].'),
     'compress': Argument(bool, 'Whether bags are compressed with zstd.'),
     'out': Argument(str, 'Folder for rosbags and events.'),
@@ -159,7 +160,6 @@ def default_values() -> dict[str, Value]:
     return values
 
 
-def parameter_file() -> Path:
 def one_per_device(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> list[NodeSpec]:
     """Return the nodes to start: one inference node for each device of a list such as ``cpu,cpu``.
 
@@ -184,6 +184,7 @@ def one_per_device(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> li
     return nodes
 
 
+def parameter_file() -> Path:
     """Return the YAML file with the parameters of all nodes."""
     return share_path('config', 'nodes.yaml')
 
