@@ -1,21 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which processes make up the running stack, and how they start and end; the one node list.
+"""Which processes make up the running stack; the one node list.
 
 The launch files and ``cosmos-policy demo`` both read it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-import ctypes
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 import json
 import os
 from pathlib import Path
-import signal
-import subprocess
 import sys
-import time
 
 import yaml
 
@@ -41,7 +37,7 @@ ARGUMENTS = {
     'checkpoint': Argument(str, 'Checkpoint folder.'),
     'planning_checkpoint': Argument(str, 'Checkpoint folder that scores the candidates.'),
     'backend': Argument(str, 'What runs the networks; auto takes the fastest that is there.'),
-    'device': Argument(str, 'Where the networks run: cpu or cuda.'),
+    'device': Argument(str, 'Where the networks run: cpu or cuda; a list starts a node each.'),
     'precision': Argument(str, 'Arithmetic of the networks: auto, float32 or bfloat16.'),
     'candidates': Argument(int, 'Candidates N per query; the best one is executed.'),
     'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
@@ -57,6 +53,7 @@ ARGUMENTS = {
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
     'stream': Argument(str, 'Name of a camera, or arms for the joint states of all arms.'),
+    'lateness': Argument(str, 'File for the lateness of all commands.'),
     'record_s': Argument(float, 'Record an episode this long; 0 does not [s].'),
     'compress': Argument(bool, 'Whether bags are compressed with zstd.'),
     'out': Argument(str, 'Folder for rosbags and events.'),
@@ -71,14 +68,21 @@ class NodeSpec:
     """One process of the stack.
 
     Attributes:
-        name: ROS node name, which is also its section of ``config/nodes.yaml``.
+        name: ROS node name.
         executable: Console script, and module in ``cosmos_policy_ros.nodes``.
         arguments: The ``ARGUMENTS`` it takes.
+        given: Those that are its own, whatever the rest of the stack is given.
     """
 
     name: str
     executable: str
     arguments: tuple[str, ...]
+    given: Mapping[str, Value] = field(default_factory=dict, hash=False)
+
+    @property
+    def section(self) -> str:
+        """Its section of ``config/nodes.yaml``: the name of the first node of its kind."""
+        return self.executable.removesuffix('_node')
 
 
 SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
@@ -140,20 +144,49 @@ def default_values() -> dict[str, Value]:
 
     The files are this package's own; the other values stand in ``config/nodes.yaml``.
     """
-    sections = yaml.safe_load(parameter_file().read_text(encoding='utf-8'))
     values: dict[str, Value] = {}
     for spec in (*SIM_STACK, *RECORD_STACK):
-        parameters = sections[spec.name]['ros__parameters']
-        values |= {n: parameters[n] for n in spec.arguments if n in parameters}
+        section = parameters(spec)
+        values |= {n: section[n] for n in spec.arguments if n in section}
     values['robot'] = str(share_path('config', 'robots', 'aloha_sim.yaml'))
     values['checkpoint'] = str(share_path('models', 'aloha_sim_transfer_cube'))
     values['teleop'] = True  # who takes it was started for it
     return values
 
 
+def one_per_device(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> list[NodeSpec]:
+    """Return the nodes to start: one inference node for each device of a list such as ``cpu,cpu``.
+
+    The first keeps its name, the others are numbered from 2. No two draw a candidate with the
+    same seed.
+
+    Args:
+        specs: The nodes.
+        values: Arguments of the stack, as for ``node_command``.
+    """
+    merged = default_values() | dict(values)
+    devices = str(merged['device']).split(',')
+    nodes: list[NodeSpec] = []
+    for spec in specs:
+        if 'device' not in spec.arguments:
+            nodes.append(spec)
+            continue
+        for i, device in enumerate(devices):
+            seed = int(merged['seed']) + i * int(merged['candidates'])
+            name = f'{spec.name}_{i + 1}' if i else spec.name
+            nodes.append(replace(spec, name=name, given={'device': device.strip(), 'seed': seed}))
+    return nodes
+
+
 def parameter_file() -> Path:
     """Return the YAML file with the parameters of all nodes."""
     return share_path('config', 'nodes.yaml')
+
+
+def parameters(spec: NodeSpec) -> dict[str, Value]:
+    """Return the parameters of a node's section of that file."""
+    sections = yaml.safe_load(parameter_file().read_text(encoding='utf-8'))
+    return dict(sections[spec.section]['ros__parameters'])
 
 
 def environment() -> dict[str, str]:
@@ -183,70 +216,15 @@ def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
     if unknown:
         msg = f'the stack has no arguments {unknown}; it knows {sorted(ARGUMENTS)}'
         raise KeyError(msg)
-    merged = default_values() | dict(values)
+    merged = default_values() | dict(values) | dict(spec.given)
+    given = {name: merged[name] for name in spec.arguments if name in merged}
     command = [sys.executable, '-m', f'{PACKAGE}.nodes.{spec.executable}', '--ros-args']
-    command += ['-r', f'__node:={spec.name}', '--params-file', str(parameter_file())]
-    for name in (n for n in spec.arguments if n in merged):
+    command += ['-r', f'__node:={spec.name}']
+    if spec.name == spec.section:
+        command += ['--params-file', str(parameter_file())]
+    else:  # ROS would look for a section of that name
+        given = parameters(spec) | given
+    for name, value in given.items():
         # JSON is YAML with the quotes that keep a string a string
-        command += ['-p', f'{name}:={json.dumps(merged[name])}']
+        command += ['-p', f'{name}:={json.dumps(value)}']
     return command
-
-
-def start_node(spec: NodeSpec, values: Mapping[str, Value], log: Path) -> subprocess.Popen[bytes]:
-    """Start a node as ``start_process`` does.
-
-    Args:
-        spec: The node.
-        values: As for ``node_command``.
-        log: File that its output is appended to.
-
-    Raises:
-        KeyError: An argument does not exist.
-    """
-    return start_process(node_command(spec, values), log)
-
-
-def start_process(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
-    """Start a process of the stack in a process group of its own, which dies with this process.
-
-    Call it from the main thread: the kernel ends the process when the thread that started it ends.
-
-    Args:
-        command: Command line.
-        log: File that its output is appended to.
-    """
-    with log.open('ab') as output:
-        return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            env=os.environ | environment(),
-            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the others
-            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
-        )
-
-
-def stop_nodes(processes: Iterable[subprocess.Popen[bytes]], patience_s: float = 5.0) -> None:
-    """Ask processes to end, and kill those that are still there after ``patience_s``."""
-    running = [p for p in processes if p.poll() is None]
-    for process in running:
-        process.terminate()
-    deadline = time.monotonic() + patience_s
-    while any(p.poll() is None for p in running) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    for process in running:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _die_with_parent() -> Callable[[], None]:
-    """Return what a child calls so that not even a killed parent leaves it behind."""
-    libc = ctypes.CDLL(None)  # loaded before the fork
-    set_parent_death_signal = 1  # PR_SET_PDEATHSIG
-
-    def ask() -> None:
-        libc.prctl(set_parent_death_signal, signal.SIGKILL)
-
-    return ask

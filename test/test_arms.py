@@ -41,7 +41,8 @@ class Wire:
 def send(arm: ArmSpec) -> Wire:
     """Send one pose and return what went out."""
     wire = Wire()
-    open_arm(wire, arm, 0.02)(POSE)
+    for leave in open_arm(wire, arm, 0.02)(POSE):
+        leave()
     return wire
 
 

@@ -8,7 +8,7 @@ process, which stands for the cable.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 import signal
@@ -20,6 +20,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.processes import start_node, start_process, stop_nodes
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.controls import Controls
 from cosmos_policy_ros.ros.convert import chunk_from_message
@@ -27,12 +28,10 @@ from cosmos_policy_ros.stack import (
     EXECUTOR,
     INFERENCE,
     node_command,
+    one_per_device,
     PLANNER,
     share_path,
     SIM,
-    start_node,
-    start_process,
-    stop_nodes,
     Value,
 )
 from cosmos_policy_ros.types import ActionChunk
@@ -58,17 +57,18 @@ PERIOD_NS = round(1e9 / ROBOT.control_rate_hz)
 class Bench:
     """A stack, the cable of its ``high`` camera and what it says."""
 
-    def __init__(self, logs: Path) -> None:
+    def __init__(self, logs: Path, values: Mapping[str, Value] = VALUES) -> None:
         """Start everything and wait until it is ready."""
-        self.logs, self.node = logs, Node('bench')
+        self.logs, self.values, self.node = logs, values, Node('bench')
         self.plugged, self.image_ns = True, 0
         self.reports: dict[str, list[tuple[int, str, dict[str, str]]]] = defaultdict(list)
         self.chunks: list[ActionChunk] = []
         self.commands: list[tuple[int, NDArray[np.float64]]] = []
         sim = [*node_command(SIM, {}), '-r', f'{CUT}:=/high/behind_the_cable']
         self.processes = {'sim': start_process(sim, logs / 'sim.log')}
-        for spec in (INFERENCE, PLANNER, EXECUTOR):
-            self.processes[spec.name] = start_node(spec, VALUES, logs / f'{spec.name}.log')
+        self.specs = {s.name: s for s in one_per_device((INFERENCE, PLANNER, EXECUTOR), values)}
+        for name in self.specs:
+            self.start(name)
         relay = self.node.create_publisher(Image, CUT, qos_profile_sensor_data)
         subscribe = self.node.create_subscription
         qos, relayed = qos_profile_sensor_data, partial(self._on_image, relay)
@@ -78,6 +78,16 @@ class Bench:
         subscribe(JointState, '/joint_command', self._on_command, 50)
         self.controls = Controls(self.node)
         self.wait(lambda: not self.controls.missing(), 180.0)
+
+    def start(self, name: str) -> None:
+        """Start a node."""
+        log = self.logs / f'{name}.log'
+        self.processes[name] = start_node(self.specs[name], self.values, log)
+
+    def kill(self, name: str) -> None:
+        """End a node without a chance to say so."""
+        self.processes[name].send_signal(signal.SIGKILL)
+        self.processes[name].wait()
 
     def _on_image(self, relay: Publisher, data: bytes) -> None:
         if self.plugged:
@@ -187,15 +197,13 @@ def test_arms_hold_when_a_camera_is_cut(episode: Bench) -> None:
 def test_arms_finish_the_chunk_when_inference_dies(episode: Bench) -> None:
     """Then they hold, and go on by themselves when an inference node is back."""
     episode.forget()
-    process = episode.processes['inference']
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    episode.kill('inference')
     episode.wait(lambda: episode.mode() == 'ended')
     assert abs(episode.since('ended') - episode.last_row_ns()) <= 2 * PERIOD_NS
     assert episode.reason() == 'action chunk ended, holding its last row'
     episode.wait(lambda: episode.has_said('planner', 'no answer for '))
     episode.wait(episode.still)
 
-    episode.processes['inference'] = start_node(INFERENCE, VALUES, episode.logs / 'inference.log')
+    episode.start('inference')
     episode.wait(lambda: episode.mode() == 'playing', 180.0)
     episode.wait(lambda: not episode.still())

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / 'cosmos_policy_ros'
-WAIST = {'types', 'mapping', 'robot', 'align', 'stack'}
+WAIST = {'types', 'mapping', 'robot', 'align', 'stack', 'processes'}
 MAY_IMPORT = {
     'core': WAIST,
     'backends': WAIST | {'core'},

@@ -22,9 +22,10 @@ from bags import ROBOT
 from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.data.series import read_commands
+from cosmos_policy_ros.processes import start_node, stop_nodes
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.scripted import make_expert
-from cosmos_policy_ros.stack import EXECUTOR, SIM, start_node, stop_nodes
+from cosmos_policy_ros.stack import EXECUTOR, SIM
 from nodes import ros_domain, wait_for
 import rclpy
 from rclpy.context import Context

@@ -4,11 +4,8 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
-import subprocess
 import sys
-import time
 from typing import Any
 
 from cosmos_policy_ros import stack
@@ -19,6 +16,7 @@ from cosmos_policy_ros.stack import (
     EXECUTOR,
     INFERENCE,
     node_command,
+    one_per_device,
     OPERATOR,
     POLICY_STACK,
     RECORD_STACK,
@@ -29,8 +27,6 @@ from cosmos_policy_ros.stack import (
     SIM,
     SIM_STACK,
     stack_arguments,
-    start_process,
-    stop_nodes,
     STREAM,
     TELEOP_STACK,
 )
@@ -125,6 +121,31 @@ def test_an_unknown_argument_is_refused() -> None:
         node_command(INFERENCE, {'candidate': 3})
 
 
+def test_a_list_of_devices_is_a_list_of_inference_nodes() -> None:
+    """The first keeps its name; no candidate of one has the seed of another's."""
+    values = {'device': 'cuda:0, cuda:1,cpu', 'candidates': 5, 'seed': 100}
+    nodes = one_per_device(POLICY_STACK, values)
+    names = ['inference', 'inference_2', 'inference_3', 'planner', 'command_executor']
+    assert [node.name for node in nodes] == names
+    assert [node.given for node in nodes[:3]] == [
+        {'device': 'cuda:0', 'seed': 100},
+        {'device': 'cuda:1', 'seed': 105},
+        {'device': 'cpu', 'seed': 110},
+    ]
+
+
+def test_the_default_is_one_inference_node() -> None:
+    """Nothing but what the list says."""
+    assert [node.name for node in one_per_device(SIM_STACK, {})] == [s.name for s in SIM_STACK]
+
+
+def test_a_node_with_another_name_gets_its_section_of_the_file() -> None:
+    """ROS would look for a section named after the node; what is given stands above it."""
+    command = node_command(one_per_device([INFERENCE], {'device': 'cpu,cpu'})[1], {'seed': 9})
+    assert '--params-file' not in command
+    assert {'__node:=inference_2', 'threads:=1', 'device:="cpu"', 'seed:=4'} <= set(command)
+
+
 def test_the_environment_names_the_fast_dds_profile(monkeypatch: pytest.MonkeyPatch) -> None:
     """Both names that Fast DDS has used point to the shipped file."""
     names = {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'}
@@ -137,49 +158,6 @@ def test_a_profile_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """A robot with a profile of its own keeps it."""
     monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/etc/robot.xml')
     assert environment() == {}
-
-
-SLEEP = 'import time; time.sleep(60)'
-TELL_AND_SLEEP = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'
-IGNORE_AND_SLEEP = f"""
-import signal, subprocess, sys, time
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-subprocess.Popen([sys.executable, '-c', {TELL_AND_SLEEP!r}])
-time.sleep(60)
-"""
-
-
-def test_stopping_ends_a_process_that_listens(tmp_path: Path) -> None:
-    """A well-behaved process is gone at once."""
-    process = start_process([sys.executable, '-c', SLEEP], tmp_path / 'log')
-    start = time.monotonic()
-    stop_nodes([process], patience_s=10.0)
-    assert process.returncode is not None
-    assert time.monotonic() - start < 5.0
-
-
-def test_stopping_kills_a_process_that_does_not_listen(tmp_path: Path) -> None:
-    """A process that ignores the request is killed with all it started."""
-    log = tmp_path / 'log'
-    process = start_process([sys.executable, '-c', IGNORE_AND_SLEEP], log)
-    child = int(_wait_for_text(log))
-    stop_nodes([process], patience_s=0.2)
-    _wait_until_gone(child)
-
-
-def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
-    """Even without a chance to clean up, nothing stays."""
-    log = tmp_path / 'log'
-    code = f"""
-import pathlib, sys, time
-from cosmos_policy_ros.stack import start_process
-start_process([sys.executable, '-c', {TELL_AND_SLEEP!r}], pathlib.Path({str(log)!r}))
-time.sleep(60)
-"""
-    with subprocess.Popen([sys.executable, '-c', code]) as parent:
-        child = int(_wait_for_text(log))
-        parent.kill()
-    _wait_until_gone(child)
 
 
 @pytest.mark.parametrize(
@@ -195,10 +173,17 @@ def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> 
     """The launch file has the nodes, names and arguments of the list, with descriptions."""
     pytest.importorskip('launch_ros')  # ``launch`` alone would find our folder
     description = _load(ROOT / 'launch' / file).generate_launch_description()
-    from launch_ros.actions import Node  # only where ROS 2 is installed
+    from launch import LaunchContext  # only where ROS 2 is installed
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
-    nodes = [entity for entity in description.entities if isinstance(entity, Node)]
-    assert [n.node_executable for n in nodes] == [s.executable for s in specs]
+    context = LaunchContext()
+    context.launch_configurations.update(robot='x', checkpoint='x', out='x', device='cpu,cuda')
+    nodes = []
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument | OpaqueFunction):
+            nodes += entity.execute(context) or []
+    wanted = one_per_device(specs, {'device': 'cpu,cuda'})
+    assert [n.node_executable for n in nodes] == [s.executable for s in wanted]
     arguments = description.get_launch_arguments()
     assert [a.name for a in arguments] == list(stack_arguments(specs))
     assert [a.description for a in arguments] == [ARGUMENTS[a.name].help for a in arguments]
@@ -218,27 +203,3 @@ def _load(path: Path) -> Any:
     sys.modules['loaded'] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
-
-
-def _wait_for_text(path: Path, timeout_s: float = 20.0) -> str:
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        if path.exists() and path.read_text(encoding='utf-8').endswith('\n'):
-            return path.read_text(encoding='utf-8')
-        time.sleep(0.02)
-    raise TimeoutError(path)
-
-
-def _wait_until_gone(pid: int, timeout_s: float = 10.0) -> None:
-    """Wait until a process has ended; one that nobody has waited for yet has ended too."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        try:
-            os.kill(pid, 0)
-            if ') Z' in Path(f'/proc/{pid}/stat').read_text(encoding='utf-8'):
-                return
-        except (ProcessLookupError, FileNotFoundError):
-            return
-        time.sleep(0.02)
-    msg = f'process {pid} still runs'
-    raise TimeoutError(msg)

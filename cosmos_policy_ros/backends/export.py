@@ -23,7 +23,8 @@ from cosmos_policy_ros.backends.tensorrt_build import (
     Say,
 )
 from cosmos_policy_ros.core.backend import Backend
-from cosmos_policy_ros.core.checkpoint import Checkpoint, load_checkpoint
+from cosmos_policy_ros.core.checkpoint import Checkpoint, CONFIG, load_checkpoint
+from cosmos_policy_ros.core.config import read_config
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.types import ConfigError
 import torch

@@ -10,7 +10,7 @@ import sys
 import tempfile
 
 from cosmos_policy_ros.cli.bench_recorder import raise_if_ended, recording
-from cosmos_policy_ros.stack import start_process
+from cosmos_policy_ros.processes import start_process
 
 BUSY = 'while True: pass'
 LONGEST_S = 3600.0  # [s] of an episode; the recorder writes 110 MB/s until the block ends

@@ -18,15 +18,8 @@ from typing import Any
 
 from cosmos_policy_ros.cli.demo_stack import choose_domain, explain_end
 from cosmos_policy_ros.data.measure import measure_writer, read_stamps
-from cosmos_policy_ros.stack import (
-    NodeSpec,
-    RECORDER,
-    share_path,
-    start_node,
-    stop_nodes,
-    STREAM,
-    Value,
-)
+from cosmos_policy_ros.processes import start_node, stop_nodes
+from cosmos_policy_ros.stack import NodeSpec, RECORDER, share_path, STREAM, Value
 import psutil
 from rich.console import Console
 from rich.table import Table

@@ -57,6 +57,9 @@ class Demo:
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
     """Value samples K per future; 0 reads the value from the stage before."""
+    device: str = 'cpu'
+    """Where the networks run: cpu, cuda or cuda:1; a list such as cpu,cpu starts an inference node
+    with N candidates each, and one that crashes costs its candidates only."""
     out: Path | None = None
     """Folder for what is recorded, by default runs/<date>-<time>; what an earlier demo left in it
     is replaced."""
@@ -164,6 +167,7 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'checkpoint': str(options.checkpoint.resolve()),
         'candidates': options.candidates,
         'keep': ' '.join(map(str, options.keep)),
+        'device': options.device,
         'seed': options.seed,
         'task': options.task,
         'states': options.states,

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 import json
+import logging
 import os
 from pathlib import Path
 import re
@@ -14,8 +15,18 @@ import subprocess
 import time
 from typing import Any
 
-from cosmos_policy_ros.stack import NodeSpec, OPERATOR, SIM_STACK, start_node, stop_nodes, Value
+from cosmos_policy_ros.processes import start_node, stop_nodes
+from cosmos_policy_ros.stack import (
+    INFERENCE,
+    NodeSpec,
+    one_per_device,
+    OPERATOR,
+    SIM_STACK,
+    Value,
+)
 from cosmos_policy_ros.types import ConfigError
+
+logger = logging.getLogger(__name__)
 
 Event = dict[str, Any]
 POLL_S = 0.1  # [s] between two looks at the processes
@@ -63,14 +74,15 @@ class DemoStack:
             leader: Node that tells the events; all is over when it ends.
             others: Nodes it needs.
         """
-        self._leader, self._others = leader, tuple(others)
         self.events: list[Event] = []
         self._values = {'out': str(out), **values}
+        self._leader, self._others = leader, one_per_device(others, self._values)
         self._out = out
         self._events = out / 'events.jsonl'
         # bytes of the events; an earlier run may have left some
         self._read = self._events.stat().st_size if self._events.exists() else 0
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._spared: set[str] = set()  # nodes that ended and are not missed
 
     def follow(self) -> Iterator[Event]:
         """Run the nodes and yield the leader's events while they happen.
@@ -113,8 +125,19 @@ class DemoStack:
     def _raise_if_ended(self) -> None:
         for name, process in self._processes.items():
             status = process.poll()
-            if status is not None and not (name == self._leader.name and status == 0):
-                raise explain_end(name, status, self._log(name))
+            finished = name == self._leader.name and status == 0
+            if status is None or finished or name in self._spared:
+                continue
+            error = explain_end(name, status, self._log(name))
+            if isinstance(error, ConfigError) or not self._can_spare(name):
+                raise error
+            self._spared.add(name)
+            logger.warning('%s\ngoing on with the other inference nodes', error)
+
+    def _can_spare(self, name: str) -> bool:
+        """Whether a node is one of several inference nodes of which another still runs."""
+        alike = [s.name for s in self._others if s.section == INFERENCE.section]
+        return name in alike and any(self._processes[n].poll() is None for n in alike)
 
     def _read_events(self) -> list[Event]:
         """Return the whole lines that were added to the events."""

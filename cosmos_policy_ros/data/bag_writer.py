@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import fcntl
 from functools import lru_cache
+import io
 from pathlib import Path
 import shutil
 from typing import Any
@@ -30,6 +31,7 @@ from rosbags.typesys import get_typestore, Stores
 from rosbags.typesys.store import Typestore
 import yaml
 
+PIECE = 65536  # [bytes] of a file that are written in one call
 PARTIAL = '.partial'  # suffix of the folder of an unfinished bag
 INFORMATION = 'rosbag2_bagfile_information'  # the key of metadata.yaml that holds everything
 IMAGE = 'sensor_msgs/msg/Image'
@@ -89,6 +91,7 @@ class BagWriter:
         storage = self._writer.storage
         assert isinstance(storage, McapWriter)
         self._storage = storage
+        storage.bio = _Pieces(storage.bio.detach())
         # While this process lives the file is locked, so that nobody recovers a running recording.
         fcntl.flock(storage.bio, fcntl.LOCK_EX)
         # the file gets its final name now, since only the folder is renamed later
@@ -188,6 +191,21 @@ class BagWriter:
             self.close()
         else:
             self.discard()
+
+
+class _Pieces(io.BufferedWriter):
+    """A file that is written in pieces.
+
+    A megabyte in one call keeps the kernel busy for a millisecond, in which nobody else gets that
+    core: not even a control loop under real-time scheduling.
+    """
+
+    def write(self, data: Any) -> int:
+        """Write all of the data."""
+        view = memoryview(data)
+        for first in range(0, len(view), PIECE):
+            super().write(view[first : first + PIECE])
+        return len(view)
 
 
 def camera_frame(topic: str) -> str:

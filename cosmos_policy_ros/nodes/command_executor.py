@@ -8,7 +8,6 @@ camera falls silent, it holds at once. With ``teleop`` the leader arms are follo
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 import time
@@ -16,10 +15,11 @@ import time
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.safety import Watch
 from cosmos_policy_ros.control.teleop import leader_robot, Teleop
+from cosmos_policy_ros.control.ticks import Lateness, request_realtime, sleep_until, Ticker
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.arms import command_topics, open_arm
+from cosmos_policy_ros.ros.arms import command_topics, open_arms
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
-from cosmos_policy_ros.ros.control_loop import request_realtime, run_ticks, Ticker
+from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_message
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
 from cosmos_policy_ros.ros.discovery import find_second_stack, refuse_second_stack
@@ -54,6 +54,7 @@ class ExecutorParams:
     max_gap_s: float = param(0.25, 'How long a larger gap may last [s].', 0.0, 10.0)
     report_hz: float = param(5.0, 'Rate of reports; changes come at once [Hz].', 0.1, 50.0)
     realtime_priority: int = param(50, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
+    lateness: str = param('', 'File for the lateness of all commands; empty writes none.')
     discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
 
 
@@ -79,13 +80,13 @@ class CommandExecutor(Node):
         self._period_s = 1.0 / robot.control_rate_hz
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))
         self._ticks, self._skipped, self._refused = 0, 0, 0
-        self._late_ms: deque[float] = deque(maxlen=500)
+        self._lateness, self._sending = Lateness(p.lateness), False
         self._trouble: dict[str, str] = {}  # stream -> why its last message was refused
         self._mode = 'disabled'
         self._outputs = [JOINT_COMMAND, *(t for arm in robot.arms for t in command_topics(arm))]
         refuse_second_stack(self, self._outputs, p.discovery_s)
 
-        self._send = [open_arm(self, arm, self._period_s) for arm in robot.arms]
+        self._pack = open_arms(self, robot.arms, self._period_s)
         self._commands = self.create_publisher(JointState, JOINT_COMMAND, 10)
         self._diagnostics = Diagnostics(self, 'command_executor')
         self._joints = JointStates(self, robot, self._note)
@@ -98,17 +99,19 @@ class CommandExecutor(Node):
         self.create_service(Trigger, 'command_executor/estop', self._on_estop)
         self._scheduling = request_realtime(p.realtime_priority)
         if p.realtime_priority and self._scheduling == 'normal':
-            self.get_logger().warning(
-                'no real-time scheduling, ticks may be late; give this user an rtprio limit'
-            )
-        self._ticker = Ticker(self._period_s, time.perf_counter())
+            self.get_logger().warning('no real-time scheduling; give this user an rtprio limit')
+        self._ticker = Ticker.by_clock(self._period_s)
         self.get_logger().info(
-            f'disabled; once enabled, commands go to {robot.name} at {robot.control_rate_hz} Hz'
+            f'disabled; once enabled, commands go to {robot.name} at {robot.control_rate_hz} Hz, '
+            f'scheduling {self._scheduling}'
         )
 
     def run(self) -> None:
         """Tick until the context is shut down."""
-        run_ticks(self, self._ticker, self._tick)
+        try:
+            run_ticks(self, self._ticker, self._tick)
+        finally:
+            self._lateness.write(self._scheduling)
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
@@ -168,9 +171,9 @@ class CommandExecutor(Node):
         response.message = f'{self.playback.safety.state}; enable to move again'
         return response
 
-    def _tick(self, late_s: float) -> None:
-        """Send one command, account for it and tell of changes."""
-        now_ns = self._now_ns()
+    def _tick(self, due_s: float) -> None:
+        """Get one command ready, send it when it is due and tell of changes."""
+        now_ns = self._now_ns() + round(max(due_s - time.perf_counter(), 0.0) * 1e9)
         missed, self._skipped = self._ticker.skipped - self._skipped, self._ticker.skipped
         measured, age_s = self._joints.measure(now_ns)
         if self._leaders is not None:
@@ -178,15 +181,14 @@ class CommandExecutor(Node):
         silent = self._cameras.silent(now_ns, self.params.max_image_age_s)
         command = self.playback.tick(measured, age_s, now_ns, 1 + missed, silent)
         if command is not None:
-            self._send_command(command)
+            self._send(command, due_s, missed)
+        self._sending = command is not None
         self._set_trust()
-        self._late_ms.append(late_s * 1e3)
         self._ticks += 1
-        if self.playback.mode != self._mode:
-            self._mode = self.playback.mode
+        changed, self._mode = self.playback.mode != self._mode, self.playback.mode
+        if changed:
             self._log_mode()
-            self._report(age_s)
-        elif self._ticks % self._ticks_per_report == 0:
+        if changed or self._ticks % self._ticks_per_report == 0:
             self._report(age_s)
 
     def _set_trust(self) -> None:
@@ -195,13 +197,15 @@ class CommandExecutor(Node):
         if self._leaders is not None:
             self._leaders.trusting = self._joints.trusting
 
-    def _send_command(self, command: JointCommand) -> None:
-        """Send every arm its part, and the whole to whoever records."""
-        first = 0
-        for arm, send in zip(self.robot.arms, self._send, strict=True):
-            end = first + len(arm.joints) + 1
-            send(command.positions[first:end])
-            first = end
+    def _send(self, command: JointCommand, due_s: float, missed: int) -> None:
+        """Send every arm its part when it is due, then the whole to whoever records."""
+        ready = self._pack(command.positions)
+        sleep_until(due_s)
+        began_s = time.perf_counter()
+        for leave in ready:
+            leave()
+        if self._sending:  # the first one has no deadline: enabling takes its time
+            self._lateness.add(due_s, began_s, time.perf_counter(), missed)
         self._commands.publish(command_message(command, self.robot.joint_names))
 
     def _log_mode(self) -> None:
@@ -218,7 +222,6 @@ class CommandExecutor(Node):
         safety, tally = self.playback.safety, self.playback.tally
         reasons = [self.playback.reason, *(f'{k}: {v}' for k, v in self._trouble.items())]
         reason = '; '.join(r for r in reasons if r)
-        late_ms = np.array(self._late_ms)
         self._diagnostics.publish(
             'warn' if self._trouble and self._mode == 'playing' else LEVELS[self._mode],
             reason or self._mode,
@@ -232,9 +235,8 @@ class CommandExecutor(Node):
             chunks=tally.chunks,
             chunks_refused=self._refused,
             joint_age_ms=f'{joint_age_s * 1e3:.1f}',
-            late_ms_p50=f'{np.median(late_ms):.3f}',
-            late_ms_p99=f'{np.percentile(late_ms, 99):.3f}',
-            late_ms_max=f'{late_ms.max():.3f}',
+            **{f'late_ms_{n}': f'{ms:.3f}' for n, ms in self._lateness.newest_ms().items()},
+            deadline_misses=self._lateness.misses,
             ticks_skipped=self._skipped,
             scheduling=self._scheduling,
         )

@@ -41,7 +41,7 @@ class InferenceParams:
     checkpoint: str = param('', 'Checkpoint folder.')
     planning_checkpoint: str = param('', 'Checkpoint that scores the candidates; empty: the same.')
     backend: str = param('auto', 'What runs the networks; auto takes an exported one.')
-    device: str = param('cpu', 'Where they run: cpu or cuda.')
+    device: str = param('cpu', 'Where they run: cpu, cuda or cuda:1.')
     precision: str = param('auto', 'Arithmetic of the networks: auto, float32 or bfloat16.')
     threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)
     max_rows: int = param(0, 'Most rows of one network call; 0 is all.', 0, 65536)
@@ -85,7 +85,7 @@ class InferenceNode(Node):
             )
             for camera in self.policy.config.cameras
         }
-        self._diagnostics = Diagnostics(self, 'inference')
+        self._diagnostics = Diagnostics(self, self.get_name())
         self._observer = Observer(self, self.robot, p.max_image_age_s, p.max_joint_age_s)
         self._queue: Queue[Observation | None] = Queue(maxsize=1)
         self._latency_ms: deque[float] = deque(maxlen=1000)

@@ -2,7 +2,8 @@
 """Asks for candidates while the arms move and sends the best one to the executor.
 
 Row 0 of an answer is due at the stamp of its query, so the rows that pass while the networks think
-are skipped by the executor. Answers of several inference nodes to one query are merged.
+are skipped by the executor. Answers of several inference nodes to one query are merged: who
+answered the last one, in time or late, is waited for, but not longer than ``merge_s``.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class PlannerParams:
     replan_s: float = param(0.4, 'Time from one query to the next [s].', 0.02, 60.0)
     margin_s: float = param(0.2, 'Rows left when an answer comes at the latest [s].', 0.0, 10.0)
     timeout_s: float = param(0.5, 'Shortest wait before a query is given up [s].', 0.1, 60.0)
-    merge_s: float = param(0.1, 'Wait for other inference nodes [s].', 0.0, 10.0)
+    merge_s: float = param(0.1, 'Wait for the other inference nodes [s].', 0.0, 10.0)
     aggregation: str = param('majority_mean', 'Rule that makes one score of all values.')
     selection: str = param('reference', 'Rule that chooses by score.')
     discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
@@ -68,6 +69,8 @@ class PlannerNode(Node):
         self._newest_ns = 0  # answers to queries up to here are too late
         self._answers: dict[int, list[Answer]] = {}  # by stamp of the query
         self._merge_until_ns: dict[int, int] = {}
+        self._n_expected = 0  # answers to the last query, those too late for it included
+        self._n_merged, self._n_most = 0, 0  # answers in the last plan; most since the activation
         self._plan: Plan | None = None
         self._trouble = ''
 
@@ -95,6 +98,8 @@ class PlannerNode(Node):
         self._chunk, self._newest_ns = None, self._now_ns()
         self._answers.clear()
         self._merge_until_ns.clear()
+        self._n_expected = self.count_publishers(CANDIDATES)
+        self._n_merged = self._n_most = 0
         if not request.data:
             self._pacer.stop()
             response.message = 'not asking any more'
@@ -137,6 +142,8 @@ class PlannerNode(Node):
             return
         stamp_ns = candidates.stamp_ns
         if not self._pacer.active or stamp_ns <= self._newest_ns:
+            self._n_expected += stamp_ns == self._newest_ns
+            self._n_most = max(self._n_most, self._n_expected)
             return
         answers = self._answers.setdefault(stamp_ns, [])
         if answers and not _fits(answers[0], (candidates, rate_hz)):
@@ -145,7 +152,8 @@ class PlannerNode(Node):
         if not answers:
             self._merge_until_ns[stamp_ns] = self._now_ns() + round(self.params.merge_s * 1e9)
         answers.append((candidates, rate_hz))
-        if len(answers) >= self.count_publishers(CANDIDATES):
+        # one that was killed publishes on paper for 20 s more
+        if len(answers) >= min(self._n_expected, self.count_publishers(CANDIDATES)):
             self._decide(stamp_ns)
 
     def _decide(self, stamp_ns: int) -> None:
@@ -168,7 +176,23 @@ class PlannerNode(Node):
         end_ns = stamp_ns + round((len(self._chunk.positions) - 1) / rate_hz * 1e9)
         self._pacer.answered(stamp_ns, self._now_ns(), end_ns)
         self._trouble = ''
+        self._count(len(answers))
         self._report()
+
+    def _count(self, n_answers: int) -> None:
+        """Tell when an inference node falls silent or comes back."""
+        before, self._n_merged, self._n_expected = self._n_merged, n_answers, n_answers
+        self._n_most = max(self._n_most, n_answers)
+        if n_answers < before:
+            self.get_logger().warning(self._describe_missing())
+        elif 0 < before < n_answers:
+            self.get_logger().info(f'{n_answers} inference nodes answer')
+
+    def _describe_missing(self) -> str:
+        """Return how many inference nodes answer, empty when all do."""
+        if self._n_merged == self._n_most:
+            return ''
+        return f'{self._n_merged} of {self._n_most} inference nodes answered in time'
 
     def _warn(self, trouble: str) -> None:
         """Tell of an answer that cannot be used, once until one can."""
@@ -183,12 +207,14 @@ class PlannerNode(Node):
         late = waiting_s > self.params.timeout_s
         state = 'asking' if self._pacer.active else 'not activated'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
+        trouble = self._trouble or self._describe_missing()
         scores = [] if self._plan is None else self._plan.scores.tolist()
         self._diagnostics.publish(
-            'warn' if late or self._trouble else 'ok',
-            silent if late else self._trouble or state,
+            'warn' if late or trouble else 'ok',
+            silent if late else trouble or state,
             queries=self._pacer.n_queries,
             unanswered=self._pacer.n_unanswered,
+            answers_merged=self._n_merged,
             query_ms_p50=f'{self._pacer.latency_s(50.0) * 1e3:.1f}',
             query_ms_p99=f'{self._pacer.latency_s(99.0) * 1e3:.1f}',
             value='' if self._plan is None else f'{scores[self._plan.best]:.3f}',

@@ -15,8 +15,9 @@ import struct
 import time
 from typing import Any
 
+from cosmos_policy_ros.control.ticks import request_realtime, sleep_until, Ticker
 from cosmos_policy_ros.robot import CameraSpec, read_robot
-from cosmos_policy_ros.ros.control_loop import run_ticks, Ticker
+from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.observer import TASK_QOS, TASK_TOPIC
 from cosmos_policy_ros.ros.params import declare, param, run_node
@@ -42,6 +43,7 @@ class StreamParams:
     stream: str = param(ARMS, 'Name of a camera, or arms for the joint states of all arms.')
     out: str = param('', 'Folder for what was published.')
     record_s: float = param(0.0, 'Record an episode this long; 0 does not [s].', 0.0, 3600.0)
+    realtime_priority: int = param(40, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
 
 
 class StreamNode(Node):
@@ -75,6 +77,7 @@ class StreamNode(Node):
             t: self.create_publisher(kind, t, qos_profile_sensor_data) for t in topics
         }
         self._stamps_ns: dict[str, list[int]] = {topic: [] for topic in topics}
+        request_realtime(p.realtime_priority)  # hardware does not wait for a processor
         self._ticker = Ticker(1.0 / rate_hz, time.perf_counter())
         if p.record_s:
             self.create_publisher(String, TASK_TOPIC, TASK_QOS).publish(String(data='measure'))
@@ -94,7 +97,8 @@ class StreamNode(Node):
         _write(Path(self.params.out) / f'{self.params.stream}.json', self._stamps_ns)
         super().destroy_node()
 
-    def _tick(self, _late_s: float) -> None:
+    def _tick(self, due_s: float) -> None:
+        sleep_until(due_s)
         stamp_ns = self.get_clock().now().nanoseconds
         for (topic, publisher), data in zip(self._publishers_of.items(), self._data, strict=True):
             struct.pack_into('<iI', data, STAMP_OFFSET, *divmod(stamp_ns, 10**9))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How one arm's part of a joint command leaves, by driver.
+"""How a joint command leaves, arm by arm, by driver.
 
 Source: ros2_control's forward_command_controller and joint_trajectory_controller (topics
 ``commands`` and ``joint_trajectory``); Interbotix/interbotix_ros_core@humble ``xs_sdk`` (topics
@@ -8,7 +8,9 @@ Source: ros2_control's forward_command_controller and joint_trajectory_controlle
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate, chain, pairwise
 from typing import Any
 
 from builtin_interfaces.msg import Duration
@@ -22,7 +24,7 @@ from std_msgs.msg import Float64MultiArray
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 QOS = QoSProfile(depth=1)  # reliable; only the newest command counts
-Send = Callable[[NDArray[np.float32]], None]
+Pack = Callable[[NDArray[np.float32]], list[Callable[[], None]]]
 
 
 def command_topics(arm: ArmSpec) -> tuple[str, ...]:
@@ -33,10 +35,24 @@ def command_topics(arm: ArmSpec) -> tuple[str, ...]:
     return (arm.command_topic,)
 
 
-def open_arm(node: Node, arm: ArmSpec, period_s: float) -> Send:
-    """Open an arm's command topics and return the function that sends it a command.
+def open_arms(node: Node, arms: Sequence[ArmSpec], period_s: float) -> Pack:
+    """Open all arms as ``open_arm`` does; the function takes the (A,) positions of all of them."""
+    packs = [open_arm(node, arm, period_s) for arm in arms]
+    ends = list(accumulate(len(arm.joints) + 1 for arm in arms))
+    slices = [slice(*pair) for pair in pairwise([0, *ends])]
 
-    The function takes the (joints + 1,) float32 positions of the arm [rad; gripper 0..1].
+    def pack(positions: NDArray[np.float32]) -> list[Callable[[], None]]:
+        ready = (pack(positions[part]) for pack, part in zip(packs, slices, strict=True))
+        return list(chain.from_iterable(ready))
+
+    return pack
+
+
+def open_arm(node: Node, arm: ArmSpec, period_s: float) -> Pack:
+    """Open an arm's command topics and return the function that gets a command ready to leave.
+
+    The function takes the (joints + 1,) float32 positions of the arm [rad; gripper 0..1] and
+    returns what to call for them to leave: building a message takes as long as sending it.
 
     Args:
         node: Node that publishes.
@@ -59,42 +75,45 @@ def gripper_command(gripper: GripperSpec, opening: float) -> float:
     return gripper.command_closed + float(opening) * span
 
 
-def _open_forward(node: Node, arm: ArmSpec, _period_s: float) -> Send:
+def _open_forward(node: Node, arm: ArmSpec, _period_s: float) -> Pack:
     publisher = node.create_publisher(Float64MultiArray, arm.command_topic, QOS)
 
-    def send(positions: NDArray[np.float32]) -> None:
-        publisher.publish(Float64MultiArray(data=_in_driver_units(arm, positions)))
+    def pack(positions: NDArray[np.float32]) -> list[Callable[[], None]]:
+        message = Float64MultiArray(data=_in_driver_units(arm, positions))
+        return [partial(publisher.publish, message)]
 
-    return send
+    return pack
 
 
-def _open_trajectory(node: Node, arm: ArmSpec, period_s: float) -> Send:
+def _open_trajectory(node: Node, arm: ArmSpec, period_s: float) -> Pack:
     """The controller must own the arm joints and the gripper's joint."""
     publisher = node.create_publisher(JointTrajectory, arm.command_topic, QOS)
     names = [*arm.joints, arm.gripper.state_joint]
     sec, nanosec = divmod(round(period_s * 1e9), 10**9)
 
-    def send(positions: NDArray[np.float32]) -> None:
+    def pack(positions: NDArray[np.float32]) -> list[Callable[[], None]]:
         point = JointTrajectoryPoint(positions=_in_driver_units(arm, positions))
         point.time_from_start = Duration(sec=sec, nanosec=nanosec)
         # stamp 0: the controller starts on arrival, whatever its clock says
-        publisher.publish(JointTrajectory(joint_names=names, points=[point]))
+        message = JointTrajectory(joint_names=names, points=[point])
+        return [partial(publisher.publish, message)]
 
-    return send
+    return pack
 
 
-def _open_interbotix(node: Node, arm: ArmSpec) -> Send:
+def _open_interbotix(node: Node, arm: ArmSpec) -> Pack:
     group_type, single_type = _interbotix_types()
     group_topic, single_topic = command_topics(arm)
     group = node.create_publisher(group_type, group_topic, QOS)
     single = node.create_publisher(single_type, single_topic, QOS)
 
-    def send(positions: NDArray[np.float32]) -> None:
+    def pack(positions: NDArray[np.float32]) -> list[Callable[[], None]]:
         numbers = _in_driver_units(arm, positions)
-        group.publish(group_type(name='arm', cmd=numbers[:-1]))
-        single.publish(single_type(name='gripper', cmd=numbers[-1]))
+        joints = group_type(name='arm', cmd=numbers[:-1])
+        gripper = single_type(name='gripper', cmd=numbers[-1])
+        return [partial(group.publish, joints), partial(single.publish, gripper)]
 
-    return send
+    return pack
 
 
 def _interbotix_types() -> tuple[Any, Any]:

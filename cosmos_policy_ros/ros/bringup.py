@@ -10,13 +10,15 @@ from cosmos_policy_ros.stack import (
     default_values,
     environment,
     NodeSpec,
+    one_per_device,
     PACKAGE,
     parameter_file,
+    parameters,
     stack_arguments,
     Value,
 )
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch import LaunchContext, LaunchDescription
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
@@ -36,7 +38,14 @@ def describe_stack(specs: Iterable[NodeSpec], required: Iterable[str] = ()) -> L
         for name, argument in stack_arguments(specs).items()
     ]
     variables = [SetEnvironmentVariable(*item) for item in environment().items()]
-    return LaunchDescription([*arguments, *variables, *(describe_node(s) for s in specs)])
+
+    def describe_nodes(context: LaunchContext) -> list[Node]:
+        names = stack_arguments(specs)
+        values = {name: LaunchConfiguration(name).perform(context) for name in names}
+        return [describe_node(spec) for spec in one_per_device(specs, values)]
+
+    # what the arguments are is known only when the launch runs, and so how many nodes there are
+    return LaunchDescription([*arguments, *variables, OpaqueFunction(function=describe_nodes)])
 
 
 def describe_node(spec: NodeSpec) -> Node:
@@ -45,11 +54,13 @@ def describe_node(spec: NodeSpec) -> Node:
         name: ParameterValue(LaunchConfiguration(name), value_type=ARGUMENTS[name].type)
         for name in spec.arguments
     }
+    # a node with another name than its section of the file would not find it
+    section = str(parameter_file()) if spec.name == spec.section else parameters(spec)
     return Node(
         package=PACKAGE,
         executable=spec.executable,
         name=spec.name,
-        parameters=[str(parameter_file()), given],
+        parameters=[section, given | dict(spec.given)],
         output='screen',
         emulate_tty=True,
     )

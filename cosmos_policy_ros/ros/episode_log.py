@@ -99,6 +99,8 @@ class EpisodeLog:
             'value': _number(self._value),
             'query_ms': _number(self._query_ms),
             'standstill_s': float(executor.get('standstill_s', 'nan')),
+            'late_ms_p99': _number(float(executor.get('late_ms_p99', 'nan'))),
+            'deadline_misses': int(executor.get('deadline_misses', 0)),
             'state': executor.get('mode', 'unknown'),
             'reason': executor.get('reason', ''),
             'success': self.success,

@@ -8,6 +8,7 @@ import dataclasses
 import math
 from typing import Any, TypeVar
 
+from cosmos_policy_ros.control.ticks import hasten_messages
 from cosmos_policy_ros.types import ConfigError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
@@ -81,6 +82,7 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = rclpy.spin) -> No
     try:
         node = cls()
         refuse_unknown(node)
+        hasten_messages()
         spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

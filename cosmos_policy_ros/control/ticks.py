@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When a control loop ticks, how late what it sends leaves, and what it asks of the machine.
+
+Ticks are due at absolute times of the monotonic clock, so lateness does not add up. A deadline is
+missed when a command has left only ``MISS_S`` after it, or not at all; a missed tick is skipped,
+never replayed.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import deque
+from collections.abc import Collection
+from contextlib import suppress
+import ctypes
+import json
+import os
+from pathlib import Path
+import time
+
+import numpy as np
+from numpy.typing import NDArray
+
+MISS_S = 2e-3  # [s] a command that has left only later has missed its deadline
+NEWEST = 500  # ticks that a status tells of, 10 s at 50 Hz
+MOST_KEPT = 1_000_000  # ticks in a log: 5.5 hours at 50 Hz, 32 MB
+MESSAGES_PRIORITY = 45  # below the executor, above simulated hardware
+LARGEST_BUFFER = 1 << 25  # [bytes] the most that malloc can be told to reuse
+
+
+class Ticker:
+    """Say when ticks are due; a missed tick is skipped, never replayed.
+
+    Attributes:
+        skipped: Ticks missed by now.
+    """
+
+    def __init__(self, period_s: float, now_s: float) -> None:
+        """Make the first tick due one period from now.
+
+        Args:
+            period_s: Time between ticks [s].
+            now_s: Now [s, monotonic].
+        """
+        self.skipped = 0
+        self._period_s, self._due_s = period_s, now_s + period_s
+
+    @classmethod
+    def by_clock(cls, period_s: float, shift_s: float = 0.0) -> Ticker:
+        """Make ticks due at whole periods of the clock, so that another loop can tick between.
+
+        Args:
+            period_s: Time between ticks [s].
+            shift_s: How much later they are due [s].
+        """
+        now_s = time.perf_counter()
+        return cls(period_s, now_s - now_s % period_s + shift_s)
+
+    def wait_s(self, now_s: float) -> float:
+        """Return how long until the next tick is due [s]; negative when it is late."""
+        return self._due_s - now_s
+
+    def take(self, now_s: float) -> float:
+        """Begin the next tick and return when it is or was due [s, monotonic]."""
+        due_s = self._due_s
+        missed = max(0, int((now_s - due_s) / self._period_s))
+        self.skipped += missed
+        self._due_s += (missed + 1) * self._period_s
+        return due_s
+
+
+class Lateness:
+    """How late commands began to leave, and when they had left.
+
+    Attributes:
+        misses: Deadlines missed so far, by commands and by skipped ticks.
+    """
+
+    def __init__(self, file: str = '') -> None:
+        """Start without a command.
+
+        Args:
+            file: What ``write`` writes; empty keeps only the newest and writes nothing.
+        """
+        self.misses = 0
+        self._newest_ms: deque[float] = deque(maxlen=NEWEST)
+        self._file = file
+        self._log = array('d')  # four numbers a tick, as in ``read_lateness``
+
+    def add(self, due_s: float, began_s: float, ended_s: float, skipped: int = 0) -> None:
+        """Note that a command left.
+
+        Args:
+            due_s: When it was due [s, monotonic].
+            began_s: When it began to leave [s, monotonic].
+            ended_s: When it had left, for all arms [s, monotonic].
+            skipped: Ticks without a command between the one before and this one.
+        """
+        self.misses += skipped + (ended_s - due_s > MISS_S)
+        self._newest_ms.append((began_s - due_s) * 1e3)
+        if self._file and len(self._log) < 4 * MOST_KEPT:
+            self._log.extend((due_s, began_s - due_s, ended_s - due_s, skipped))
+
+    def newest_ms(self) -> dict[str, float]:
+        """Return the ``percentiles`` of the newest commands [ms]."""
+        return percentiles(self._newest_ms)
+
+    def write(self, scheduling: str) -> None:
+        """Write the log for ``read_lateness``, with what ``request_realtime`` returned."""
+        if self._file:
+            ticks = np.array(self._log).reshape(-1, 4).tolist()
+            log = json.dumps({'scheduling': scheduling, 'ticks': ticks})
+            Path(self._file).write_text(log, encoding='utf-8')
+
+
+def read_lateness(path: Path) -> tuple[str, NDArray[np.float64]]:
+    """Return the scheduling and the ticks that ``Lateness.write`` wrote.
+
+    A row of the (T, 4) float64 ticks is when one was due [s, monotonic], how much later its
+    command began to leave and had left [s], and how many ticks were skipped before it.
+    """
+    log = json.loads(path.read_text(encoding='utf-8'))
+    return log['scheduling'], np.array(log['ticks'], np.float64).reshape(-1, 4)
+
+
+def percentiles(numbers: Collection[float] | NDArray[np.float64]) -> dict[str, float]:
+    """Return ``p50``, ``p99`` and ``max`` of numbers; NaN for all three without any."""
+    values = np.fromiter(numbers, np.float64) if len(numbers) else np.array([np.nan])
+    return {
+        'p50': float(np.percentile(values, 50)),
+        'p99': float(np.percentile(values, 99)),
+        'max': float(values.max()),
+    }
+
+
+def sleep_until(due_s: float) -> None:
+    """Return when a time [s, monotonic] has come, at once if it has passed."""
+    time.sleep(max(due_s - time.perf_counter(), 0.0))
+
+
+def request_realtime(priority: int) -> str:
+    """Ask for real-time scheduling of this thread and return what it runs under now.
+
+    Args:
+        priority: SCHED_FIFO priority, 1 to 99; 0 does not ask.
+    """
+    if priority:
+        try:
+            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+        except (PermissionError, AttributeError):  # AttributeError: not Linux
+            return 'normal'
+        return f'fifo {priority}'
+    return 'normal'
+
+
+def hasten_messages() -> None:
+    """Ask for real-time scheduling of the threads of Fast DDS that carry messages.
+
+    Whoever sends waits for locks that they hold, in its own process and, through shared memory, in
+    those of its readers. One that had lost its processor to other work while it held a lock kept
+    a control loop waiting for 0.7 s.
+    """
+    for thread in Path('/proc/self/task').iterdir():
+        with suppress(OSError):  # it has ended, or this user may not
+            if (thread / 'comm').read_text(encoding='utf-8').startswith('dds.'):
+                priority = os.sched_param(MESSAGES_PRIORITY)
+                os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, priority)
+
+
+def keep_memory() -> None:
+    """Let this process keep its memory, since a page that has to be fetched makes a tick late.
+
+    Buffers are reused instead of given back, and pages stay where the user's ``memlock`` limit
+    allows it.
+    """
+    libc = ctypes.CDLL(None)
+    libc.mallopt(-3, LARGEST_BUFFER)  # M_MMAP_THRESHOLD
+    libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+    libc.mlockall(1 | 2 | 4)  # MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT
