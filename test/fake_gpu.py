@@ -27,8 +27,6 @@ class FakeEngine:
         contexts: Execution contexts that were made.
     """
 
-    device_memory_size_v2 = 1000
-
     def __init__(self, network: Any, text: tuple[int, ...], rows: tuple[int, ...]) -> None:
         """Keep what is run.
 
@@ -54,6 +52,10 @@ class FakeEngine:
         sizes = (1, 6, 11) if name == 'asked' else (least, most, most)
         return [tuple(n if s < 0 else s for s in self.shapes[name]) for n in sizes]
 
+    def get_device_memory_size_for_profile_v2(self, profile: int) -> int:
+        """Return the bytes of scratch memory."""
+        return 1000 * self.rows[profile]
+
     def create_execution_context(self, _: Any) -> FakeContext:
         """Return a context, counting it."""
         self.contexts += 1
@@ -67,17 +69,18 @@ class FakeContext:
 
     def __init__(self, engine: FakeEngine) -> None:
         """Know nothing yet."""
-        self.engine, self.profile = engine, -1
+        self.engine, self.profile, self.scratch = engine, -1, 0
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
 
     def set_device_memory(self, address: int, size: int) -> None:
-        """Check that there is enough."""
+        """Take scratch memory."""
         assert address
-        assert size >= self.engine.device_memory_size_v2
+        self.scratch = size
 
     def set_optimization_profile_async(self, profile: int, _: int) -> None:
-        """Choose a profile."""
+        """Choose a profile, whose scratch memory is there."""
+        assert self.scratch == self.engine.get_device_memory_size_for_profile_v2(profile)
         self.profile = profile
 
     def set_input_shape(self, name: str, shape: tuple[int, ...]) -> None:

@@ -6,8 +6,8 @@ The autoencoder and the reading of the text, once per task, stay in torch.
 Every number of rows and asked frames that is met gets an execution context of its own, whose
 launches are captured in a CUDA graph after its first call. A call then is: copy the inputs to
 where the graph reads, replay, copy the answer; the host waits for nothing. All contexts share
-their buffers and scratch memory, since one runs at a time. Calls with more rows than the engine
-was built for are divided.
+their buffers, those of a profile their scratch memory, since one runs at a time. Calls with more
+rows than the engine was built for are divided.
 """
 
 from __future__ import annotations
@@ -129,11 +129,11 @@ class Engine:
     """
 
     def __init__(self, file: Path, device: torch.device, graphs: bool) -> None:
-        """Read the engine and reserve its memory."""
-        self._trt, log = load_tensorrt()
+        """Read the engine and make room for inputs and outputs."""
+        trt, log = load_tensorrt()
         self._device, self._graphs = device, graphs
         with torch.cuda.device(device):
-            self._runtime = self._trt.Runtime(log)
+            self._runtime = trt.Runtime(log)
             self._engine = self._runtime.deserialize_cuda_engine(file.read_bytes())
             if self._engine is None:
                 about = torch.cuda.get_device_properties(device)
@@ -143,6 +143,7 @@ class Engine:
                 )
                 raise ConfigError(msg)
             engine = self._engine
+            self._options, self._kernels = _context_options(trt, engine)
             last = engine.num_optimization_profiles - 1
             largest = [
                 engine.get_tensor_profile_shape(name, last)[2] if -1 in shape else shape
@@ -159,8 +160,7 @@ class Engine:
                 for shape, dtype in zip(largest, types, strict=True)
             ]
             self._output = torch.zeros(math.prod(largest[0]), device=device)
-            scratch = int(engine.device_memory_size_v2)
-            self._scratch = torch.empty(scratch, dtype=torch.uint8, device=device)
+        self._scratch: dict[int, Tensor] = {}  # by profile
         self._calls: dict[tuple[int, int], _Call] = {}
         self._text: Tensor | None = None  # what the input holds
 
@@ -185,24 +185,33 @@ class Engine:
 
     def _prepare(self, feed: list[Tensor]) -> Any:
         """Return an execution context for inputs of these shapes."""
-        trt = self._trt
-        users = trt.ExecutionContextAllocationStrategy.USER_MANAGED
-        if hasattr(trt, 'DynamicShapesKernelSpecializationStrategy'):  # TensorRT-RTX
-            config = self._engine.create_runtime_config()
-            config.set_execution_context_allocation_strategy(users)
-            eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER
-            config.dynamic_shapes_kernel_specialization_strategy = eager
-            context = self._engine.create_execution_context(config)
-        else:
-            context = self._engine.create_execution_context(users)
-        context.set_device_memory(self._scratch.data_ptr(), self._scratch.numel())
+        context = self._engine.create_execution_context(self._options)
         profile = next(i for i, most in enumerate(self._most) if len(feed[0]) <= most)
+        if profile not in self._scratch:
+            size = int(self._engine.get_device_memory_size_for_profile_v2(profile))
+            self._scratch[profile] = torch.empty(size, dtype=torch.uint8, device=self._device)
+        scratch = self._scratch[profile]
+        context.set_device_memory(scratch.data_ptr(), scratch.numel())
         context.set_optimization_profile_async(profile, self._stream.cuda_stream)
         for name, value, held in zip(INPUTS, feed, self._inputs, strict=True):
             context.set_input_shape(name, tuple(value.shape))
             context.set_tensor_address(name, held.data_ptr())
         context.set_tensor_address('velocity', self._output.data_ptr())
         return context
+
+
+def _context_options(trt: Any, engine: Any) -> tuple[Any, Any]:
+    """Return how contexts are made, with scratch memory of ours, and what keeps their kernels."""
+    ours = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+    if not hasattr(trt, 'DynamicShapesKernelSpecializationStrategy'):
+        return ours, None
+    config = engine.create_runtime_config()  # TensorRT-RTX compiles kernels for the GPU here
+    config.set_execution_context_allocation_strategy(ours)
+    eager = trt.DynamicShapesKernelSpecializationStrategy.EAGER  # the graph needs the final ones
+    config.dynamic_shapes_kernel_specialization_strategy = eager
+    kernels = config.create_runtime_cache()
+    config.set_runtime_cache(kernels)
+    return config, kernels
 
 
 class _Call:

@@ -52,7 +52,7 @@ def measure(
     backends: Sequence[str] = (),
     precision: Precision = 'auto',
     rounds: int = 20,
-    candidates: Sequence[int] = CANDIDATES,
+    candidates: Sequence[int] = (),
 ) -> dict[str, Any]:
     """Time direct and planning queries with every backend, print a table, return the figures.
 
@@ -62,7 +62,7 @@ def measure(
         backends: Some of ``VARIANTS``; none is all.
         precision: Their arithmetic; ``auto`` is that of ``VARIANTS``.
         rounds: Most times that every figure is taken, see ``MAX_S``.
-        candidates: Candidates of the planning queries.
+        candidates: Candidates of the planning queries; none is ``CANDIDATES``, on a CPU the first.
 
     Returns:
         ``variants``, see ``answer``, or with ``failed``, why there is none; what the device is and
@@ -78,9 +78,10 @@ def measure(
     if not has_device(device):
         msg = (
             f'the device {device} is not there, and the 2B network is too slow without a GPU; '
-            f'to try the command, give --device cpu --layers 2'
+            f'to try the command, give --device cpu --layers 1 --rounds 1'
         )
         raise ConfigError(msg)
+    candidates = tuple(candidates) or CANDIDATES[: None if device == 'cuda' else 1]
     console = Console()
     figures: dict[str, Any] = {
         **_in_process(describe_device, device),
@@ -100,9 +101,7 @@ def measure(
                 try:
                     if backend == 'tensorrt':
                         variant |= _in_process(build, path, arithmetic)
-                    variant |= _in_process(
-                        answer, *how, rounds, tuple(candidates), time.monotonic()
-                    )
+                    variant |= _in_process(answer, *how, rounds, candidates, time.monotonic())
                 except (ConfigError, RuntimeError) as error:
                     variant['failed'] = str(error).splitlines()[0]
             figures['variants'].append(_with_shares(variant, sizes, figures))
