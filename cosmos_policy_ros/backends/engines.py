@@ -26,9 +26,19 @@ Facts = Mapping[str, Any]
 
 
 def model_hash(checkpoint: Path) -> str:
-    """Return a hash of all that the network of a checkpoint depends on."""
+    """Return a hash of all that the network of a checkpoint depends on.
+
+    Raises:
+        ConfigError: There is no such checkpoint, or a part of it is missing.
+    """
+    if not checkpoint.is_dir():
+        msg = f'no checkpoint folder {checkpoint}; give a folder that holds {CONFIG}'
+        raise ConfigError(msg)
     digest = hashlib.sha256()
     for name in (CONFIG, f'{TRANSFORMER}/config.json', f'{TRANSFORMER}/{WEIGHTS}'):
+        if not (checkpoint / name).is_file():
+            msg = f'no file {checkpoint / name}; the checkpoint folder is incomplete'
+            raise ConfigError(msg)
         digest.update(bytes.fromhex(_hash(checkpoint / name)))
     return digest.hexdigest()
 
