@@ -86,12 +86,10 @@ class NodeSpec:
 
 
 SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
-INFERENCE = NodeSpec(
-    'inference',
-    'inference_node',
-    ('robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
-     'keep', 'futures', 'values', 'seed'),
-)  # fmt: skip
+INFERENCE = NodeSpec('inference', 'inference_node', (
+    'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
+    'keep', 'futures', 'values', 'seed',
+))  # fmt: skip
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
