@@ -9,7 +9,7 @@ import shutil
 
 from cosmos_policy_ros.backends import choose_backend, load_policy
 from cosmos_policy_ros.backends.engines import NOTE
-from cosmos_policy_ros.backends.export import export
+from cosmos_policy_ros.backends.export import export, MAX_ERROR_RAD
 from cosmos_policy_ros.backends.onnx_backend import FILE
 from cosmos_policy_ros.core.denoiser import Denoiser, read_text
 from cosmos_policy_ros.core.networks import predict_velocity
@@ -98,6 +98,19 @@ def test_all_backends_give_the_same_answer(exported: Path, runtime: str) -> None
     np.testing.assert_allclose(got.values, want.values, atol=1e-4)
 
 
+def test_bfloat16_is_a_file_of_its_own(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Taken where it is there and the CPU computes in it; ONNX Runtime never does."""
+    pytest.importorskip('openvino')
+    monkeypatch.setattr(torch.cpu, '_is_avx512_bf16_supported', lambda: True)
+    assert load_policy(copied, 'openvino').backend.precision == 'float32'
+    _, note = export(copied, 'bfloat16', queries=1)
+    assert 1e-6 < note['parity']['max_action_error_rad'] < MAX_ERROR_RAD['bfloat16']
+    assert load_policy(copied, 'openvino').backend.precision == 'bfloat16'
+    assert load_policy(copied, 'onnxruntime').backend.precision == 'float32'
+    with pytest.raises(ConfigError, match='computes in float32 on a CPU, not bfloat16'):
+        load_policy(copied, 'onnxruntime', precision='bfloat16')
+
+
 def test_an_exported_network_is_taken_by_itself(exported: Path, copied: Path) -> None:
     """Until the checkpoint changes: then it is one for another network."""
     assert choose_backend(exported, 'cpu') in ('openvino', 'onnxruntime')
@@ -106,7 +119,7 @@ def test_an_exported_network_is_taken_by_itself(exported: Path, copied: Path) ->
     tensors = load_file(weights)
     save_file({name: tensor * 1.01 for name, tensor in tensors.items()}, weights)
     assert choose_backend(copied, 'cpu') == 'torch'
-    with pytest.raises(ConfigError, match='no exported network; run: cosmos-policy export'):
+    with pytest.raises(ConfigError, match='no exported network in float32; run: cosmos-policy'):
         load_policy(copied, 'onnxruntime')
 
 

@@ -91,7 +91,8 @@ def test_only_attention_and_feed_forward_are_lowered(tiny: Path, half: torch.dty
     onnx = pytest.importorskip('onnx')
     pytest.importorskip('onnxscript')
     checkpoint = load_checkpoint(tiny)
-    lower(checkpoint.transformer, half)
+    file = tiny / f'{half}.onnx'
+    write_onnx(file, checkpoint, str(half).removeprefix('torch.'))
     lowered = {n for n, w in checkpoint.transformer.named_parameters() if w.dtype == half}
     block = 'transformer_blocks.0.'
     assert {n.removeprefix(block) for n in lowered if n.startswith(block)} == {
@@ -99,8 +100,6 @@ def test_only_attention_and_feed_forward_are_lowered(tiny: Path, half: torch.dty
         *(f'attn2.{layer}.weight' for layer in ('to_q', 'to_out.0')),
         *(f'ff.net.{layer}.weight' for layer in ('0.proj', '2')),
     }
-    file = tiny / f'{half}.onnx'
-    write_onnx(file, checkpoint)
     large = [w for w in onnx.load(file).graph.initializer if len(w.dims) == 2]
     types = Counter(onnx.TensorProto.DataType.Name(w.data_type) for w in large)
     assert types[str(half).removeprefix('torch.').upper()] == len(lowered)

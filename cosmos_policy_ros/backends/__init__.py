@@ -131,6 +131,8 @@ def _open(
     if precision == 'auto':
         has_half = device.startswith('cuda') or torch.cpu._is_avx512_bf16_supported()
         precision = 'bfloat16' if has_half and name != 'onnxruntime' else 'float32'
+        if name == 'openvino' and not onnx_backend.find_onnx(path, precision):
+            precision = 'float32'  # in bfloat16 its answers were refused
     networks = checkpoint.transformer, checkpoint.vae
     if name == 'diffusers':
         return torch_backend.DiffusersBackend(*networks, device, precision)
@@ -139,11 +141,11 @@ def _open(
     if device != 'cpu':
         msg = f'the backend {name} runs on a CPU only, not on {device!r}; use torch there'
         raise ConfigError(msg)
-    file = onnx_backend.find_onnx(path)
+    file = onnx_backend.find_onnx(path, precision)
     if file is None:
-        msg = f'{path} has no exported network; run: cosmos-policy export {path}'
+        msg = f'{path} has no exported network in {precision}; run: cosmos-policy export {path}'
         raise ConfigError(msg)
-    return onnx_backend.OnnxBackend(file, checkpoint, name, precision, threads)
+    return onnx_backend.OnnxBackend(file, checkpoint, precision, name, threads)
 
 
 def _open_tensorrt(

@@ -36,12 +36,17 @@ NOT_RUN = 'not run: no GPU here'
 
 
 def export(
-    path: Path, queries: int = 8, max_error_rad: float | None = None, again: bool = False
+    path: Path,
+    precision: EnginePrecision = 'float32',
+    queries: int = 8,
+    max_error_rad: float | None = None,
+    again: bool = False,
 ) -> tuple[Path, dict[str, Any]]:
-    """Write the ONNX file of a checkpoint unless it is there.
+    """Write the ONNX file of a checkpoint in a precision unless it is there.
 
     Args:
         path: Checkpoint folder.
+        precision: See ``write_onnx``.
         queries: Made-up queries that both networks answer.
         max_error_rad: Largest difference of an action that is accepted [rad; gripper 0..1]; None
             is that of ``MAX_ERROR_RAD``.
@@ -56,11 +61,11 @@ def export(
 
     def make(folder: Path) -> dict[str, Any]:
         checkpoint = load_checkpoint(path)
-        write_onnx(folder / FILE, checkpoint)
-        backend = OnnxBackend(folder / FILE, checkpoint)
+        write_onnx(folder / FILE, checkpoint, precision)
+        backend = OnnxBackend(folder / FILE, checkpoint, precision)
         return {'parity': _compare(path, checkpoint, backend, queries, max_error_rad)}
 
-    return _once(path, KIND, onnx_facts(path), make, again)
+    return _once(path, KIND, {**onnx_facts(path), 'precision': precision}, make, again)
 
 
 def export_tensorrt(

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exported network on a CPU: OpenVINO or ONNX Runtime, from the same ONNX file.
 
+Its types are those of the network that was written, so ``denoiser.lower`` decides the precision.
+
 The autoencoder and the reading of the text, once per task, stay in torch.
 """
 
@@ -16,7 +18,7 @@ import warnings
 from cosmos_policy_ros.backends.engines import find_engine, model_hash
 from cosmos_policy_ros.backends.torch_backend import TorchAutoencoder
 from cosmos_policy_ros.core.checkpoint import Checkpoint
-from cosmos_policy_ros.core.denoiser import Denoiser, read_text
+from cosmos_policy_ros.core.denoiser import Denoiser, lower, read_text
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import torch
@@ -30,17 +32,23 @@ FRAMES = 'frames'  # a further one where a checkpoint leaves frames out
 
 
 def onnx_facts(checkpoint: Path) -> dict[str, Any]:
-    """Return what the exported network of a checkpoint depends on."""
+    """Return what the exported network of a checkpoint depends on, except its precision."""
     return {'model': model_hash(checkpoint), 'opset': OPSET, 'inputs': list(INPUTS)}
 
 
-def write_onnx(file: Path, checkpoint: Checkpoint) -> None:
-    """Write the network of a checkpoint as an ONNX file in float32.
+def write_onnx(file: Path, checkpoint: Checkpoint, precision: str = 'float32') -> None:
+    """Write the network of a checkpoint as an ONNX file.
+
+    Args:
+        file: Where it goes.
+        checkpoint: What is written; ``denoiser.lower`` is applied to it.
+        precision: Float type of attention and feed-forward.
 
     Raises:
         ConfigError: The packages that write ONNX files are not installed.
     """
     config, transformer = checkpoint.config, checkpoint.transformer
+    lower(transformer, getattr(torch, precision))
     shape = config.latent_shape
     text = read_text(transformer, next(iter(checkpoint.text.embeddings.values())))
     asked = torch.arange(len(config.layout.current), shape[1])
@@ -79,13 +87,13 @@ def write_onnx(file: Path, checkpoint: Checkpoint) -> None:
     program.save(str(file))
 
 
-def find_onnx(path: Path) -> Path | None:
-    """Return the exported network of a checkpoint, None if there is none.
+def find_onnx(path: Path, precision: str = 'float32') -> Path | None:
+    """Return the exported network of a checkpoint in a precision, None if there is none.
 
     Raises:
         ConfigError: It is damaged.
     """
-    folder = find_engine(path, KIND, onnx_facts(path))
+    folder = find_engine(path, KIND, {**onnx_facts(path), 'precision': precision})
     return folder / FILE if folder else None
 
 
@@ -95,8 +103,8 @@ class OnnxBackend(TorchAutoencoder):
     Args:
         file: What ``write_onnx`` wrote.
         checkpoint: What it was made from.
+        precision: The file's; ONNX Runtime computes in ``float32`` alone on a CPU.
         runtime: ``openvino`` or ``onnxruntime``.
-        precision: ``float32``, or ``bfloat16``, which only OpenVINO computes in.
         threads: CPU threads; None leaves the choice to the library.
 
     Raises:
@@ -107,15 +115,18 @@ class OnnxBackend(TorchAutoencoder):
         self,
         file: Path,
         checkpoint: Checkpoint,
-        runtime: str = 'openvino',
         precision: str = 'float32',
+        runtime: str = 'openvino',
         threads: int | None = None,
     ) -> None:
         """Read and compile the network."""
         super().__init__(checkpoint.vae)
+        if runtime == 'onnxruntime' and precision != 'float32':
+            msg = f'ONNX Runtime computes in float32 on a CPU, not {precision}; use openvino'
+            raise ConfigError(msg)
         open_network = _Openvino if runtime == 'openvino' else _OnnxRuntime
         try:
-            self._network: _Openvino | _OnnxRuntime = open_network(file, precision, threads)
+            self._network: _Openvino | _OnnxRuntime = open_network(file, threads)
         except ImportError as error:
             msg = f"{error}; run: .venv/bin/pip install '.[onnx]', or take the backend torch"
             raise ConfigError(msg) from error
@@ -144,11 +155,11 @@ class OnnxBackend(TorchAutoencoder):
 
 
 class _Openvino:
-    def __init__(self, file: Path, precision: str, threads: int | None) -> None:
+    def __init__(self, file: Path, threads: int | None) -> None:
         import openvino
 
         options: dict[str, Any] = {
-            'INFERENCE_PRECISION_HINT': 'bf16' if precision == 'bfloat16' else 'f32',
+            'INFERENCE_PRECISION_HINT': 'f32',  # what the file has in float32 stays so
             'PERFORMANCE_HINT': 'LATENCY',
             'NUM_STREAMS': 1,
         }
@@ -162,12 +173,9 @@ class _Openvino:
 
 
 class _OnnxRuntime:
-    def __init__(self, file: Path, precision: str, threads: int | None) -> None:
+    def __init__(self, file: Path, threads: int | None) -> None:
         import onnxruntime
 
-        if precision != 'float32':
-            msg = f'ONNX Runtime computes in float32 on a CPU, not {precision}; use openvino'
-            raise ConfigError(msg)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
         # Threads that spin while they wait take the core from whoever controls the robot.

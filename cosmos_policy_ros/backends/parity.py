@@ -86,6 +86,6 @@ def refuse_worse(report: dict[str, object], max_action_error_rad: float) -> None
     if not (isinstance(error, float) and error <= max_action_error_rad):
         msg = (
             f'an action of the exported network is {error} rad from that of the original, limit '
-            f'{max_action_error_rad} (--max-error); export with a higher --precision'
+            f'{max_action_error_rad} (--max-error); accept more or take a higher precision'
         )
         raise ConfigError(msg)

@@ -4,7 +4,7 @@
 The code is the same for TensorRT, which builds for the GPU it finds, and TensorRT-RTX, which needs
 none and builds for all GPUs of compute capability 8.0, 8.6, 8.9 and 12.0; the kernels for the
 one at hand are compiled when the engine is loaded. Types are those of the ONNX file, so the
-precision is decided by ``denoiser.lower``.
+precision is decided when that is written.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from typing import Any, Literal
 from cosmos_policy_ros.backends.onnx_backend import onnx_facts, write_onnx
 from cosmos_policy_ros.core.checkpoint import CONFIG, load_checkpoint, TEXT
 from cosmos_policy_ros.core.config import PolicyConfig, read_config
-from cosmos_policy_ros.core.denoiser import lower
 from cosmos_policy_ros.core.text import read_text
 from cosmos_policy_ros.types import ConfigError
 import torch
@@ -177,9 +176,7 @@ def _new_builder(trt: Any, log: Any) -> Any:
 def _write_network(file: Path, path: Path, precision: EnginePrecision) -> None:
     """Write the network in a precision, and leave nothing of it in memory."""
     checkpoint = load_checkpoint(path)
-    if precision != 'float32':
-        lower(checkpoint.transformer, getattr(torch, precision))
-    write_onnx(file, checkpoint)
+    write_onnx(file, checkpoint, precision)
     del checkpoint
     gc.collect()  # the exporter leaves cycles
 

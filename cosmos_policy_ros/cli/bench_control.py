@@ -57,7 +57,8 @@ def measure(seconds: float, domain: int | None) -> dict[str, Any]:
         to leave, ``sent_ms`` to when they had left for all arms, ``misses``, of which
         ``misses_half_period`` by more than half a period and ``skipped`` altogether,
         ``empty_loop_p99_ms`` and more about the empty loop, ``samples``, ``rate_hz``,
-        ``scheduling``, ``load``, ``cores``, ``versions``, and what else ran in ``stack``.
+        ``scheduling``, ``load``, ``stolen_s`` that the host of a virtual machine took away,
+        ``cores``, ``versions``, and what else ran in ``stack``.
 
     Raises:
         ConfigError: A node ended because of something a user can change.
@@ -86,11 +87,14 @@ def measure(seconds: float, domain: int | None) -> dict[str, Any]:
             )
 
         empty = f'{EMPTY}({rate_hz}, {priority}, {str(empty_log)!r})'
+        stolen_s = psutil.cpu_times().steal
         stack = play(out, episodes, {'empty': empty}, show)
+        stolen_s = psutil.cpu_times().steal - stolen_s
         figures = compare(read_lateness(out / 'lateness.json'), read_lateness(empty_log), rate_hz)
     machine = describe_machine()
     machine['versions']['kernel'] = platform.release()
-    figures |= {'load': round(psutil.getloadavg()[0], 2), **machine, 'stack': stack}
+    load = {'load': round(psutil.getloadavg()[0], 2), 'stolen_s': round(stolen_s, 2)}
+    figures |= {**load, **machine, 'stack': stack}
     _print(figures)
     return figures
 
@@ -188,7 +192,7 @@ def _print(figures: dict[str, Any]) -> None:
         f'all arms had theirs after {sent["p50"]:.3f} ms (p50), {sent["p99"]:.3f} ms (p99)\n'
         f'{stack["answers"]} of {stack["queries"]} queries answered, '
         f'{stack["recorded_mb_per_s"]} MB/s recorded, load {figures["load"]} on '
-        f'{figures["cores"]} cores',
+        f'{figures["cores"]} cores, {figures["stolen_s"]} s taken by a host',
         highlight=False,
         soft_wrap=True,
     )

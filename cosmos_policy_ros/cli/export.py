@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import product
 from pathlib import Path
 import time
 from typing import Any, Literal, TYPE_CHECKING
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
 
 MOST_ROWS = 4096  # that the exported network takes
+ONNX_PRECISIONS: tuple[EnginePrecision, ...] = ('float32', 'bfloat16')
 PRECISIONS: dict[str, EnginePrecision] = {
     'bf16': 'bfloat16',
     'fp16': 'float16',
@@ -32,9 +34,10 @@ class Export:
     """Write the network of checkpoints for a faster runtime, compared with the original.
 
     The result lies in CHECKPOINT/engines and is taken by itself from then on (backend auto); it is
-    made again when the checkpoint changes. onnx: one ONNX file with any batch size,
-    which OpenVINO and ONNX Runtime run on a CPU. tensorrt: an engine for TensorRT or TensorRT-RTX,
-    whichever is installed. TensorRT-RTX builds one without a GPU, which is then not compared.
+    made again when the checkpoint changes. onnx: a file with any batch size for OpenVINO and ONNX
+    Runtime on a CPU, in float32 and, for OpenVINO where the CPU computes in it, in bf16. tensorrt:
+    an engine for TensorRT or TensorRT-RTX, whichever is installed. TensorRT-RTX builds one without
+    a GPU, which is then not compared.
 
     Example: cosmos-policy export
     Example: cosmos-policy export runs/my_task
@@ -48,7 +51,8 @@ class Export:
     backend: Literal['onnx', 'tensorrt'] = 'onnx'
     """What the network is exported for."""
     precision: Literal['bf16', 'fp16', 'float32'] | None = None
-    """Arithmetic of attention and feed-forward in a TensorRT engine, bf16 by default."""
+    """Arithmetic of attention and feed-forward in a TensorRT engine, bf16 by default; ONNX files
+    are written in float32 and in bf16."""
     rows: tuple[int, ...] = ()
     """Numbers of candidates, futures and values in one call that a TensorRT engine is tuned for,
     rising; more than the last are divided. By default 1 8 24 120, for a query of 8 candidates, 3
@@ -70,12 +74,13 @@ def run(options: Export) -> int:
 
     console = Console()
     how = (options.queries, options.max_error, options.again)
-    precision = PRECISIONS[options.precision or 'bf16']
-    for path in options.checkpoints:
+    one = PRECISIONS[options.precision or 'bf16']
+    precisions = ONNX_PRECISIONS if options.backend == 'onnx' else (one,)
+    for path, precision in product(options.checkpoints, precisions):
         start_s = time.monotonic()
-        with console.status(f'exporting {path}') as status:
+        with console.status(f'exporting {path} in {precision}') as status:
             if options.backend == 'onnx':
-                folder, note = export(path, *how)
+                folder, note = export(path, precision, *how)
             else:
                 folder, note = export_tensorrt(
                     path,
@@ -85,14 +90,11 @@ def run(options: Export) -> int:
                     say=partial(_show, status, path),
                 )
         took_s = time.monotonic() - start_s
-        console.print(f'{folder} ({took_s:.0f} s)', highlight=False, soft_wrap=True)
+        made = f'{folder}: {precision} ({took_s:.0f} s)'
         if options.backend == 'tensorrt':
-            made = note['facts']
-            console.print(
-                f'{made["precision"]} for {made["library"]} on {made["gpu"]}; rows {made["rows"]}',
-                highlight=False,
-                soft_wrap=True,
-            )
+            facts = note['facts']
+            made += f' for {facts["library"]} on {facts["gpu"]}; rows {facts["rows"]}'
+        console.print(made, highlight=False, soft_wrap=True)
         if isinstance(note['parity'], dict):
             console.print(_table(note['parity']))
         else:
@@ -114,7 +116,10 @@ def _check(options: Export) -> None:
         )
         raise ConfigError(msg)
     if options.backend == 'onnx' and (options.precision or options.rows):
-        msg = '--precision and --rows are for --backend tensorrt; the ONNX file takes any rows'
+        msg = (
+            '--precision and --rows are for --backend tensorrt; ONNX files are written in float32 '
+            'and bf16 and take any rows'
+        )
         raise ConfigError(msg)
     steps = zip((0, *options.rows), (*options.rows, MOST_ROWS + 1), strict=True)
     if not all(a < b for a, b in steps):

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The stack of the demo under as much load as a robot's computer may ever have.
 
-It plays episodes while four more cameras publish, the operator records all of it and one process
-keeps a core busy.
+It plays episodes while four more VGA cameras publish at 30 Hz, the operator records all of it and
+one process keeps a core busy.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ import yaml
 ROBOT = share_path('config', 'robots', 'aloha_sim.yaml')
 SEED = 100000  # of the first scene, which no training has seen
 CAMERAS, WIDTH, HEIGHT, CAMERA_HZ = 4, 640, 480, 30.0  # beside those of the robot
+CUTS = 35  # in which a bag vanishes, of the 40 events of progress in an episode
 BUSY = 'while True: pass'
-CUT_BYTES = 50_000_000  # that a bag shrinks by with every event, of which there are 5 a second
 
 
 def play(
@@ -47,7 +47,7 @@ def play(
     nodes, operator = _nodes(out)
     load: list[subprocess.Popen[bytes]] = []
     played: list[Event] = []
-    n_bytes = 0
+    n_bytes = cut_bytes = 0
     try:
         with running({'episodes': episodes, 'seed': SEED}, out, operator, nodes) as stack:
             for event in stack.follow():
@@ -56,10 +56,11 @@ def play(
                 elif event['event'] == 'progress':
                     show(len(played), event)
                     if played:
-                        _cut(Path(played[-1]['bag']))
+                        _cut(Path(played[-1]['bag']), cut_bytes)
                 elif event['event'] == 'episode':
                     played.append(event)
-                    n_bytes += _file(Path(event['bag'])).stat().st_size
+                    size = _file(Path(event['bag'])).stat().st_size
+                    n_bytes, cut_bytes = n_bytes + size, size // CUTS
                     if len(played) > 1:
                         shutil.rmtree(played[-2]['bag'])
     finally:
@@ -93,14 +94,14 @@ def _file(bag: Path) -> Path:
     return next(bag.glob('*.mcap'))
 
 
-def _cut(bag: Path) -> None:
+def _cut(bag: Path, n_bytes: int) -> None:
     """Give a part of a bag's memory back while the next bag needs as much.
 
     A gigabyte at once would go back to the host of a virtual machine, which stands still for
     some 10 ms meanwhile.
     """
     file = _file(bag)
-    os.truncate(file, max(0, file.stat().st_size - CUT_BYTES))
+    os.truncate(file, max(0, file.stat().st_size - n_bytes))
 
 
 def _describe(played: list[Event], n_bytes: int) -> dict[str, Any]:

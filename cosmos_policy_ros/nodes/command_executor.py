@@ -46,9 +46,7 @@ class ExecutorParams:
     approach_speed: float = param(0.5, 'Speed to the leaders before following [rad/s].', 0.01, 3.0)
     blend_s: float = param(0.2, 'How long a new chunk takes to take over [s].', 0.0, 5.0)
     max_joint_age_s: float = param(0.1, 'Older joint states mean hold [s].', 0.005, 5.0)
-    max_image_age_s: float = param(
-        0.25, 'A camera silent for longer means hold; 0 watches none [s].', 0.0, 5.0
-    )
+    max_image_age_s: float = param(0.25, 'A camera silent longer: hold; 0: none [s].', 0.0, 5.0)
     fault_joint_age_s: float = param(2.0, 'Older joint states mean fault [s].', 0.01, 60.0)
     max_gap_rad: float = param(0.5, 'Larger gaps to the command mean fault [rad].', 0.01, 6.3)
     max_gap_s: float = param(0.25, 'How long a larger gap may last [s].', 0.0, 10.0)

@@ -226,9 +226,8 @@ class InsertExpert(Expert):
             return self._funnel_m > BESIDE_M
         at_s = self._move.at_s if self._move else 0.0
         lifting = self.phase == 'carry' and at_s < LIFT_S
-        if lifting or self.phase not in ('carry', 'align', 'insert'):
-            return False
-        return any(self.sim.place(piece)[2] < LOW_M for piece in PIECES)
+        held = self.phase in ('carry', 'align', 'insert') and not lifting
+        return held and any(self.sim.place(piece)[2] < LOW_M for piece in PIECES)
 
     def _start_over(self) -> str:
         self._drop_ticks = 0
