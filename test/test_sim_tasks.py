@@ -67,6 +67,21 @@ def test_peg_before_the_pin_is_not_a_success() -> None:
     assert (sim.reward, sim.success) == (0, False)
 
 
+def test_peg_stays_inserted_until_it_leaves_the_socket() -> None:
+    """It touches the pin once; a hand that trembles does not undo that, another scene does."""
+    sim = AlohaSim('insert_peg')
+    place(sim, [0.0395, 0.5, 0.3], [-0.06, 0.5, 0.3])
+    sim.step(sim.proprio)
+    for peg, success in ((0.05, True), (0.065, False), (0.05, True)):
+        place(sim, [peg, 0.5, 0.3], [-0.06, 0.5, 0.3])
+        assert (sim.reward, sim.success) == (0, success)
+    place(sim, [0.05, 0.5, 0.022], [-0.06, 0.5, 0.0218])
+    assert not sim.success
+    sim.reset(0)
+    place(sim, [0.05, 0.5, 0.3], [-0.06, 0.5, 0.3])
+    assert not sim.success
+
+
 def test_insertion_on_the_table_has_full_reward_and_no_success() -> None:
     """gym-aloha looks at the pin alone; a label for training must mean what was asked for."""
     sim = AlohaSim('insert_peg')

@@ -103,7 +103,7 @@ class AlohaSim:
             self.data.qpos[first : first + 7] = (*start.places[body], *turn)
         self.data.ctrl[:] = np.tile(_START_ARM, 2)
         mujoco.mj_forward(self.model, self.data)
-        self.push = start.push
+        self.push, self._was_full = start.push, False
         _change_looks(self.model, self.data, start)
 
     def step(self, action: NDArray[np.float32], n_substeps: int = SUBSTEPS) -> None:
@@ -121,6 +121,7 @@ class AlohaSim:
             self._apply_push(self.push)
             self.push = None
         mujoco.mj_step(self.model, self.data, n_substeps)
+        self._was_full |= self.reward == 4
 
     def _apply_push(self, push: Push) -> None:
         """Let a piece slide that no hand touches."""
@@ -190,8 +191,9 @@ class AlohaSim:
 
     @property
     def success(self) -> bool:
-        """Whether the reward is full and nothing lies on the table."""
-        return self._task.success(self.contacts)
+        """Whether the task is done, see ``Task.success``."""
+        places = [self.place(piece.body) for piece in self.pieces]
+        return self._task.success(self.contacts, self._was_full, *places)
 
 
 def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]]:

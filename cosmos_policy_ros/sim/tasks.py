@@ -10,7 +10,10 @@ from collections.abc import Callable, Iterable, Set as AbstractSet
 from dataclasses import dataclass
 
 from cosmos_policy_ros.types import ConfigError
+import numpy as np
+from numpy.typing import NDArray
 
+Array = NDArray[np.float64]
 Pairs = AbstractSet[frozenset[str]]  # names of the two geoms of every contact
 Point = tuple[float, float, float]
 
@@ -49,17 +52,28 @@ class Task:
         instruction: What the policy is told.
         pieces: What lies on the table, in the order of the state and of the drawing.
         reward: gym-aloha's reward of a set of contacts, 0 to 4.
+        joined_m: Largest distance of the centres of two pieces that were joined and still are.
     """
 
     scene: str
     instruction: str
     pieces: tuple[Piece, ...]
     reward: Callable[[Pairs], int]
+    joined_m: float = 0.0
 
-    def success(self, pairs: Pairs) -> bool:
-        """Whether the reward is full and nothing lies on the table."""
+    def success(self, pairs: Pairs, was_full: bool, *places: Array) -> bool:
+        """Whether the reward is full, or was and the pieces are still joined, off the table.
+
+        A peg in its socket comes off the pin by a millimetre whenever a hand moves.
+
+        Args:
+            pairs: Contacts.
+            was_full: Whether the reward was full at any time.
+            places: (3,) centre of every piece [m].
+        """
+        joined = was_full and np.linalg.norm(places[0] - places[-1]) < self.joined_m
         lying = any(touching(pairs, piece.geoms, [TABLE]) for piece in self.pieces)
-        return self.reward(pairs) == 4 and not lying
+        return bool(joined or self.reward(pairs) == 4) and not lying
 
 
 def touching(pairs: Pairs, some: Iterable[str], others: Iterable[str]) -> bool:
@@ -120,6 +134,7 @@ SCENES = {
             Piece('socket', _WALLS, (-0.2, 0.4, 0.05), (-0.1, 0.6, 0.05), (0.04, 0.05), 0.2),
         ),
         _insertion_reward,
+        joined_m=0.115,  # the peg touches the pin at 0.1 and leaves the socket at 0.12
     ),
 }
 TASKS = {name: task.instruction for name, task in SCENES.items()}
