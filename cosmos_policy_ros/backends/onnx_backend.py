@@ -28,6 +28,8 @@ KIND = 'onnx'
 FILE = 'denoiser.onnx'
 OPSET = 20
 INPUTS = ('latents', 'time', 'text', 'asked')
+PER_ROW = ('latents', 'time')  # of them
+ROWS = (24, 8, 4, 2, 1)  # that OpenVINO computes at once
 FRAMES = 'frames'  # a further one where a checkpoint leaves frames out
 
 
@@ -155,21 +157,46 @@ class OnnxBackend(TorchAutoencoder):
 
 
 class _Openvino:
+    """The network in OpenVINO, compiled for every shape that is met.
+
+    For one shape it takes two thirds of the time of a single row with any shape, and six sevenths
+    of that of 24 rows; larger calls are no faster by the row. Calls are divided into the sizes of
+    ``ROWS``, so that only these are compiled, in 0.4 s each.
+    """
+
     def __init__(self, file: Path, threads: int | None) -> None:
         import openvino
 
-        options: dict[str, Any] = {
+        self._options: dict[str, Any] = {
             'INFERENCE_PRECISION_HINT': 'f32',  # what the file has in float32 stays so
             'PERFORMANCE_HINT': 'LATENCY',
             'NUM_STREAMS': 1,
         }
         if threads is not None:
-            options['INFERENCE_NUM_THREADS'] = threads
-        self._request = openvino.Core().compile_model(file, 'CPU', options).create_infer_request()
+            self._options['INFERENCE_NUM_THREADS'] = threads
+        self._core = openvino.Core()
+        self._network = self._core.read_model(file)
+        self._requests: dict[tuple[tuple[int, ...], ...], Any] = {}
 
     def __call__(self, feed: dict[str, Any]) -> Any:
-        self._request.infer(feed, share_inputs=True)
-        return self._request.get_output_tensor(0).data.copy()  # the next call writes there again
+        rows, velocity, start = len(feed['latents']), [], 0
+        while start < rows:
+            stop = start + next(n for n in ROWS if n <= rows - start)
+            part = feed | {name: feed[name][start:stop] for name in PER_ROW}
+            velocity.append(self._infer(part))
+            start = stop
+        return np.concatenate(velocity)
+
+    def _infer(self, feed: dict[str, Any]) -> Any:
+        shapes = tuple(array.shape for array in feed.values())
+        if shapes not in self._requests:
+            network = self._network.clone()
+            network.reshape(dict(zip(feed, shapes, strict=True)))
+            compiled = self._core.compile_model(network, 'CPU', self._options)
+            self._requests[shapes] = compiled.create_infer_request()
+        request = self._requests[shapes]
+        request.infer(feed, share_inputs=True)
+        return request.get_output_tensor(0).data.copy()  # the next call writes there again
 
 
 class _OnnxRuntime:
