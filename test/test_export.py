@@ -11,6 +11,7 @@ from cosmos_policy_ros.backends import choose_backend, load_policy
 from cosmos_policy_ros.backends.engines import NOTE
 from cosmos_policy_ros.backends.export import export, MAX_ERROR_RAD
 from cosmos_policy_ros.backends.onnx_backend import FILE
+from cosmos_policy_ros.backends.parity import refuse_worse
 from cosmos_policy_ros.core.denoiser import Denoiser, read_text
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.robot import read_robot
@@ -98,6 +99,24 @@ def test_all_backends_give_the_same_answer(exported: Path, runtime: str) -> None
     np.testing.assert_allclose(got.values, want.values, atol=1e-4)
 
 
+@pytest.mark.parametrize('asked', [[5, 10], [10], [5, 6, 7, 8, 9, 10]])
+def test_openvino_divides_rows_into_sizes_that_it_compiles(
+    exported: Path, asked: list[int]
+) -> None:
+    """27 rows are 24, 2 and 1, each with its own latents and noise level, in this order."""
+    pytest.importorskip('openvino')
+    time, answers = torch.linspace(0.8, 0.99, 27), []
+    for name in ('torch', 'openvino'):
+        policy = load_policy(exported, name, precision='float32', threads=1)
+        shape = policy.config.latent_shape
+        text = policy.backend.read_text(next(iter(policy.text.embeddings.values())))
+        latents = torch.randn(27, *shape, generator=torch.Generator().manual_seed(3))
+        answers.append(policy.backend.denoise(latents, time, text, torch.tensor(asked)))
+    assert answers[0].shape == (27, *shape[:1], len(asked), *shape[2:])
+    assert (answers[0][0] - answers[0][26]).abs().max() > 0.1
+    torch.testing.assert_close(answers[1], answers[0], atol=2e-5, rtol=1e-4)
+
+
 def test_bfloat16_is_a_file_of_its_own(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken where it is there and the CPU computes in it; ONNX Runtime never does."""
     pytest.importorskip('openvino')
@@ -148,6 +167,17 @@ def test_a_foreign_export_is_never_loaded(copied: Path) -> None:
 def test_a_network_that_answers_otherwise_is_refused(copied: Path) -> None:
     """Nothing is left of it."""
     shutil.rmtree(copied / 'engines')
-    with pytest.raises(ConfigError, match=r'rad from that of the original, limit 1e-12'):
+    with pytest.raises(ConfigError, match=r'rad off in an action .*, limit 1e-12'):
         export(copied, queries=1, max_error_rad=1e-12)
     assert not list((copied / 'engines').iterdir())
+
+
+@pytest.mark.parametrize(
+    ('action', 'value', 'off'), [(0.02, 0.0, 'action'), (0.0, 0.2, 'value'), (0.0, None, 'value')]
+)
+def test_actions_and_values_are_both_judged(action: float, value: float | None, off: str) -> None:
+    """A library can be right for an action chunk and wrong for a single frame."""
+    report = {'max_action_error_rad': action, 'max_value_error': value}
+    with pytest.raises(ConfigError, match=f'off in an? {off}'):
+        refuse_worse(report, 0.01, 0.1)
+    refuse_worse({'max_action_error_rad': 0.01, 'max_value_error': 0.1}, 0.01, 0.1)

@@ -32,6 +32,7 @@ import torch
 # Largest difference of an action that is accepted [rad; gripper 0..1]: three times what the
 # committed checkpoint shows in torch with the same arithmetic.
 MAX_ERROR_RAD = {'float32': 0.001, 'float16': 0.01, 'bfloat16': 0.02}
+MAX_VALUE_ERROR = {'float32': 0.01, 'float16': 0.1, 'bfloat16': 0.1}
 NOT_RUN = 'not run: no GPU here'
 
 
@@ -147,5 +148,6 @@ def _compare(
     truth = load_policy(path, 'diffusers', str(backend.device), precision='float32')
     policy = CosmosPolicy(backend, checkpoint.config, checkpoint.stats, checkpoint.text)
     report = compare_answers(policy, truth, made_up_observations(truth, queries))
-    refuse_worse(report, limit_rad or MAX_ERROR_RAD[backend.precision])
+    limits = limit_rad or MAX_ERROR_RAD[backend.precision], MAX_VALUE_ERROR[backend.precision]
+    refuse_worse(report, *limits)
     return report
