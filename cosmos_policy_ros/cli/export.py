@@ -90,11 +90,11 @@ def run(options: Export) -> int:
                     say=partial(_show, status, path),
                 )
         took_s = time.monotonic() - start_s
-        made = f'{folder}: {precision} ({took_s:.0f} s)'
+        made = f'{folder}: {precision}'
         if options.backend == 'tensorrt':
             facts = note['facts']
             made += f' for {facts["library"]} on {facts["gpu"]}; rows {facts["rows"]}'
-        console.print(made, highlight=False, soft_wrap=True)
+        console.print(f'{made} ({took_s:.0f} s)', highlight=False, soft_wrap=True)
         if isinstance(note['parity'], dict):
             console.print(_table(note['parity']))
         else:
