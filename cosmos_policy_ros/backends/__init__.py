@@ -132,7 +132,7 @@ def _open(
         has_half = device.startswith('cuda') or torch.cpu._is_avx512_bf16_supported()
         precision = 'bfloat16' if has_half and name != 'onnxruntime' else 'float32'
         if name == 'openvino' and not onnx_backend.find_onnx(path, precision):
-            precision = 'float32'  # in bfloat16 its answers were refused
+            precision = 'float32'  # in bfloat16 it was not exported, or refused
     networks = checkpoint.transformer, checkpoint.vae
     if name == 'diffusers':
         return torch_backend.DiffusersBackend(*networks, device, precision)

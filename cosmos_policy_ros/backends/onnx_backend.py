@@ -2,7 +2,6 @@
 """The exported network on a CPU: OpenVINO or ONNX Runtime, from the same ONNX file.
 
 Its types are those of the network that was written, so ``denoiser.lower`` decides the precision.
-
 The autoencoder and the reading of the text, once per task, stay in torch.
 """
 
@@ -160,9 +159,9 @@ class OnnxBackend(TorchAutoencoder):
 class _Openvino:
     """The network in OpenVINO, compiled for every number of rows that is met.
 
-    That takes two thirds of the time of any number of rows where it is one, and six sevenths where
-    it is 24; larger calls are no faster by the row. So calls are divided into the sizes of
-    ``ROWS``, and only these are compiled, in 0.4 s each. The number of asked frames stays open:
+    That is faster than a network for any number, most of all for a single row; beyond 24, more
+    rows are no faster by the row. So calls are divided into the sizes of ``ROWS``, and only these
+    are compiled, each at its first call. The number of asked frames stays open:
     compiled for a single one, OpenVINO 2026.4 answers wrongly in float32.
     """
 
