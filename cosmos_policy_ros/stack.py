@@ -147,7 +147,7 @@ def default_values() -> dict[str, Value]:
         section = parameters(spec)
         values |= {n: section[n] for n in spec.arguments if n in section}
     values['robot'] = str(share_path('config', 'robots', 'aloha_sim.yaml'))
-    values['checkpoint'] = str(share_path('models', 'aloha_sim_transfer_cube'))
+    values['checkpoint'] = str(share_path('models', 'aloha_sim'))
     values['teleop'] = True  # who takes it was started for it
     return values
 

@@ -28,7 +28,7 @@ from tiny import save_tiny_checkpoint, tiny_observation, tiny_policy
 SEEN = [tiny_observation()] * 3
 OTHER = Variant('torch')
 PAUSE_S = 0.01
-CHECKPOINT = share_path('models', 'aloha_sim_transfer_cube')
+CHECKPOINT = share_path('models', 'aloha_sim')
 
 
 class Changed:

@@ -24,7 +24,7 @@ from cosmos_policy_ros.stack import share_path
 from nodes import wait_for
 
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
-CHECKPOINT = share_path('models', 'aloha_sim_transfer_cube')
+CHECKPOINT = share_path('models', 'aloha_sim')
 COMMAND = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()', 'demo']
 
 

@@ -24,7 +24,7 @@ from safetensors.torch import load_file, save_file
 from tiny import save_tiny_checkpoint, tiny_transformer
 import torch
 
-COMMITTED = share_path('models', 'aloha_sim_transfer_cube')
+COMMITTED = share_path('models', 'aloha_sim')
 SHAPE = (4, 11, 4, 4)
 LEARNED = {'extra_pos_embed_type': 'learnable', 'max_size': (11, 4, 4)}
 PROJECTED = {

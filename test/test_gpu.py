@@ -23,7 +23,7 @@ import pytest
 import torch
 
 pytestmark = pytest.mark.gpu
-COMMITTED = share_path('models', 'aloha_sim_transfer_cube')
+COMMITTED = share_path('models', 'aloha_sim')
 ROWS = (1, 8)
 
 

@@ -46,7 +46,7 @@ from trajectory_msgs.msg import JointTrajectory
 
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
 VALUES: dict[str, Value] = {
-    'checkpoint': str(share_path('models', 'aloha_sim_transfer_cube')),
+    'checkpoint': str(share_path('models', 'aloha_sim')),
     'candidates': 1,
 }
 CUT = '/high/image_raw'

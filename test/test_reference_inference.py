@@ -16,7 +16,7 @@ from reference_inference import Answer, ReferenceInference
 from tiny import save_tiny_checkpoint
 import torch
 
-COMMITTED = share_path('models', 'aloha_sim_transfer_cube')
+COMMITTED = share_path('models', 'aloha_sim')
 
 
 def check(path: Path, shape: tuple[int, int, int], atol: float, seed: int = 195) -> None:

@@ -33,7 +33,7 @@ import pytest
 from tiny import save_tiny_checkpoint
 import torch
 
-COMMITTED = share_path('models', 'aloha_sim_transfer_cube')
+COMMITTED = share_path('models', 'aloha_sim')
 needs_tensorrt = pytest.mark.skipif(
     not (find_spec('tensorrt') or find_spec('tensorrt_rtx')), reason='TensorRT is not installed'
 )

@@ -54,7 +54,7 @@ class Bench:
     """Backends whose latency is measured, by default all."""
     seconds: float | None = None
     """How long the recorder records, by default 60, or commands are sent, by default 600 [s]."""
-    checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
+    checkpoint: Path = share_path('models', 'aloha_sim')
     """Checkpoint folder of the queries."""
     rounds: int = 20
     """Observations that are planned for; turns of every backend, each of 2 s, quiet and loaded;

@@ -56,7 +56,7 @@ def measure_stack(episodes: int, **values: Value) -> dict[str, Any]:
     """Play episodes and return how long answers took.
 
     Args:
-        episodes: Episodes of 8 s with a query every 0.4 s.
+        episodes: Episodes of 8 s with a query every 0.8 s.
         values: Arguments of the nodes, see ``stack.ARGUMENTS``.
 
     Returns:

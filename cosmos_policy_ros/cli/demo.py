@@ -63,7 +63,7 @@ class Demo:
     out: Path | None = None
     """Folder for what is recorded, by default runs/<date>-<time>; what an earlier demo left in it
     is replaced."""
-    checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
+    checkpoint: Path = share_path('models', 'aloha_sim')
     """Checkpoint folder."""
     planning_checkpoint: Path | None = None
     """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""

@@ -40,11 +40,11 @@ if TYPE_CHECKING:
 class Evaluate:
     """Measure the success rate on seeded scenes, faster than real time.
 
-    Example: cosmos-policy evaluate --checkpoint models/aloha_sim_transfer_cube --episodes 100
+    Example: cosmos-policy evaluate --checkpoint models/aloha_sim --episodes 100
     --seed 100000 --json evaluation.json
     """
 
-    checkpoint: Path = share_path('models', 'aloha_sim_transfer_cube')
+    checkpoint: Path = share_path('models', 'aloha_sim')
     """Checkpoint folder."""
     planning_checkpoint: Path | None = None
     """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""
@@ -71,7 +71,7 @@ class Evaluate:
     """Value samples K per future; 0 reads the value from the stage before."""
     steps: int = 0
     """Denoising steps of the action chunk; 0 takes the checkpoint's."""
-    replan_s: float = 0.4
+    replan_s: float = 0.8
     """Time between two queries [s]."""
     latency_s: float = 0.2
     """Simulated time between a query and its answer [s]."""

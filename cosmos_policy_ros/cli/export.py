@@ -45,7 +45,7 @@ class Export:
     """
 
     checkpoints: tyro.conf.Positional[tuple[Path, ...]] = field(
-        default_factory=lambda: (share_path('models', 'aloha_sim_transfer_cube'),)
+        default_factory=lambda: (share_path('models', 'aloha_sim'),)
     )
     """Checkpoint folders."""
     backend: Literal['onnx', 'tensorrt'] = 'onnx'

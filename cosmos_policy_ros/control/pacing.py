@@ -13,7 +13,7 @@ from collections import deque
 
 import numpy as np
 
-KEPT_LATENCIES = 1000  # queries over which the percentiles are taken, 7 minutes at 2.5 Hz
+KEPT_LATENCIES = 1000  # queries over which the percentiles are taken, 13 minutes at 1.25 Hz
 PATIENCE = 1.5  # times the slowest latency of late before a query is given up
 
 

@@ -42,7 +42,7 @@ class PlannerParams:
     """Parameters of the planner node."""
 
     robot: str = param('', 'Robot YAML.')
-    replan_s: float = param(0.4, 'Time from one query to the next [s].', 0.02, 60.0)
+    replan_s: float = param(0.8, 'Time from one query to the next [s].', 0.02, 60.0)
     margin_s: float = param(0.2, 'Rows left when an answer comes at the latest [s].', 0.0, 10.0)
     timeout_s: float = param(0.5, 'Shortest wait before a query is given up [s].', 0.1, 60.0)
     merge_s: float = param(0.1, 'Wait for the other inference nodes [s].', 0.0, 10.0)

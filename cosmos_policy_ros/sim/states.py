@@ -22,11 +22,13 @@ States = Literal['normal', 'hard']
 COLOURS = (  # RGB; what the red and blue of training are mixed with
     (0.1, 0.7, 0.2), (0.95, 0.8, 0.1), (0.6, 0.2, 0.7), (0.1, 0.7, 0.75), (0.9, 0.9, 0.9),
 )  # fmt: skip
-MIX = (0.1, 0.4)  # share of the other colour; a piece stays what the instruction calls it
-CAMERA_M = {'high': 0.006, 'left_wrist': 0.002, 'right_wrist': 0.002}  # standard deviation
-CAMERA_RAD = {'high': 0.015, 'left_wrist': 0.008, 'right_wrist': 0.008}  # standard deviation
+MARGIN_M = (0.02, 0.025, 0.0)  # how far beside the range of training
+YAW_RAD = 0.4  # largest turn about the vertical
+MIX = (0.05, 0.2)  # share of the other colour; a piece stays what the instruction calls it
+CAMERA_M = {'high': 0.003, 'left_wrist': 0.001, 'right_wrist': 0.001}  # standard deviation
+CAMERA_RAD = {'high': 0.007, 'left_wrist': 0.004, 'right_wrist': 0.004}  # standard deviation
 PUSH_AT_S = (0.3, 1.6)  # while the hands reach for the pieces
-PUSH_M_S = (0.5, 0.9)  # a piece slides 1 to 4 cm
+PUSH_M_S = (0.5, 0.9)  # the cube slides 1 to 4 cm
 
 
 @dataclass(frozen=True)
@@ -88,22 +90,22 @@ def draw_start(task: Task, seed: int, states: States) -> Start:
 
 def _draw_hard(task: Task, rng: np.random.Generator) -> Start:
     """Return a hard start."""
-    places, yaws, colours = {}, {}, {}
+    places, yaws, colours, share = {}, {}, {}, task.hardness
     others = rng.permutation(len(COLOURS))
     for i, piece in enumerate(task.pieces):
         low, high = np.array(piece.low), np.array(piece.high)
-        margin = np.array([*piece.hard_margin_m, 0.0])
+        margin = share * np.array(MARGIN_M)
         place = rng.uniform(low - margin, high + margin)
         while ((low <= place) & (place <= high)).all():
             place = rng.uniform(low - margin, high + margin)
         places[piece.body] = place
-        yaws[piece.body] = float(rng.uniform(-1.0, 1.0) * piece.hard_yaw_rad)
-        colours[piece.body] = np.array([*COLOURS[others[i]], rng.uniform(*MIX)])
-    shifts = {camera: rng.normal(0.0, m, 3) for camera, m in CAMERA_M.items()}
-    turns = {camera: rng.normal(0.0, rad, 3) for camera, rad in CAMERA_RAD.items()}
+        yaws[piece.body] = float(rng.uniform(-1.0, 1.0) * share * YAW_RAD)
+        colours[piece.body] = np.array([*COLOURS[others[i]], share * rng.uniform(*MIX)])
+    shifts = {camera: share * rng.normal(0.0, m, 3) for camera, m in CAMERA_M.items()}
+    turns = {camera: share * rng.normal(0.0, rad, 3) for camera, rad in CAMERA_RAD.items()}
     piece = task.pieces[rng.integers(len(task.pieces))]
     inwards = (np.array(piece.low) + piece.high)[:2] / 2.0 - places[piece.body][:2]
     heading = np.arctan2(inwards[1], inwards[0]) + rng.uniform(-1.5, 1.5)  # it must stay in reach
-    velocity = rng.uniform(*PUSH_M_S) * np.array([np.cos(heading), np.sin(heading)])
+    velocity = share * rng.uniform(*PUSH_M_S) * np.array([np.cos(heading), np.sin(heading)])
     push = Push(piece.body, float(rng.uniform(*PUSH_AT_S)), velocity)
     return Start(places, yaws, colours, shifts, turns, push)

@@ -31,16 +31,12 @@ class Piece:
         geoms: Names of the geoms that it touches the table with.
         low: Lowest start position [m, world].
         high: Highest start position [m, world].
-        hard_margin_m: How far beside that range a hard start state may be, x and y [m].
-        hard_yaw_rad: Largest turn about the vertical in a hard start state.
     """
 
     body: str
     geoms: tuple[str, ...]
     low: Point
     high: Point
-    hard_margin_m: tuple[float, float]
-    hard_yaw_rad: float
 
 
 @dataclass(frozen=True)
@@ -52,6 +48,7 @@ class Task:
         instruction: What the policy is told.
         pieces: What lies on the table, in the order of the state and of the drawing.
         reward: gym-aloha's reward of a set of contacts, 0 to 4.
+        hardness: Share of what ``states`` does to a hard start; an insertion bears less.
         joined_m: Largest distance of the centres of two pieces that were joined and still are.
     """
 
@@ -59,6 +56,7 @@ class Task:
     instruction: str
     pieces: tuple[Piece, ...]
     reward: Callable[[Pairs], int]
+    hardness: float = 1.0
     joined_m: float = 0.0
 
     def success(self, pairs: Pairs, was_full: bool, *places: Array) -> bool:
@@ -123,17 +121,18 @@ SCENES = {
     'transfer_cube': Task(
         'bimanual_viperx_transfer_cube.xml',
         'hand the red cube from the right gripper to the left',
-        (Piece('box', ('red_box',), (0.0, 0.4, 0.05), (0.2, 0.6, 0.05), (0.04, 0.05), 0.4),),
+        (Piece('box', ('red_box',), (0.0, 0.4, 0.05), (0.2, 0.6, 0.05)),),
         _transfer_reward,
     ),
     'insert_peg': Task(
         'bimanual_viperx_insertion.xml',
         'insert the red peg into the blue socket',
         (
-            Piece('peg', _PEG, (0.1, 0.4, 0.05), (0.2, 0.6, 0.05), (0.04, 0.05), 0.2),
-            Piece('socket', _WALLS, (-0.2, 0.4, 0.05), (-0.1, 0.6, 0.05), (0.04, 0.05), 0.2),
+            Piece('peg', _PEG, (0.1, 0.4, 0.05), (0.2, 0.6, 0.05)),
+            Piece('socket', _WALLS, (-0.2, 0.4, 0.05), (-0.1, 0.6, 0.05)),
         ),
         _insertion_reward,
+        hardness=0.3,
         joined_m=0.115,  # the peg touches the pin at 0.1 and leaves the socket at 0.12
     ),
 }

@@ -1,0 +1,130 @@
+#!/usr/bin/env bash
+# Every measurement of docs/learning.md. What is there already is not done again, so an interrupted run
+# goes on where it stopped.
+#
+#   bash scripts/learning.sh [PART...]   parts: tables round2 ablations report; all of them by default
+#
+#   OUT=runs/learning        where everything goes
+#   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first
+#   EPISODES=200             episodes of one measurement
+#   SEED=100000              seed of their first scene
+#   REPLAN_S=0.8             time between two queries
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+PATH=$PWD/.venv/bin:$PATH
+OUT=${OUT:-runs/learning} BASE=${BASE-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
+REPLAN_S=${REPLAN_S:-0.8} PARTS=${*:-tables round2 ablations report}
+TASKS=(transfer_cube insert_peg)
+STATES=(normal hard)
+DEMOS=("$OUT/transfer_cube" "$OUT/insert_peg")
+mkdir -p "$OUT"
+
+demonstrate() {
+  [[ -d ${DEMOS[0]} ]] ||
+    cosmos-policy demonstrate --task transfer_cube --episodes 600 --seed 600 --out "${DEMOS[0]}"
+  [[ -d ${DEMOS[1]} ]] ||
+    cosmos-policy demonstrate --task insert_peg --episodes 900 --seed 2000 --out "${DEMOS[1]}"
+}
+
+train() { # out, options...
+  local out=$1
+  shift
+  [[ -f $out/figures.json ]] && return
+  [[ -f $out/work/train.yaml ]] && set -- "$@" --resume
+  cosmos-policy train --out "$out" "$@"
+}
+
+evaluate() { # name, seed, task, states, options...
+  local file=$OUT/$1.json seed=$2 task=$3 states=$4
+  shift 4
+  [[ -f $file ]] || cosmos-policy evaluate --task "$task" --states "$states" --seed "$seed" \
+    --episodes "$EPISODES" --replan-s "$REPLAN_S" --json "$file" "$@"
+}
+
+measure() { # name, options...: on all tasks and states
+  local name=$1 task states
+  shift
+  for task in "${TASKS[@]}"; do
+    for states in "${STATES[@]}"; do
+      evaluate "${name}_${task}_$states" "$SEED" "$task" "$states" "$@"
+    done
+  done
+}
+
+rollouts() { # round, options...: on scenes of their own, below 100000
+  local round=$1 task states name
+  shift
+  for task in "${TASKS[@]}"; do
+    for states in "${STATES[@]}"; do
+      name=rollouts_${round}_${task}_$states
+      [[ -f $OUT/$name.json ]] || rm -rf "${OUT:?}/$name" # an interrupted one begins again
+      evaluate "$name" $((30000 + 1000 * round)) "$task" "$states" --record "$OUT/$name" "$@"
+    done
+  done
+}
+
+demonstrate
+if [[ -z $BASE ]]; then
+  BASE=$OUT/base
+  sed 's/^updates: .*/updates: 21000/; s/^decay: .*/decay: 4000/' config/train.yaml > "$BASE.yaml"
+  train "$BASE" --data "${DEMOS[@]}" --config "$BASE.yaml"
+fi
+planned=(--checkpoint "$BASE" --candidates 8 --futures 1 --values 1 --planning-checkpoint)
+
+if [[ " $PARTS " == *' tables '* ]]; then
+  rollouts 1 --checkpoint "$BASE"
+  train "$OUT/planning_1" --role planning --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_1_*/
+  measure base --checkpoint "$BASE"
+  measure best_of_8 --checkpoint "$BASE" --candidates 8
+  measure planning_1 "${planned[@]}" "$OUT/planning_1"
+fi
+
+if [[ " $PARTS " == *' round2 '* ]]; then
+  rollouts 2 "${planned[@]}" "$OUT/planning_1"
+  train "$OUT/planning_2" --role planning --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
+  measure planning_2 "${planned[@]}" "$OUT/planning_2"
+fi
+
+ablate() { # name, lines of YAML...: a short training on the cube alone, equal but for these lines
+  local out=$OUT/ablation_$1 first=$OUT/ablation_all
+  shift
+  if [[ ! -d $out/work && -f $first/figures.json ]]; then # the same pictures and autoencoder
+    mkdir -p "$out/work"
+    cp -rl "$first"/work/{vae,episodes,latents.safetensors} "$out/work"
+  fi
+  sed 's/^updates: .*/updates: 3000/; s/^decay: .*/decay: 1500/' config/train.yaml > "$out.yaml"
+  printf '%s\n' "$@" >> "$out.yaml"
+  train "$out" --data "${DEMOS[0]}" --config "$out.yaml"
+  evaluate "${out##*/}" "$SEED" transfer_cube normal --checkpoint "$out"
+}
+
+if [[ " $PARTS " == *' ablations '* ]]; then
+  for task in "${TASKS[@]}"; do
+    for steps in 1 10; do
+      evaluate "steps_${steps}_$task" "$SEED" "$task" normal --checkpoint "$BASE" --steps "$steps"
+    done
+    for REPLAN_S in 0.2 0.4 1.2; do
+      evaluate "replan_${REPLAN_S}_$task" "$SEED" "$task" normal --checkpoint "$BASE"
+    done
+  done
+  REPLAN_S=0.4
+  ablate all
+  ablate action_only 'joint: false' 'mixture: {demo: 1.0}'
+  ablate policy_only 'mixture: {demo: 1.0}'
+  ablate no_value 'mixture: {world_model: 1.0}'
+  ablate horizon_8 'horizon: 8'
+  ablate rate_6 'rate_hz: 6.25'
+fi
+
+if [[ " $PARTS " == *' report '* ]]; then
+  for task in "${TASKS[@]}"; do
+    for states in "${STATES[@]}"; do
+      printf '\n### %s, %s states\n\n' "$task" "$states"
+      files=()
+      for name in base best_of_8 planning_1 planning_2; do
+        [[ -f $OUT/${name}_${task}_$states.json ]] && files+=("$OUT/${name}_${task}_$states.json")
+      done
+      cosmos-policy compare "${files[@]}" --plot "$OUT/${task}_$states.png"
+    done
+  done
+fi
