@@ -116,15 +116,24 @@ if [[ " $PARTS " == *' ablations '* ]]; then
   ablate rate_6 'rate_hz: 6.25'
 fi
 
+compare() { # title, names...: those that were measured
+  local title=$1 name files=()
+  shift
+  for name in "$@"; do
+    [[ -f $OUT/$name.json ]] && files+=("$OUT/$name.json")
+  done
+  printf '\n### %s\n\n' "$title"
+  ((${#files[@]})) && cosmos-policy compare "${files[@]}" --plot "$OUT/${title//[ ,]/_}.png"
+}
+
 if [[ " $PARTS " == *' report '* ]]; then
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
-      printf '\n### %s, %s states\n\n' "$task" "$states"
-      files=()
-      for name in base best_of_8 planning_1 planning_2; do
-        [[ -f $OUT/${name}_${task}_$states.json ]] && files+=("$OUT/${name}_${task}_$states.json")
-      done
-      cosmos-policy compare "${files[@]}" --plot "$OUT/${task}_$states.png"
+      at=_${task}_$states
+      compare "$task, $states" "base$at" "best_of_8$at" "planning_1$at" "planning_2$at"
     done
+    compare "$task, denoising steps" "base_${task}_normal" "steps_1_$task" "steps_10_$task"
+    compare "$task, time between queries" "base_${task}_normal" "replan_"{0.2,0.4,1.2}"_$task"
   done
+  compare 'training' ablation_{all,action_only,policy_only,no_value,horizon_8,rate_6}
 fi
