@@ -18,8 +18,10 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from cosmos_policy_ros.core.text import read_text, TextEmbeddings, write_text
 from cosmos_policy_ros.data.bag_reader import read_bag
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.stack import share_path
 from nodes import wait_for
 
@@ -194,7 +196,6 @@ def test_what_a_node_refuses_ends_the_demo(tmp_path: Path) -> None:
         (['--checkpoint', '/none'], 'no policy file /none/policy.json'),
         (['--keep', '5'], 'falling from 4 candidates to 1'),
         (['--task', 'fly'], "no simulated task 'fly'"),
-        (['--task', 'insert_peg'], "does not know the task 'insert the red peg"),
         (['--out', '/proc/none'], 'cannot write to the folder /proc/none'),
     ],
 )
@@ -205,3 +206,16 @@ def test_wrong_option_is_one_line(words: list[str], said: str) -> None:
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert said in done.stderr
+
+
+def test_task_the_checkpoint_does_not_know_is_one_line(tmp_path: Path) -> None:
+    """It was trained on one of the two; nothing is started."""
+    shutil.copy(CHECKPOINT / 'policy.json', tmp_path)
+    text = read_text(CHECKPOINT / 'text_embeddings.safetensors')
+    cube = {TASKS['transfer_cube']: text.lookup(TASKS['transfer_cube'])}
+    write_text(tmp_path / 'text_embeddings.safetensors', TextEmbeddings(cube))
+    words = ['--checkpoint', str(tmp_path), '--task', 'insert_peg']
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "does not know the task 'insert the red peg" in done.stderr
