@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every measurement of docs/learning.md. What is there already is not done again, so an interrupted run
-# goes on where it stopped.
+# What planning and experience add to the policy, and what its training and its settings do: measured on
+# both tasks. What is there already is not done again, so an interrupted run goes on where it stopped.
 #
 #   bash scripts/learning.sh [PART...]   parts: tables round2 ablations report; all of them by default
 #
@@ -8,12 +8,11 @@
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first
 #   EPISODES=200             episodes of one measurement
 #   SEED=100000              seed of their first scene
-#   REPLAN_S=0.8             time between two queries
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/learning} BASE=${BASE-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
-REPLAN_S=${REPLAN_S:-0.8} PARTS=${*:-tables round2 ablations report}
+PARTS=${*:-tables round2 ablations report}
 TASKS=(transfer_cube insert_peg)
 STATES=(normal hard)
 DEMOS=("$OUT/transfer_cube" "$OUT/insert_peg")
@@ -27,10 +26,10 @@ demonstrate() {
 }
 
 train() { # out, options...
-  local out=$1
+  local out=$1 begun=$1/work
   shift
   [[ -f $out/figures.json ]] && return
-  [[ -f $out/work/train.yaml ]] && set -- "$@" --resume
+  [[ -f $begun/train.yaml ]] && set -- "$@" --resume
   cosmos-policy train --out "$out" "$@"
 }
 
@@ -38,7 +37,7 @@ evaluate() { # name, seed, task, states, options...
   local file=$OUT/$1.json seed=$2 task=$3 states=$4
   shift 4
   [[ -f $file ]] || cosmos-policy evaluate --task "$task" --states "$states" --seed "$seed" \
-    --episodes "$EPISODES" --replan-s "$REPLAN_S" --json "$file" "$@"
+    --episodes "$EPISODES" --json "$file" "$@"
 }
 
 measure() { # name, options...: on all tasks and states
@@ -86,16 +85,18 @@ if [[ " $PARTS " == *' round2 '* ]]; then
 fi
 
 ablate() { # name, lines of YAML...: a short training on the cube alone, equal but for these lines
-  local out=$OUT/ablation_$1 first=$OUT/ablation_all
+  local out=$OUT/ablation_$1 all=$OUT/ablation_all from to
   shift
-  if [[ ! -d $out/work && -f $first/figures.json ]]; then # the same pictures and autoencoder
-    mkdir -p "$out/work"
-    cp -rl "$first"/work/{vae,episodes,latents.safetensors} "$out/work"
+  from=$all/work to=$out/work
+  if [[ ! -d $to && -f $all/figures.json ]]; then # the same pictures and autoencoder
+    mkdir -p "$to"
+    cp -rl "$from"/{vae,episodes,latents.safetensors} "$to"
   fi
   sed 's/^updates: .*/updates: 3000/; s/^decay: .*/decay: 1500/' config/train.yaml > "$out.yaml"
   printf '%s\n' "$@" >> "$out.yaml"
   train "$out" --data "${DEMOS[0]}" --config "$out.yaml"
-  evaluate "${out##*/}" "$SEED" transfer_cube normal --checkpoint "$out"
+  # Not later than a chunk of 0.64 s allows, which is the shortest here.
+  evaluate "${out##*/}" "$SEED" transfer_cube normal --checkpoint "$out" --replan-s 0.4
 }
 
 if [[ " $PARTS " == *' ablations '* ]]; then
@@ -103,11 +104,11 @@ if [[ " $PARTS " == *' ablations '* ]]; then
     for steps in 1 10; do
       evaluate "steps_${steps}_$task" "$SEED" "$task" normal --checkpoint "$BASE" --steps "$steps"
     done
-    for REPLAN_S in 0.2 0.4 1.2; do
-      evaluate "replan_${REPLAN_S}_$task" "$SEED" "$task" normal --checkpoint "$BASE"
+    for replan_s in 0.2 0.4 1.2; do
+      evaluate "replan_${replan_s}_$task" "$SEED" "$task" normal --checkpoint "$BASE" \
+        --replan-s "$replan_s"
     done
   done
-  REPLAN_S=0.4
   ablate all
   ablate action_only 'joint: false' 'mixture: {demo: 1.0}'
   ablate policy_only 'mixture: {demo: 1.0}'
@@ -122,8 +123,9 @@ compare() { # title, names...: those that were measured
   for name in "$@"; do
     [[ -f $OUT/$name.json ]] && files+=("$OUT/$name.json")
   done
+  ((${#files[@]})) || return 0
   printf '\n### %s\n\n' "$title"
-  ((${#files[@]})) && cosmos-policy compare "${files[@]}" --plot "$OUT/${title//[ ,]/_}.png"
+  cosmos-policy compare "${files[@]}" --plot "$OUT/${title//[ ,]/_}.png"
 }
 
 if [[ " $PARTS " == *' report '* ]]; then

@@ -129,10 +129,7 @@ def test_unknown_instruction_is_a_mistake_of_one_line() -> None:
 
 @pytest.mark.parametrize('task', list(TASKS))
 def test_swapped_instruction_does_not_do_the_task(task: str, tmp_path: Path) -> None:
-    """What is seen does not tell the policy what to do; what it is told does.
-
-    Told its own task it succeeds in three of four scenes and more (models/README.md).
-    """
+    """What is seen does not tell the policy what to do; what it is told does."""
     other = next(told for name, told in TASKS.items() if name != task)
     succeeded = {}
     for told in (TASKS[task], other):

@@ -107,7 +107,7 @@ def test_only_attention_and_feed_forward_are_lowered(tiny: Path, half: torch.dty
 
 
 def test_lowered_network_is_close_to_the_plain_one() -> None:
-    """On the committed weights; ``torch.autocast`` in bfloat16 is 0.011 off."""
+    """On the committed weights; ``torch.autocast`` in bfloat16 is 0.013 off."""
     checkpoint = load_checkpoint(COMMITTED)
     shape, text = checkpoint.config.latent_shape, next(iter(checkpoint.text.embeddings.values()))
     torch.manual_seed(0)

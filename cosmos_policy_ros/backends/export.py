@@ -29,9 +29,9 @@ from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.types import ConfigError
 import torch
 
-# Largest difference of an action that is accepted [rad; gripper 0..1]: three times what the
-# committed checkpoint shows on made-up pictures in torch with the same arithmetic; and of a value
-# [0..1]: three times what it shows in a planning query in bfloat16.
+# Largest difference of an action that is accepted [rad; gripper 0..1]: twice to three times what
+# committed checkpoints showed on made-up pictures with the same arithmetic; and of a value [0..1]:
+# several times what they showed in a planning query in bfloat16.
 MAX_ERROR_RAD = {'float32': 0.001, 'float16': 0.01, 'bfloat16': 0.02}
 MAX_VALUE_ERROR = {'float32': 0.01, 'float16': 0.1, 'bfloat16': 0.1}
 NOT_RUN = 'not run: no GPU here'

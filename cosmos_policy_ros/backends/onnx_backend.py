@@ -161,8 +161,8 @@ class _Openvino:
 
     That is faster than a network for any number, most of all for a single row; beyond 24, more
     rows are no faster by the row. So calls are divided into the sizes of ``ROWS``, and only these
-    are compiled, each at its first call. The number of asked frames stays open:
-    compiled for a single one, OpenVINO 2026.4 answers wrongly in float32.
+    are compiled, each at its first call. The number of asked frames stays open: compiled for a
+    single one, OpenVINO 2026.4 answers wrongly in float32.
     """
 
     def __init__(self, file: Path, threads: int | None) -> None:

@@ -2,8 +2,8 @@
 """Where an episode starts: as in training, or somewhere a policy has never been.
 
 A hard state puts the pieces beside the range of training, turned, in other colours, shifts and
-turns the cameras a little, and pushes one piece once in the first seconds. The scripted experts,
-which see the true poses, still solve most of them.
+turns the cameras a little, and pushes one piece once in the first seconds; a task's hardness is
+the share of all that. The scripted experts, which see the true poses, still solve most of them.
 """
 
 from __future__ import annotations
