@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cosmos-policy headroom``: what choosing can gain, and what a value takes.
+
+A scene is played once for each candidate of one query in the middle of it: the same up to there,
+and from there on the policy's first candidate again. So it is known how each would have ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from functools import partial
+import json
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TYPE_CHECKING
+
+from cosmos_policy_ros.cli import evaluate
+from cosmos_policy_ros.cli.evaluate_episode import play_episode, play_scenes
+from cosmos_policy_ros.cli.evaluate_report import print_figures
+from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.sim.states import States
+from cosmos_policy_ros.sim.tasks import TASKS
+from cosmos_policy_ros.stack import share_path
+from cosmos_policy_ros.types import ActionChunk, Candidates, Observation, Plan
+import numpy as np
+from rich.progress import Progress
+import tyro
+
+if TYPE_CHECKING:
+    from cosmos_policy_ros.core.paraphrase import Match
+    from cosmos_policy_ros.core.policy import CosmosPolicy
+    from cosmos_policy_ros.sim.aloha import AlohaSim
+
+FROM_S, TO_S = 0.8, 4.8  # when the query comes in which the candidates are tried [s]
+
+
+@dataclass(frozen=True)
+class Headroom:
+    """Measure what the choice among N candidates can gain, and how much of it a value takes.
+
+    Every candidate of one query per scene is tried, so the best choice in hindsight is known. It
+    is an upper limit: it knows what luck comes after, which no value can.
+
+    Example: cosmos-policy headroom --planning-checkpoints models/aloha_sim_planning
+    --task transfer_cube --states hard --episodes 40 --json headroom.json
+    """
+
+    checkpoint: Path = share_path('models', 'aloha_sim')
+    """Checkpoint folder that proposes; its own value is measured too."""
+    planning_checkpoints: tuple[Path, ...] = ()
+    """Checkpoint folders whose values are measured."""
+    futures: int = 1
+    """Predicted futures M per candidate, of the planning checkpoints."""
+    values: int = 1
+    """Value samples K per future, of the planning checkpoints."""
+    task: Annotated[str, tyro.conf.arg(help=f'Simulated task: {" or ".join(TASKS)}.')] = (
+        'transfer_cube'
+    )
+    states: States = 'normal'
+    """Start states, as for evaluate."""
+    episodes: int = 40
+    """Number of scenes."""
+    seed: int = 150000
+    """Scene i uses seed + i."""
+    candidates: int = 8
+    """Candidates N, each played once."""
+    replan_s: float = 0.8
+    """Time between two queries [s]."""
+    workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
+    """Processes that play scenes side by side."""
+    backend: str = 'auto'
+    """What runs the networks; auto takes what cosmos-policy export wrote, else torch."""
+    json: Path | None = None
+    """Write the figures to this file."""
+
+
+class Choice(NamedTuple):
+    """Score of each candidate, and which one is chosen."""
+
+    scores: tuple[float, ...]
+    best: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the candidates of a scene came to.
+
+    Attributes:
+        seed: Seed of the scene.
+        query: Number of the query in which they were tried.
+        success: Of each, whether the task was done at the end.
+        spread_rad: Standard deviation between them, mean over rows and arm joints [rad].
+        values: ``own`` or planning checkpoint -> what its value makes of them.
+    """
+
+    seed: int
+    query: int
+    success: tuple[bool, ...]
+    spread_rad: float
+    values: dict[str, Choice]
+
+
+def run(options: Headroom) -> int:
+    """Play the scenes, print a table and write the figures."""
+    evaluate.check(options, 'episodes', 'candidates', 'workers')
+    for settings in _settings(options):
+        evaluate.load(settings)  # a mistake shows here, not in the middle of a worker
+    seeds = range(options.seed, options.seed + options.episodes)
+    scenes: list[Scene] = []
+    with Progress() as progress:
+        bar = progress.add_task('scenes', total=options.episodes)
+        for scene in play_scenes(partial(_prepare, options), _play, seeds, options.workers):
+            scenes.append(scene)
+            progress.update(bar, advance=1)
+    scenes.sort(key=lambda scene: scene.seed)
+    figures = summarize(scenes)
+    print_figures(figures)
+    if options.json:
+        details = {
+            **figures,
+            'options': {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
+            'scenes': [asdict(scene) for scene in scenes],
+        }
+        options.json.write_text(json.dumps(details, default=str, indent=2) + '\n', 'utf-8')
+    return 0
+
+
+def summarize(scenes: list[Scene]) -> dict[str, Any]:
+    """Return the figures of a list of scenes.
+
+    Of every value: ``success``, the rate of the candidates that it chooses; ``auc_within``, how
+    often it ranks a success above a failure of the same scene, mean of the scenes that have both;
+    ``auc_across``, the same over all candidates of all scenes.
+    """
+    from cosmos_policy_ros.training.measure import auc
+
+    success = np.array([scene.success for scene in scenes])
+    mixed = success.any(1) & ~success.all(1)
+    figures: dict[str, Any] = {
+        'scenes': len(scenes),
+        'first_candidate': _rate(success[:, 0]),
+        'mean_candidate': _rate(success),
+        'best_in_hindsight': _rate(success.any(1)),
+        'worst_in_hindsight': _rate(success.all(1)),
+        'scenes_with_both': int(mixed.sum()),
+        'spread_rad': round(float(np.mean([scene.spread_rad for scene in scenes])), 4),
+    }
+    for name in scenes[0].values:
+        scores = np.array([scene.values[name].scores for scene in scenes])
+        chosen = [scene.success[scene.values[name].best] for scene in scenes]
+        pairs = zip(scores[mixed], success[mixed], strict=True)
+        within = [rank for v, s in pairs if (rank := auc(v, s)) is not None]
+        figures[name] = {
+            'success': _rate(chosen),
+            'auc_within': round(float(np.mean(within)), 3) if within else None,
+            'auc_across': auc(scores.ravel(), success.ravel()),
+        }
+    return figures
+
+
+def _rate(success: Any) -> float:
+    return round(float(np.mean(success)), 4)
+
+
+def _settings(options: Headroom) -> list[evaluate.Evaluate]:
+    """Return how the candidates are asked for: with the policy's own value, then with others."""
+    common: dict[str, Any] = {
+        'checkpoint': options.checkpoint,
+        'task': options.task,
+        'states': options.states,
+        'candidates': options.candidates,
+        'replan_s': options.replan_s,
+        'backend': options.backend,
+    }
+    own = evaluate.Evaluate(**common)
+    return [own] + [
+        evaluate.Evaluate(
+            planning_checkpoint=path, futures=options.futures, values=options.values, **common
+        )
+        for path in options.planning_checkpoints
+    ]
+
+
+Asked = tuple[evaluate.Evaluate, 'CosmosPolicy', 'AlohaSim', RobotSpec, 'Match']
+_WORKER: list[Asked] = []  # of this process
+
+
+def _prepare(options: Headroom) -> None:
+    _WORKER.extend((settings, *evaluate.load(settings)) for settings in _settings(options))
+
+
+def _play(seed: int) -> Scene:
+    settings, policy, sim, robot, taken = _WORKER[0]
+    at_s = np.random.default_rng([seed, 1]).uniform(FROM_S, TO_S)
+    branch = _Branch(seed, round(at_s / settings.replan_s))
+    success = []
+    for branch.candidate in range(settings.candidates):
+        branch.asked = 0
+        success.append(play_episode(branch, sim, robot, taken.task, settings, seed).success)
+    answers = branch.answers
+    plans = [make_plan(answer, policy.config.rate_hz) for answer in answers]
+    return Scene(
+        seed=seed,
+        query=branch.number,
+        success=tuple(success),
+        spread_rad=float(answers[0].positions[:, :, robot.arm_joints].std(0).mean()),
+        values={
+            _name(worker[0]): Choice(tuple(plan.scores.tolist()), plan.best)
+            for worker, plan in zip(_WORKER, plans, strict=True)
+        },
+    )
+
+
+def _name(settings: evaluate.Evaluate) -> str:
+    """Return what a value is called in the figures."""
+    return str(settings.planning_checkpoint or 'own')
+
+
+class _Branch:
+    """Answers queries with the policy's first candidate, and one of them with a given one.
+
+    Attributes:
+        number: Number of that query.
+        candidate: The given one.
+        asked: Queries so far.
+        answers: With every value, what that query was answered; the candidates are the same.
+    """
+
+    def __init__(self, seed: int, number: int) -> None:
+        self.number, self.candidate, self.asked = number, 0, 0
+        self.answers: list[Candidates] = []
+        self._seed = seed
+
+    def __call__(self, observation: Observation) -> tuple[Candidates, Plan]:
+        """Answer a query."""
+        policy = _WORKER[0][1]
+        self.asked += 1
+        if self.asked != self.number + 1:
+            answer = policy.plan(observation, seed=self._seed)
+            return answer, make_plan(answer, policy.config.rate_hz)
+        self.answers = self.answers or [
+            policy.plan(observation, s.candidates, s.futures, s.values, self._seed)
+            for s, policy, *_ in _WORKER
+        ]
+        answer = self.answers[0]
+        scores = answer.values.mean(axis=1)
+        row = answer.positions[self.candidate]
+        chunk = ActionChunk(answer.stamp_ns, row, policy.config.rate_hz)
+        return answer, Plan(chunk, scores, self.candidate)
