@@ -2,7 +2,7 @@
 # What planning and experience add to the policy, and what its training and its settings do: measured on
 # both tasks. What is there already is not done again, so an interrupted run goes on where it stopped.
 #
-#   bash scripts/learning.sh [PART...]   parts: tables round2 ablations report; all of them by default
+#   bash scripts/learning.sh [PART...]   all of them by default: tables round2 headroom ablations report
 #
 #   OUT=runs/learning        where everything goes
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first
@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/learning} BASE=${BASE-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
-PARTS=${*:-tables round2 ablations report}
+PARTS=${*:-tables round2 headroom ablations report}
 TASKS=(transfer_cube insert_peg)
 STATES=(normal hard)
 DEMOS=("$OUT/transfer_cube" "$OUT/insert_peg")
@@ -82,6 +82,18 @@ if [[ " $PARTS " == *' round2 '* ]]; then
   rollouts 2 "${planned[@]}" "$OUT/planning_1"
   train "$OUT/planning_2" --role planning --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
   measure planning_2 "${planned[@]}" "$OUT/planning_2"
+fi
+
+if [[ " $PARTS " == *' headroom '* ]]; then # what the best choice could gain, and what each value takes
+  scorers=()
+  for name in planning_1 planning_2; do
+    [[ -d $OUT/$name ]] && scorers+=("$OUT/$name")
+  done
+  for task in "${TASKS[@]}"; do
+    file=$OUT/headroom_$task.json
+    [[ -f $file ]] || cosmos-policy headroom --checkpoint "$BASE" --task "$task" --states hard \
+      --planning-checkpoints "${scorers[@]}" --json "$file"
+  done
 fi
 
 ablate() { # name, lines of YAML...: a short training on the cube alone, equal but for these lines
