@@ -2,7 +2,7 @@
 # What planning and experience add to the policy, and what its training and its settings do: measured on
 # both tasks. What is there already is not done again, so an interrupted run goes on where it stopped.
 #
-#   bash scripts/learning.sh [PART...]   all of them by default: tables round2 headroom ablations report
+#   bash scripts/learning.sh [PART...]   all of them by default: tables headroom round2 imitation ablations report
 #
 #   OUT=runs/learning        where everything goes
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first
@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/learning} BASE=${BASE-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
-PARTS=${*:-tables round2 headroom ablations report}
+PARTS=${*:-tables headroom round2 imitation ablations report}
 TASKS=(transfer_cube insert_peg)
 STATES=(normal hard)
 DEMOS=("$OUT/transfer_cube" "$OUT/insert_peg")
@@ -78,22 +78,25 @@ if [[ " $PARTS " == *' tables '* ]]; then
   measure planning_1 "${planned[@]}" "$OUT/planning_1"
 fi
 
+if [[ " $PARTS " == *' headroom '* ]]; then # what the best choice could gain, and what a value takes of it
+  for task in "${TASKS[@]}"; do
+    file=$OUT/headroom_$task.json
+    [[ -f $file ]] || cosmos-policy headroom --checkpoint "$BASE" --task "$task" --states hard \
+      --planning-checkpoints "$OUT/planning_1" --json "$file"
+  done
+fi
+
 if [[ " $PARTS " == *' round2 '* ]]; then
   rollouts 2 "${planned[@]}" "$OUT/planning_1"
   train "$OUT/planning_2" --role planning --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
   measure planning_2 "${planned[@]}" "$OUT/planning_2"
 fi
 
-if [[ " $PARTS " == *' headroom '* ]]; then # what the best choice could gain, and what each value takes
-  scorers=()
-  for name in planning_1 planning_2; do
-    [[ -d $OUT/$name ]] && scorers+=("$OUT/$name")
-  done
-  for task in "${TASKS[@]}"; do
-    file=$OUT/headroom_$task.json
-    [[ -f $file ]] || cosmos-policy headroom --checkpoint "$BASE" --task "$task" --states hard \
-      --planning-checkpoints "${scorers[@]}" --json "$file"
-  done
+if [[ " $PARTS " == *' imitation '* ]]; then # the policy itself learns from what it did well
+  sed 's/^value_kind: .*/value_kind: value/; s/^  demo: .*/  demo: 0.5/
+    s/^  reuse_demos: .*/  imitate_rollouts: true/' config/planning.yaml > "$OUT/imitation.yaml"
+  train "$OUT/imitation" --config "$OUT/imitation.yaml" --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_1_*/
+  measure imitation --checkpoint "$OUT/imitation"
 fi
 
 ablate() { # name, lines of YAML...: a short training on the cube alone, equal but for these lines
@@ -144,7 +147,7 @@ if [[ " $PARTS " == *' report '* ]]; then
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
       at=_${task}_$states
-      compare "$task, $states" "base$at" "best_of_8$at" "planning_1$at" "planning_2$at"
+      compare "$task, $states" "base$at" "best_of_8$at" "planning_1$at" "planning_2$at" "imitation$at"
     done
     compare "$task, denoising steps" "base_${task}_normal" "steps_1_$task" "steps_10_$task"
     compare "$task, time between queries" "base_${task}_normal" "replan_"{0.2,0.4,1.2}"_$task"

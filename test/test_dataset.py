@@ -90,3 +90,13 @@ def test_demonstrations_are_no_rollouts_where_they_are_not_reused() -> None:
     assert set(table.outcomes()[:, 0]) == {1, 2}
     with pytest.raises(ConfigError, match='no episode is a rollout'):
         SampleTable(tracks[:1], 4, 2, 0.9, Mixture(reuse_demos=False))
+
+
+def test_successful_rollouts_are_imitated_where_that_is_asked_for() -> None:
+    """They stay rollouts for world model and value, and failures are never imitated."""
+    tracks = [track(50), track(50, demo=False), track(50, False, False)]
+    for imitate, imitated in (False, {0}), (True, {0, 1}):
+        mixture = Mixture(reuse_demos=False, imitate_rollouts=imitate)
+        table = SampleTable(tracks, 4, 2, 0.9, mixture)
+        assert set(table.demos()[:, 0]) == imitated
+        assert set(table.outcomes()[:, 0]) == {1, 2}

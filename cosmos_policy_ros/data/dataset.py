@@ -90,16 +90,18 @@ class Mixture:
     """How often each kind of sample is drawn.
 
     Attributes:
-        demo: Share of policy samples, drawn from demonstrations.
+        demo: Share of policy samples, drawn from what is imitated.
         success: Share of successes among the other samples.
         world_model: Share of world-model samples among the other samples; the rest asks the value.
         reuse_demos: Whether demonstrations count among the successes of the other samples too.
+        imitate_rollouts: Whether rollouts that succeeded are imitated like demonstrations.
     """
 
     demo: float = 0.5
     success: float = 0.5
     world_model: float = 0.5
     reuse_demos: bool = True
+    imitate_rollouts: bool = False
 
 
 class SampleTable:
@@ -139,7 +141,7 @@ class SampleTable:
         for index, track in enumerate(self.tracks):
             ticks = np.arange(len(track.actions))
             pairs = np.stack([np.full_like(ticks, index), ticks], axis=1)
-            if track.demo:
+            if track.demo or (mixture.imitate_rollouts and track.success):
                 demos.append(pairs[track.expert])
             if not track.demo or mixture.reuse_demos:
                 (successes if track.success else failures).append(pairs)
@@ -167,7 +169,7 @@ class SampleTable:
         return self.take(np.array(picks), kind, version)
 
     def demos(self) -> NDArray[np.int64]:
-        """Return the (n, 2) episode and tick of every demonstration sample."""
+        """Return the (n, 2) episode and tick of every sample to imitate."""
         return self._demos
 
     def outcomes(self) -> NDArray[np.int64]:
