@@ -28,9 +28,11 @@ demonstrate() {
 train() { # out, options...
   local out=$1 begun=$1/work
   shift
-  [[ -f $out/figures.json ]] && return
-  [[ -f $begun/train.yaml ]] && set -- "$@" --resume
-  cosmos-policy train --out "$out" "$@"
+  if [[ ! -f $out/figures.json ]]; then
+    [[ -f $begun/train.yaml ]] && set -- "$@" --resume
+    cosmos-policy train --out "$out" "$@"
+  fi
+  [[ -d $out/engines ]] || cosmos-policy export "$out" || true # refused, or not possible here: torch computes
 }
 
 evaluate() { # name, seed, task, states, options...
