@@ -58,7 +58,7 @@ def test_rows_after_a_disturbance_are_not_imitated() -> None:
 def test_no_policy_sample_starts_in_a_disturbance() -> None:
     """Ticks of a push are no demonstrations."""
     table = SampleTable([track(10, pushed=slice(4, 6))], 4, 2, 0.9, Mixture())
-    assert not {4, 5} & set(table.demos()[:, 1].tolist())
+    assert not {4, 5} & set(table.imitated()[:, 1].tolist())
 
 
 def test_mixture_is_half_policy_a_quarter_each_of_the_others() -> None:
@@ -86,7 +86,7 @@ def test_demonstrations_are_no_rollouts_where_they_are_not_reused() -> None:
     """The planning checkpoint learns from what the policy did, not from what it was shown."""
     tracks = [track(50), track(50, demo=False), track(50, False, False)]
     table = SampleTable(tracks, 4, 2, 0.9, Mixture(demo=0.5, reuse_demos=False))
-    assert set(table.demos()[:, 0]) == {0}
+    assert set(table.imitated()[:, 0]) == {0}
     assert set(table.outcomes()[:, 0]) == {1, 2}
     with pytest.raises(ConfigError, match='no episode is a rollout'):
         SampleTable(tracks[:1], 4, 2, 0.9, Mixture(reuse_demos=False))
@@ -98,5 +98,5 @@ def test_successful_rollouts_are_imitated_where_that_is_asked_for() -> None:
     for imitate, imitated in (False, {0}), (True, {0, 1}):
         mixture = Mixture(reuse_demos=False, imitate_rollouts=imitate)
         table = SampleTable(tracks, 4, 2, 0.9, mixture)
-        assert set(table.demos()[:, 0]) == imitated
+        assert set(table.imitated()[:, 0]) == imitated
         assert set(table.outcomes()[:, 0]) == {1, 2}

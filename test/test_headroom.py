@@ -47,16 +47,17 @@ def test_without_a_scene_of_both_outcomes_no_value_ranks_within_one() -> None:
 def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     """The first candidate's episode is the evaluation's; a scorer has a row of its own."""
     file, usual = tmp_path / 'headroom.json', tmp_path / 'evaluation.json'
-    options = {'episodes': 1, 'seed': 200000, 'workers': 1}
+    options = {'episodes': 1, 'seed': 200000, 'workers': 1, 'replan_s': 0.8}
     assert run(Headroom(candidates=2, planning_checkpoints=(MODEL,), json=file, **options)) == 0
     assert evaluate(Evaluate(json=usual, **options)) == 0
     (played,) = json.loads(file.read_text())['scenes']
     (result,) = json.loads(usual.read_text())['results']
     assert played['success'][0] == result['success']
     assert 0 < played['spread_rad'] < 0.1
-    assert 1 <= played['query'] <= 6
+    query = round(played['at_s'] / options['replan_s'])
+    assert 1 <= query <= 6
     own, other = (Choice(*played['values'][name]) for name in ('own', str(MODEL)))
-    assert own.scores[0] == pytest.approx(result['values'][played['query']], abs=0.01)
+    assert own.scores[0] == pytest.approx(result['values'][query], abs=0.01)
     assert len(own.scores) == len(other.scores) == 2
     assert own.scores != other.scores  # the other predicts a future and reads the value from that
 
@@ -65,3 +66,10 @@ def test_no_scene_is_refused() -> None:
     """Before anything is loaded."""
     with pytest.raises(ConfigError, match='--episodes must be at least 1, got 0'):
         run(Headroom(episodes=0))
+
+
+@pytest.mark.parametrize('replan_s', [0.0, 4.0])
+def test_pace_without_a_query_in_the_middle_is_refused(replan_s: float) -> None:
+    """There would be no candidates to try."""
+    with pytest.raises(ConfigError, match='--replan-s must be above 0'):
+        run(Headroom(replan_s=replan_s))

@@ -5,14 +5,18 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-import json
 from pathlib import Path
 from typing import Annotated, Any, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli import evaluate_record
 from cosmos_policy_ros.cli.evaluate_episode import play_episode, play_scenes
-from cosmos_policy_ros.cli.evaluate_report import EpisodeResult, print_figures, summarize
+from cosmos_policy_ros.cli.evaluate_report import (
+    EpisodeResult,
+    print_figures,
+    summarize,
+    write_figures,
+)
 from cosmos_policy_ros.core.planner import check_keep, make_plan
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.states import States
@@ -104,13 +108,8 @@ def run(options: Evaluate) -> int:
     figures = summarize(results)
     print_figures(figures)
     if options.json:
-        details = {
-            **figures,
-            'instruction': taken._asdict(),
-            'options': {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-            'results': [asdict(r) for r in results],
-        }
-        options.json.write_text(json.dumps(details, indent=2) + '\n', encoding='utf-8')
+        rows = [asdict(r) for r in results]
+        write_figures(options.json, figures, options, instruction=taken._asdict(), results=rows)
     return 0
 
 

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import json
 import math
+from pathlib import Path
 
 import numpy as np
 from rich.console import Console
@@ -67,6 +69,14 @@ def wilson_interval(successes: int, n: int) -> tuple[float, float]:
     middle = (p + z * z / (2 * n)) / scale
     half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
     return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
+
+
+def write_figures(
+    file: Path, figures: dict[str, object], options: object, **details: object
+) -> None:
+    """Write figures, the options as given and further details to a JSON file."""
+    text = json.dumps({**figures, 'options': vars(options), **details}, default=str, indent=2)
+    file.write_text(text + '\n', encoding='utf-8')
 
 
 def print_figures(figures: dict[str, object]) -> None:

@@ -7,21 +7,20 @@ and from there on the policy's first candidate again. So it is known how each wo
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
-import json
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple, TYPE_CHECKING
 
 from cosmos_policy_ros.cli import evaluate
 from cosmos_policy_ros.cli.evaluate_episode import play_episode, play_scenes
-from cosmos_policy_ros.cli.evaluate_report import print_figures
+from cosmos_policy_ros.cli.evaluate_report import print_figures, write_figures
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.stack import share_path
-from cosmos_policy_ros.types import ActionChunk, Candidates, Observation, Plan
+from cosmos_policy_ros.types import Candidates, ConfigError, Observation, Plan
 import numpy as np
 from rich.progress import Progress
 import tyro
@@ -31,7 +30,9 @@ if TYPE_CHECKING:
     from cosmos_policy_ros.core.policy import CosmosPolicy
     from cosmos_policy_ros.sim.aloha import AlohaSim
 
-FROM_S, TO_S = 0.8, 4.8  # when the query comes in which the candidates are tried [s]
+# The candidates are tried in the first query after a time drawn from here [s]; a period up to the
+# longest has one in every episode.
+FROM_S, TO_S, LONGEST_S = 0.8, 4.8, 3.0
 
 
 @dataclass(frozen=True)
@@ -87,14 +88,14 @@ class Scene:
 
     Attributes:
         seed: Seed of the scene.
-        query: Number of the query in which they were tried.
+        at_s: When they were tried [s].
         success: Of each, whether the task was done at the end.
         spread_rad: Standard deviation between them, mean over rows and arm joints [rad].
         values: ``own`` or planning checkpoint -> what its value makes of them.
     """
 
     seed: int
-    query: int
+    at_s: float
     success: tuple[bool, ...]
     spread_rad: float
     values: dict[str, Choice]
@@ -103,6 +104,9 @@ class Scene:
 def run(options: Headroom) -> int:
     """Play the scenes, print a table and write the figures."""
     evaluate.check(options, 'episodes', 'candidates', 'workers')
+    if not 0.0 < options.replan_s <= LONGEST_S:
+        msg = f'--replan-s must be above 0 and at most {LONGEST_S} s, got {options.replan_s}'
+        raise ConfigError(msg)
     for settings in _settings(options):
         evaluate.load(settings)  # a mistake shows here, not in the middle of a worker
     seeds = range(options.seed, options.seed + options.episodes)
@@ -116,12 +120,8 @@ def run(options: Headroom) -> int:
     figures = summarize(scenes)
     print_figures(figures)
     if options.json:
-        details = {
-            **figures,
-            'options': {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-            'scenes': [asdict(scene) for scene in scenes],
-        }
-        options.json.write_text(json.dumps(details, default=str, indent=2) + '\n', 'utf-8')
+        rows = [asdict(scene) for scene in scenes]
+        write_figures(options.json, figures, options, scenes=rows)
     return 0
 
 
@@ -192,16 +192,15 @@ def _prepare(options: Headroom) -> None:
 def _play(seed: int) -> Scene:
     settings, policy, sim, robot, taken = _WORKER[0]
     at_s = np.random.default_rng([seed, 1]).uniform(FROM_S, TO_S)
-    branch = _Branch(seed, round(at_s / settings.replan_s))
+    branch = _Branch(seed, round(at_s * 1e9))
     success = []
     for branch.candidate in range(settings.candidates):
-        branch.asked = 0
         success.append(play_episode(branch, sim, robot, taken.task, settings, seed).success)
     answers = branch.answers
     plans = [make_plan(answer, policy.config.rate_hz) for answer in answers]
     return Scene(
         seed=seed,
-        query=branch.number,
+        at_s=round(answers[0].stamp_ns * 1e-9, 2),
         success=tuple(success),
         spread_rad=float(answers[0].positions[:, :, robot.arm_joints].std(0).mean()),
         values={
@@ -220,30 +219,29 @@ class _Branch:
     """Answers queries with the policy's first candidate, and one of them with a given one.
 
     Attributes:
-        number: Number of that query.
         candidate: The given one.
-        asked: Queries so far.
-        answers: With every value, what that query was answered; the candidates are the same.
+        answers: What that query was answered with every value; the candidates are the same. Every
+            episode is the same up to there, so it is asked in the first one only.
     """
 
-    def __init__(self, seed: int, number: int) -> None:
-        self.number, self.candidate, self.asked = number, 0, 0
+    def __init__(self, seed: int, from_ns: int) -> None:
+        """Take the noise's seed, and from when on that query comes."""
+        self.candidate = 0
         self.answers: list[Candidates] = []
-        self._seed = seed
+        self._seed, self._from_ns = seed, from_ns
 
     def __call__(self, observation: Observation) -> tuple[Candidates, Plan]:
         """Answer a query."""
         policy = _WORKER[0][1]
-        self.asked += 1
-        if self.asked != self.number + 1:
+        if not self.answers and observation.stamp_ns >= self._from_ns:
+            self.answers = [
+                policy.plan(observation, s.candidates, s.futures, s.values, self._seed)
+                for s, policy, *_ in _WORKER
+            ]
+        if not self.answers or observation.stamp_ns != self.answers[0].stamp_ns:
             answer = policy.plan(observation, seed=self._seed)
             return answer, make_plan(answer, policy.config.rate_hz)
-        self.answers = self.answers or [
-            policy.plan(observation, s.candidates, s.futures, s.values, self._seed)
-            for s, policy, *_ in _WORKER
-        ]
         answer = self.answers[0]
-        scores = answer.values.mean(axis=1)
-        row = answer.positions[self.candidate]
-        chunk = ActionChunk(answer.stamp_ns, row, policy.config.rate_hz)
-        return answer, Plan(chunk, scores, self.candidate)
+        plan = make_plan(answer, policy.config.rate_hz)
+        chunk = replace(plan.chunk, positions=answer.positions[self.candidate])
+        return answer, replace(plan, chunk=chunk, best=self.candidate)

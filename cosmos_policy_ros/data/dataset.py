@@ -135,20 +135,20 @@ class SampleTable:
             monte_carlo_returns(len(t.actions), t.success, discount ** (1.0 / stride))
             for t in self.tracks
         ]
-        demos: list[NDArray[np.int64]] = []
+        imitated: list[NDArray[np.int64]] = []
         successes: list[NDArray[np.int64]] = []
         failures: list[NDArray[np.int64]] = []
         for index, track in enumerate(self.tracks):
             ticks = np.arange(len(track.actions))
             pairs = np.stack([np.full_like(ticks, index), ticks], axis=1)
             if track.demo or (mixture.imitate_rollouts and track.success):
-                demos.append(pairs[track.expert])
+                imitated.append(pairs[track.expert])
             if not track.demo or mixture.reuse_demos:
                 (successes if track.success else failures).append(pairs)
-        if not demos:
+        if not imitated:
             msg = 'no episode is a demonstration; record some that succeed and try again'
             raise ConfigError(msg)
-        self._demos = np.concatenate(demos)
+        self._imitated = np.concatenate(imitated)
         if not successes and not failures:
             msg = 'no episode is a rollout, and reuse_demos is false; add rollouts to the data'
             raise ConfigError(msg)
@@ -162,15 +162,15 @@ class SampleTable:
         is_success = rng.random(n) < self.mixture.success
         asks_world = rng.random(n) < self.mixture.world_model
         kind = np.where(is_demo, POLICY, np.where(asks_world, WORLD_MODEL, VALUE))
-        groups = (self._failures, self._successes, self._demos)
+        groups = (self._failures, self._successes, self._imitated)
         group = np.where(is_demo, 2, is_success.astype(int))
         picks = [groups[g][rng.integers(len(groups[g]))] for g in group]
         version = rng.integers(self.n_versions, size=n)
         return self.take(np.array(picks), kind, version)
 
-    def demos(self) -> NDArray[np.int64]:
+    def imitated(self) -> NDArray[np.int64]:
         """Return the (n, 2) episode and tick of every sample to imitate."""
-        return self._demos
+        return self._imitated
 
     def outcomes(self) -> NDArray[np.int64]:
         """Return the (n, 2) episode and tick of every success, then of every failure."""

@@ -73,8 +73,8 @@ def set_exam(material: Material, config: TrainConfig, n: int = 128) -> Exam:
     """
     rng = np.random.default_rng(0)
     table = material.held_out
-    demos, outcomes = table.demos(), table.outcomes()
-    batch = table.take(demos[rng.integers(len(demos), size=n)], np.full(n, POLICY))
+    imitated, outcomes = table.imitated(), table.outcomes()
+    batch = table.take(imitated[rng.integers(len(imitated), size=n)], np.full(n, POLICY))
     picks = outcomes[rng.integers(len(outcomes), size=n)]
     # Decoding with a causal autoencoder takes a second for every sample.
     n_pictures = n if material.policy.independent_frames else FEW
