@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """The figures of a training run and the pictures behind them."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from cosmos_policy_ros.training.augment import Change, change_picture, draw_change
-from cosmos_policy_ros.training.board import sheet
+from cosmos_policy_ros.training.board import sheet, value_chart
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.measure import Answers, calibration, Exam, psnr_db
 from cosmos_policy_ros.training.pictures import load_pictures
@@ -92,3 +93,21 @@ def test_sheet_shows_now_predicted_and_true_side_by_side() -> None:
     page = sheet(exam, answers)
     assert page.shape == (12, 36, 3)
     assert page[4, [4, 16, 28], 0].tolist() == [50, 100, 150]
+
+
+def test_value_chart_shows_the_return_above_its_prediction() -> None:
+    """A sure success that failed is marked at the lower right, one that came true above it."""
+    spots = []
+    for came in (0.0, 1.0):
+        sample = replace(batch(0, [True] * 4), value=np.full(1, came, np.float32))
+        nothing = np.zeros((1, 1, 8, 8, 3), np.uint8)
+        exam = Exam(sample, sample, np.array([came > 0.0]), nothing, nothing)
+        one = np.ones(1, np.float32)
+        page = value_chart(exam, Answers(sample.chunk, nothing, one, one, torch.zeros(1)))
+        right = page[:, page.shape[1] // 2 :].astype(int)
+        spots.append(np.argwhere(abs(right - 38).max(axis=-1) < 3).mean(axis=0))
+    failed, succeeded = spots
+    height, width = page.shape[0], page.shape[1] // 2
+    assert failed[0] > 0.8 * height, 'a failure is drawn at the bottom'
+    assert succeeded[0] < 0.2 * height, 'a success is drawn at the top'
+    assert min(failed[1], succeeded[1]) > 0.8 * width, 'a sure success is drawn at the right'

@@ -86,6 +86,12 @@ def test_trained_checkpoint_plans(out: Path, robot: RobotSpec) -> None:
     assert answer.positions.shape == (2, 4, 14)
 
 
+def test_run_ends_with_pictures_of_what_it_predicts(out: Path) -> None:
+    """Futures and values of the exam that ``figures.json`` comes from."""
+    sheets = out / 'work' / 'sheets'
+    assert {'final.png', 'final_values.png'} <= {file.name for file in sheets.iterdir()}
+
+
 def test_damaged_episode_is_named_and_left_out(
     bags: Path, out: Path, robot: RobotSpec, caplog: pytest.LogCaptureFixture
 ) -> None:

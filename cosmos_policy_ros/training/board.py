@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person watches of a training run: TensorBoard curves and sheets of predicted futures."""
+"""What a person watches of a training run: TensorBoard curves, predicted futures and values."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from cosmos_policy_ros.training.measure import Answers, Exam, Figures
+from cosmos_policy_ros.training.measure import Answers, bin_of, BINS, Exam, Figures
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -65,10 +67,10 @@ class Board:
                 self._writer.add_scalar(name, figure, step)
 
     def show(self, step: int, exam: Exam, answers: Answers) -> None:
-        """Write a sheet of predicted futures beside the truth."""
-        picture = sheet(exam, answers)
-        Image.fromarray(picture).save(self._sheets / f'step_{step:07d}.png')
-        self._writer.add_image('now, predicted, true', picture, step, dataformats='HWC')
+        """Write the pictures of an exam."""
+        futures, values = write_pictures(self._sheets, f'step_{step:07d}', exam, answers)
+        self._writer.add_image('now, predicted, true', futures, step, dataformats='HWC')
+        self._writer.add_image('predicted and actual return', values, step, dataformats='HWC')
 
 
 def _step(line: str) -> float:
@@ -77,6 +79,48 @@ def _step(line: str) -> float:
         return json.loads(line)['step']
     except ValueError:
         return float('inf')
+
+
+def write_pictures(
+    folder: Path, name: str, exam: Exam, answers: Answers
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Write a sheet of predicted futures, and beside it the values against what came of them.
+
+    Args:
+        folder: Where to.
+        name: ``<name>.png`` has the futures, ``<name>_values.png`` the values.
+        exam: What was asked.
+        answers: What the transformer said.
+
+    Returns:
+        Both pictures, (height, width, 3) uint8 RGB.
+    """
+    folder.mkdir(exist_ok=True)
+    pictures = sheet(exam, answers), value_chart(exam, answers)
+    for file, picture in zip((name, f'{name}_values'), pictures, strict=True):
+        Image.fromarray(picture).save(folder / f'{file}.png')
+    return pictures
+
+
+def value_chart(exam: Exam, answers: Answers) -> NDArray[np.uint8]:
+    """Return (height, width, 3) uint8 RGB: actual against predicted return, and bins of it."""
+    figure = Figure(figsize=(5.6, 5.0), dpi=110, layout='constrained')
+    axes = figure.subplots()
+    axes.axline((0, 0), slope=1, color='0.7', linestyle='--', label='as predicted')
+    value, actual = answers.value, exam.value.value
+    for outcome, color in ((True, 'C2'), (False, 'C3')):
+        of = exam.outcome == outcome
+        label = f'{of.sum()} samples of {"successes" if outcome else "failures"}'
+        axes.scatter(value[of], actual[of], 9, color, alpha=0.4, linewidths=0, label=label)
+    bins = [b for b in np.arange(BINS) if (bin_of(value) == b).any()]
+    x, y = ([float(of[bin_of(value) == b].mean()) for b in bins] for of in (value, actual))
+    axes.plot(x, y, 'o-', color='0.15', label='mean of a bin')
+    axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel='predicted return')
+    axes.set_ylabel('return that came')
+    axes.legend(fontsize='small')
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def sheet(exam: Exam, answers: Answers) -> NDArray[np.uint8]:

@@ -174,9 +174,13 @@ def auc(scores: NDArray[np.floating[Any]], outcomes: NDArray[np.bool_]) -> float
 
 def calibration(values: NDArray[np.float32], returns: NDArray[np.float32]) -> float:
     """Return the mean gap between predicted and actual return over the bins of the prediction."""
-    bins = np.clip((values * BINS).astype(int), 0, BINS - 1)
-    gaps = [abs(float((values - returns)[bins == b].sum())) for b in range(BINS)]
+    gaps = [abs(float((values - returns)[bin_of(values) == b].sum())) for b in range(BINS)]
     return round(sum(gaps) / len(values), 5)
+
+
+def bin_of(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the bin of each predicted return."""
+    return np.clip((values * BINS).astype(np.int64), 0, BINS - 1)
 
 
 def psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:

@@ -22,10 +22,10 @@ from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.batch import frame_sums, FRAMES, loss_weights, velocity_error
-from cosmos_policy_ros.training.board import Board
+from cosmos_policy_ros.training.board import Board, write_pictures
 from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
 from cosmos_policy_ros.training.material import load_autoencoder, load_material, Material
-from cosmos_policy_ros.training.measure import answer, Exam, Figures, mark, set_exam
+from cosmos_policy_ros.training.measure import answer, Figures, mark, set_exam
 from cosmos_policy_ros.training.parts import deal
 from cosmos_policy_ros.training.prepare import n_left_out, name_episodes, prepare_bags
 from cosmos_policy_ros.training.processes import join_processes, Processes
@@ -101,11 +101,13 @@ def train(
         _train_transformer(state, material, vae, work, config, processes)
         exam = set_exam(material, config, 512)
         with state.averaged():
-            figures = _figures(state, vae, exam, material, processes)
+            said = answer(state.model, vae, exam, material, processes.device)
+            figures = mark(said, exam, material)
             figures |= {'episodes': len(files), 'episodes_left_out': n_left_out(work / 'episodes')}
             weights = state.whole_weights()
         # 5. checkpoint, half precision on disk
         if processes.first:
+            write_pictures(work / 'sheets', 'final', exam, said)
             transformer = finish_transformer(material.policy, config, first, weights).half()
             parts = (material.policy, material.stats, material.text, transformer)
             save_checkpoint(out, *parts, copy.deepcopy(vae).cpu().half())
@@ -158,7 +160,10 @@ def _train_transformer(
                 sums.zero_()
             if state.step % config.measure_every == 0:
                 with state.averaged():
-                    figures |= _figures(state, vae, exam, material, processes, board)
+                    said = answer(state.model, vae, exam, material, processes.device)
+                figures |= mark(said, exam, material)
+                if board:
+                    board.show(state.step, exam, said)
             if board:
                 board.advance(state.step)
                 if figures:
@@ -219,21 +224,6 @@ def _step(
     state.step += 1
     state.follow(min(config.ema, (1 + state.step) / (10 + state.step)))
     return sums
-
-
-def _figures(
-    state: TrainingState,
-    vae: AutoencoderKLWan,
-    exam: Exam,
-    material: Material,
-    processes: Processes,
-    board: Board | None = None,
-) -> Figures:
-    """Return what the model scores as it is; all processes take part."""
-    answers = answer(state.model, vae, exam, material, processes.device)
-    if board:
-        board.show(state.step, exam, answers)
-    return mark(answers, exam, material)
 
 
 def learning_rate_factor(step: int, config: TrainConfig) -> float:
