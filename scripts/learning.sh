@@ -2,7 +2,7 @@
 # What planning and experience add to the policy, and what its training and its settings do: measured on
 # both tasks. What is there already is not done again, so an interrupted run goes on where it stopped.
 #
-#   bash scripts/learning.sh [PART...]   all of them by default: tables headroom round2 imitation ablations report
+#   bash scripts/learning.sh [PART...]   by default tables headroom imitation round2 weaker ablations report
 #
 #   OUT=runs/learning        where everything goes
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first
@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/learning} BASE=${BASE-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
-PARTS=${*:-tables headroom round2 imitation ablations report}
+PARTS=${*:-tables headroom imitation round2 weaker ablations report}
 TASKS=(transfer_cube insert_peg)
 STATES=(normal hard)
 DEMOS=("$OUT/transfer_cube" "$OUT/insert_peg")
@@ -52,14 +52,14 @@ measure() { # name, options...: on all tasks and states
   done
 }
 
-rollouts() { # round, options...: on scenes of their own, below 100000
-  local round=$1 task states name
-  shift
+rollouts() { # name, first seed, options...: on scenes of their own, below 100000
+  local name=rollouts_$1 seed=$2 task states to
+  shift 2
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
-      name=rollouts_${round}_${task}_$states
-      [[ -f $OUT/$name.json ]] || rm -rf "${OUT:?}/$name" # an interrupted one begins again
-      evaluate "$name" $((30000 + 1000 * round)) "$task" "$states" --record "$OUT/$name" "$@"
+      to=${name}_${task}_$states
+      [[ -f $OUT/$to.json ]] || rm -rf "${OUT:?}/$to" # an interrupted one begins again
+      evaluate "$to" "$seed" "$task" "$states" --record "$OUT/$to" "$@"
     done
   done
 }
@@ -70,14 +70,14 @@ if [[ -z $BASE ]]; then
   sed 's/^updates: .*/updates: 21000/; s/^decay: .*/decay: 4000/' config/train.yaml > "$BASE.yaml"
   train "$BASE" --data "${DEMOS[@]}" --config "$BASE.yaml"
 fi
-planned=(--checkpoint "$BASE" --candidates 8 --futures 1 --values 1 --planning-checkpoint)
+plan=(--candidates 8 --futures 1 --values 1 --planning-checkpoint)
 
 if [[ " $PARTS " == *' tables '* ]]; then
-  rollouts 1 --checkpoint "$BASE"
+  rollouts 1 31000 --checkpoint "$BASE"
   train "$OUT/planning_1" --role planning --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_1_*/
   measure base --checkpoint "$BASE"
   measure best_of_8 --checkpoint "$BASE" --candidates 8
-  measure planning_1 "${planned[@]}" "$OUT/planning_1"
+  measure planning_1 --checkpoint "$BASE" "${plan[@]}" "$OUT/planning_1"
 fi
 
 if [[ " $PARTS " == *' headroom '* ]]; then # what the best choice could gain, and what a value takes of it
@@ -88,17 +88,24 @@ if [[ " $PARTS " == *' headroom '* ]]; then # what the best choice could gain, a
   done
 fi
 
-if [[ " $PARTS " == *' round2 '* ]]; then
-  rollouts 2 "${planned[@]}" "$OUT/planning_1"
-  train "$OUT/planning_2" --role planning --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
-  measure planning_2 "${planned[@]}" "$OUT/planning_2"
+imitate() { # name, policy to go on with, rollouts...: the policy itself learns from what went well
+  local out=$OUT/$1 init=$2
+  shift 2
+  sed 's/^value_kind: .*/value_kind: value/; s/^  demo: .*/  demo: 0.5/
+    s/^  reuse_demos: .*/  imitate_rollouts: true/' config/planning.yaml > "$out.yaml"
+  train "$out" --config "$out.yaml" --init "$init" --data "${DEMOS[@]}" "$@"
+  measure "${out##*/}" --checkpoint "$out"
+}
+
+if [[ " $PARTS " == *' imitation '* ]]; then
+  imitate imitation_1 "$BASE" "$OUT"/rollouts_1_*/
 fi
 
-if [[ " $PARTS " == *' imitation '* ]]; then # the policy itself learns from what it did well
-  sed 's/^value_kind: .*/value_kind: value/; s/^  demo: .*/  demo: 0.5/
-    s/^  reuse_demos: .*/  imitate_rollouts: true/' config/planning.yaml > "$OUT/imitation.yaml"
-  train "$OUT/imitation" --config "$OUT/imitation.yaml" --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_1_*/
-  measure imitation --checkpoint "$OUT/imitation"
+if [[ " $PARTS " == *' round2 '* ]]; then # the same again, played by what the first round made
+  rollouts 2 32000 --checkpoint "$OUT/imitation_1"
+  imitate imitation_2 "$OUT/imitation_1" "$OUT"/rollouts_[12]_*/
+  train "$OUT/planning_2" --role planning --init "$OUT/imitation_2" --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
+  measure planning_2 --checkpoint "$OUT/imitation_2" "${plan[@]}" "$OUT/planning_2"
 fi
 
 ablate() { # name, lines of YAML...: a short training on the cube alone, equal but for these lines
@@ -115,6 +122,20 @@ ablate() { # name, lines of YAML...: a short training on the cube alone, equal b
   # Not later than a chunk of 0.64 s allows, which is the shortest here.
   evaluate "${out##*/}" "$SEED" transfer_cube normal --checkpoint "$out" --replan-s 0.4
 }
+
+choose_early() { # what choosing is worth to a policy that was stopped early
+  local TASKS=(transfer_cube) weak=$OUT/ablation_all
+  ablate all
+  rollouts weak 33000 --checkpoint "$weak"
+  train "$OUT/planning_weak" --role planning --init "$weak" --data "${DEMOS[0]}" "$OUT"/rollouts_weak_*/
+  measure weak --checkpoint "$weak"
+  measure weak_best_of_8 --checkpoint "$weak" --candidates 8
+  measure weak_planning --checkpoint "$weak" "${plan[@]}" "$OUT/planning_weak"
+}
+
+if [[ " $PARTS " == *' weaker '* ]]; then
+  choose_early
+fi
 
 if [[ " $PARTS " == *' ablations '* ]]; then
   for task in "${TASKS[@]}"; do
@@ -149,10 +170,13 @@ if [[ " $PARTS " == *' report '* ]]; then
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
       at=_${task}_$states
-      compare "$task, $states" "base$at" "best_of_8$at" "planning_1$at" "planning_2$at" "imitation$at"
+      compare "$task, $states" {base,best_of_8,planning_1,imitation_1,imitation_2,planning_2}"$at"
     done
     compare "$task, denoising steps" "base_${task}_normal" "steps_1_$task" "steps_10_$task"
     compare "$task, time between queries" "base_${task}_normal" "replan_"{0.2,0.4,1.2}"_$task"
+  done
+  for states in "${STATES[@]}"; do
+    compare "stopped early, $states" weak{,_best_of_8,_planning}"_transfer_cube_$states"
   done
   compare 'training' ablation_{all,action_only,policy_only,no_value,horizon_8,rate_6}
 fi
