@@ -84,7 +84,7 @@ if [[ " $PARTS " == *' headroom '* ]]; then # what the best choice could gain, a
   for task in "${TASKS[@]}"; do
     file=$OUT/headroom_$task.json
     [[ -f $file ]] || cosmos-policy headroom --checkpoint "$BASE" --task "$task" --states hard \
-      --planning-checkpoints "$OUT/planning_1" --json "$file"
+      --episodes 60 --planning-checkpoints "$OUT/planning_1" --futures 3 --values 5 --json "$file"
   done
 fi
 
