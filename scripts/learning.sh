@@ -2,27 +2,34 @@
 # What planning and experience add to the policy, and what its training and its settings do: measured on
 # both tasks. What is there already is not done again, so an interrupted run goes on where it stopped.
 #
-#   bash scripts/learning.sh [PART...]   by default tables headroom imitation round2 weaker ablations report
+#   bash scripts/learning.sh [PART...]   by default tables headroom imitation round2 ablations report
 #
 #   OUT=runs/learning        where everything goes
-#   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first
+#   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first, UPDATES=21000 of them
+#   TASKS='transfer_cube insert_peg'
+#   CUBES=600, PEGS=900      demonstrations of each
 #   EPISODES=200             episodes of one measurement
 #   SEED=100000              seed of their first scene
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/learning} BASE=${BASE-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
-PARTS=${*:-tables headroom imitation round2 weaker ablations report}
-TASKS=(transfer_cube insert_peg)
+UPDATES=${UPDATES:-21000}
+PARTS=${*:-tables headroom imitation round2 ablations report}
+read -ra TASKS <<< "${TASKS:-transfer_cube insert_peg}"
 STATES=(normal hard)
-DEMOS=("$OUT/transfer_cube" "$OUT/insert_peg")
+DEMOS=("${TASKS[@]/#/$OUT/}")
 mkdir -p "$OUT"
 
 demonstrate() {
-  [[ -d ${DEMOS[0]} ]] ||
-    cosmos-policy demonstrate --task transfer_cube --episodes 600 --seed 600 --out "${DEMOS[0]}"
-  [[ -d ${DEMOS[1]} ]] ||
-    cosmos-policy demonstrate --task insert_peg --episodes 900 --seed 2000 --out "${DEMOS[1]}"
+  local -A counts=([transfer_cube]=${CUBES:-600} [insert_peg]=${PEGS:-900})
+  local -A firsts=([transfer_cube]=600 [insert_peg]=2000)
+  local task
+  for task in "${TASKS[@]}"; do
+    [[ -e $OUT/$task.done ]] && continue
+    cosmos-policy demonstrate --task "$task" --episodes "${counts[$task]}" --seed "${firsts[$task]}" --out "$OUT/$task"
+    touch "$OUT/$task.done"
+  done
 }
 
 train() { # out, options...
@@ -67,7 +74,7 @@ rollouts() { # name, first seed, options...: on scenes of their own, below 10000
 demonstrate
 if [[ -z $BASE ]]; then
   BASE=$OUT/base
-  sed 's/^updates: .*/updates: 21000/; s/^decay: .*/decay: 4000/' config/train.yaml > "$BASE.yaml"
+  sed "s/^updates: .*/updates: $UPDATES/; s/^decay: .*/decay: $((UPDATES / 3))/" config/train.yaml > "$BASE.yaml"
   train "$BASE" --data "${DEMOS[@]}" --config "$BASE.yaml"
 fi
 plan=(--candidates 8 --futures 1 --values 1 --planning-checkpoint)
@@ -123,20 +130,6 @@ ablate() { # name, lines of YAML...: a short training on the cube alone, equal b
   evaluate "${out##*/}" "$SEED" transfer_cube normal --checkpoint "$out" --replan-s 0.4
 }
 
-choose_early() { # what choosing is worth to a policy that was stopped early
-  local TASKS=(transfer_cube) weak=$OUT/ablation_all
-  ablate all
-  rollouts weak 33000 --checkpoint "$weak"
-  train "$OUT/planning_weak" --role planning --init "$weak" --data "${DEMOS[0]}" "$OUT"/rollouts_weak_*/
-  measure weak --checkpoint "$weak"
-  measure weak_best_of_8 --checkpoint "$weak" --candidates 8
-  measure weak_planning --checkpoint "$weak" "${plan[@]}" "$OUT/planning_weak"
-}
-
-if [[ " $PARTS " == *' weaker '* ]]; then
-  choose_early
-fi
-
 if [[ " $PARTS " == *' ablations '* ]]; then
   for task in "${TASKS[@]}"; do
     for steps in 1 10; do
@@ -174,9 +167,6 @@ if [[ " $PARTS " == *' report '* ]]; then
     done
     compare "$task, denoising steps" "base_${task}_normal" "steps_1_$task" "steps_10_$task"
     compare "$task, time between queries" "base_${task}_normal" "replan_"{0.2,0.4,1.2}"_$task"
-  done
-  for states in "${STATES[@]}"; do
-    compare "stopped early, $states" weak{,_best_of_8,_planning}"_transfer_cube_$states"
   done
   compare 'training' ablation_{all,action_only,policy_only,no_value,horizon_8,rate_6}
 fi
