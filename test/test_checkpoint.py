@@ -11,10 +11,12 @@ import shutil
 from typing import Any
 
 from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.cli.export import COMMITTED
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.core.config import check_robot, PolicyConfig, read_config, write_config
 from cosmos_policy_ros.core.text import TextEmbeddings, write_text
 from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
 import pytest
 from safetensors.torch import load_file, save_file
@@ -235,6 +237,16 @@ def test_planning_checkpoint_scores_for_its_base(saved: Path) -> None:
     """The same one fits itself."""
     policy = load_policy(saved, planning=saved)
     assert policy.scorer is not policy
+
+
+def test_committed_planning_checkpoint_scores_for_the_committed_policy() -> None:
+    """It judges the predicted state alone; both are small enough to come with the repository."""
+    base, planning = (share_path('models', name) for name in COMMITTED)
+    policy = load_policy(base, planning=planning)
+    assert policy.scorer.config.value_kind == 'value_future_only'
+    for folder in (base, planning):
+        files = [f for f in folder.rglob('*') if f.is_file() and 'engines' not in f.parts]
+        assert sum(f.stat().st_size for f in files) < 40e6
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
 import pytest
 
-MODEL = share_path('models', 'aloha_sim')
+SCORER = share_path('models', 'aloha_sim_planning')
 
 
 def scene(success: tuple[bool, ...], scores: tuple[float, ...], best: int) -> Scene:
@@ -48,7 +48,7 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     """The first candidate's episode is the evaluation's; a scorer has a row of its own."""
     file, usual = tmp_path / 'headroom.json', tmp_path / 'evaluation.json'
     options = {'episodes': 1, 'seed': 200000, 'workers': 1, 'replan_s': 0.8}
-    assert run(Headroom(candidates=2, planning_checkpoints=(MODEL,), json=file, **options)) == 0
+    assert run(Headroom(candidates=2, planning_checkpoints=(SCORER,), json=file, **options)) == 0
     assert evaluate(Evaluate(json=usual, **options)) == 0
     (played,) = json.loads(file.read_text())['scenes']
     (result,) = json.loads(usual.read_text())['results']
@@ -56,10 +56,10 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     assert 0 < played['spread_rad'] < 0.1
     query = round(played['at_s'] / options['replan_s'])
     assert 1 <= query <= 6
-    own, other = (Choice(*played['values'][name]) for name in ('own', str(MODEL)))
+    own, other = (Choice(*played['values'][name]) for name in ('own', str(SCORER)))
     assert own.scores[0] == pytest.approx(result['values'][query], abs=0.01)
     assert len(own.scores) == len(other.scores) == 2
-    assert own.scores != other.scores  # the other predicts a future and reads the value from that
+    assert own.scores != other.scores
 
 
 def test_no_scene_is_refused() -> None:

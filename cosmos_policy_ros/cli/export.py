@@ -20,6 +20,7 @@ import tyro
 if TYPE_CHECKING:
     from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
 
+COMMITTED = ('aloha_sim', 'aloha_sim_planning')  # in models/
 MOST_ROWS = 4096  # that the exported network takes
 ONNX_PRECISIONS: tuple[EnginePrecision, ...] = ('float32', 'bfloat16')
 PRECISIONS: dict[str, EnginePrecision] = {
@@ -45,9 +46,9 @@ class Export:
     """
 
     checkpoints: tyro.conf.Positional[tuple[Path, ...]] = field(
-        default_factory=lambda: (share_path('models', 'aloha_sim'),)
+        default_factory=lambda: tuple(share_path('models', name) for name in COMMITTED)
     )
-    """Checkpoint folders."""
+    """Checkpoint folders; by default the committed ones."""
     backend: Literal['onnx', 'tensorrt'] = 'onnx'
     """What the network is exported for."""
     precision: Literal['bf16', 'fp16', 'float32'] | None = None
