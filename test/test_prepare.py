@@ -8,6 +8,9 @@ import json
 import logging
 from pathlib import Path
 
+from bags import write_joint_states
+from cosmos_policy_ros.data.bag_files import SUCCESS_TOPIC
+from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot_writer import LeRobotWriter
 from cosmos_policy_ros.training.config import TrainConfig
@@ -21,7 +24,7 @@ from cosmos_policy_ros.types import ConfigError
 import h5py
 import numpy as np
 import pytest
-from samples import ROBOT, sample_episode
+from samples import ROBOT, sample_episode, START_NS
 from test_dataset import track as one_track
 
 CONFIG = TrainConfig(image_size=32)
@@ -54,6 +57,31 @@ def test_rows_train_like_bags(tmp_path: Path, kind: str) -> None:
         np.testing.assert_array_equal(track.proprio, episode.proprio)
         np.testing.assert_array_equal(track.expert, episode.expert)
         assert (track.demo, track.success) == (True, True)
+
+
+@pytest.mark.parametrize(('success', 'ends_s'), [('true', 2.0), ('false', 2.58)])
+def test_success_ends_a_second_after_it_was_reached_for_good(
+    tmp_path: Path, success: str, ends_s: float
+) -> None:
+    """Done at 0.4 s, lost at 0.6 s, done again at 1.0 s; a failure is kept to its end."""
+    about = {'source': 'rollout', 'robot': ROBOT.name, 'success': success, 'task': 'move the cube'}
+    picture = np.zeros((240, 320, 3), np.uint8)
+    with BagWriter(tmp_path / 'data' / 'episode_1', about) as bag:
+        bag.write_text('/task', about['task'], START_NS)
+        for tick in range(130):
+            at_s, stamp_ns = tick / 50, START_NS + tick * 20_000_000
+            write_joint_states(bag, ROBOT, ROBOT.start, stamp_ns)
+            bag.write_joints('/joint_command', ROBOT.joint_names, ROBOT.start, stamp_ns)
+            bag.write_flag(SUCCESS_TOPIC, 0.4 <= at_s < 0.6 or at_s >= 1.0, stamp_ns)
+            if tick % 4 == 0:
+                for camera in ROBOT.cameras:
+                    bag.write_image(camera.topic, picture, stamp_ns)
+    files = prepare_bags([tmp_path / 'data'], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+    ((track,), _) = load_tracks(files, CONFIG, True)
+    assert track.success == (success == 'true')
+    assert len(track.actions) == len(track.proprio) == round(50 * ends_s) + 1
+    with np.load(files[0]) as cache:
+        assert len(cache['images/high']) == cache['index/high'].max() + 1
 
 
 def test_unusable_episodes_are_named_left_out_and_counted(

@@ -9,6 +9,7 @@ import multiprocessing
 from pathlib import Path
 from typing import Annotated
 
+from cosmos_policy_ros.data.bag_files import EXPERT_TOPIC, SUCCESS_TOPIC
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ, joint_state, SUBSTEPS
@@ -99,8 +100,8 @@ def record(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:
                     bag.write_image(camera.topic, sim.render(camera.name), stamp_ns)
             action = expert.action()
             bag.write_joints('/joint_command', robot.joint_names, action, stamp_ns)
-            bag.write_flag('/demonstration/expert', expert.expert, stamp_ns)
-            bag.write_flag('/sim/success', sim.success, stamp_ns)
+            bag.write_flag(EXPERT_TOPIC, expert.expert, stamp_ns)
+            bag.write_flag(SUCCESS_TOPIC, sim.success, stamp_ns)
             sim.step(action, SUBSTEPS // 2)
             write_joint_states(bag, sim, robot, stamp_ns + round(0.5e9 / CONTROL_HZ))
             sim.step(action, SUBSTEPS // 2)

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from cosmos_policy_ros.cli.demonstrate import write_joint_states
+from cosmos_policy_ros.data.bag_files import SUCCESS_TOPIC
 from cosmos_policy_ros.data.bag_policy import write_candidates, write_chunk
 from cosmos_policy_ros.data.bag_writer import BagWriter
 from cosmos_policy_ros.data.recording import hash_folder
@@ -40,7 +41,7 @@ class Rollout:
         for camera in self._robot.cameras:
             if camera.name in images:
                 self._bag.write_image(camera.topic, images[camera.name], stamp_ns)
-        self._bag.write_flag('/sim/success', self._sim.success, stamp_ns)
+        self._bag.write_flag(SUCCESS_TOPIC, self._sim.success, stamp_ns)
 
     def hear(self, candidates: Candidates, chunk: ActionChunk, stamp_ns: int) -> None:
         """Write all candidates of an answer and the chosen one, when they come [ns]."""

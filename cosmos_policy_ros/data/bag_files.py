@@ -20,6 +20,7 @@ from rosbags.serde import SerdeError
 COMMAND_TOPIC = '/joint_command'
 TASK_TOPIC = '/task'
 EXPERT_TOPIC = '/demonstration/expert'
+SUCCESS_TOPIC = '/sim/success'
 Messages = dict[str, list[tuple[int, Any]]]  # topic -> (time [ns], message)
 
 # what rosbags raises, by where a file is damaged

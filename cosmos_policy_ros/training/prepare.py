@@ -9,23 +9,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed, ProcessPoolExecutor
+from dataclasses import replace
 import json
 import logging
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 from cosmos_policy_ros.core.images import prepare_image
+from cosmos_policy_ros.data.bag_files import read_topics, SUCCESS_TOPIC
 from cosmos_policy_ros.data.dataset import Track
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.config import TrainConfig
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
 logger = logging.getLogger(__name__)
 LEFT_OUT = 'left_out.json'
+REST_S = 1.0  # kept of a rollout after its success, as simulated demonstrations have it [s]
 
 
 def prepare_bags(
@@ -106,6 +110,8 @@ def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: Tra
     if episode.success is None:
         msg = f'episode {recording.name} has no outcome: it was cut off or nobody judged it'
         raise ConfigError(msg)
+    if recording.format == 'bag' and episode.source == 'rollout' and episode.success:
+        episode = _cut(episode, read_topics(recording.path, [SUCCESS_TOPIC])[SUCCESS_TOPIC])
     arrays: dict[str, NDArray[np.generic]] = {
         'demo': np.array(episode.source == 'demo' and episode.success),
         'success': np.array(episode.success),
@@ -121,6 +127,39 @@ def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: Tra
     partial = file.with_suffix('.partial.npz')
     np.savez(partial, **arrays)  # type: ignore[arg-type]
     partial.rename(file)
+
+
+def _cut(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Episode:
+    """Return a success until its task had been done for ``REST_S``, where flags tell when it was.
+
+    Returns count back from the end. In an episode that waits until its time is over, a sooner
+    success would be worth less, which no picture shows; and the waiting would be imitated.
+
+    Args:
+        episode: What was recorded.
+        flags: Time [ns] and message of each flag that says whether the task is done.
+    """
+    done_ns = None
+    for stamp_ns, message in flags:
+        if not message.data:
+            done_ns = None
+        elif done_ns is None:
+            done_ns = stamp_ns
+    if done_ns is None:
+        return episode
+    n = int(np.searchsorted(episode.stamps_ns, done_ns + round(REST_S * 1e9), 'right'))
+    index = {camera: rows[:n] for camera, rows in episode.image_index.items()}
+    return replace(
+        episode,
+        stamps_ns=episode.stamps_ns[:n],
+        images={c: pictures[: index[c].max() + 1] for c, pictures in episode.images.items()},
+        image_index=index,
+        proprio=episode.proprio[:n],
+        actions=episode.actions[:n],
+        expert=episode.expert[:n],
+        velocity=None,
+        effort=None,
+    )
 
 
 def load_tracks(
