@@ -147,12 +147,6 @@ def test_the_stack_is_measured_under_load() -> None:
     assert 0 < figures['p50'] <= figures['p99']
 
 
-def test_a_json_folder_that_is_not_there_is_told_first() -> None:
-    """Not after half an hour."""
-    with pytest.raises(ConfigError, match='there is no folder'):
-        bench.run(bench.Bench('all', json=Path('/none/bench.json')))
-
-
 def test_all_writes_every_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Under its name, as soon as it is there; a lost message is the exit status."""
     file = tmp_path / 'bench.json'

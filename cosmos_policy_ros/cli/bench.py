@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cosmos_policy_ros.cli import bench_control, bench_recorder
+from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
 import tyro
@@ -83,9 +84,7 @@ def run(options: Bench) -> int:
     if (options.model and options.what != 'latency') or (options.layers or 1) < 1:
         msg = 'only the latency of --model 2b is measured, with at least 1 of its --layers'
         raise ConfigError(msg)
-    if options.json and not options.json.parent.is_dir():
-        msg = f'--json {options.json}: there is no folder {options.json.parent}; make it first'
-        raise ConfigError(msg)
+    check_output('--json', options.json)
     figures: dict[str, Any] = {}
     for name in PARTS if options.what == 'all' else (options.what,):
         figures[name] = PARTS[name](options)

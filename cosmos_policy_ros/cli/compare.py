@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.cli.evaluate_report import wilson_interval
+from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.types import ConfigError
 import tyro
 
@@ -35,6 +36,7 @@ def run(options: Compare) -> int:
     if not options.files:
         msg = 'give at least one file of cosmos-policy evaluate --json'
         raise ConfigError(msg)
+    check_output('--plot', options.plot)
     rows = [read_evaluation(file) for file in options.files]
     print(
         '| evaluation | episodes | success | 95 % interval | AUC | query p50 | against the first |'

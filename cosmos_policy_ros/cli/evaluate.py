@@ -17,6 +17,7 @@ from cosmos_policy_ros.cli.evaluate_report import (
     summarize,
     write_figures,
 )
+from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.core.planner import check_keep, make_plan
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.states import States
@@ -123,9 +124,7 @@ def check(options: Any, *counts: str) -> None:
         if getattr(options, name) < 1:
             msg = f'--{name} must be at least 1, got {getattr(options, name)}'
             raise ConfigError(msg)
-    if options.json and not options.json.parent.is_dir():
-        msg = f'--json {options.json}: there is no folder {options.json.parent}; make it first'
-        raise ConfigError(msg)
+    check_output('--json', options.json)
 
 
 _WORKER: list[tuple[CosmosPolicy, AlohaSim, RobotSpec, Match, Evaluate]] = []  # of this process

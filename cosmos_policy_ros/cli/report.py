@@ -8,6 +8,7 @@ from pathlib import Path
 import sys
 from typing import Annotated
 
+from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.cli.report_episode import section
 from cosmos_policy_ros.cli.report_page import Damaged, describe, page, Row
 from cosmos_policy_ros.data.bag_files import read_metadata
@@ -49,9 +50,7 @@ def run(options: Report) -> int:
     if options.pictures < 0:
         msg = f'--pictures must be at least 0, got {options.pictures}'
         raise ConfigError(msg)
-    if not options.out.absolute().parent.is_dir():
-        msg = f'--out {options.out}: there is no folder {options.out.parent}; make it first'
-        raise ConfigError(msg)
+    check_output('--out', options.out)
     given = None if options.robot is None else read_robot(options.robot)
     paths = find_bags(options.bags)
     console = Console()

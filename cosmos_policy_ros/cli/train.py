@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
@@ -55,6 +56,7 @@ def run(options: Train) -> int:
     from cosmos_policy_ros.training.config import read_train_config
     from cosmos_policy_ros.training.trainer import train
 
+    check_output('--json', options.json)
     name = 'planning.yaml' if options.role == 'planning' else 'train.yaml'
     config = read_train_config(options.config or share_path('config', name))
     if options.role == 'planning' and (options.init is None or config.ranges != 'init'):
