@@ -2,7 +2,8 @@
 # What planning and experience add to the policy, and what its training and its settings do: measured on
 # both tasks. What is there already is not done again, so an interrupted run goes on where it stopped.
 #
-#   bash scripts/learning.sh [PART...]   by default tables headroom imitation round2 ablations report
+#   bash scripts/learning.sh [PART...]   by default tables headroom imitation round2 settings report
+#                                        ablations: short trainings on the demonstrations of the cube
 #
 #   OUT=runs/learning        where everything goes
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first, UPDATES=21000 of them
@@ -15,20 +16,18 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/learning} BASE=${BASE-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
 UPDATES=${UPDATES:-21000}
-PARTS=${*:-tables headroom imitation round2 ablations report}
+PARTS=${*:-tables headroom imitation round2 settings report}
 read -ra TASKS <<< "${TASKS:-transfer_cube insert_peg}"
 STATES=(normal hard)
 DEMOS=("${TASKS[@]/#/$OUT/}")
 mkdir -p "$OUT"
 
-demonstrate() {
+demonstrate() { # tasks: those episodes that are not there yet
   local -A counts=([transfer_cube]=${CUBES:-600} [insert_peg]=${PEGS:-900})
   local -A firsts=([transfer_cube]=600 [insert_peg]=2000)
   local task
-  for task in "${TASKS[@]}"; do
-    [[ -e $OUT/$task.done ]] && continue
+  for task in "$@"; do
     cosmos-policy demonstrate --task "$task" --episodes "${counts[$task]}" --seed "${firsts[$task]}" --out "$OUT/$task"
-    touch "$OUT/$task.done"
   done
 }
 
@@ -71,7 +70,9 @@ rollouts() { # name, first seed, options...: on scenes of their own, below 10000
   done
 }
 
-demonstrate
+if [[ -z $BASE || " $PARTS " =~ \ (tables|imitation|round2)\  ]]; then
+  demonstrate "${TASKS[@]}"
+fi
 if [[ -z $BASE ]]; then
   BASE=$OUT/base
   sed "s/^updates: .*/updates: $UPDATES/; s/^decay: .*/decay: $((UPDATES / 3))/" config/train.yaml > "$BASE.yaml"
@@ -115,37 +116,41 @@ if [[ " $PARTS " == *' round2 '* ]]; then # the same again, played by what the f
   measure planning_2 --checkpoint "$OUT/imitation_2" "${plan[@]}" "$OUT/planning_2"
 fi
 
+if [[ " $PARTS " == *' settings '* ]]; then # of the policy as it is
+  for task in "${TASKS[@]}"; do
+    for steps in 1 10; do
+      evaluate "steps_${steps}_$task" "$SEED" "$task" normal --checkpoint "$BASE" --steps "$steps"
+    done
+    for replan_s in 0.4 1.2; do
+      evaluate "replan_${replan_s}_$task" "$SEED" "$task" normal --checkpoint "$BASE" --replan-s "$replan_s"
+    done
+  done
+fi
+
 ablate() { # name, lines of YAML...: a short training on the cube alone, equal but for these lines
-  local out=$OUT/ablation_$1 all=$OUT/ablation_all from to
+  local out=$OUT/ablation_$1 all=$OUT/ablation_all/work to
   shift
-  from=$all/work to=$out/work
-  if [[ ! -d $to && -f $all/figures.json ]]; then # the same pictures and autoencoder
+  to=$out/work
+  if [[ ! -d $to ]]; then # the same autoencoder, and with it the same latents
     mkdir -p "$to"
-    cp -rl "$from"/{vae,episodes,latents.safetensors} "$to"
+    cp -r "$BASE/vae" "$to"
+    [[ ! -f $all/latents.safetensors ]] || cp -rl "$all"/{episodes,latents.safetensors} "$to"
   fi
-  sed 's/^updates: .*/updates: 3000/; s/^decay: .*/decay: 1500/' config/train.yaml > "$out.yaml"
+  sed 's/^updates: .*/updates: 2000/; s/^decay: .*/decay: 1000/' config/train.yaml > "$out.yaml"
   printf '%s\n' "$@" >> "$out.yaml"
-  train "$out" --data "${DEMOS[0]}" --config "$out.yaml"
+  train "$out" --data "$OUT/transfer_cube" --config "$out.yaml"
   # Not later than a chunk of 0.64 s allows, which is the shortest here.
   evaluate "${out##*/}" "$SEED" transfer_cube normal --checkpoint "$out" --replan-s 0.4
 }
 
 if [[ " $PARTS " == *' ablations '* ]]; then
-  for task in "${TASKS[@]}"; do
-    for steps in 1 10; do
-      evaluate "steps_${steps}_$task" "$SEED" "$task" normal --checkpoint "$BASE" --steps "$steps"
-    done
-    for replan_s in 0.2 0.4 1.2; do
-      evaluate "replan_${replan_s}_$task" "$SEED" "$task" normal --checkpoint "$BASE" \
-        --replan-s "$replan_s"
-    done
-  done
+  demonstrate transfer_cube
   ablate all
   ablate action_only 'joint: false' 'mixture: {demo: 1.0}'
   ablate policy_only 'mixture: {demo: 1.0}'
   ablate no_value 'mixture: {world_model: 1.0}'
   ablate horizon_8 'horizon: 8'
-  ablate rate_6 'rate_hz: 6.25'
+  ablate rate_6 'rate_hz: 6.25' # 2.56 s; more rows do not fit a latent frame
 fi
 
 compare() { # title, names...: those that were measured
@@ -166,7 +171,7 @@ if [[ " $PARTS " == *' report '* ]]; then
       compare "$task, $states" {base,best_of_8,planning_1,imitation_1,imitation_2,planning_2}"$at"
     done
     compare "$task, denoising steps" "base_${task}_normal" "steps_1_$task" "steps_10_$task"
-    compare "$task, time between queries" "base_${task}_normal" "replan_"{0.2,0.4,1.2}"_$task"
+    compare "$task, time between queries" "base_${task}_normal" "replan_"{0.4,1.2}"_$task"
   done
   compare 'training' ablation_{all,action_only,policy_only,no_value,horizon_8,rate_6}
 fi

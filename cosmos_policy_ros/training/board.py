@@ -112,8 +112,9 @@ def value_chart(exam: Exam, answers: Answers) -> NDArray[np.uint8]:
         of = exam.outcome == outcome
         label = f'{of.sum()} samples of {"successes" if outcome else "failures"}'
         axes.scatter(value[of], actual[of], 9, color, alpha=0.4, linewidths=0, label=label)
-    bins = [b for b in np.arange(BINS) if (bin_of(value) == b).any()]
-    x, y = ([float(of[bin_of(value) == b].mean()) for b in bins] for of in (value, actual))
+    bins = bin_of(value)
+    met = [bins == b for b in np.arange(BINS) if (bins == b).any()]
+    x, y = ([float(of[one].mean()) for one in met] for of in (value, actual))
     axes.plot(x, y, 'o-', color='0.15', label='mean of a bin')
     axes.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03), xlabel='predicted return')
     axes.set_ylabel('return that came')
