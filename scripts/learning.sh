@@ -9,6 +9,7 @@
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first, UPDATES=21000 of them
 #   TASKS='transfer_cube insert_peg'
 #   CUBES=600, PEGS=900      demonstrations of each
+#   NORMAL=200, HARD=200     rollouts of each task and round
 #   EPISODES=200             episodes of one measurement
 #   SEED=100000              seed of their first scene
 set -euo pipefail
@@ -41,6 +42,12 @@ train() { # out, options...
   [[ -d $out/engines ]] || cosmos-policy export "$out" || true # refused, or not possible here: torch computes
 }
 
+share() { # from, to: pictures that were read and encoded already, for a training on the same episodes
+  [[ -f $1/work/latents.safetensors && ! -d $2/work/episodes ]] || return 0
+  mkdir -p "$2/work"
+  cp -rl "$1"/work/{episodes,latents.safetensors} "$2/work"
+}
+
 evaluate() { # name, seed, task, states, options...
   local file=$OUT/$1.json seed=$2 task=$3 states=$4
   shift 4
@@ -59,13 +66,14 @@ measure() { # name, options...: on all tasks and states
 }
 
 rollouts() { # name, first seed, options...: on scenes of their own, below 100000
+  local -A counts=([normal]=${NORMAL:-200} [hard]=${HARD:-200})
   local name=rollouts_$1 seed=$2 task states to
   shift 2
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
       to=${name}_${task}_$states
       [[ -f $OUT/$to.json ]] || rm -rf "${OUT:?}/$to" # an interrupted one begins again
-      evaluate "$to" "$seed" "$task" "$states" --record "$OUT/$to" "$@"
+      EPISODES=${counts[$states]} evaluate "$to" "$seed" "$task" "$states" --record "$OUT/$to" "$@"
     done
   done
 }
@@ -99,19 +107,21 @@ fi
 imitate() { # name, policy to go on with, rollouts...: the policy itself learns from what went well
   local out=$OUT/$1 init=$2
   shift 2
-  sed 's/^value_kind: .*/value_kind: value/; s/^  demo: .*/  demo: 0.5/
+  sed 's/^value_kind: .*/value_kind: value/; s/^action_weight: .*/action_weight: 100.0/; s/^  demo: .*/  demo: 0.5/
     s/^  reuse_demos: .*/  imitate_rollouts: true/' config/planning.yaml > "$out.yaml"
   train "$out" --config "$out.yaml" --init "$init" --data "${DEMOS[@]}" "$@"
   measure "${out##*/}" --checkpoint "$out"
 }
 
 if [[ " $PARTS " == *' imitation '* ]]; then
+  share "$OUT/planning_1" "$OUT/imitation_1"
   imitate imitation_1 "$BASE" "$OUT"/rollouts_1_*/
 fi
 
 if [[ " $PARTS " == *' round2 '* ]]; then # the same again, played by what the first round made
   rollouts 2 32000 --checkpoint "$OUT/imitation_1"
   imitate imitation_2 "$OUT/imitation_1" "$OUT"/rollouts_[12]_*/
+  share "$OUT/imitation_2" "$OUT/planning_2"
   train "$OUT/planning_2" --role planning --init "$OUT/imitation_2" --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
   measure planning_2 --checkpoint "$OUT/imitation_2" "${plan[@]}" "$OUT/planning_2"
 fi
@@ -128,16 +138,17 @@ if [[ " $PARTS " == *' settings '* ]]; then # of the policy as it is
 fi
 
 ablate() { # name, lines of YAML...: a short training on the cube alone, equal but for these lines
-  local out=$OUT/ablation_$1 all=$OUT/ablation_all/work to
+  local out=$OUT/ablation_$1 line
   shift
-  to=$out/work
-  if [[ ! -d $to ]]; then # the same autoencoder, and with it the same latents
-    mkdir -p "$to"
-    cp -r "$BASE/vae" "$to"
-    [[ ! -f $all/latents.safetensors ]] || cp -rl "$all"/{episodes,latents.safetensors} "$to"
-  fi
-  sed 's/^updates: .*/updates: 2000/; s/^decay: .*/decay: 1000/' config/train.yaml > "$out.yaml"
-  printf '%s\n' "$@" >> "$out.yaml"
+  share "$OUT/ablation_all" "$out"
+  mkdir -p "$out/work"
+  cp -r "$BASE/vae" "$out/work" # the base's autoencoder
+  sed 's/^updates: .*/updates: 2000/; s/^decay: .*/decay: 1000/; s/^action_weight: .*/action_weight: 12.0/' \
+    config/train.yaml > "$out.yaml"
+  for line in "$@"; do # instead of the one that is there
+    sed -i "/^${line%%:*}:/d" "$out.yaml"
+    echo "$line" >> "$out.yaml"
+  done
   train "$out" --data "$OUT/transfer_cube" --config "$out.yaml"
   # Not later than a chunk of 0.64 s allows, which is the shortest here.
   evaluate "${out##*/}" "$SEED" transfer_cube normal --checkpoint "$out" --replan-s 0.4
@@ -146,11 +157,10 @@ ablate() { # name, lines of YAML...: a short training on the cube alone, equal b
 if [[ " $PARTS " == *' ablations '* ]]; then
   demonstrate transfer_cube
   ablate all
-  ablate action_only 'joint: false' 'mixture: {demo: 1.0}'
+  ablate weight_100 'action_weight: 100.0'
   ablate policy_only 'mixture: {demo: 1.0}'
-  ablate no_value 'mixture: {world_model: 1.0}'
-  ablate horizon_8 'horizon: 8'
-  ablate rate_6 'rate_hz: 6.25' # 2.56 s; more rows do not fit a latent frame
+  ablate action_only 'mixture: {demo: 1.0}' 'joint: false'
+  ablate horizon_8 'horizon: 8' # more than 16 rows do not fit a latent frame
 fi
 
 compare() { # title, names...: those that were measured
@@ -173,5 +183,5 @@ if [[ " $PARTS " == *' report '* ]]; then
     compare "$task, denoising steps" "base_${task}_normal" "steps_1_$task" "steps_10_$task"
     compare "$task, time between queries" "base_${task}_normal" "replan_"{0.4,1.2}"_$task"
   done
-  compare 'training' ablation_{all,action_only,policy_only,no_value,horizon_8,rate_6}
+  compare 'training' ablation_{all,weight_100,policy_only,action_only,horizon_8}
 fi
