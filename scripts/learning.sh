@@ -43,9 +43,10 @@ train() { # out, options...
 }
 
 share() { # from, to: pictures that were read and encoded already, for a training on the same episodes
-  [[ -f $1/work/latents.safetensors && ! -d $2/work/episodes ]] || return 0
-  mkdir -p "$2/work"
-  cp -rl "$1"/work/{episodes,latents.safetensors} "$2/work"
+  local from=$1/work to=$2/work
+  [[ -f $from/latents.safetensors && ! -d $to/episodes ]] || return 0
+  mkdir -p "$to"
+  cp -rl "$from"/{episodes,latents.safetensors} "$to"
 }
 
 evaluate() { # name, seed, task, states, options...
