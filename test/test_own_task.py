@@ -92,5 +92,5 @@ def test_interrupted_run_was_resumed_and_measured(folder: Path) -> None:
     assert json.loads((folder / 'evaluation.json').read_text())['episodes']
     (episode,) = json.loads((folder / 'demo' / 'report.json').read_text())['episodes']
     due = episode['seconds'] / PlannerParams.replan_s
-    # More than are due where slow answers leave less of a chunk, but each query has one answer at most.
+    # Slow answers that leave less of a chunk make more due, but a query has one answer at most.
     assert 0.5 * due < episode['answers'] <= episode['queries']
