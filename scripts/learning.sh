@@ -9,7 +9,7 @@
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first, UPDATES=21000 of them
 #   TASKS='transfer_cube insert_peg'
 #   CUBES=600, PEGS=900      demonstrations of each
-#   NORMAL=200, HARD=200     rollouts of each task and round
+#   NORMAL=200, HARD=200     rollouts of each task, half of it in the second round
 #   EPISODES=200             episodes of one measurement
 #   SEED=100000              seed of their first scene
 set -euo pipefail
@@ -105,26 +105,22 @@ if [[ " $PARTS " == *' headroom '* ]]; then # what the best choice could gain, a
   done
 fi
 
-imitate() { # name, policy to go on with, rollouts...: the policy itself learns from what went well
-  local out=$OUT/$1 init=$2
-  shift 2
+if [[ " $PARTS " == *' imitation '* ]]; then # the policy itself learns from what went well
+  out=$OUT/imitation_1
+  share "$OUT/planning_1" "$out"
   sed 's/^value_kind: .*/value_kind: value/; s/^action_weight: .*/action_weight: 100.0/; s/^  demo: .*/  demo: 0.5/
     s/^  reuse_demos: .*/  imitate_rollouts: true/' config/planning.yaml > "$out.yaml"
-  train "$out" --config "$out.yaml" --init "$init" --data "${DEMOS[@]}" "$@"
-  measure "${out##*/}" --checkpoint "$out"
-}
-
-if [[ " $PARTS " == *' imitation '* ]]; then
-  share "$OUT/planning_1" "$OUT/imitation_1"
-  imitate imitation_1 "$BASE" "$OUT"/rollouts_1_*/
+  train "$out" --config "$out.yaml" --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_1_*/
+  measure imitation_1 --checkpoint "$out"
 fi
 
-if [[ " $PARTS " == *' round2 '* ]]; then # the same again, played by what the first round made
-  rollouts 2 32000 --checkpoint "$OUT/imitation_1"
-  imitate imitation_2 "$OUT/imitation_1" "$OUT"/rollouts_[12]_*/
-  share "$OUT/imitation_2" "$OUT/planning_2"
-  train "$OUT/planning_2" --role planning --init "$OUT/imitation_2" --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
-  measure planning_2 --checkpoint "$OUT/imitation_2" "${plan[@]}" "$OUT/planning_2"
+if [[ " $PARTS " == *' round2 '* ]]; then # the same again, half as much played by what the first round made
+  NORMAL=$((${NORMAL:-200} / 2)) HARD=$((${HARD:-200} / 2)) \
+    rollouts 2 32000 --checkpoint "$BASE" "${plan[@]}" "$OUT/planning_1"
+  sed 's/^updates: .*/updates: 1500/; s/^decay: .*/decay: 750/' config/planning.yaml > "$OUT/planning_2.yaml"
+  train "$OUT/planning_2" --role planning --config "$OUT/planning_2.yaml" --init "$OUT/planning_1" \
+    --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
+  measure planning_2 --checkpoint "$BASE" "${plan[@]}" "$OUT/planning_2"
 fi
 
 if [[ " $PARTS " == *' settings '* ]]; then # of the policy as it is
@@ -179,7 +175,7 @@ if [[ " $PARTS " == *' report '* ]]; then
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
       at=_${task}_$states
-      compare "$task, $states" {base,best_of_8,planning_1,imitation_1,imitation_2,planning_2}"$at"
+      compare "$task, $states" {base,best_of_8,planning_1,planning_2,imitation_1}"$at"
     done
     compare "$task, denoising steps" "base_${task}_normal" "steps_1_$task" "steps_10_$task"
     compare "$task, time between queries" "base_${task}_normal" "replan_"{0.4,1.2}"_$task"
