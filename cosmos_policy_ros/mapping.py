@@ -75,6 +75,8 @@ def build(cls: type[T], data: Any, where: str) -> T:
 def _convert(wanted: Any, value: Any, where: str) -> Any:
     """Return the value as the wanted type."""
     if get_origin(wanted) is UnionType:  # ``Spec | None`` of an optional key
+        if value is None:
+            return None
         wanted = get_args(wanted)[0]
     if is_dataclass(wanted):
         return build(wanted, value, where)  # type: ignore[arg-type]

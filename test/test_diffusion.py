@@ -214,6 +214,15 @@ def test_bounded_training_noise_stays_in_its_bounds() -> None:
     assert sigma.max().item() <= 80.0
 
 
+def test_another_highest_level_shrinks_the_whole_mixture() -> None:
+    """A quarter of the range has a quarter of every level."""
+    usual, quarter = (
+        draw_training_sigma(1000, 11, torch.Generator().manual_seed(0), low=low, high=high)
+        for low, high in ((4.0, 80.0), (1.0, 20.0))
+    )
+    torch.testing.assert_close(quarter, usual / 4.0)
+
+
 def test_training_noise_repeats_with_its_generator() -> None:
     """The same seed gives the same levels."""
     first = draw_training_sigma(8, 11, torch.Generator().manual_seed(5))

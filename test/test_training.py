@@ -15,6 +15,7 @@ from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
 from cosmos_policy_ros.cli.demonstrate import record
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
+from cosmos_policy_ros.core.config import read_config
 from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.data.dataset import Batch, POLICY, VALUE
@@ -239,6 +240,21 @@ def test_less_memory_trains_the_same(tmp_path: Path, bags: Path, out: Path) -> N
     assert log_of(frugal)[0] == pytest.approx(log_of(plain)[0], rel=1e-3)
 
 
+def test_noise_levels_of_the_training_are_those_of_the_checkpoint(
+    tmp_path: Path, bags: Path, out: Path, robot: RobotSpec
+) -> None:
+    """Given ones, else those of --init, else the reference's."""
+    first, second = tmp_path / 'first', tmp_path / 'second'
+    low = replace(TOY, sigma_low=1.0, sigma_high=20.0)
+    kept = AutoencoderConfig(updates=0)
+    train([bags], first, robot, replace(low, autoencoder=kept), init=out)
+    train([bags], second, robot, replace(TOY, autoencoder=kept), init=first)
+    levels = [read_config(run / 'policy.json') for run in (out, first, second)]
+    assert [(c.sigma_max, c.sigma_min) for c in levels] == [(80.0, 4.0), (20.0, 1.0), (20.0, 1.0)]
+    assert read_train_config(first / 'train.yaml').sigma_low == 1.0
+    assert read_train_config(second / 'train.yaml').sigma_low is None
+
+
 def test_checkpoint_holds_no_pickle(out: Path) -> None:
     """Safetensors and text are all a checkpoint is made of."""
     kinds = {p.suffix for p in out.rglob('*') if p.is_file() and 'work' not in p.parts}
@@ -269,6 +285,8 @@ def test_number_written_as_text_is_refused(tmp_path: Path) -> None:
         ('updates: -1', 'updates must be above 0'),
         ('horizon: 0', 'horizon must be above 0'),
         ('batch_size: 2.5', 'batch_size must be a whole number, got 2.5'),
+        ('sigma_low: 0', 'sigma_low must be above 0'),
+        ('{sigma_low: 9, sigma_high: 8}', 'sigma_low must be below sigma_high'),
         ('compile: yes please', "compile must be true or false, got 'yes please'"),
         ('cameras: high', 'cameras must be a list'),
         ('transformer: {max_size: [4, 4]}', 'max_size must be three numbers'),

@@ -27,6 +27,8 @@ Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 Choose = Callable[[int, Tensor], list[int]]
 Velocity = Callable[[Tensor, Tensor], Tensor]
 
+# The official range of noise levels at inference.
+SIGMA_MAX, SIGMA_MIN = 80.0, 4.0
 # The official training mixture of noise levels, before the factor sqrt(latent frames).
 LOGNORMAL_SHARE = 0.7
 LOGNORMAL_MEAN = math.log(4.0)
@@ -208,10 +210,11 @@ def draw_training_sigma(
         latent_frames: Length T of the sequence.
         generator: Source of randomness; None is torch's own.
         low: Draw again below this level; None keeps all.
-        high: Draw again above this level; None keeps all.
+        high: Draw again above this level; None keeps all. Another one than 80 stretches or
+            shrinks the whole mixture.
 
     Differs: with bounds, levels that the sampler never visits (38 % of them for 4 … 80) are
-    drawn again; the reference trains on all.
+    drawn again; the reference trains on all, and knows no other range.
     """
     kept = torch.empty(0)
     while len(kept) < n:
@@ -222,7 +225,7 @@ def draw_training_sigma(
             choice < LOGNORMAL_SHARE,
             torch.exp(LOGNORMAL_MEAN + LOGNORMAL_STD * normal),
             UNIFORM_LOW + (UNIFORM_HIGH - UNIFORM_LOW) * uniform,
-        ) * math.sqrt(latent_frames)
+        ) * (math.sqrt(latent_frames) * (high or SIGMA_MAX) / SIGMA_MAX)
         inside = (sigma >= (low or 0.0)) & (sigma <= (high or math.inf))
         kept = torch.cat([kept, sigma[inside]])
     return kept[:n]

@@ -123,7 +123,7 @@ def velocity_error(
     mask = torch.from_numpy(known_table(policy)[batch.kind])
     noise = torch.randn(x0.shape, generator=generator)
     sigma = draw_training_sigma(
-        len(x0), x0.shape[2], generator, config.sigma_low, config.sigma_high
+        len(x0), x0.shape[2], generator, policy.sigma_min, policy.sigma_max
     )
     frames = frames_of(batch, policy)
     x0, noise, mask = x0[:, :, frames], noise[:, :, frames], mask[:, frames]

@@ -16,6 +16,7 @@ import yaml
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
     'autoencoder', 'transformer', 'lora', 'value_kind', 'drop_hidden_frames', 'ranges',
+    'sigma_low', 'sigma_high',
 )  # fmt: skip
 
 
@@ -36,8 +37,9 @@ class TrainConfig:
             out of its sequence, in training and at run time; otherwise they stand there as noise.
         ranges: Where the ranges of actions and joints come from: ``data``, the demonstrations, or
             ``init``, the checkpoint of --init, with which the new one can then plan.
-        sigma_low: Lowest noise level drawn.
-        sigma_high: Highest noise level drawn.
+        sigma_low: Lowest noise level, drawn in training and reached in denoising; without one that
+            of --init, else the reference's 4.
+        sigma_high: Highest noise level; without one that of --init, else the reference's 80.
         action_weight: Weight of the action frame in the loss; the other frames count 1.
         joint: Whether policy samples teach future and value too, not the action alone.
         updates: Optimiser steps.
@@ -75,8 +77,8 @@ class TrainConfig:
     value_kind: Literal['value', 'value_future_only', 'value_q'] = 'value'
     drop_hidden_frames: bool = False
     ranges: Literal['data', 'init'] = 'data'
-    sigma_low: float = 4.0
-    sigma_high: float = 80.0
+    sigma_low: float | None = None
+    sigma_high: float | None = None
     action_weight: float = 4.0
     joint: bool = True
     updates: int = 8000
@@ -118,15 +120,19 @@ def read_train_config(path: Path) -> TrainConfig:
     config = build(TrainConfig, data, str(path))
     positive = ('image_size', 'tick_hz', 'rate_hz', 'horizon', 'batch_size', 'learning_rate')
     counts = ('updates', 'warmup', 'decay', 'accumulate', 'measure_every')
-    for name in (*positive, 'sigma_low', *counts):
+    for name in (*positive, *counts):
         _expect(getattr(config, name) > 0, f'{path}: {name}', 'above 0')
+    for name in ('sigma_low', 'sigma_high'):
+        level = getattr(config, name)
+        _expect(level is None or level > 0, f'{path}: {name}', 'above 0')
     for name in ('held_out', 'ema', 'return_discount'):
         _expect(0 < getattr(config, name) <= 1, f'{path}: {name}', 'above 0, at most 1')
     whole = abs(config.tick_hz / config.rate_hz - config.stride) < 1e-9
     _expect(whole, f'{path}: tick_hz', f'a whole multiple of rate_hz, {config.rate_hz}')
     for name, number in (('augment', config.augment), ('lora: rank', config.lora.rank)):
         _expect(number >= 0, f'{path}: {name}', 'at least 0')
-    _expect(config.sigma_low < config.sigma_high, f'{path}: sigma_low', 'below sigma_high')
+    if config.sigma_low is not None and config.sigma_high is not None:
+        _expect(config.sigma_low < config.sigma_high, f'{path}: sigma_low', 'below sigma_high')
     for name in ('rope_scale', 'max_size'):
         three = len(getattr(config.transformer, name)) == 3
         _expect(three, f'{path}: transformer: {name}', 'three numbers, of time, height and width')

@@ -11,6 +11,7 @@ import zlib
 
 from cosmos_policy_ros.core.checkpoint import Checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.core.diffusion import SIGMA_MAX, SIGMA_MIN
 from cosmos_policy_ros.core.images import black_like, scale_pixels
 from cosmos_policy_ros.core.networks import (
     encode_video,
@@ -184,11 +185,14 @@ def _policy_config(
     start: Checkpoint | None,
 ) -> PolicyConfig:
     sampler: dict[str, Any] = {
-        'sigma_max': 80.0, 'sigma_min': 4.0, 'rho': 7.0,
+        'sigma_max': SIGMA_MAX, 'sigma_min': SIGMA_MIN, 'rho': 7.0,
         'action_steps': 5, 'future_steps': 5, 'value_steps': 5,
     }  # fmt: skip
     if start:
         sampler = {name: getattr(start.config, name) for name in sampler}
+    for name, level in (('sigma_max', config.sigma_high), ('sigma_min', config.sigma_low)):
+        if level is not None:
+            sampler[name] = level
     return PolicyConfig(
         cameras=config.cameras,
         joint_names=robot.joint_names,
