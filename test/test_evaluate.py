@@ -115,6 +115,33 @@ def test_recorded_rollouts_are_not_overwritten(recorded: Path) -> None:
         run(Evaluate(episodes=2, seed=199999, record=recorded))
 
 
+def test_exploring_plays_something_else(tmp_path: Path) -> None:
+    """In the share of queries that it is told."""
+    values = []
+    for explore in (0.0, 1.0):
+        file = tmp_path / 'evaluation.json'
+        options = {'spread_rad': 0.03, 'explore': explore, 'episodes': 1, 'workers': 1}
+        assert run(Evaluate(seed=200000, json=file, **options)) == 0
+        values.append(json.loads(file.read_text())['results'][0]['values'])
+    assert values[0][0] == values[1][0]  # the first query sees the same scene
+    assert values[0] != values[1]
+
+
+@pytest.mark.parametrize(
+    ('options', 'message'),
+    [
+        ({'spread_rad': -0.1}, '--spread-rad must be at least 0'),
+        ({'spread_rad': 0.1, 'explore': 1.5}, '--explore between 0 and 1'),
+        ({'spread_rad': 0.1, 'explore': 0.5, 'candidates': 2}, 'give --candidates 1'),
+        ({'explore': 0.5}, 'give --candidates 1 and --spread-rad'),
+    ],
+)
+def test_exploring_that_cannot_be_is_refused(options: dict[str, float], message: str) -> None:
+    """It is said before any episode is played."""
+    with pytest.raises(ConfigError, match=message):
+        run(Evaluate(episodes=1, **options))
+
+
 def test_missing_checkpoint_is_a_mistake_of_one_line(tmp_path: Path) -> None:
     """It is said before any episode is played."""
     with pytest.raises(ConfigError, match='no checkpoint folder'):

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
-from cosmos_policy_ros.core.codec import read_value
+from cosmos_policy_ros.core.codec import read_value, read_vector
 from cosmos_policy_ros.core.images import frames_to_video, scale_pixels
 from cosmos_policy_ros.core.networks import (
     decode_video,
@@ -18,6 +18,7 @@ from cosmos_policy_ros.core.networks import (
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.types import ConfigError, Observation
 import numpy as np
+from numpy.typing import NDArray
 import pytest
 from tiny import (
     CONFIG,
@@ -239,6 +240,48 @@ def test_candidates_differ_and_the_first_is_the_plain_answer() -> None:
     assert np.abs(many.positions[0] - many.positions[1]).max() > 1e-2
 
 
+def assert_shown(
+    policy: CosmosPolicy, backend: NotingBackend, positions: NDArray[np.float32]
+) -> None:
+    """The arms' part of the actions is what the stage after acting is shown."""
+    shown = read_vector(backend.calls[10][0], 5, positions[0].size).reshape(positions.shape)
+    unit = policy.stats.normalize_actions(positions)
+    arms = [i for i in range(positions.shape[2]) if i not in policy.grippers]
+    np.testing.assert_allclose(shown[..., arms], unit[..., arms], atol=1e-5)
+
+
+def test_displaced_candidates_stay_off_and_are_judged_where_they_are() -> None:
+    """Every arm joint by one number, the first candidate and the grippers not at all."""
+    policy, backend = noting_policy()
+    plain = tiny_policy().plan(OBS, 3)
+    displaced = policy.plan(OBS, 3, spread_rad=0.05)
+    off = displaced.positions - plain.positions
+    np.testing.assert_allclose(off[0], 0.0, atol=1e-6)
+    np.testing.assert_allclose(off[:, :, policy.grippers], 0.0, atol=1e-6)
+    np.testing.assert_allclose(off[:, 4:], off[:, 4:5].repeat(off.shape[1] - 4, axis=1), atol=1e-6)
+    np.testing.assert_allclose(off[1:, 1], off[1:, 4] / 4.0, atol=1e-6)
+    assert 0.005 < off[1:, -1].std() < 0.1
+    assert len(backend.calls) == 15  # a future for each, since the joint one is of another action
+    assert_shown(policy, backend, displaced.positions)
+    later = policy.plan(replace(OBS, stamp_ns=OBS.stamp_ns + 10**9), 3, spread_rad=0.05)
+    assert np.abs(later.positions - displaced.positions)[1:].max() > 0.01
+
+
+def test_a_single_candidate_is_not_displaced() -> None:
+    """Nor is anything else asked for it."""
+    policy, backend = noting_policy()
+    plain, alone = tiny_policy().plan(OBS), policy.plan(OBS, spread_rad=0.05)
+    np.testing.assert_array_equal(plain.positions, alone.positions)
+    assert len(backend.calls) == 10
+
+
+def test_displaced_candidates_are_judged_by_their_actions_where_there_are_no_futures() -> None:
+    """Q(s, a) sees the displaced action."""
+    policy, backend = noting_policy('value_q')
+    displaced = policy.plan(OBS, 2, spread_rad=0.05)
+    assert_shown(policy, backend, displaced.positions)
+
+
 def test_batched_members_equal_members_one_by_one() -> None:
     """Seeds as in the reference: candidate i, future j, value k use s+i, s+i+j, s+i+k."""
     policy = tiny_policy()
@@ -314,6 +357,12 @@ def test_impossible_counts_are_refused(counts: tuple[int, int, int]) -> None:
     """At least one candidate, nothing negative."""
     with pytest.raises(ValueError, match='cannot plan with'):
         tiny_policy().plan(OBS, *counts)
+
+
+def test_negative_spread_is_refused() -> None:
+    """It is a standard deviation."""
+    with pytest.raises(ValueError, match=r'spread_rad=-0\.1'):
+        tiny_policy().plan(OBS, 2, spread_rad=-0.1)
 
 
 def test_blank_image_is_encoded_once() -> None:

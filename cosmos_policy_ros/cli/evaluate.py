@@ -19,6 +19,7 @@ from cosmos_policy_ros.cli.evaluate_report import (
 )
 from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.core.planner import check_keep, make_plan
+from cosmos_policy_ros.core.spread import displace, spread_rng
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import TASKS
@@ -66,6 +67,12 @@ class Evaluate:
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
     """Value samples K per future; 0 reads the value from the stage before."""
+    spread_rad: float = 0.0
+    """Standard deviation by which all candidates but the first are displaced in every arm joint,
+    for more to choose from [rad]."""
+    explore: float = 0.0
+    """Share of the queries whose chunk is displaced by --spread-rad and played whatever comes of
+    it, so that --record shows what does; for --candidates 1."""
     steps: int = 0
     """Denoising steps of the action chunk; 0 takes the checkpoint's."""
     replan_s: float = 0.8
@@ -92,6 +99,12 @@ class Evaluate:
 def run(options: Evaluate) -> int:
     """Play the episodes, print a table and write the figures."""
     check(options, 'episodes', 'candidates', 'workers', 'threads')
+    if options.spread_rad < 0.0 or not 0.0 <= options.explore <= 1.0:
+        msg = '--spread-rad must be at least 0 and --explore between 0 and 1, got '
+        raise ConfigError(f'{msg}{options.spread_rad} and {options.explore}')
+    if options.explore and (options.candidates > 1 or not options.spread_rad):
+        msg = '--explore plays the one candidate displaced; give --candidates 1 and --spread-rad'
+        raise ConfigError(msg)
     seeds = range(options.seed, options.seed + options.episodes)
     if options.record:
         evaluate_record.refuse_existing(options.record, seeds)
@@ -163,15 +176,26 @@ def load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
     return policy, sim, robot, TaskMatcher(policy.text.tasks).find(told)
 
 
+def propose(
+    policy: CosmosPolicy, observation: Observation, options: Evaluate, seed: int
+) -> Candidates:
+    """Return the candidates that the options ask for."""
+    return policy.plan(
+        observation, options.candidates, options.futures, options.values, seed,
+        keep=options.keep, spread_rad=options.spread_rad,
+    )  # fmt: skip
+
+
 def _play(seed: int) -> EpisodeResult:
     policy, sim, robot, taken, options = _WORKER[0]
 
     def ask(observation: Observation) -> tuple[Candidates, Plan]:
         # The noise is the same in every query: the candidates differ by theirs alone.
-        answer = policy.plan(
-            observation, options.candidates, options.futures, options.values, seed,
-            keep=options.keep,
-        )  # fmt: skip
+        answer = propose(policy, observation, options, seed)
+        rng = spread_rng(seed, observation.stamp_ns)
+        if rng.random() < options.explore:
+            chunk = displace(answer.positions[0], rng, options.spread_rad, policy.grippers)
+            answer = replace(answer, positions=chunk[None])
         return answer, make_plan(answer, policy.config.rate_hz)
 
     return play_episode(ask, sim, robot, taken.task, options, seed)

@@ -65,6 +65,8 @@ class Headroom:
     """Scene i uses seed + i."""
     candidates: int = 8
     """Candidates N, each played once."""
+    spread_rad: float = 0.0
+    """Standard deviation by which all candidates but the first are displaced [rad]."""
     replan_s: float = 0.8
     """Time between two queries [s]."""
     workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
@@ -169,6 +171,7 @@ def _settings(options: Headroom) -> list[evaluate.Evaluate]:
         'task': options.task,
         'states': options.states,
         'candidates': options.candidates,
+        'spread_rad': options.spread_rad,
         'replan_s': options.replan_s,
         'backend': options.backend,
     }
@@ -235,8 +238,7 @@ class _Branch:
         policy = _WORKER[0][1]
         if not self.answers and observation.stamp_ns >= self._from_ns:
             self.answers = [
-                policy.plan(observation, s.candidates, s.futures, s.values, self._seed)
-                for s, policy, *_ in _WORKER
+                evaluate.propose(policy, observation, s, self._seed) for s, policy, *_ in _WORKER
             ]
         if not self.answers or observation.stamp_ns != self.answers[0].stamp_ns:
             answer = policy.plan(observation, seed=self._seed)

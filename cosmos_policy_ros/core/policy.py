@@ -26,6 +26,7 @@ from cosmos_policy_ros.core.layout import SampleKind
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.planner import check_keep
 from cosmos_policy_ros.core.sample import Sample
+from cosmos_policy_ros.core.spread import displace_others
 from cosmos_policy_ros.core.text import TextEmbeddings
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.types import Candidates, Observation
@@ -62,7 +63,7 @@ class CosmosPolicy:
         self.backend, self.config, self.stats, self.text = backend, config, stats, text
         self.layout = config.layout
         self.max_rows = max_rows
-        self._grippers = [i for i, n in enumerate(config.joint_names) if n.endswith('gripper')]
+        self.grippers = [i for i, n in enumerate(config.joint_names) if n.endswith('gripper')]
         self._vision = Vision(backend, config)
         self._text_read: tuple[str, Tensor] | None = None  # of the last task
 
@@ -125,6 +126,7 @@ class CosmosPolicy:
         seed: int = 0,
         images: bool = False,
         keep: Sequence[int] = (),
+        spread_rad: float = 0.0,
     ) -> Candidates:
         """Return candidates with the future and the value that the model expects of each.
 
@@ -142,11 +144,14 @@ class CosmosPolicy:
             keep: Candidates kept after each denoising step, those with the best value so far;
                 none keeps all to the end. What is dropped has no action and is left out of the
                 answer, and only what is kept goes through the stages of futures and values.
+            spread_rad: Standard deviation by which candidates after the first are displaced, see
+                ``spread.displace`` [rad]; they are judged by at least one future, or value_q.
 
         Raises:
             ValueError: See ``check`` and ``planner.check_keep``; or a count is out of range.
         """
-        answer, shown = self.plan_unseen(obs, candidates, futures, values, seed, keep)
+        counts = candidates, futures, values
+        answer, shown = self.plan_unseen(obs, *counts, seed, keep, spread_rad)
         return replace(answer, future_images=self.read_futures(shown)) if images else answer
 
     @torch.inference_mode()
@@ -158,19 +163,25 @@ class CosmosPolicy:
         values: int = 0,
         seed: int = 0,
         keep: Sequence[int] = (),
+        spread_rad: float = 0.0,
     ) -> tuple[Candidates, Sample]:
         """Return the answer of ``plan`` without images, and its rows for ``read_futures``."""
-        if candidates < 1 or min(futures, values) < 0:
+        if candidates < 1 or min(futures, values, spread_rad) < 0:
             msg = f'cannot plan with {candidates} candidates, {futures} futures, {values} values'
-            raise ValueError(msg)
+            raise ValueError(f'{msg}, spread_rad={spread_rad}')
         scorer = self.scorer
         values_actions = scorer.config.value_kind == 'value_q'
         if scorer is not self and not futures + values:
             futures, values = (0, 1) if values_actions else (1, 0)
+        if spread_rad and candidates > 1:  # what was denoised jointly is of the plain candidates
+            futures, values = (0, max(values, 1)) if values_actions else (max(futures, 1), values)
         if futures and values_actions:
             msg = f'this policy values actions without futures (value_q); got futures={futures}'
             raise ValueError(msg)
         acted = self.act(obs, candidates, seed, keep)
+        if spread_rad and len(acted.seeds) > 1:
+            about = self.config, self.stats, self.grippers
+            acted = displace_others(acted, *about, spread_rad, obs.stamp_ns)
         future = scorer.predict_future(acted, futures) if futures else acted
         scores = scorer.predict_value(future, values) if values else self.read_values(future)
         shown = future.rows(slice(max(futures, 1) - 1, None, max(futures, 1)))
@@ -192,7 +203,7 @@ class CosmosPolicy:
         index = self.layout.index('action')
         unit = read_vector(given.latents, index, shape[0] * shape[1]).cpu().numpy()
         actions = self.stats.unnormalize_actions(unit.reshape(-1, *shape))
-        actions[..., self._grippers] = actions[..., self._grippers].clip(0.0, 1.0)
+        actions[..., self.grippers] = actions[..., self.grippers].clip(0.0, 1.0)
         return actions
 
     def read_proprio(self, given: Sample) -> NDArray[np.float32]:
