@@ -17,7 +17,7 @@ SCORER = share_path('models', 'aloha_sim_planning')
 
 def scene(success: tuple[bool, ...], scores: tuple[float, ...], best: int) -> Scene:
     """Return a scene with one value."""
-    return Scene(0, 1, success, 0.01, {'value': Choice(scores, best)})
+    return Scene(0, 1, success, 0.01, 0.01, {'value': Choice(scores, best)})
 
 
 def test_figures_of_three_scenes() -> None:
@@ -53,7 +53,7 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     (played,) = json.loads(file.read_text())['scenes']
     (result,) = json.loads(usual.read_text())['results']
     assert played['success'][0] == result['success']
-    assert 0 < played['spread_rad'] < 0.1
+    assert 0 < played['shift_rad'] < played['spread_rad'] < 0.1
     query = round(played['at_s'] / options['replan_s'])
     assert 1 <= query <= 6
     own, other = (Choice(*played['values'][name]) for name in ('own', str(SCORER)))

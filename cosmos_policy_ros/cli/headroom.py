@@ -93,6 +93,7 @@ class Scene:
         at_s: When they were tried [s].
         success: Of each, whether the task was done at the end.
         spread_rad: Standard deviation between them, mean over rows and arm joints [rad].
+        shift_rad: The same between their means over all rows, without noise from row to row.
         values: ``own`` or planning checkpoint -> what its value makes of them.
     """
 
@@ -100,6 +101,7 @@ class Scene:
     at_s: float
     success: tuple[bool, ...]
     spread_rad: float
+    shift_rad: float
     values: dict[str, Choice]
 
 
@@ -146,6 +148,7 @@ def summarize(scenes: list[Scene]) -> dict[str, Any]:
         'worst_in_hindsight': _rate(success.all(1)),
         'scenes_with_both': int(mixed.sum()),
         'spread_rad': round(float(np.mean([scene.spread_rad for scene in scenes])), 4),
+        'shift_rad': round(float(np.mean([scene.shift_rad for scene in scenes])), 4),
     }
     for name in scenes[0].values:
         scores = np.array([scene.values[name].scores for scene in scenes])
@@ -166,15 +169,8 @@ def _rate(success: Any) -> float:
 
 def _settings(options: Headroom) -> list[evaluate.Evaluate]:
     """Return how the candidates are asked for: with the policy's own value, then with others."""
-    common: dict[str, Any] = {
-        'checkpoint': options.checkpoint,
-        'task': options.task,
-        'states': options.states,
-        'candidates': options.candidates,
-        'spread_rad': options.spread_rad,
-        'replan_s': options.replan_s,
-        'backend': options.backend,
-    }
+    shared = ('checkpoint', 'task', 'states', 'candidates', 'spread_rad', 'replan_s', 'backend')
+    common: dict[str, Any] = {name: getattr(options, name) for name in shared}
     own = evaluate.Evaluate(**common)
     return [own] + [
         evaluate.Evaluate(
@@ -201,11 +197,13 @@ def _play(seed: int) -> Scene:
         success.append(play_episode(branch, sim, robot, taken.task, settings, seed).success)
     answers = branch.answers
     plans = [make_plan(answer, policy.config.rate_hz) for answer in answers]
+    arms = answers[0].positions[:, :, robot.arm_joints]
     return Scene(
         seed=seed,
         at_s=round(answers[0].stamp_ns * 1e-9, 2),
         success=tuple(success),
-        spread_rad=float(answers[0].positions[:, :, robot.arm_joints].std(0).mean()),
+        spread_rad=float(arms.std(0).mean()),
+        shift_rad=float(arms.mean(1).std(0).mean()),
         values={
             _name(worker[0]): Choice(tuple(plan.scores.tolist()), plan.best)
             for worker, plan in zip(_WORKER, plans, strict=True)
