@@ -4,6 +4,7 @@
 #
 #   bash scripts/learning.sh [PART...]   by default tables headroom imitation round2 settings report
 #                                        ablations: short trainings on the demonstrations of the cube
+#                                        displaced: candidates that differ, and a judge that has seen such
 #
 #   OUT=runs/learning        where everything goes
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first, UPDATES=21000 of them
@@ -121,6 +122,21 @@ if [[ " $PARTS " == *' round2 '* ]]; then # the same again, half as much played 
   train "$OUT/planning_2" --role planning --config "$OUT/planning_2.yaml" --init "$OUT/planning_1" \
     --data "${DEMOS[@]}" "$OUT"/rollouts_[12]_*/
   measure planning_2 --checkpoint "$BASE" "${plan[@]}" "$OUT/planning_2"
+fi
+
+if [[ " $PARTS " == *' displaced '* ]]; then # more to choose from, and rollouts that show what comes of it
+  spread=(--spread-rad 0.03)
+  for task in "${TASKS[@]}"; do
+    file=$OUT/headroom_displaced_$task.json
+    [[ -f $file ]] || cosmos-policy headroom --checkpoint "$BASE" --task "$task" --states hard \
+      --episodes 36 "${spread[@]}" --planning-checkpoints "$OUT/planning_1" --json "$file"
+  done
+  rollouts displaced 31000 --checkpoint "$BASE" "${spread[@]}" --explore 0.6
+  sed 's/^updates: .*/updates: 2000/; s/^decay: .*/decay: 1200/; s/^learning_rate: .*/learning_rate: 0.0006/' \
+    config/planning.yaml > "$OUT/planning_displaced.yaml"
+  train "$OUT/planning_displaced" --role planning --config "$OUT/planning_displaced.yaml" \
+    --init "$OUT/planning_1" --data "${DEMOS[@]}" "$OUT"/rollouts_displaced_*/
+  measure planning_displaced --checkpoint "$BASE" "${spread[@]}" "${plan[@]}" "$OUT/planning_displaced"
 fi
 
 if [[ " $PARTS " == *' settings '* ]]; then # of the policy as it is

@@ -7,7 +7,8 @@ import json
 from pathlib import Path
 
 from cosmos_policy_ros.cli.evaluate import Evaluate, run as evaluate
-from cosmos_policy_ros.cli.headroom import Choice, Headroom, run, Scene, summarize
+from cosmos_policy_ros.cli.headroom import Headroom, run
+from cosmos_policy_ros.cli.headroom_figures import Choice, Scene, summarize
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
 import pytest
@@ -17,7 +18,8 @@ SCORER = share_path('models', 'aloha_sim_planning')
 
 def scene(success: tuple[bool, ...], scores: tuple[float, ...], best: int) -> Scene:
     """Return a scene with one value."""
-    return Scene(0, 1, success, 0.01, 0.01, {'value': Choice(scores, best)})
+    seen = tuple((score, float(done)) for score, done in zip(scores, success, strict=True))
+    return Scene(0, 1, success, 0.01, 0.01, {'value': Choice(scores, best)}, seen)
 
 
 def test_figures_of_three_scenes() -> None:
@@ -37,6 +39,7 @@ def test_figures_of_three_scenes() -> None:
     assert figures['value']['success'] == pytest.approx(1 / 3, abs=1e-4)
     assert figures['value']['auc_within'] == pytest.approx(2 / 3, abs=1e-3)
     assert figures['value']['auc_across'] == pytest.approx(34 / 35, abs=1e-3)
+    assert figures['auc_later'] == [pytest.approx(2 / 3, abs=1e-3), 1.0]
 
 
 def test_without_a_scene_of_both_outcomes_no_value_ranks_within_one() -> None:
@@ -60,6 +63,8 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     assert own.scores[0] == pytest.approx(result['values'][query], abs=0.01)
     assert len(own.scores) == len(other.scores) == 2
     assert own.scores != other.scores
+    assert played['later'][0] == pytest.approx(result['values'][query + 1 :], abs=0.01)
+    assert played['later'][1] != played['later'][0]
 
 
 def test_no_scene_is_refused() -> None:

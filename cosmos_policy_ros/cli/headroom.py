@@ -10,11 +10,12 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TYPE_CHECKING
+from typing import Annotated, Any, TYPE_CHECKING
 
 from cosmos_policy_ros.cli import evaluate
 from cosmos_policy_ros.cli.evaluate_episode import play_episode, play_scenes
 from cosmos_policy_ros.cli.evaluate_report import print_figures, write_figures
+from cosmos_policy_ros.cli.headroom_figures import Choice, Scene, summarize
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.states import States
@@ -77,34 +78,6 @@ class Headroom:
     """Write the figures to this file."""
 
 
-class Choice(NamedTuple):
-    """Score of each candidate, and which one is chosen."""
-
-    scores: tuple[float, ...]
-    best: int
-
-
-@dataclass(frozen=True)
-class Scene:
-    """What the candidates of a scene came to.
-
-    Attributes:
-        seed: Seed of the scene.
-        at_s: When they were tried [s].
-        success: Of each, whether the task was done at the end.
-        spread_rad: Standard deviation between them, mean over rows and arm joints [rad].
-        shift_rad: The same between their means over all rows, without noise from row to row.
-        values: ``own`` or planning checkpoint -> what its value makes of them.
-    """
-
-    seed: int
-    at_s: float
-    success: tuple[bool, ...]
-    spread_rad: float
-    shift_rad: float
-    values: dict[str, Choice]
-
-
 def run(options: Headroom) -> int:
     """Play the scenes, print a table and write the figures."""
     evaluate.check(options, 'episodes', 'candidates', 'workers')
@@ -127,44 +100,6 @@ def run(options: Headroom) -> int:
         rows = [asdict(scene) for scene in scenes]
         write_figures(options.json, figures, options, scenes=rows)
     return 0
-
-
-def summarize(scenes: list[Scene]) -> dict[str, Any]:
-    """Return the figures of a list of scenes.
-
-    Of every value: ``success``, the rate of the candidates that it chooses; ``auc_within``, how
-    often it ranks a success above a failure of the same scene, mean of the scenes that have both;
-    ``auc_across``, the same over all candidates of all scenes.
-    """
-    from cosmos_policy_ros.training.measure import auc
-
-    success = np.array([scene.success for scene in scenes])
-    mixed = success.any(1) & ~success.all(1)
-    figures: dict[str, Any] = {
-        'scenes': len(scenes),
-        'first_candidate': _rate(success[:, 0]),
-        'mean_candidate': _rate(success),
-        'best_in_hindsight': _rate(success.any(1)),
-        'worst_in_hindsight': _rate(success.all(1)),
-        'scenes_with_both': int(mixed.sum()),
-        'spread_rad': round(float(np.mean([scene.spread_rad for scene in scenes])), 4),
-        'shift_rad': round(float(np.mean([scene.shift_rad for scene in scenes])), 4),
-    }
-    for name in scenes[0].values:
-        scores = np.array([scene.values[name].scores for scene in scenes])
-        chosen = [scene.success[scene.values[name].best] for scene in scenes]
-        pairs = zip(scores[mixed], success[mixed], strict=True)
-        within = [rank for v, s in pairs if (rank := auc(v, s)) is not None]
-        figures[name] = {
-            'success': _rate(chosen),
-            'auc_within': round(float(np.mean(within)), 3) if within else None,
-            'auc_across': auc(scores.ravel(), success.ravel()),
-        }
-    return figures
-
-
-def _rate(success: Any) -> float:
-    return round(float(np.mean(success)), 4)
 
 
 def _settings(options: Headroom) -> list[evaluate.Evaluate]:
@@ -192,22 +127,23 @@ def _play(seed: int) -> Scene:
     settings, policy, sim, robot, taken = _WORKER[0]
     at_s = np.random.default_rng([seed, 1]).uniform(FROM_S, TO_S)
     branch = _Branch(seed, round(at_s * 1e9))
-    success = []
+    played = []
     for branch.candidate in range(settings.candidates):
-        success.append(play_episode(branch, sim, robot, taken.task, settings, seed).success)
+        played.append(play_episode(branch, sim, robot, taken.task, settings, seed))
     answers = branch.answers
     plans = [make_plan(answer, policy.config.rate_hz) for answer in answers]
     arms = answers[0].positions[:, :, robot.arm_joints]
     return Scene(
         seed=seed,
         at_s=round(answers[0].stamp_ns * 1e-9, 2),
-        success=tuple(success),
+        success=tuple(episode.success for episode in played),
         spread_rad=float(arms.std(0).mean()),
         shift_rad=float(arms.mean(1).std(0).mean()),
         values={
             _name(worker[0]): Choice(tuple(plan.scores.tolist()), plan.best)
             for worker, plan in zip(_WORKER, plans, strict=True)
         },
+        later=tuple(episode.values[branch.before + 1 :] for episode in played),
     )
 
 
@@ -223,11 +159,12 @@ class _Branch:
         candidate: The given one.
         answers: What that query was answered with every value; the candidates are the same. Every
             episode is the same up to there, so it is asked in the first one only.
+        before: Number of queries before that one.
     """
 
     def __init__(self, seed: int, from_ns: int) -> None:
         """Take the noise's seed, and from when on that query comes."""
-        self.candidate = 0
+        self.candidate, self.before = 0, 0
         self.answers: list[Candidates] = []
         self._seed, self._from_ns = seed, from_ns
 
@@ -238,6 +175,7 @@ class _Branch:
             self.answers = [
                 evaluate.propose(policy, observation, s, self._seed) for s, policy, *_ in _WORKER
             ]
+        self.before += not self.answers
         if not self.answers or observation.stamp_ns != self.answers[0].stamp_ns:
             answer = policy.plan(observation, seed=self._seed)
             return answer, make_plan(answer, policy.config.rate_hz)
