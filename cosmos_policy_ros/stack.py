@@ -43,7 +43,6 @@ ARGUMENTS = {
     'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
-    'spread_rad': Argument(float, 'Displaces candidates after the first by this much [rad].'),
     'seed': Argument(int, 'Seed of the noise, and of the scene at the first reset.'),
     'task': Argument(str, 'Simulated task: transfer_cube or insert_peg.'),
     'states': Argument(str, 'Start states of the simulator: normal, as in training, or hard.'),
@@ -89,7 +88,7 @@ class NodeSpec:
 SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 INFERENCE = NodeSpec('inference', 'inference_node', (
     'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
-    'keep', 'futures', 'values', 'spread_rad', 'seed',
+    'keep', 'futures', 'values', 'seed',
 ))  # fmt: skip
 PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))

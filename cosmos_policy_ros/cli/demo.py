@@ -57,9 +57,6 @@ class Demo:
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
     """Value samples K per future; 0 reads the value from the stage before."""
-    spread_rad: float = 0.0
-    """Standard deviation by which all candidates but the first are displaced in every arm joint,
-    for more to choose from [rad]; see docs/learning.md."""
     device: str = 'cpu'
     """Where the networks run: cpu, cuda or cuda:1; a list such as cpu,cpu starts an inference node
     with N candidates each, and one that crashes costs its candidates only."""
@@ -169,7 +166,6 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'robot': str(options.robot.resolve()),
         'checkpoint': str(options.checkpoint.resolve()),
         'candidates': options.candidates,
-        'spread_rad': options.spread_rad,
         'keep': ' '.join(map(str, options.keep)),
         'device': options.device,
         'seed': options.seed,

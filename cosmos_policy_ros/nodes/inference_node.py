@@ -49,7 +49,6 @@ class InferenceParams:
     keep: str = param('', 'Candidates kept after each denoising step, as 4 2 1; empty: all.')
     futures: int = param(0, 'Futures M per candidate; 0 reads them from the policy.', 0, 64)
     values: int = param(0, 'Values K per future; 0 reads them from the stage before.', 0, 64)
-    spread_rad: float = param(0.0, 'Displaces candidates after the first [rad].', 0.0, 0.2)
     seed: int = param(0, 'Base seed of the noise; candidate i uses seed + i.', 0, 2**31)
     max_image_age_s: float = param(0.25, 'Older images refuse a query [s].', 0.01, 10.0)
     max_joint_age_s: float = param(0.1, 'Older joint states refuse a query [s].', 0.01, 10.0)
@@ -113,7 +112,7 @@ class InferenceNode(Node):
     def _plan(self, obs: Observation) -> tuple[Candidates, Sample]:
         p = self.params
         counts = p.candidates, p.futures, p.values
-        return self.policy.plan_unseen(obs, *counts, p.seed, self._keep, p.spread_rad)
+        return self.policy.plan_unseen(obs, *counts, p.seed, self._keep)
 
     def _warm_up(self) -> float:
         """Answer a made-up query twice and return how long the second one took [s]."""
