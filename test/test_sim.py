@@ -4,7 +4,8 @@
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.expert import Noise
 from cosmos_policy_ros.sim.scripted import make_expert
-from cosmos_policy_ros.sim.states import Push
+from cosmos_policy_ros.sim.states import draw_start, Push
+from cosmos_policy_ros.sim.tasks import find_task
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
@@ -113,6 +114,26 @@ def test_hard_start_looks_different_and_a_normal_reset_undoes_it() -> None:
         sim.step(HOME)
     np.testing.assert_allclose(sim.place('box')[:2], start[16:18], atol=1e-4)
     sim.close()
+
+
+@pytest.mark.parametrize('task', ['transfer_cube', 'insert_peg'])
+def test_hard_start_without_an_ingredient_is_as_in_training_in_that(task: str) -> None:
+    """And as hard as before in the rest; without all of them it is a normal one."""
+    usual, hard = (draw_start(find_task(task), 7, states) for states in ('normal', 'hard'))
+    parts = {'place': 'places', 'turn': 'yaws', 'looks': 'colours', 'push': 'push'}
+    for left_out in parts:
+        start = draw_start(find_task(task), 7, 'hard', (left_out,))
+        for name, field in parts.items():
+            wanted = usual if name == left_out else hard
+            assert str(getattr(start, field)) == str(getattr(wanted, field))
+    assert str(draw_start(find_task(task), 7, 'hard', tuple(parts))) == str(usual)
+    assert str(hard) != str(usual)
+
+
+def test_unknown_ingredient_names_the_known_ones() -> None:
+    """A typo must tell what would have been right."""
+    with pytest.raises(ConfigError, match=r'wind.*place.*turn.*looks.*push'):
+        AlohaSim().reset(0, 'hard', ('wind',))  # type: ignore[arg-type]
 
 
 def test_piece_is_pushed_once_in_a_hard_episode() -> None:

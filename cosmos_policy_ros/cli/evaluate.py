@@ -21,7 +21,7 @@ from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.core.planner import check_keep, make_plan
 from cosmos_policy_ros.core.spread import displace, spread_rng
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.sim.states import States
+from cosmos_policy_ros.sim.states import Ingredient, States
 from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation, Plan
@@ -55,6 +55,8 @@ class Evaluate:
     states: States = 'normal'
     """Start states: normal as in training; hard ones have pieces beside the range of training, in
     other colours and pushed once, and cameras moved a little."""
+    without: tuple[Ingredient, ...] = ()
+    """Ingredients of hard states that are as in training, to see what makes them hard."""
     episodes: int = 100
     """Number of episodes."""
     seed: int = 100000

@@ -62,7 +62,7 @@ def play_episode(
     """
     from cosmos_policy_ros.sim.aloha import EPISODE_S
 
-    sim.reset(seed, options.states)
+    sim.reset(seed, options.states, options.without)
     path = evaluate_record.bag_path(options.record, seed) if options.record else None
     details = {'task': task, 'seed': str(seed), 'states': options.states}
     if path is not None:

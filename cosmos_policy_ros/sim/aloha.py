@@ -11,10 +11,11 @@ instead of 20° (a RealSense D405 sees 58°), and the ``top`` camera, here ``hig
 
 from __future__ import annotations
 
+from collections.abc import Collection
 import importlib.util
 from pathlib import Path
 
-from cosmos_policy_ros.sim.states import draw_start, Push, Start, States
+from cosmos_policy_ros.sim.states import draw_start, Ingredient, Push, Start, States
 from cosmos_policy_ros.sim.tasks import find_task, touching
 from cosmos_policy_ros.types import ConfigError
 import mujoco
@@ -81,18 +82,17 @@ class AlohaSim:
         self._geoms = [self.model.geom(i).name for i in range(self.model.ngeom)]
         self.reset(0)
 
-    def reset(self, seed: int, states: States = 'normal') -> None:
+    def reset(
+        self, seed: int, states: States = 'normal', without: Collection[Ingredient] = ()
+    ) -> None:
         """Put the arms into the start pose and the pieces where ``seed`` says.
 
         Args:
             seed: Seed of the start.
-            states: Whether starts are like those of training or hard, see ``states``; the same
-                seed is another start then.
-
-        Raises:
-            ConfigError: There are no such states.
+            states: See ``states.draw_start``, also for what is refused.
+            without: See there.
         """
-        start = draw_start(self._task, seed, states)
+        start = draw_start(self._task, seed, states, without)
         for name, look in self._looks.items():
             getattr(self.model, name)[:] = look
         mujoco.mj_resetData(self.model, self.data)

@@ -8,7 +8,8 @@ the share of all that. The scripted experts, which see the true poses, still sol
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection
+from dataclasses import dataclass, replace
 from typing import get_args, Literal
 
 from cosmos_policy_ros.sim.tasks import Task
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 States = Literal['normal', 'hard']
+Ingredient = Literal['place', 'turn', 'looks', 'push']  # of a hard start
 
 COLOURS = (  # RGB; what the red and blue of training are mixed with
     (0.1, 0.7, 0.2), (0.95, 0.8, 0.1), (0.6, 0.2, 0.7), (0.1, 0.7, 0.75), (0.9, 0.9, 0.9),
@@ -67,25 +69,39 @@ class Start:
     push: Push | None = None
 
 
-def draw_start(task: Task, seed: int, states: States) -> Start:
+def draw_start(
+    task: Task, seed: int, states: States, without: Collection[Ingredient] = ()
+) -> Start:
     """Return the start that a seed stands for.
 
     Args:
         task: What lies on the table.
         seed: Seed of everything in it.
         states: Whether it is one like in training or a hard one.
+        without: Ingredients of a hard one that are as in training; the others stay as they are.
 
     Raises:
-        ConfigError: There are no such states.
+        ConfigError: There are no such states or ingredients.
     """
     if states not in get_args(States):
         msg = f'no start states {states!r}; there are {list(get_args(States))}'
         raise ConfigError(msg)
-    if states == 'hard':
-        return _draw_hard(task, np.random.default_rng([seed, 1]))
+    if not set(without) <= set(get_args(Ingredient)):
+        msg = f'hard states have no {list(without)}; there are {list(get_args(Ingredient))}'
+        raise ConfigError(msg)
     rng = np.random.RandomState(seed)  # gym-aloha's
     places = {piece.body: rng.uniform(piece.low, piece.high) for piece in task.pieces}
-    return Start(places, dict.fromkeys(places, 0.0), {}, {}, {})
+    usual = Start(places, dict.fromkeys(places, 0.0), {}, {}, {})
+    if states == 'normal':
+        return usual
+    hard = _draw_hard(task, np.random.default_rng([seed, 1]))
+    fields = {
+        'place': ('places',),
+        'turn': ('yaws',),
+        'looks': ('colours', 'shifts', 'turns'),
+        'push': ('push',),
+    }
+    return replace(hard, **{name: getattr(usual, name) for i in without for name in fields[i]})
 
 
 def _draw_hard(task: Task, rng: np.random.Generator) -> Start:
