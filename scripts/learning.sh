@@ -5,6 +5,7 @@
 #   bash scripts/learning.sh [PART...]   by default tables headroom imitation round2 settings report
 #                                        ablations: short trainings on the demonstrations of the cube
 #                                        displaced: candidates that differ, and a judge that has seen such
+#                                        hardness: hard states without one of their ingredients
 #
 #   OUT=runs/learning        where everything goes
 #   BASE=models/aloha_sim    the policy; BASE= trains one from nothing first, UPDATES=21000 of them
@@ -80,7 +81,7 @@ rollouts() { # name, first seed, options...: on scenes of their own, below 10000
   done
 }
 
-if [[ -z $BASE || " $PARTS " =~ \ (tables|imitation|round2)\  ]]; then
+if [[ -z $BASE || " $PARTS " =~ \ (tables|imitation|round2|displaced)\  ]]; then
   demonstrate "${TASKS[@]}"
 fi
 if [[ -z $BASE ]]; then
@@ -139,6 +140,14 @@ if [[ " $PARTS " == *' displaced '* ]]; then # more to choose from, and rollouts
   measure planning_displaced --checkpoint "$BASE" "${spread[@]}" "${plan[@]}" "$OUT/planning_displaced"
 fi
 
+if [[ " $PARTS " == *' hardness '* ]]; then # what makes the hard states hard
+  for task in "${TASKS[@]}"; do
+    for name in push place turn looks; do
+      evaluate "without_${name}_$task" "$SEED" "$task" hard --checkpoint "$BASE" --without "$name"
+    done
+  done
+fi
+
 if [[ " $PARTS " == *' settings '* ]]; then # of the policy as it is
   for task in "${TASKS[@]}"; do
     for steps in 1 10; do
@@ -191,8 +200,9 @@ if [[ " $PARTS " == *' report '* ]]; then
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
       at=_${task}_$states
-      compare "$task, $states" {base,best_of_8,planning_1,planning_2,imitation_1}"$at"
+      compare "$task, $states" {base,best_of_8,planning_1,planning_2,planning_displaced,imitation_1}"$at"
     done
+    compare "$task, ingredients" "base_${task}_hard" "without_"{push,place,turn,looks}"_$task"
     compare "$task, denoising steps" "base_${task}_normal" "steps_1_$task" "steps_10_$task"
     compare "$task, time between queries" "base_${task}_normal" "replan_"{0.4,1.2}"_$task"
   done
