@@ -6,6 +6,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 import json
 from pathlib import Path
+from typing import Any
 
 from cosmos_policy_ros.cli.evaluate import Evaluate, run
 from cosmos_policy_ros.cli.evaluate_report import wilson_interval
@@ -134,9 +135,10 @@ def test_exploring_plays_something_else(tmp_path: Path) -> None:
         ({'spread_rad': 0.1, 'explore': 1.5}, '--explore between 0 and 1'),
         ({'spread_rad': 0.1, 'explore': 0.5, 'candidates': 2}, 'give --candidates 1'),
         ({'explore': 0.5}, 'give --candidates 1 and --spread-rad'),
+        ({'without': ('push',)}, 'give --states hard, not normal'),
     ],
 )
-def test_exploring_that_cannot_be_is_refused(options: dict[str, float], message: str) -> None:
+def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
     """It is said before any episode is played."""
     with pytest.raises(ConfigError, match=message):
         run(Evaluate(episodes=1, **options))

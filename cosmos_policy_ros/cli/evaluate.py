@@ -101,6 +101,9 @@ class Evaluate:
 def run(options: Evaluate) -> int:
     """Play the episodes, print a table and write the figures."""
     check(options, 'episodes', 'candidates', 'workers', 'threads')
+    if options.without and options.states != 'hard':
+        msg = f'--without is of hard states; give --states hard, not {options.states}'
+        raise ConfigError(msg)
     if options.spread_rad < 0.0 or not 0.0 <= options.explore <= 1.0:
         msg = '--spread-rad must be at least 0 and --explore between 0 and 1, got '
         raise ConfigError(f'{msg}{options.spread_rad} and {options.explore}')

@@ -65,6 +65,8 @@ def play_episode(
     sim.reset(seed, options.states, options.without)
     path = evaluate_record.bag_path(options.record, seed) if options.record else None
     details = {'task': task, 'seed': str(seed), 'states': options.states}
+    if options.without:
+        details['without'] = ' '.join(options.without)
     if path is not None:
         checkpoints = options.checkpoint, options.planning_checkpoint
         details |= evaluate_record.checkpoint_hashes(*checkpoints)
