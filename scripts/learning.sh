@@ -142,6 +142,7 @@ fi
 
 if [[ " $PARTS " == *' hardness '* ]]; then # what makes the hard states hard
   for task in "${TASKS[@]}"; do
+    evaluate "base_${task}_hard" "$SEED" "$task" hard --checkpoint "$BASE"
     for name in push place turn looks; do
       evaluate "without_${name}_$task" "$SEED" "$task" hard --checkpoint "$BASE" --without "$name"
     done

@@ -132,7 +132,7 @@ def test_exploring_plays_something_else(tmp_path: Path) -> None:
     ('options', 'message'),
     [
         ({'spread_rad': -0.1}, '--spread-rad must be at least 0'),
-        ({'spread_rad': 0.1, 'explore': 1.5}, '--explore between 0 and 1'),
+        ({'spread_rad': 0.1, 'explore': 1.5}, '--explore must be between 0 and 1'),
         ({'spread_rad': 0.1, 'explore': 0.5, 'candidates': 2}, 'give --candidates 1'),
         ({'explore': 0.5}, 'give --candidates 1 and --spread-rad'),
         ({'without': ('push',)}, 'give --states hard, not normal'),

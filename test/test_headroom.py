@@ -73,6 +73,12 @@ def test_no_scene_is_refused() -> None:
         run(Headroom(episodes=0))
 
 
+def test_negative_spread_is_refused() -> None:
+    """Before anything is loaded."""
+    with pytest.raises(ConfigError, match='--spread-rad must be at least 0'):
+        run(Headroom(spread_rad=-0.1))
+
+
 @pytest.mark.parametrize('replan_s', [0.0, 4.0])
 def test_pace_without_a_query_in_the_middle_is_refused(replan_s: float) -> None:
     """There would be no candidates to try."""

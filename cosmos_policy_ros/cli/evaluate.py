@@ -74,7 +74,8 @@ class Evaluate:
     for more to choose from [rad]."""
     explore: float = 0.0
     """Share of the queries whose chunk is displaced by --spread-rad and played whatever comes of
-    it, so that --record shows what does; for --candidates 1."""
+    it, so that --record shows what does; for --candidates 1. The value recorded with it is that of
+    the chunk before."""
     steps: int = 0
     """Denoising steps of the action chunk; 0 takes the checkpoint's."""
     replan_s: float = 0.8
@@ -104,9 +105,9 @@ def run(options: Evaluate) -> int:
     if options.without and options.states != 'hard':
         msg = f'--without is of hard states; give --states hard, not {options.states}'
         raise ConfigError(msg)
-    if options.spread_rad < 0.0 or not 0.0 <= options.explore <= 1.0:
-        msg = '--spread-rad must be at least 0 and --explore between 0 and 1, got '
-        raise ConfigError(f'{msg}{options.spread_rad} and {options.explore}')
+    if not 0.0 <= options.explore <= 1.0:
+        msg = f'--explore must be between 0 and 1, got {options.explore}'
+        raise ConfigError(msg)
     if options.explore and (options.candidates > 1 or not options.spread_rad):
         msg = '--explore plays the one candidate displaced; give --candidates 1 and --spread-rad'
         raise ConfigError(msg)
@@ -133,7 +134,7 @@ def run(options: Evaluate) -> int:
 
 
 def check(options: Any, *counts: str) -> None:
-    """Refuse options with a count below 1 or a --json that cannot be written.
+    """Refuse a count below 1, a negative --spread-rad or a --json that cannot be written.
 
     Raises:
         ConfigError: They have.
@@ -142,6 +143,9 @@ def check(options: Any, *counts: str) -> None:
         if getattr(options, name) < 1:
             msg = f'--{name} must be at least 1, got {getattr(options, name)}'
             raise ConfigError(msg)
+    if options.spread_rad < 0.0:
+        msg = f'--spread-rad must be at least 0, got {options.spread_rad}'
+        raise ConfigError(msg)
     check_output('--json', options.json)
 
 

@@ -67,6 +67,8 @@ def play_episode(
     details = {'task': task, 'seed': str(seed), 'states': options.states}
     if options.without:
         details['without'] = ' '.join(options.without)
+    if options.explore:
+        details |= {'explore': str(options.explore), 'spread_rad': str(options.spread_rad)}
     if path is not None:
         checkpoints = options.checkpoint, options.planning_checkpoint
         details |= evaluate_record.checkpoint_hashes(*checkpoints)
