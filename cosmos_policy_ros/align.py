@@ -2,7 +2,7 @@
 """How asynchronous messages become samples at given times, live and from a bag alike.
 
 A sample at time t holds, for every stream, the newest message stamped at t or before if it is not
-stale. The running robot (``ros/observer.py``) and the bag reader (``data/bag_reader.py``) both go
+stale. The running robot (``ros/observer.py``) and the bag reader (``data/bags/reader.py``) both go
 through this file, so that a policy sees in training what it will see on the robot.
 """
 

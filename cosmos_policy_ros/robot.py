@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmos_policy_ros.mapping import build, read_mapping
+from cosmos_policy_ros.config_file import build, read_mapping
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray

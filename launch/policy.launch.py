@@ -2,7 +2,7 @@
 """The stack on a real robot, whose cameras and arm drivers run already."""
 
 from cosmos_policy_ros.ros.bringup import describe_stack
-from cosmos_policy_ros.stack import POLICY_STACK
+from cosmos_policy_ros.stack.node_list import POLICY_STACK
 from launch import LaunchDescription
 
 

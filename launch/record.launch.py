@@ -2,7 +2,7 @@
 """The recorder beside a stack that runs already: ``ros2 launch … record.launch.py out:=data``."""
 
 from cosmos_policy_ros.ros.bringup import describe_stack
-from cosmos_policy_ros.stack import RECORD_STACK
+from cosmos_policy_ros.stack.node_list import RECORD_STACK
 from launch import LaunchDescription
 
 

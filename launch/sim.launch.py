@@ -2,7 +2,7 @@
 """The whole stack with the simulated robot: ``ros2 launch cosmos_policy_ros sim.launch.py``."""
 
 from cosmos_policy_ros.ros.bringup import describe_stack
-from cosmos_policy_ros.stack import SIM_STACK
+from cosmos_policy_ros.stack.node_list import SIM_STACK
 from launch import LaunchDescription
 
 

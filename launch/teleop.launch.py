@@ -2,7 +2,7 @@
 """Teleoperation: the executor follows leader arms whose drivers run already."""
 
 from cosmos_policy_ros.ros.bringup import describe_stack
-from cosmos_policy_ros.stack import TELEOP_STACK
+from cosmos_policy_ros.stack.node_list import TELEOP_STACK
 from launch import LaunchDescription
 
 

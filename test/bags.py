@@ -6,9 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.data.bag_writer import BagWriter, typestore
+from cosmos_policy_ros.data.bags.writer import BagWriter, typestore
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.stack import share_path
 import numpy as np
 
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import tempfile
 
-from cosmos_policy_ros.stack import environment
+from cosmos_policy_ros.stack.node_list import environment
 
 # Set before torch, mujoco and rclpy are loaded; what the caller has set already stays.
 DEFAULTS = {

@@ -26,8 +26,8 @@ def main() -> None:
         demonstrate,
         evaluate,
         export,
-        headroom,
         import_weights,
+        oracle,
         replay,
         report,
         train,
@@ -41,7 +41,7 @@ def main() -> None:
         train.Train: train.run,
         evaluate.Evaluate: evaluate.run,
         compare.Compare: compare.run,
-        headroom.Headroom: headroom.run,
+        oracle.Headroom: oracle.run,
         report.Report: report.run,
         replay.Replay: replay.run,
         bench.Bench: bench.run,
@@ -56,7 +56,7 @@ def main() -> None:
         | Annotated[train.Train, tyro.conf.subcommand('train')]
         | Annotated[evaluate.Evaluate, tyro.conf.subcommand('evaluate')]
         | Annotated[compare.Compare, tyro.conf.subcommand('compare')]
-        | Annotated[headroom.Headroom, tyro.conf.subcommand('headroom')]
+        | Annotated[oracle.Headroom, tyro.conf.subcommand('headroom')]
         | Annotated[report.Report, tyro.conf.subcommand('report')]
         | Annotated[replay.Replay, tyro.conf.subcommand('replay')]
         | Annotated[bench.Bench, tyro.conf.subcommand('bench')]

@@ -10,9 +10,9 @@ import math
 from pathlib import Path
 from typing import Any, Literal
 
-from cosmos_policy_ros.cli import bench_control, bench_recorder
+from cosmos_policy_ros.bench import control as bench_control, recorder as bench_recorder
 from cosmos_policy_ros.cli.outputs import check_output
-from cosmos_policy_ros.stack import share_path
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
 import tyro
 
@@ -103,7 +103,7 @@ def _control(options: Bench) -> dict[str, Any]:
 
 
 def _planning(options: Bench) -> dict[str, Any]:
-    from cosmos_policy_ros.cli import bench_planning  # torch takes a while to load
+    from cosmos_policy_ros.bench import planning as bench_planning  # torch takes a while to load
 
     return bench_planning.measure(
         options.checkpoint, options.rounds, options.threads, options.backend, options.precision
@@ -112,7 +112,7 @@ def _planning(options: Bench) -> dict[str, Any]:
 
 def _latency(options: Bench) -> dict[str, Any]:
     if options.model:
-        from cosmos_policy_ros.cli import bench_2b
+        from cosmos_policy_ros.bench import model_2b as bench_2b
         from cosmos_policy_ros.core.random_weights import released_sizes
 
         return bench_2b.measure(
@@ -122,7 +122,7 @@ def _latency(options: Bench) -> dict[str, Any]:
             options.precision,
             options.rounds,
         )
-    from cosmos_policy_ros.cli import bench_latency
+    from cosmos_policy_ros.bench import latency as bench_latency
 
     return bench_latency.measure(
         options.checkpoint, options.rounds, options.threads, options.backends, options.domain

@@ -9,8 +9,8 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.cli.evaluate_report import wilson_interval
 from cosmos_policy_ros.cli.outputs import check_output
+from cosmos_policy_ros.evaluation.summary import wilson_interval
 from cosmos_policy_ros.types import ConfigError
 import tyro
 
@@ -52,7 +52,9 @@ def run(options: Compare) -> int:
             f'{against} |'
         )
     if options.plot:
-        from cosmos_policy_ros.cli.compare_plot import draw  # matplotlib takes a while to load
+        from cosmos_policy_ros.report.comparison_plot import (
+            draw,  # matplotlib takes a while to load
+        )
 
         draw([file.stem for file in options.files], rows, options.plot)
         print(f'{options.plot} written')

@@ -11,14 +11,14 @@ import shutil
 from typing import Annotated, Literal
 
 from cosmos_policy_ros.data.assemble import Labels
-from cosmos_policy_ros.data.bag_episode import write_bag
+from cosmos_policy_ros.data.bags.episode import write_bag
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
-from cosmos_policy_ros.data.lerobot_reader import check_lengths
-from cosmos_policy_ros.data.lerobot_writer import LeRobotWriter
-from cosmos_policy_ros.data.motion import STREAMS
+from cosmos_policy_ros.data.lerobot.reader import check_lengths
+from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
+from cosmos_policy_ros.data.velocity_effort import STREAMS
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 from numpy.typing import NDArray

@@ -13,15 +13,16 @@ import sys
 import time
 from typing import Annotated
 
-from cosmos_policy_ros.cli.demo_report import make_report
-from cosmos_policy_ros.cli.demo_stack import choose_domain, running
-from cosmos_policy_ros.cli.demo_view import print_report, View
 from cosmos_policy_ros.core.config import check_robot, check_task, read_config
 from cosmos_policy_ros.core.planner import check_keep
+from cosmos_policy_ros.report.demo_summary import make_report
+from cosmos_policy_ros.report.terminal import print_report, View
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import find_task, TASKS
-from cosmos_policy_ros.stack import share_path, Value
+from cosmos_policy_ros.stack.node_list import Value
+from cosmos_policy_ros.stack.running import choose_domain, running
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 import tyro
@@ -105,8 +106,8 @@ def run(options: Demo) -> int:
         (out / 'report.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
         with console.status('drawing plot and film'):
             # late: they load slowly, and nothing before needs them
-            from cosmos_policy_ros.cli.demo_film import write_film
-            from cosmos_policy_ros.cli.demo_plot import write_plot
+            from cosmos_policy_ros.report.demo_plot import write_plot
+            from cosmos_policy_ros.report.film import write_film
 
             write_plot(out / 'plot.png', report, robot)
             write_film(out / 'demo.mp4', report, robot)

@@ -6,9 +6,9 @@ from __future__ import annotations
 from typing import Any
 
 from cosmos_policy_ros.cli.demo import prepare_folder
-from cosmos_policy_ros.cli.demo_stack import choose_domain, running
 from cosmos_policy_ros.cli.demonstrate import Demonstrate
-from cosmos_policy_ros.stack import DEMONSTRATION_STACK, DEMONSTRATOR, Value
+from cosmos_policy_ros.stack.node_list import DEMONSTRATION_STACK, DEMONSTRATOR, Value
+from cosmos_policy_ros.stack.running import choose_domain, running
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

@@ -9,21 +9,21 @@ from pathlib import Path
 from typing import Annotated, Any, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
-from cosmos_policy_ros.cli import evaluate_record
-from cosmos_policy_ros.cli.evaluate_episode import play_episode, play_scenes
-from cosmos_policy_ros.cli.evaluate_report import (
+from cosmos_policy_ros.cli.outputs import check_output
+from cosmos_policy_ros.core.perturb import displace, spread_rng
+from cosmos_policy_ros.core.planner import check_keep, make_plan
+from cosmos_policy_ros.evaluation import rollout_bag
+from cosmos_policy_ros.evaluation.episode import play_episode, play_scenes
+from cosmos_policy_ros.evaluation.summary import (
     EpisodeResult,
     print_figures,
     summarize,
     write_figures,
 )
-from cosmos_policy_ros.cli.outputs import check_output
-from cosmos_policy_ros.core.planner import check_keep, make_plan
-from cosmos_policy_ros.core.spread import displace, spread_rng
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.states import Ingredient, States
 from cosmos_policy_ros.sim.tasks import TASKS
-from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation, Plan
 from rich.progress import Progress
 import tyro
@@ -113,7 +113,7 @@ def run(options: Evaluate) -> int:
         raise ConfigError(msg)
     seeds = range(options.seed, options.seed + options.episodes)
     if options.record:
-        evaluate_record.refuse_existing(options.record, seeds)
+        rollout_bag.refuse_existing(options.record, seeds)
     *_, taken = load(options)  # a mistake shows here, not in the middle of a worker
     if options.instruction not in (None, taken.task):
         print(f'taken for {taken.task!r} (similarity {taken.similarity:.2f})')

@@ -10,7 +10,7 @@ from pathlib import Path
 import time
 from typing import Any, Literal, TYPE_CHECKING
 
-from cosmos_policy_ros.stack import share_path
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.status import Status

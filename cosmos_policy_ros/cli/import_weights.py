@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from cosmos_policy_ros.cli.convert import whole_folder
-from cosmos_policy_ros.core.presets import Preset, preset
+from cosmos_policy_ros.core.official.presets import Preset, preset
 from cosmos_policy_ros.types import ConfigError
 import tyro
 
@@ -62,7 +62,7 @@ class ImportWeights:
 
 def run(options: ImportWeights) -> int:
     """Find the parts, import them, print what came from where."""
-    from cosmos_policy_ros.core.official import import_checkpoint, Sources
+    from cosmos_policy_ros.core.official.checkpoint import import_checkpoint, Sources
 
     parts = find_parts(options)
     with whole_folder(options.out) as folder:

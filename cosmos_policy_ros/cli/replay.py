@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from cosmos_policy_ros.cli.demo import prepare_folder
-from cosmos_policy_ros.cli.demo_stack import choose_domain, running
 from cosmos_policy_ros.cli.report import find_robot
-from cosmos_policy_ros.data.bag_files import read_metadata
-from cosmos_policy_ros.data.series import read_commands
+from cosmos_policy_ros.data.bags.files import read_metadata
+from cosmos_policy_ros.data.bags.series import read_commands
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.stack import REPLAY, REPLAY_STACK, share_path, Value
+from cosmos_policy_ros.stack.node_list import REPLAY, REPLAY_STACK, Value
+from cosmos_policy_ros.stack.running import choose_domain, running
 from cosmos_policy_ros.types import ConfigError
 from rich.box import SIMPLE
 from rich.console import Console

@@ -9,12 +9,12 @@ import sys
 from typing import Annotated
 
 from cosmos_policy_ros.cli.outputs import check_output
-from cosmos_policy_ros.cli.report_episode import section
-from cosmos_policy_ros.cli.report_page import Damaged, describe, page, Row
-from cosmos_policy_ros.data.bag_files import read_metadata
-from cosmos_policy_ros.data.overview import read_overview
+from cosmos_policy_ros.data.bags.files import read_metadata
+from cosmos_policy_ros.data.bags.overview import read_overview
+from cosmos_policy_ros.report.episode import section
+from cosmos_policy_ros.report.page import Damaged, describe, page, Row
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.stack import share_path
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.progress import track

@@ -17,16 +17,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cosmos_policy_ros.core.asking import ask
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.layout import SampleKind
 from cosmos_policy_ros.core.normalize import NormStats
+from cosmos_policy_ros.core.perturb import displace_others
 from cosmos_policy_ros.core.planner import check_keep
 from cosmos_policy_ros.core.sample import Sample
-from cosmos_policy_ros.core.spread import displace_others
+from cosmos_policy_ros.core.sampling import ask
 from cosmos_policy_ros.core.text import TextEmbeddings
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.types import Candidates, Observation

@@ -15,9 +15,9 @@ from typing import Any
 from cosmos_policy_ros.core.checkpoint import CONFIG, STATS, TEXT, TRANSFORMER, VAE
 from cosmos_policy_ros.core.config import PolicyConfig, write_config
 from cosmos_policy_ros.core.normalize import NormStats, write_stats
-from cosmos_policy_ros.core.official import empty_network
-from cosmos_policy_ros.core.official_names import TRANSFORMER_2B, VAE_WAN
-from cosmos_policy_ros.core.presets import preset
+from cosmos_policy_ros.core.official.checkpoint import empty_network
+from cosmos_policy_ros.core.official.names import TRANSFORMER_2B, VAE_WAN
+from cosmos_policy_ros.core.official.presets import preset
 from cosmos_policy_ros.core.tensor_files import write_network
 from cosmos_policy_ros.core.text import TextEmbeddings, write_text
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel

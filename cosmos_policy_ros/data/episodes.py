@@ -12,11 +12,11 @@ import re
 from typing import Literal
 
 from cosmos_policy_ros.data.assemble import at_rate, Labels
-from cosmos_policy_ros.data.bag_files import list_bags
-from cosmos_policy_ros.data.bag_reader import read_bag
+from cosmos_policy_ros.data.bags.files import list_bags
+from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.hdf5 import read_hdf5
-from cosmos_policy_ros.data.lerobot_meta import is_lerobot, read_meta
-from cosmos_policy_ros.data.lerobot_reader import read_lerobot
+from cosmos_policy_ros.data.lerobot.meta import is_lerobot, read_meta
+from cosmos_policy_ros.data.lerobot.reader import read_lerobot
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
 import h5py

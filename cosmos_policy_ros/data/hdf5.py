@@ -29,7 +29,7 @@ from cosmos_policy_ros.data.assemble import (
     Labels,
     Rows,
 )
-from cosmos_policy_ros.data.motion import of_rows
+from cosmos_policy_ros.data.velocity_effort import of_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode

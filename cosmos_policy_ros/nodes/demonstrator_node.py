@@ -13,14 +13,14 @@ from pathlib import Path
 
 from cosmos_policy_ros.control.teleop import leader_robot
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.controls import Controls
 from cosmos_policy_ros.ros.convert import joint_state_message
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.episode_log import EpisodeLog, EXECUTOR
+from cosmos_policy_ros.ros.episode_monitor import EpisodeLog, EXECUTOR
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.stack_client import Controls
 from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.expert import Expert, LIMIT_S, REST_S
-from cosmos_policy_ros.sim.scripted import make_expert
+from cosmos_policy_ros.sim.experts.expert import Expert, LIMIT_S, REST_S
+from cosmos_policy_ros.sim.experts.table import make_expert
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
 from rclpy.node import Node

@@ -14,15 +14,15 @@ from pathlib import Path
 import time
 from typing import Any
 
-from cosmos_policy_ros.data.bag_writer import definition
-from cosmos_policy_ros.data.recording import Recording, stream_rates
+from cosmos_policy_ros.data.bags.recording import Recording, stream_rates
+from cosmos_policy_ros.data.bags.writer import definition
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics, type_name
-from cosmos_policy_ros.ros.controls import Controls
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.episode_log import EpisodeLog
+from cosmos_policy_ros.ros.episode_monitor import EpisodeLog
 from cosmos_policy_ros.ros.observer import TASK_TOPIC
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.stack_client import Controls
 from cosmos_policy_ros.sim.aloha import EPISODE_S
 from rclpy.node import Node
 from sensor_msgs.msg import Image

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import shutil
 
-from cosmos_policy_ros.data.bag_writer import definition
-from cosmos_policy_ros.data.recording import (
+from cosmos_policy_ros.data.bags.recording import (
     find_full,
     find_stale,
     hash_folder,
@@ -21,7 +20,8 @@ from cosmos_policy_ros.data.recording import (
     Recording,
     stream_rates,
 )
-from cosmos_policy_ros.data.recovery import recover_all
+from cosmos_policy_ros.data.bags.recovery import recover_all
+from cosmos_policy_ros.data.bags.writer import definition
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics, type_name
 from cosmos_policy_ros.ros.control_loop import spin_events

@@ -16,14 +16,14 @@ from pathlib import Path
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.replay import CHUNK_S, Replay, STEP_S
-from cosmos_policy_ros.data.bag_files import read_metadata
-from cosmos_policy_ros.data.series import read_commands
+from cosmos_policy_ros.data.bags.files import read_metadata
+from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.controls import Controls
 from cosmos_policy_ros.ros.convert import chunk_message
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.episode_log import EpisodeLog, EXECUTOR
+from cosmos_policy_ros.ros.episode_monitor import EpisodeLog, EXECUTOR
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.stack_client import Controls
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
 from rclpy.node import Node

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from cosmos_policy_ros.stack import (
+from cosmos_policy_ros.resources import PACKAGE
+from cosmos_policy_ros.stack.node_list import (
     ARGUMENTS,
     default_values,
     environment,
     NodeSpec,
     one_per_device,
-    PACKAGE,
     parameter_file,
     parameters,
     stack_arguments,

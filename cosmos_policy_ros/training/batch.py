@@ -10,9 +10,9 @@ from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import draw_training_sigma, training_input
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.normalize import NormStats
-from cosmos_policy_ros.data.dataset import Batch, POLICY
 from cosmos_policy_ros.training.config import TrainConfig
-from cosmos_policy_ros.training.parts import frames_of, sample_kinds
+from cosmos_policy_ros.training.dataset import Batch, POLICY
+from cosmos_policy_ros.training.microbatch import frames_of, sample_kinds
 from diffusers import CosmosTransformer3DModel
 import numpy as np
 from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cosmos_policy_ros.data.dataset import Mixture
-from cosmos_policy_ros.mapping import build, read_mapping
+from cosmos_policy_ros.config_file import build, read_mapping
+from cosmos_policy_ros.training.dataset import Mixture
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig, TransformerConfig
 from cosmos_policy_ros.types import ConfigError
 import yaml

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels
 from cosmos_policy_ros.core.networks import predict_velocity
-from cosmos_policy_ros.data.dataset import Batch, VALUE
 from cosmos_policy_ros.training.batch import known_table, latent_sequences
-from cosmos_policy_ros.training.material import Material
-from cosmos_policy_ros.training.parts import frames_of
+from cosmos_policy_ros.training.dataset import Batch, VALUE
+from cosmos_policy_ros.training.microbatch import frames_of
+from cosmos_policy_ros.training.training_data import Material
 from diffusers import CosmosTransformer3DModel
 import torch
 from torch import Tensor

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.training.processes import Processes
+from cosmos_policy_ros.training.distributed import Processes
 from cosmos_policy_ros.types import ConfigError
 from diffusers import CosmosTransformer3DModel
 from safetensors import SafetensorError

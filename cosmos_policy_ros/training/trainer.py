@@ -22,20 +22,20 @@ from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.batch import frame_sums, FRAMES, loss_weights, velocity_error
-from cosmos_policy_ros.training.board import Board, write_pictures
 from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
-from cosmos_policy_ros.training.material import load_autoencoder, load_material, Material
-from cosmos_policy_ros.training.measure import answer, Figures, mark, set_exam
-from cosmos_policy_ros.training.parts import deal
-from cosmos_policy_ros.training.prepare import n_left_out, name_episodes, prepare_bags
-from cosmos_policy_ros.training.processes import join_processes, Processes
+from cosmos_policy_ros.training.distributed import join_processes, Processes
+from cosmos_policy_ros.training.episode_cache import n_left_out, name_episodes, prepare_bags
+from cosmos_policy_ros.training.microbatch import deal
+from cosmos_policy_ros.training.run_log import Board, write_pictures
 from cosmos_policy_ros.training.state import (
     load_state,
     save_state,
     trained_weights,
     TrainingState,
 )
+from cosmos_policy_ros.training.training_data import load_autoencoder, load_material, Material
 from cosmos_policy_ros.training.transformer import finish_transformer, prepare_transformer
+from cosmos_policy_ros.training.validation import answer, Figures, mark, set_exam
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a query takes with every backend, alone and beside a robot's other work.
+
+All backends answer in this process, one after the other in every round, so that what disturbs one
+disturbs all. A latency runs from an observation in memory to the chosen chunk in memory: images
+prepared and encoded, rows denoised, the best one chosen. The baseline is the plain network of
+diffusers in float32 on the same device; errors are those against its answers on the CPU. Start and
+memory are those of processes of their own, and ``bench_stack.py`` measures in the running stack.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from importlib.util import find_spec
+from itertools import cycle
+from pathlib import Path
+import time
+from typing import Any
+
+from cosmos_policy_ros.backends import choose_backend
+from cosmos_policy_ros.backends.first_answer import time_first_answer
+from cosmos_policy_ros.backends.parity import CANDIDATES, compare
+from cosmos_policy_ros.bench.latency_table import print_figures
+from cosmos_policy_ros.bench.load import Condition, CONDITIONS
+from cosmos_policy_ros.bench.planning import observations
+from cosmos_policy_ros.bench.stack_latency import time_stacks
+from cosmos_policy_ros.bench.variants import AUTO, BASELINE, load_variants, Variant
+from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.report.demo_summary import describe_machine
+from cosmos_policy_ros.stack.running import choose_domain
+from cosmos_policy_ros.types import Observation, Plan
+import numpy as np
+import psutil
+from rich.progress import Progress
+
+KINDS = {'direct': 1, 'best_of_8': CANDIDATES}  # queries by joint value, and their candidates
+OBSERVATIONS = 100  # on which answers are compared
+SLICE_S = 1.0  # [s] that a backend is asked for in every round
+LEAST = 5  # queries in a round, however long they take
+STARTS, EPISODES = 3, 5  # at most: processes of a backend, episodes of a stack
+Rounds = list[list[float]]  # [s] of the queries of every round
+Policies = Mapping[Variant, CosmosPolicy]
+
+
+def measure(
+    checkpoint: Path,
+    rounds: int,
+    threads: int,
+    backends: Sequence[str] = (),
+    domain: int | None = None,
+) -> dict[str, Any]:
+    """Time queries, print tables and return the figures.
+
+    Args:
+        checkpoint: Checkpoint folder.
+        rounds: Rounds in which every backend has its turn, quiet and again loaded.
+        threads: CPU threads of the networks.
+        backends: Their names, none for all; the baseline is always there.
+        domain: ROS domain of the load, the stack takes the next one; None for two of their own.
+
+    Returns:
+        ``backends``, by name: ``ms`` of the direct query, quiet; the errors of ``parity.compare``;
+        ``time_starts``; under ``quiet`` and ``loaded`` what ``summarize`` says of ``KINDS``.
+        ``stack``: ``time_stacks``. ``left_out``: name -> why. Also
+        ``load`` before and after, and on what all this was measured.
+
+    Raises:
+        ConfigError: The checkpoint or the name of a backend is wrong.
+    """
+    load_before = psutil.getloadavg()[0]
+    domain = choose_domain(domain)
+    conditions, stack = dict(CONDITIONS), {}
+    with Progress(transient=True) as progress:
+        policies, left_out = load_variants(checkpoint, backends, threads, progress)
+        if not find_spec('rclpy'):
+            del conditions['loaded']
+            left_out['loaded'] = left_out['stack'] = 'there is no ROS 2 (no module rclpy)'
+        seen = observations(policies[BASELINE], OBSERVATIONS)
+        errors = compare_all(policies, seen, progress)
+        queries = {
+            name: time_queries(policies, seen, progress.track(range(rounds), description=name), go)
+            for name, go in conditions.items()
+        }
+        variants = list(policies)
+        policies.clear()  # leaves the memory to the processes to come
+        starts = time_starts(checkpoint, variants, threads, min(rounds, STARTS), progress)
+        if 'stack' not in left_out:
+            episodes = min(rounds, EPISODES)
+            stack = time_stacks(checkpoint, conditions, episodes, domain, progress)
+    machine = describe_machine()
+    figures = {
+        'backends': {
+            v.name: {
+                'ms': queries['quiet'][v]['direct']['ms'],
+                **v._asdict(),
+                **errors[v],
+                **starts[v],
+                **{name: of[v] for name, of in queries.items()},
+            }
+            for v in variants
+        },
+        'stack': stack,
+        'auto': choose_backend(checkpoint, AUTO.device),
+        'left_out': left_out,
+        'baseline': BASELINE.name,
+        'rounds': rounds,
+        'threads': threads,
+        'load': {'before': round(load_before, 2), 'after': round(psutil.getloadavg()[0], 2)},
+        'machine': machine['processor'],
+        'cores': machine['cores'],
+        'versions': machine['versions'],
+    }
+    print_figures(figures)
+    return figures
+
+
+def compare_all(
+    policies: Policies, seen: Sequence[Observation], progress: Progress
+) -> dict[Variant, dict[str, object]]:
+    """Return what ``parity.compare`` says of every variant's best of 8 beside the baseline's."""
+    truths = [policies[BASELINE].plan(obs, CANDIDATES) for obs in seen]
+    return {
+        variant: compare([policy.plan(o, CANDIDATES) for o in seen], truths, policy.config)
+        for variant, policy in progress.track(policies.items(), description='comparing')
+    }
+
+
+def time_queries(
+    policies: Policies,
+    seen: Sequence[Observation],
+    rounds: Iterable[int],
+    condition: Condition,
+    slice_s: float = SLICE_S,
+) -> dict[Variant, dict[str, dict[str, float]]]:
+    """Return what ``summarize`` says of every variant and kind of query.
+
+    Args:
+        policies: Who is asked; the baseline of every device is among them.
+        seen: What they are asked about, one after the other.
+        rounds: Rounds.
+        condition: What each of them runs in.
+        slice_s: How long a variant is asked for in a round [s].
+    """
+    asked = {
+        (variant, kind): (partial(_choose, policy, n), cycle(seen))
+        for kind, n in KINDS.items()
+        for variant, policy in policies.items()
+    }
+    times: dict[tuple[Variant, str], Rounds] = {key: [] for key in asked}
+    for _ in rounds:
+        with condition():
+            for key, (ask, turn) in asked.items():
+                times[key].append(_time_slice(ask, turn, slice_s))
+    return {
+        v: {
+            kind: summarize(times[v, kind], times[BASELINE._replace(device=v.device), kind])
+            for kind in KINDS
+        }
+        for v in policies
+    }
+
+
+def summarize(times: Rounds, baseline: Rounds) -> dict[str, float]:
+    """Return ``ms``, the median of the rounds' medians, ``p99_ms``, ``max_ms`` and more.
+
+    Args:
+        times: Durations of queries [s], by round.
+        baseline: Those of the baseline in the same rounds.
+
+    Returns:
+        Also ``ratio``, how many times faster than the baseline: the median of the rounds' ratios
+        of medians; and ``samples``.
+    """
+    medians, peers = ([float(np.median(row)) for row in rows] for rows in (times, baseline))
+    every = np.concatenate([np.array(row) for row in times]) * 1e3
+    return {
+        'ms': round(1e3 * float(np.median(medians)), 3),
+        'p99_ms': round(float(np.percentile(every, 99)), 3),
+        'max_ms': round(float(every.max()), 3),
+        'ratio': round(float(np.median(np.array(peers) / np.array(medians))), 3),
+        'samples': len(every),
+    }
+
+
+def time_starts(
+    checkpoint: Path, variants: Sequence[Variant], threads: int, times: int, progress: Progress
+) -> dict[Variant, dict[str, float]]:
+    """Return the medians of ``time_first_answer`` over some processes of every variant.
+
+    ``start_over_compiled`` is the time to the first answer as a share of that of the compiled
+    network in the same precision, where that was measured.
+    """
+    rows: dict[Variant, list[dict[str, float]]] = {v: [] for v in variants}
+    for _ in progress.track(range(times), description='first answers'):
+        for v, row in rows.items():
+            row.append(time_first_answer(checkpoint, threads=threads, **v._asdict()))
+    medians = {
+        v: {name: round(float(np.median([r[name] for r in row])), 3) for name in row[0]}
+        for v, row in rows.items()
+    }
+    for v, figures in medians.items():
+        compiled = medians.get(v._replace(backend='compiled'))
+        if compiled:
+            figures['start_over_compiled'] = round(figures['start_s'] / compiled['start_s'], 4)
+    return medians
+
+
+def _choose(policy: CosmosPolicy, candidates: int, obs: Observation) -> Plan:
+    return make_plan(policy.plan(obs, candidates), policy.config.rate_hz)
+
+
+def _time_slice(
+    ask: Callable[[Observation], object], turn: Iterator[Observation], slice_s: float
+) -> list[float]:
+    """Return how long queries took [s], asked until the time is over."""
+    times: list[float] = []
+    while len(times) < LEAST or sum(times) < slice_s:
+        obs = next(turn)
+        start_s = time.perf_counter()
+        ask(obs)
+        times.append(time.perf_counter() - start_s)
+    return times

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An episode as the bag it could have been read from.
+
+Every tick becomes a joint state per arm, a command and an expert flag on the topics of the robot
+file, every distinct frame an image at the first tick that shows it; ``read_bag`` at the episode's
+rate gives the same episode back.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cosmos_policy_ros.data.bags.files import COMMAND_TOPIC, EXPERT_TOPIC, TASK_TOPIC
+from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError, Episode
+import numpy as np
+
+
+def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
+    """Write one episode; a failure leaves no folder behind.
+
+    Args:
+        path: Folder of the bag, which must not exist.
+        episode: What to write.
+        robot: Topics and joints.
+
+    Raises:
+        FileExistsError: The folder exists.
+        ConfigError: Pictures have another size than the robot's cameras.
+    """
+    for camera in robot.cameras:
+        height, width = episode.images[camera.name].shape[1:3]
+        if (height, width) != (camera.height, camera.width):
+            wanted = f'{camera.width}x{camera.height}'
+            msg = f'{path}: {camera.name} is {width}x{height} px, the robot file says {wanted}'
+            raise ConfigError(msg)
+    about = {'source': episode.source, 'task': episode.task, 'robot': robot.name}
+    about['rate_hz'] = repr(episode.rate_hz)
+    if episode.success is not None:
+        about['success'] = str(episode.success).lower()
+    shown = {c.name: -1 for c in robot.cameras}  # newest row of the images written so far
+    with BagWriter(path, about) as bag:
+        bag.write_text(TASK_TOPIC, episode.task, int(episode.stamps_ns[0]))
+        for tick, stamp_ns in enumerate(episode.stamps_ns.tolist()):
+            _write_arms(bag, robot, episode, tick)
+            for camera in robot.cameras:
+                row = int(episode.image_index[camera.name][tick])
+                if row != shown[camera.name]:
+                    bag.write_image(camera.topic, episode.images[camera.name][row], stamp_ns)
+                    shown[camera.name] = row
+            bag.write_joints(COMMAND_TOPIC, robot.joint_names, episode.actions[tick], stamp_ns)
+            bag.write_flag(EXPERT_TOPIC, bool(episode.expert[tick]), stamp_ns)
+
+
+def _write_arms(bag: BagWriter, robot: RobotSpec, episode: Episode, tick: int) -> None:
+    """Write the joint states that a tick is measured from, in the units of the driver."""
+    first = 0
+    for arm in robot.arms:
+        grip, mine = arm.gripper, slice(first, first + len(arm.state_joints))
+        span = grip.state_open - grip.state_closed
+        pose, speeds, efforts = (
+            np.zeros(0) if rows is None else rows[tick, mine].astype(np.float64)
+            for rows in (episode.proprio, episode.velocity, episode.effort)
+        )
+        pose[-1] = grip.state_closed + pose[-1] * span
+        speeds[-1:] *= span
+        stamp_ns = int(episode.stamps_ns[tick])
+        bag.write_joints(arm.joint_state_topic, arm.state_joints, pose, stamp_ns, speeds, efforts)
+        first = mine.stop

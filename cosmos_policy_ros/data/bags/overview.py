@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a bag holds, as series to look at: timing, joints, flags, values, seams and pictures.
+
+``bag_reader.py`` refuses a bag with gaps or without a stream; this file is what shows them. Times
+are those of arrival, in seconds since the first message of the bag.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cosmos_policy_ros.align import image_array
+from cosmos_policy_ros.data.bags.files import COMMAND_TOPIC, open_bag
+from cosmos_policy_ros.data.bags.series import (
+    Answer,
+    command_track,
+    find_answers,
+    find_seams,
+    flag_track,
+    measured_track,
+    Messages,
+    Mode,
+    Track,
+)
+from cosmos_policy_ros.data.bags.writer import BOOL, IMAGE, typestore
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+from numpy.typing import NDArray
+
+GAP_PERIODS = 2.5  # expected periods without a message that count as a gap; cameras jitter by one
+FUTURE = '/policy/future/'  # pictures that the policy expects, not those of a camera
+CANDIDATES, CHUNK, DIAGNOSTICS = '/policy/candidates', '/policy/action_chunk', '/diagnostics'
+
+
+@dataclass(frozen=True)
+class Timing:
+    """How evenly the messages of one topic came.
+
+    Attributes:
+        type: Message type.
+        time_s: (S,) float64 arrivals [s].
+        span_s: Length of the bag [s].
+        expected_hz: Rate that the robot file names, None for other topics [Hz].
+    """
+
+    type: str
+    time_s: NDArray[np.float64]
+    span_s: float
+    expected_hz: float | None
+
+    @property
+    def mean_hz(self) -> float | None:
+        """Messages per second from the first to the last [Hz]."""
+        seconds = float(np.ptp(self.time_s)) if len(self.time_s) else 0.0
+        return (len(self.time_s) - 1) / seconds if seconds > 0 else None
+
+    @property
+    def longest_s(self) -> float | None:
+        """Longest time without a message [s]; from start to end for a topic with a known rate."""
+        edges = self._edges()
+        return float(np.diff(edges).max()) if len(edges) > 1 else None
+
+    @property
+    def gaps(self) -> list[tuple[float, float]]:
+        """Begin and end of every gap [s]; none is known for a topic without an expected rate."""
+        if self.expected_hz is None:
+            return []
+        edges = self._edges()
+        rows = np.flatnonzero(np.diff(edges) > GAP_PERIODS / self.expected_hz)
+        return [(float(edges[row]), float(edges[row + 1])) for row in rows]
+
+    def _edges(self) -> NDArray[np.float64]:
+        if self.expected_hz is None:
+            return self.time_s
+        return np.concatenate([[0.0], self.time_s, [self.span_s]])
+
+
+@dataclass
+class Overview:
+    """One bag; what it does not hold is empty.
+
+    Attributes:
+        path: Folder.
+        metadata: Its custom data.
+        robot: The robot, None when nobody knows it.
+        seconds: From the first message to the last [s].
+        topics: Topic -> timing; those of the robot that the bag lacks have no messages.
+        joints: Names of the commanded joints.
+        commands: What was sent, (S, A) [rad; gripper 0..1].
+        measured: Arm name -> (S, joints + 1) [rad; gripper 0..1].
+        flags: Topic of a Bool -> what it said, (S, 1).
+        answers: Candidates in the order of their queries.
+        seams: When a new action chunk took over [s], and the seam jump [rad].
+        modes: What the executor did, change by change.
+        pictures: Camera topic -> when [s], and (height, width, 3) uint8 RGB.
+        remarks: What could not be used, and why.
+    """
+
+    path: Path
+    metadata: dict[str, str]
+    robot: RobotSpec | None
+    seconds: float
+    topics: dict[str, Timing]
+    joints: tuple[str, ...] = ()
+    commands: Track | None = None
+    measured: dict[str, Track] = field(default_factory=dict)
+    flags: dict[str, Track] = field(default_factory=dict)
+    answers: list[Answer] = field(default_factory=list)
+    seams: list[tuple[float, float]] = field(default_factory=list)
+    modes: list[Mode] = field(default_factory=list)
+    pictures: dict[str, list[tuple[float, NDArray[np.uint8]]]] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def n_frames(self) -> int:
+        """Camera frames."""
+        topics = self.topics.items()
+        return sum(len(t.time_s) for name, t in topics if is_camera(name, t.type))
+
+
+def is_camera(topic: str, msg_type: str) -> bool:
+    """Whether a topic has pictures of the world."""
+    return msg_type == IMAGE and not topic.startswith(FUTURE)
+
+
+def read_overview(path: Path, robot: RobotSpec | None, n_pictures: int = 8) -> Overview:
+    """Read one bag.
+
+    Args:
+        path: Bag folder.
+        robot: Robot whose topics the bag holds, None when nobody knows it.
+        n_pictures: Pictures kept per camera, evenly over time.
+
+    Raises:
+        ConfigError: The folder is no bag, is damaged, or holds no message.
+    """
+    arrivals: dict[str, list[int]] = defaultdict(list)
+    messages: dict[str, Messages] = defaultdict(list)
+    with open_bag(path) as bag:
+        metadata = dict(bag.storage.metadata.custom or {})
+        types = {c.topic: c.msgtype for c in bag.connections}
+        decoded = _decoded_topics(types, robot)
+        start_ns, seconds = bag.start_time, (bag.end_time - bag.start_time) * 1e-9
+        cameras = {t: _Sampler(seconds, n_pictures) for t in types if is_camera(t, types[t])}
+        for connection, bag_ns, data in bag.messages():
+            topic, at_s = connection.topic, (bag_ns - start_ns) * 1e-9
+            arrivals[topic].append(bag_ns)
+            if topic in cameras:
+                cameras[topic].push(at_s, data)
+            elif topic in decoded:
+                message = typestore().deserialize_cdr(data, connection.msgtype)
+                messages[topic].append((at_s, message))
+        for topic, sampler in cameras.items():
+            kept = [(at_s, typestore().deserialize_cdr(x, IMAGE)) for at_s, x in sampler.finish()]
+            messages[topic] = kept
+    if not arrivals:
+        msg = f'episode {path} holds no message; record it again or remove the folder'
+        raise ConfigError(msg)
+    expected = _expected_rates(robot)
+    topics = {}
+    for topic in sorted({*types, *expected}):
+        time_s = np.array([(ns - start_ns) * 1e-9 for ns in arrivals[topic]], dtype=np.float64)
+        topics[topic] = Timing(types.get(topic, ''), time_s, seconds, expected.get(topic))
+    recording = Overview(path, metadata, robot, seconds, topics)
+    _fill(recording, messages, start_ns)
+    return recording
+
+
+def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> None:
+    """Add the series, and a remark for what cannot be used."""
+    robot, remarks = recording.robot, recording.remarks
+    if commands := messages[COMMAND_TOPIC]:
+        joints = robot.joint_names if robot else tuple(commands[0][1].name)
+        try:
+            recording.commands, recording.joints = command_track(commands, joints), joints
+        except ValueError as error:
+            remarks.append(f'{COMMAND_TOPIC}: {error}')
+    for arm in robot.arms if robot else ():
+        track, dropped = measured_track(messages[arm.joint_state_topic], arm)
+        if len(track.time_s):
+            recording.measured[arm.name] = track
+        if dropped:
+            remarks.append(f'{len(dropped)} joint states dropped, the first: {dropped[0]}')
+    for topic, timing in recording.topics.items():
+        if timing.type == BOOL and messages[topic]:
+            recording.flags[topic] = flag_track(messages[topic])
+        if not is_camera(topic, timing.type):
+            continue
+        try:
+            pictures = [(at_s, image_array(message)) for at_s, message in messages[topic]]
+            recording.pictures[topic] = pictures
+        except ValueError as error:
+            remarks.append(f'{topic}: {error}')
+    try:
+        recording.answers = find_answers(messages[CANDIDATES], messages[CHUNK], start_ns)
+        recording.seams, recording.modes = find_seams(messages[DIAGNOSTICS])
+    except (ValueError, LookupError) as error:
+        remarks.append(f'candidates or diagnostics cannot be read: {error}')
+
+
+class _Sampler:
+    """Keep the newest message at evenly spaced times, whatever passes by in between."""
+
+    def __init__(self, seconds: float, n: int) -> None:
+        self._wanted = np.linspace(0.0, seconds, n).tolist()
+        self._kept: dict[float, bytes] = {}  # by arrival [s]
+        self._last: tuple[float, bytes] | None = None
+
+    def push(self, at_s: float, data: bytes) -> None:
+        """Take the next message."""
+        if self._last is None:  # nothing is older than the first
+            self._wanted = [max(wanted, at_s) for wanted in self._wanted]
+        while self._wanted and self._wanted[0] < at_s:
+            self._keep()
+        self._last = at_s, data
+
+    def finish(self) -> list[tuple[float, bytes]]:
+        """Return what was kept, each message once."""
+        while self._wanted:
+            self._keep()
+        return sorted(self._kept.items())
+
+    def _keep(self) -> None:
+        del self._wanted[0]
+        if self._last is not None:
+            self._kept[self._last[0]] = self._last[1]
+
+
+def _decoded_topics(types: dict[str, str], robot: RobotSpec | None) -> set[str]:
+    """Return the topics whose messages are looked into, pictures aside."""
+    arms = {arm.joint_state_topic for arm in robot.arms} if robot else set()
+    flags = {topic for topic, msg_type in types.items() if msg_type == BOOL}
+    return {COMMAND_TOPIC, CANDIDATES, CHUNK, DIAGNOSTICS} | arms | flags
+
+
+def _expected_rates(robot: RobotSpec | None) -> dict[str, float]:
+    if robot is None:
+        return {}
+    rates = {camera.topic: camera.rate_hz for camera in robot.cameras}
+    rates |= {arm.joint_state_topic: robot.joint_state_rate_hz for arm in robot.arms}
+    return rates | {COMMAND_TOPIC: robot.control_rate_hz}

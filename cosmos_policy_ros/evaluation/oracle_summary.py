@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures of ``cosmos-policy headroom``: what a choice could gain, and who can make it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+LATER = 3  # queries after the one that is tried whose values are looked at
+
+
+class Choice(NamedTuple):
+    """Score of each candidate, and which one is chosen."""
+
+    scores: tuple[float, ...]
+    best: int
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the candidates of a scene came to.
+
+    Attributes:
+        seed: Seed of the scene.
+        at_s: When they were tried [s].
+        success: Of each, whether the task was done at the end.
+        spread_rad: Standard deviation between them, mean over rows and arm joints [rad].
+        shift_rad: The same between their means over all rows, without noise from row to row.
+        values: ``own`` or planning checkpoint -> what its value makes of them.
+        later: Of each, the policy's own value in the queries that followed, when what came of it
+            could be seen.
+    """
+
+    seed: int
+    at_s: float
+    success: tuple[bool, ...]
+    spread_rad: float
+    shift_rad: float
+    values: dict[str, Choice]
+    later: tuple[tuple[float, ...], ...]
+
+
+def summarize(scenes: list[Scene]) -> dict[str, Any]:
+    """Return the figures of a list of scenes.
+
+    Of every value: ``success``, the rate of the candidates that it chooses; ``auc_within``, how
+    often it ranks a success above a failure of the same scene, mean of the scenes that have both;
+    ``auc_across``, the same over all candidates of all scenes. ``auc_later`` is ``auc_within`` of
+    the policy's own value 1, 2 and 3 queries later: what can be told at all, without having to
+    predict it.
+    """
+    from cosmos_policy_ros.training.validation import auc
+
+    success = np.array([scene.success for scene in scenes])
+    mixed = success.any(1) & ~success.all(1)
+    figures: dict[str, Any] = {
+        'scenes': len(scenes),
+        'first_candidate': _rate(success[:, 0]),
+        'mean_candidate': _rate(success),
+        'best_in_hindsight': _rate(success.any(1)),
+        'worst_in_hindsight': _rate(success.all(1)),
+        'scenes_with_both': int(mixed.sum()),
+        'spread_rad': round(float(np.mean([scene.spread_rad for scene in scenes])), 4),
+        'shift_rad': round(float(np.mean([scene.shift_rad for scene in scenes])), 4),
+    }
+    for name in scenes[0].values:
+        scores = np.array([scene.values[name].scores for scene in scenes])
+        chosen = [scene.success[scene.values[name].best] for scene in scenes]
+        figures[name] = {
+            'success': _rate(chosen),
+            'auc_within': auc_within(scores, success),
+            'auc_across': auc(scores.ravel(), success.ravel()),
+        }
+    queries = min(LATER, *(len(values) for scene in scenes for values in scene.later))
+    later = np.array([[values[:queries] for values in scene.later] for scene in scenes])
+    figures['auc_later'] = [auc_within(later[..., i], success) for i in range(queries)]
+    return figures
+
+
+def auc_within(scores: NDArray[Any], success: NDArray[np.bool_]) -> float | None:
+    """Return how often scores rank a success above a failure of the same scene.
+
+    Args:
+        scores: (S, N) of the candidates of every scene.
+        success: (S, N) how they ended; a scene in which all ended alike does not count.
+    """
+    from cosmos_policy_ros.training.validation import auc
+
+    ranks = [auc(v, s) for v, s in zip(scores, success, strict=True)]
+    told = [rank for rank in ranks if rank is not None]
+    return round(float(np.mean(told)), 3) if told else None
+
+
+def _rate(success: Any) -> float:
+    return round(float(np.mean(success)), 4)

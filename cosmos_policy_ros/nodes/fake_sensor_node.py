@@ -1,0 +1,155 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Publishes what one camera, or all arms, of a robot would, to load and measure other nodes.
+
+The content is a fixed pattern; only the stamps change. What was published is written to
+``<out>/<stream>.json`` at the end. With ``record_s`` the node also asks the recorder for one
+episode and writes its window to ``<out>/window.json``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import struct
+import time
+from typing import Any
+
+from cosmos_policy_ros.control.ticks import request_realtime, sleep_until, Ticker
+from cosmos_policy_ros.robot import CameraSpec, read_robot
+from cosmos_policy_ros.ros.control_loop import run_ticks
+from cosmos_policy_ros.ros.convert import image_message, joint_state_message
+from cosmos_policy_ros.ros.observer import TASK_QOS, TASK_TOPIC
+from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data
+from rclpy.serialization import serialize_message
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+
+ARMS = 'arms'
+STAMP_OFFSET = 4  # [bytes] of the stamp in a serialized message that begins with a header
+RETRY_S = 0.5  # [s] between two requests to start
+
+
+@dataclass(frozen=True)
+class StreamParams:
+    """Parameters of the stream node."""
+
+    robot: str = param('', 'Robot YAML.')
+    stream: str = param(ARMS, 'Name of a camera, or arms for the joint states of all arms.')
+    out: str = param('', 'Folder for what was published.')
+    record_s: float = param(0.0, 'Record an episode this long; 0 does not [s].', 0.0, 3600.0)
+    realtime_priority: int = param(40, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
+
+
+class StreamNode(Node):
+    """Publish at the nominal rate and account for every message."""
+
+    def __init__(self) -> None:
+        """Prepare the messages.
+
+        Raises:
+            ConfigError: The robot file is wrong or has no such stream.
+        """
+        super().__init__('fake_sensor')
+        self.params = p = declare(self, StreamParams)
+        robot = read_robot(Path(p.robot))
+        cameras = {camera.name: camera for camera in robot.cameras}
+        if p.stream != ARMS and p.stream not in cameras:
+            msg = f'no stream {p.stream!r}; the robot has {[ARMS, *cameras]}'
+            raise ConfigError(msg)
+        if p.stream == ARMS:
+            rate_hz, kind = robot.joint_state_rate_hz, JointState
+            names = [[*a.joints, a.gripper.state_joint] for a in robot.arms]
+            poses = [[*a.start[:-1], a.gripper.state_closed] for a in robot.arms]
+            topics = [a.joint_state_topic for a in robot.arms]
+            messages = [joint_state_message(*m, 0) for m in zip(names, poses, strict=True)]
+        else:
+            camera = cameras[p.stream]
+            rate_hz, kind, topics = camera.rate_hz, Image, [camera.topic]
+            messages = [_pattern(camera)]
+        self._data = [bytearray(serialize_message(message)) for message in messages]
+        self._publishers_of = {
+            t: self.create_publisher(kind, t, qos_profile_sensor_data) for t in topics
+        }
+        self._stamps_ns: dict[str, list[int]] = {topic: [] for topic in topics}
+        request_realtime(p.realtime_priority)  # hardware does not wait for a processor
+        self._ticker = Ticker(1.0 / rate_hz, time.perf_counter())
+        if p.record_s:
+            self.create_publisher(String, TASK_TOPIC, TASK_QOS).publish(String(data='measure'))
+            self._start = self.create_client(Trigger, 'recorder/start')
+            self._stop = self.create_client(SetBool, 'recorder/stop')
+            self._asked: Any = None
+            self._window: dict[str, Any] = {}
+            self._next_ns = 0
+        self.get_logger().info(f'publishing {topics} at {rate_hz} Hz')
+
+    def run(self) -> None:
+        """Tick until the context is shut down, then write what was published."""
+        run_ticks(self, self._ticker, self._tick)
+
+    def destroy_node(self) -> None:
+        """Write what was published."""
+        _write(Path(self.params.out) / f'{self.params.stream}.json', self._stamps_ns)
+        super().destroy_node()
+
+    def _tick(self, due_s: float) -> None:
+        sleep_until(due_s)
+        stamp_ns = self.get_clock().now().nanoseconds
+        for (topic, publisher), data in zip(self._publishers_of.items(), self._data, strict=True):
+            struct.pack_into('<iI', data, STAMP_OFFSET, *divmod(stamp_ns, 10**9))
+            publisher.publish(bytes(data))
+            self._stamps_ns[topic].append(stamp_ns)
+        if self.params.record_s:
+            self._drive(stamp_ns)
+
+    def _drive(self, now_ns: int) -> None:
+        """Ask for the episode until it starts, wait, and end it."""
+        if self._asked is not None:
+            if not self._asked.done():
+                return
+            answer, self._asked = self._asked.result(), None
+            if 'stop_ns' in self._window:
+                self._window |= {'success': answer.success, 'message': answer.message}
+            elif answer.success:
+                self._window['start_ns'] = now_ns
+            else:
+                self._next_ns = now_ns + round(RETRY_S * 1e9)
+                return
+            _write(Path(self.params.out) / 'window.json', self._window)
+        elif 'start_ns' not in self._window:
+            if self._start.service_is_ready() and now_ns > self._next_ns:
+                self._asked = self._start.call_async(Trigger.Request())
+        elif 'stop_ns' not in self._window and now_ns > self._end_ns():
+            self._window['stop_ns'] = now_ns
+            self._asked = self._stop.call_async(SetBool.Request(data=True))
+
+    def _end_ns(self) -> int:
+        return self._window['start_ns'] + round(self.params.record_s * 1e9)
+
+
+def _pattern(camera: CameraSpec) -> Image:
+    """Return an image of noise, the hardest to compress."""
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (camera.height, camera.width, 3), np.uint8)
+    return image_message(pixels, 0, camera.name)
+
+
+def _write(path: Path, value: object) -> None:
+    """Write JSON so that nobody sees half of it."""
+    partial = path.with_suffix('.partial')
+    partial.write_text(json.dumps(value), encoding='utf-8')
+    partial.rename(path)
+
+
+def main() -> None:
+    """Run the node until Ctrl-C."""
+    run_node(StreamNode, StreamNode.run)
+
+
+if __name__ == '__main__':
+    main()

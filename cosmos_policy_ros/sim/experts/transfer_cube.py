@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scripted expert for transfer_cube: the right hand picks the cube, the left takes it over."""
+
+from __future__ import annotations
+
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.experts.expert import (
+    Array,
+    CLOSED,
+    Expert,
+    LEFT,
+    Move,
+    Noise,
+    OPEN,
+    RIGHT,
+)
+import numpy as np
+
+MEET_M = np.array([-0.02, 0.5, 0.24])  # where the cube changes hands
+WAIT_M = np.array([-0.16, 0.5, 0.24])  # left fingertip before the hand-over
+PICK_PITCH = np.deg2rad(60.0)  # right gripper points this far down [rad]
+TAKE_ROLL = np.deg2rad(90.0)  # left fingers close from above and below [rad]
+SPEED = 1.35  # [rad/s] mean joint speed of a free motion; the limit of the robot is 3.14
+SLOW = 0.55  # [rad/s] near the cube
+DEEP_M = 0.012  # how far the left fingertips reach past the cube's centre
+APPROACH_PUSH = 0.4  # a harder push this close knocks the cube out of the other hand
+LIFT_S = 0.5  # [s] until a carried cube must have left the table
+EMPTY = 0.45  # a closing gripper below this opening holds nothing; the cube keeps it at 0.6
+
+
+class TransferExpert(Expert):
+    """Reach, grasp and carry with the right arm, take with the left, let go."""
+
+    phases = (
+        'reach', 'descend', 'grasp', 'carry', 'approach', 'take', 'give', 'retreat', 'rest',
+    )  # fmt: skip
+
+    def __init__(self, sim: AlohaSim, rng: np.random.Generator, noise: Noise) -> None:
+        """Take the scene as it stands after a reset.
+
+        Args:
+            sim: Scene, already reset.
+            rng: Source of the disturbances.
+            noise: What goes wrong; ``meet_m`` is how far the left arm stops short of the cube.
+        """
+        super().__init__(sim, rng, noise)
+        self._grasp_error = rng.normal(0.0, 1.0, 2) * noise.grasp_m
+        self._take_error = -abs(rng.normal()) * noise.meet_m
+        self._aim: Array = MEET_M  # where the approach ends
+
+    @staticmethod
+    def draw_noise(rng: np.random.Generator) -> Noise:
+        """Return what goes wrong in one recorded episode.
+
+        Most episodes are pushed off their course and recover; some reach beside the cube first and
+        try again; some do not notice and fail, which is what the value function has to see.
+        """
+        kind = rng.random()
+        if kind < 0.55:
+            return Noise(pushes=2.0)
+        if kind < 0.65:
+            return Noise(pushes=1.0, grasp_m=0.025)
+        if kind < 0.75:
+            return Noise(pushes=1.0, meet_m=0.03)
+        if kind < 0.9:
+            return Noise(pushes=1.0, grasp_m=0.03, retry=False)
+        return Noise(pushes=1.0, meet_m=0.03, retry=False)
+
+    @property
+    def _mistaken(self) -> bool:
+        late = self.phases.index(self.phase) >= self.phases.index('approach')
+        return bool(self._grasp_error.any()) or (late and self._take_error != 0.0)
+
+    @property
+    def _push_scale(self) -> float:
+        if self.phase == 'approach':
+            return APPROACH_PUSH
+        return 1.0 if self.phase in ('reach', 'descend', 'carry') else 0.0
+
+    def _pushed_arm(self) -> slice:
+        return RIGHT if self.phase in ('reach', 'descend') or self.rng.random() < 0.5 else LEFT
+
+    def _after_push(self) -> str:
+        return 'reach' if self.phase in ('reach', 'descend') else self.phase
+
+    @property
+    def _tracking(self) -> bool:
+        return self.phase == 'descend' or (self.phase == 'approach' and not self._lost)
+
+    def _plan(self) -> Move:
+        command = self._command
+        believed = self.sim.place('box') + np.array([*self._grasp_error, 0.0])
+        target = command.copy()
+        if self.phase == 'reach':
+            target[7:13] = self._point_right(believed + np.array([0.0, 0.0, 0.075]))
+            target[0:6] = self._point_left(WAIT_M)
+            target[6], target[13] = OPEN, OPEN
+            return _joint_move(command, target, SPEED)
+        if self.phase == 'descend':
+            target[7:13] = self._point_right(np.array([*believed[:2], 0.02]))
+            return _joint_move(command, target, SLOW)
+        if self.phase == 'grasp':
+            target[13] = CLOSED
+            return _joint_move(command, target, SPEED, least_s=0.4)
+        if self.phase == 'carry':
+            target[7:13] = self._point_right(MEET_M)
+            target[0:6] = self._point_left(WAIT_M)
+            target[6] = OPEN
+            return _joint_move(command, target, SPEED)
+        if self.phase == 'approach':
+            cube = MEET_M if self._lost else self.sim.place('box')
+            reach_x = DEEP_M + self._take_error
+            self._aim = cube + np.array([reach_x, 0.0, 0.0])
+            target[0:6] = self._point_left(self._aim)
+            return _joint_move(command, target, SLOW)
+        if self.phase == 'take':
+            target[6] = CLOSED
+            return _joint_move(command, target, SPEED, least_s=0.4)
+        if self.phase == 'give':
+            target[13] = OPEN
+            return _joint_move(command, target, SPEED, least_s=0.3)
+        if self.phase == 'retreat':
+            target[7:13] = self._point_right(MEET_M + np.array([0.12, 0.0, 0.08]))
+            return _joint_move(command, target, SPEED)
+        return _joint_move(command, target, SPEED, least_s=10.0)
+
+    def _joints(self, point: Array) -> Array:
+        """Bend the approach of the left hand.
+
+        The fingertips come to the cube's height and depth first and then go straight at it. A
+        motion that is straight in the joints is an arc in space, and its end brushes the cube with
+        a finger.
+        """
+        if self.phase == 'approach' and self._move is not None:
+            start, along = self.arms[0].tip(self._move.start[0:6]), self._move.along
+            part = np.array([along, min(1.0, 2.0 * along), min(1.0, 2.0 * along)])
+            self._command = point  # where the inverse kinematics starts
+            point[0:6] = self._point_left(start + part * (self._aim - start))
+        return point
+
+    def _point_left(self, tip: Array) -> Array:
+        """Return the (6,) left arm joints that put the rolled fingertips at ``tip`` [m, world]."""
+        return self.arms[0].solve(tip, 0.0, TAKE_ROLL, self._command[0:6])
+
+    def _point_right(self, tip: Array) -> Array:
+        """Return the (6,) right arm joints that put the pitched fingertips at ``tip``."""
+        return self.arms[1].solve(tip, PICK_PITCH, 0.0, self._command[7:13])
+
+    @property
+    def _lost(self) -> bool:
+        """Whether the cube lies on the table though a hand should hold it."""
+        held = self.phase in ('carry', 'approach', 'take', 'give')
+        at_s = self._move.at_s if self._move else 0.0
+        lifting = self.phase == 'carry' and at_s < LIFT_S
+        return held and not lifting and bool(self.sim.place('box')[2] < 0.05)
+
+    def _start_over(self) -> str:
+        self._grasp_error = np.zeros(2)
+        return 'reach'
+
+    def _next(self) -> str:
+        left, right = self.sim.proprio[[6, 13]]
+        if self.noise.retry and self.phase == 'grasp' and right < EMPTY:
+            return self._start_over()
+        if self.noise.retry and self.phase == 'take' and left < EMPTY:
+            self._take_error = 0.0
+            return 'carry'
+        return self._following()
+
+
+def _joint_move(start: Array, goal: Array, speed: float, least_s: float = 0.12) -> Move:
+    """Return a motion as long as its farthest arm joint [rad] needs at a mean speed [rad/s]."""
+    far = float(np.abs(goal - start)[np.r_[0:6, 7:13]].max())
+    grip_s = 0.25 if (goal != start)[[6, 13]].any() else 0.0
+    return Move(start, goal, max(least_s, far / speed, grip_s))

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which processes make up the running stack; the one node list.
+
+The launch files and ``cosmos-policy demo`` both read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+import json
+import os
+from pathlib import Path
+import sys
+
+from cosmos_policy_ros.resources import PACKAGE, share_path
+import yaml
+
+Value = bool | int | float | str
+
+
+@dataclass(frozen=True)
+class Argument:
+    """A parameter that the launch files and the demo offer.
+
+    Attributes:
+        type: Type of the ROS parameter.
+        help: What it means, with its unit.
+    """
+
+    type: type[bool] | type[int] | type[float] | type[str]
+    help: str
+
+
+ARGUMENTS = {
+    'robot': Argument(str, 'Robot YAML file.'),
+    'checkpoint': Argument(str, 'Checkpoint folder.'),
+    'planning_checkpoint': Argument(str, 'Checkpoint folder that scores the candidates.'),
+    'backend': Argument(str, 'What runs the networks; auto takes the fastest that is there.'),
+    'device': Argument(str, 'Where the networks run: cpu or cuda; a list starts a node each.'),
+    'precision': Argument(str, 'Arithmetic of the networks: auto, float32 or bfloat16.'),
+    'candidates': Argument(int, 'Candidates N per query; the best one is executed.'),
+    'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
+    'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
+    'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
+    'seed': Argument(int, 'Seed of the noise, and of the scene at the first reset.'),
+    'task': Argument(str, 'Simulated task: transfer_cube or insert_peg.'),
+    'states': Argument(str, 'Start states of the simulator: normal, as in training, or hard.'),
+    'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
+    'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
+    'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
+    'operator': Argument(str, 'Who records; kept with every episode.'),
+    'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
+    'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
+    'stream': Argument(str, 'Name of a camera, or arms for the joint states of all arms.'),
+    'lateness': Argument(str, 'File for the lateness of all commands.'),
+    'record_s': Argument(float, 'Record an episode this long; 0 does not [s].'),
+    'compress': Argument(bool, 'Whether bags are compressed with zstd.'),
+    'out': Argument(str, 'Folder for rosbags and events.'),
+    'bag': Argument(str, 'Rosbag whose joint commands are played again.'),
+    'speed': Argument(float, 'How fast to play a rosbag; 1.0 as recorded, less is slower.'),
+    'simulate': Argument(bool, 'Reset the simulator and enable the executor without asking.'),
+}
+
+
+@dataclass(frozen=True)
+class NodeSpec:
+    """One process of the stack.
+
+    Attributes:
+        name: ROS node name.
+        executable: Console script, and module in ``cosmos_policy_ros.nodes``.
+        arguments: The ``ARGUMENTS`` it takes.
+        given: Those that are its own, whatever the rest of the stack is given.
+    """
+
+    name: str
+    executable: str
+    arguments: tuple[str, ...]
+    given: Mapping[str, Value] = field(default_factory=dict, hash=False)
+
+    @property
+    def section(self) -> str:
+        """Its section of ``config/nodes.yaml``: the name of the first node of its kind."""
+        return self.executable.removesuffix('_node')
+
+
+SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
+INFERENCE = NodeSpec('inference', 'inference_node', (
+    'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
+    'keep', 'futures', 'values', 'seed',
+))  # fmt: skip
+PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
+EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
+OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
+TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))
+RECORDER = NodeSpec(
+    'recorder', 'recorder_node', ('robot', 'out', 'source', 'operator', 'policy', 'compress')
+)
+DEMONSTRATOR = NodeSpec(
+    'demonstrator', 'demonstrator_node', ('robot', 'task', 'seed', 'episodes', 'out')
+)
+STREAM = NodeSpec('fake_sensor', 'fake_sensor_node', ('robot', 'stream', 'out', 'record_s'))
+REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'simulate'))
+REPLAY_STACK = (SIM, EXECUTOR)
+POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
+TELEOP_STACK = (TELEOP,)
+RECORD_STACK = (RECORDER,)  # beside one of the others
+DEMONSTRATION_STACK = (SIM, *TELEOP_STACK, *RECORD_STACK)  # led by the demonstrator
+SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
+
+
+def stack_arguments(specs: Iterable[NodeSpec]) -> dict[str, Argument]:
+    """Return the arguments that at least one of the nodes takes, in the order of ``ARGUMENTS``."""
+    taken = {name for spec in specs for name in spec.arguments}
+    return {name: argument for name, argument in ARGUMENTS.items() if name in taken}
+
+
+def default_values() -> dict[str, Value]:
+    """Return what every argument is in the simulator when nobody gives it.
+
+    The files are this package's own; the other values stand in ``config/nodes.yaml``.
+    """
+    values: dict[str, Value] = {}
+    for spec in (*SIM_STACK, *RECORD_STACK):
+        section = parameters(spec)
+        values |= {n: section[n] for n in spec.arguments if n in section}
+    values['robot'] = str(share_path('config', 'robots', 'aloha_sim.yaml'))
+    values['checkpoint'] = str(share_path('models', 'aloha_sim'))
+    values['teleop'] = True  # who takes it was started for it
+    return values
+
+
+def one_per_device(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> list[NodeSpec]:
+    """Return the nodes to start: one inference node for each device of a list such as ``cpu,cpu``.
+
+    The first keeps its name, the others are numbered from 2. No two draw a candidate with the
+    same seed.
+
+    Args:
+        specs: The nodes.
+        values: Arguments of the stack, as for ``node_command``.
+    """
+    merged = default_values() | dict(values)
+    devices = str(merged['device']).split(',')
+    nodes: list[NodeSpec] = []
+    for spec in specs:
+        if 'device' not in spec.arguments:
+            nodes.append(spec)
+            continue
+        for i, device in enumerate(devices):
+            seed = int(merged['seed']) + i * int(merged['candidates'])
+            name = f'{spec.name}_{i + 1}' if i else spec.name
+            nodes.append(replace(spec, name=name, given={'device': device.strip(), 'seed': seed}))
+    return nodes
+
+
+def parameter_file() -> Path:
+    """Return the YAML file with the parameters of all nodes."""
+    return share_path('config', 'nodes.yaml')
+
+
+def parameters(spec: NodeSpec) -> dict[str, Value]:
+    """Return the parameters of a node's section of that file."""
+    sections = yaml.safe_load(parameter_file().read_text(encoding='utf-8'))
+    return dict(sections[spec.section]['ros__parameters'])
+
+
+def environment() -> dict[str, str]:
+    """Return the environment variables every process of a stack needs in addition.
+
+    Fast DDS up to 2.14 reads its profile from the first name, since then from the second. A
+    profile that the user named already is kept.
+    """
+    names = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
+    if any(name in os.environ for name in names):
+        return {}
+    return dict.fromkeys(names, str(share_path('config', 'fastdds.xml')))
+
+
+def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
+    """Return the command line that starts a node as a process of this interpreter.
+
+    Args:
+        spec: The node.
+        values: Arguments of the stack; those that the node does not take are left out, those that
+            are not given keep the default of ``default_values`` or of the node.
+
+    Raises:
+        KeyError: An argument does not exist.
+    """
+    unknown = sorted(set(values) - set(ARGUMENTS))
+    if unknown:
+        msg = f'the stack has no arguments {unknown}; it knows {sorted(ARGUMENTS)}'
+        raise KeyError(msg)
+    merged = default_values() | dict(values) | dict(spec.given)
+    given = {name: merged[name] for name in spec.arguments if name in merged}
+    command = [sys.executable, '-m', f'{PACKAGE}.nodes.{spec.executable}', '--ros-args']
+    command += ['-r', f'__node:={spec.name}']
+    if spec.name == spec.section:
+        command += ['--params-file', str(parameter_file())]
+    else:  # ROS would look for a section of that name
+        given = parameters(spec) | given
+    for name, value in given.items():
+        # JSON is YAML with the quotes that keep a string a string
+        command += ['-p', f'{name}:={json.dumps(value)}']
+    return command

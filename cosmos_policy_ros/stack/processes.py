@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How processes of the stack start and end: none outlives the one that started it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import ctypes
+import os
+from pathlib import Path
+import signal
+import subprocess
+import time
+
+from cosmos_policy_ros.stack.node_list import environment, node_command, NodeSpec, Value
+
+
+def start_node(spec: NodeSpec, values: Mapping[str, Value], log: Path) -> subprocess.Popen[bytes]:
+    """Start a node as ``start_process`` does.
+
+    Args:
+        spec: The node.
+        values: As for ``node_command``.
+        log: File that its output is appended to.
+
+    Raises:
+        KeyError: An argument does not exist.
+    """
+    return start_process(node_command(spec, values), log)
+
+
+def start_process(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
+    """Start a process of the stack in a process group of its own, which dies with this process.
+
+    Call it from the main thread: the kernel ends the process when the thread that started it ends.
+
+    Args:
+        command: Command line.
+        log: File that its output is appended to.
+    """
+    with log.open('ab') as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=os.environ | environment(),
+            start_new_session=True,  # Ctrl-C reaches us alone, and we stop the others
+            preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
+        )
+
+
+def stop_nodes(processes: Iterable[subprocess.Popen[bytes]], patience_s: float = 5.0) -> None:
+    """Ask processes to end, and kill those that are still there after ``patience_s``."""
+    running = [p for p in processes if p.poll() is None]
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + patience_s
+    while any(p.poll() is None for p in running) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    for process in running:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def _die_with_parent() -> Callable[[], None]:
+    """Return what a child calls so that not even a killed parent leaves it behind."""
+    libc = ctypes.CDLL(None)  # loaded before the fork
+    set_parent_death_signal = 1  # PR_SET_PDEATHSIG
+
+    def ask() -> None:
+        libc.prctl(set_parent_death_signal, signal.SIGKILL)
+
+    return ask

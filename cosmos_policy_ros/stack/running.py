@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The processes of a demo or a replay: started in order, watched, gone however it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+import json
+import logging
+import os
+from pathlib import Path
+import re
+import signal
+import subprocess
+import time
+from typing import Any
+
+from cosmos_policy_ros.stack.node_list import (
+    INFERENCE,
+    NodeSpec,
+    one_per_device,
+    OPERATOR,
+    SIM_STACK,
+    Value,
+)
+from cosmos_policy_ros.stack.processes import start_node, stop_nodes
+from cosmos_policy_ros.types import ConfigError
+
+logger = logging.getLogger(__name__)
+
+Event = dict[str, Any]
+POLL_S = 0.1  # [s] between two looks at the processes
+LINES = 12  # last lines of a crashed node's output that are shown
+HIGHEST_DOMAIN = 101  # above, the ports of DDS run into those that Linux hands out
+
+
+def choose_domain(wanted: int | None) -> int:
+    """Set the ROS domain of the processes to come, on this machine only, and return it.
+
+    Raises:
+        ConfigError: There is no such domain.
+    """
+    given = os.environ.get('ROS_DOMAIN_ID', '')
+    if wanted is None:
+        wanted = int(given) if given.isdecimal() else 1 + os.getpid() % HIGHEST_DOMAIN
+    if not 0 <= wanted <= HIGHEST_DOMAIN:
+        msg = f'a ROS domain is a number from 0 to {HIGHEST_DOMAIN}, got {wanted}'
+        raise ConfigError(msg)
+    os.environ['ROS_DOMAIN_ID'] = str(wanted)
+    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    return wanted
+
+
+class DemoStack:
+    """A simulated robot, the policy stack and the operator, in one folder.
+
+    Attributes:
+        events: What the operator told so far, in order.
+    """
+
+    def __init__(
+        self,
+        values: Mapping[str, Value],
+        out: Path,
+        leader: NodeSpec = OPERATOR,
+        others: Iterable[NodeSpec] = SIM_STACK,
+    ) -> None:
+        """Start nothing yet.
+
+        Args:
+            values: Arguments of the nodes, see ``stack.ARGUMENTS``.
+            out: Folder for events and for the nodes' output in ``logs/``; the nodes' ``out``
+                where ``values`` names no other.
+            leader: Node that tells the events; all is over when it ends.
+            others: Nodes it needs.
+        """
+        self.events: list[Event] = []
+        self._values = {'out': str(out), **values}
+        self._leader, self._others = leader, one_per_device(others, self._values)
+        self._out = out
+        self._events = out / 'events.jsonl'
+        # bytes of the events; an earlier run may have left some
+        self._read = self._events.stat().st_size if self._events.exists() else 0
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._spared: set[str] = set()  # nodes that ended and are not missed
+
+    def follow(self) -> Iterator[Event]:
+        """Run the nodes and yield the leader's events while they happen.
+
+        The leader comes first and makes sure that the domain is free: nodes of a second stack
+        would talk to the first before they notice it.
+
+        Raises:
+            ConfigError: A node ended because of something a user can change, or the leader gave
+                up.
+            ChildProcessError: A node crashed; the message has its last lines.
+        """
+        self._start(self._leader)
+        while True:
+            finished = self._processes[self._leader.name].poll() == 0  # before its last events
+            for event in self._read_events():
+                if event['event'] == 'clear':
+                    for spec in self._others:
+                        self._start(spec)
+                yield event
+            if finished:
+                return
+            self._raise_if_ended()
+            time.sleep(POLL_S)
+
+    def stop(self) -> None:
+        """End all processes; a second Ctrl-C does not interrupt it."""
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            stop_nodes(self._processes.values())
+        finally:
+            signal.signal(signal.SIGINT, handler)
+
+    def _start(self, spec: NodeSpec) -> None:
+        self._processes[spec.name] = start_node(spec, self._values, self._log(spec.name))
+
+    def _log(self, name: str) -> Path:
+        return self._out / 'logs' / f'{name}.log'
+
+    def _raise_if_ended(self) -> None:
+        for name, process in self._processes.items():
+            status = process.poll()
+            finished = name == self._leader.name and status == 0
+            if status is None or finished or name in self._spared:
+                continue
+            error = explain_end(name, status, self._log(name))
+            if isinstance(error, ConfigError) or not self._can_spare(name):
+                raise error
+            self._spared.add(name)
+            logger.warning('%s\ngoing on with the other inference nodes', error)
+
+    def _can_spare(self, name: str) -> bool:
+        """Whether a node is one of several inference nodes of which another still runs."""
+        alike = [s.name for s in self._others if s.section == INFERENCE.section]
+        return name in alike and any(self._processes[n].poll() is None for n in alike)
+
+    def _read_events(self) -> list[Event]:
+        """Return the whole lines that were added to the events."""
+        if not self._events.exists():
+            return []
+        with self._events.open('rb') as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b'\n')
+        self._read += len(whole) + len(newline)
+        added = [json.loads(line) for line in whole.splitlines()]
+        self.events += added
+        return added
+
+
+@contextmanager
+def running(
+    values: Mapping[str, Value],
+    out: Path,
+    leader: NodeSpec = OPERATOR,
+    others: Iterable[NodeSpec] = SIM_STACK,
+) -> Iterator[DemoStack]:
+    """Return a stack that is gone at the end of the block; arguments as for ``DemoStack``."""
+    stack = DemoStack(values, out, leader, others)
+    try:
+        yield stack
+    finally:
+        stack.stop()
+
+
+def explain_end(name: str, status: int, log: Path) -> ConfigError | ChildProcessError:
+    """Return why a node ended: the error it logged, or its last lines when it crashed.
+
+    Args:
+        name: The node.
+        status: Its exit status.
+        log: Its output.
+    """
+    lines = log.read_text(encoding='utf-8', errors='replace').strip().splitlines()
+    logged = [re.fullmatch(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (.*)', x) for x in lines]
+    if status == 1 and lines and (match := logged[-1]):
+        return ConfigError(f'{name}: {match[1]}')
+    last = '\n'.join(lines[-LINES:])
+    return ChildProcessError(f'{name} ended with status {status}; its last lines:\n{last}')

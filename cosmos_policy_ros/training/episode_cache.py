@@ -1,0 +1,229 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read episodes once and keep what training needs of them.
+
+``<cache>/<episode>.npz`` holds the pictures at the model's size and the track of the episode,
+``<cache>/left_out.json`` why an episode is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from concurrent.futures import as_completed, ProcessPoolExecutor
+from dataclasses import replace
+import json
+import logging
+import multiprocessing
+from pathlib import Path
+from typing import Any
+
+from cosmos_policy_ros.core.images import prepare_image
+from cosmos_policy_ros.data.bags.files import read_topics, SUCCESS_TOPIC
+from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.training.config import TrainConfig
+from cosmos_policy_ros.training.dataset import Track
+from cosmos_policy_ros.types import ConfigError, Episode
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+
+logger = logging.getLogger(__name__)
+LEFT_OUT = 'left_out.json'
+REST_S = 1.0  # kept of a rollout after its success, as simulated demonstrations have it [s]
+
+
+def prepare_bags(
+    data: Sequence[Path], cache: Path, robot: RobotSpec, config: TrainConfig, workers: int = 2
+) -> list[Path]:
+    """Return one cache file per usable episode; those there already are kept.
+
+    Episodes that cannot be read or hold NaN are named in the log and left out.
+
+    Args:
+        data: Whatever ``data/episodes.py`` recognises, one or more.
+        cache: Folder of the cache files.
+        robot: Robot of the episodes.
+        config: Tick rate, cameras and size of the pictures.
+        workers: Processes that read side by side.
+
+    Raises:
+        ConfigError: More than half of the episodes, or all, cannot be used, or two folders have
+            the same name.
+    """
+    cache.mkdir(parents=True, exist_ok=True)
+    files = {recording: cache / f'{name}.npz' for name, recording in name_episodes(data).items()}
+    missing = [recording for recording, file in files.items() if not file.exists()]
+    left_out: dict[str, str] = {}
+    if missing:
+        context = multiprocessing.get_context('spawn')
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            jobs = {pool.submit(_prepare, r, files[r], robot, config): r for r in missing}
+            for job in track(as_completed(jobs), 'reading episodes', total=len(jobs)):
+                error = job.exception()
+                if isinstance(error, ConfigError):
+                    logger.warning('left out: %s', error)
+                    left_out[files[jobs[job]].stem] = str(error)
+                elif error is not None:
+                    raise error
+    text = json.dumps(left_out, indent=2, sort_keys=True) + '\n'
+    (cache / LEFT_OUT).write_text(text, encoding='utf-8')
+    ready = [file for file in files.values() if file.stem not in left_out]
+    told = ', '.join(map(str, data))
+    if not ready or 2 * len(left_out) > len(files):
+        msg = (
+            f'{len(left_out)} of the {len(files)} episodes in {told} cannot be used, the first '
+            f'because: {next(iter(left_out.values()))}'
+        )
+        raise ConfigError(msg)
+    left = f', {len(left_out)} left out' if left_out else ''
+    logger.info('%d of %d episodes ready%s', len(ready), len(files), left)
+    return ready
+
+
+def name_episodes(data: Sequence[Path]) -> dict[str, StoredEpisode]:
+    """Return the episodes of all paths by names that tell them apart.
+
+    Raises:
+        ConfigError: A path holds none, or two of several paths end in the same name.
+    """
+    if len(data) == 1:
+        return {recording.name: recording for recording in list_episodes(data[0])}
+    names = [path.resolve().name for path in data]
+    if len(set(names)) < len(names):
+        msg = f'the episodes of folders are told apart by their names, got {names}; rename one'
+        raise ConfigError(msg)
+    return {
+        f'{name}-{recording.name}': recording
+        for name, path in zip(names, data, strict=True)
+        for recording in list_episodes(path)
+    }
+
+
+def n_left_out(cache: Path) -> int:
+    """Return how many episodes ``prepare_bags`` left out."""
+    return len(json.loads((cache / LEFT_OUT).read_text(encoding='utf-8')))
+
+
+def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig) -> None:
+    """Write one cache file: pictures at the model's size and the track."""
+    episode = read_episode(recording, robot, config.tick_hz)
+    if episode.success is None:
+        msg = f'episode {recording.name} has no outcome: it was cut off or nobody judged it'
+        raise ConfigError(msg)
+    if recording.format == 'bag' and episode.source == 'rollout' and episode.success:
+        episode = _cut(episode, read_topics(recording.path, [SUCCESS_TOPIC])[SUCCESS_TOPIC])
+    arrays: dict[str, NDArray[np.generic]] = {
+        'demo': np.array(episode.source == 'demo' and episode.success),
+        'success': np.array(episode.success),
+        'task': np.array(episode.task),
+        'proprio': episode.proprio,
+        'actions': episode.actions,
+        'expert': episode.expert,
+    }
+    for camera in config.cameras:
+        frames = [prepare_image(i, config.image_size, False) for i in episode.images[camera]]
+        arrays[f'images/{camera}'] = np.stack(frames)
+        arrays[f'index/{camera}'] = episode.image_index[camera]
+    partial = file.with_suffix('.partial.npz')
+    np.savez(partial, **arrays)  # type: ignore[arg-type]
+    partial.rename(file)
+
+
+def _cut(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Episode:
+    """Return a success until its task had been done for ``REST_S``, where flags tell when it was.
+
+    Returns count back from the end. In an episode that waits until its time is over, a sooner
+    success would be worth less, which no picture shows; and the waiting would be imitated.
+
+    Args:
+        episode: What was recorded.
+        flags: Time [ns] and message of each flag that says whether the task is done.
+    """
+    done_ns = None
+    for stamp_ns, message in flags:
+        if not message.data:
+            done_ns = None
+        elif done_ns is None:
+            done_ns = stamp_ns
+    if done_ns is None:
+        return episode
+    n = int(np.searchsorted(episode.stamps_ns, done_ns + round(REST_S * 1e9), 'right'))
+    index = {camera: rows[:n] for camera, rows in episode.image_index.items()}
+    return replace(
+        episode,
+        stamps_ns=episode.stamps_ns[:n],
+        images={c: pictures[: index[c].max() + 1] for c, pictures in episode.images.items()},
+        image_index=index,
+        proprio=episode.proprio[:n],
+        actions=episode.actions[:n],
+        expert=episode.expert[:n],
+        velocity=None,
+        effort=None,
+    )
+
+
+def load_tracks(
+    files: Iterable[Path], config: TrainConfig, independent_frames: bool
+) -> tuple[list[Track], list[str]]:
+    """Return the tracks and the tasks in name order, image rows counted through all files.
+
+    Args:
+        files: The cache files.
+        config: Cameras.
+        independent_frames: Whether a picture has the same latent wherever it stands in the video.
+    """
+    files = list(files)
+    names = []
+    for file in files:
+        with np.load(file) as data:
+            names.append(str(data['task']))
+    tasks = sorted(set(names))
+    tracks, row, latent_row = [], 0, 0
+    per_tick = 2 * len(config.cameras)
+    for file, name in zip(files, names, strict=True):
+        with np.load(file) as data:
+            columns = []
+            for camera in config.cameras:
+                columns.append(data[f'index/{camera}'] + row)
+                row += int(data[f'index/{camera}'].max()) + 1
+            rows = latent_row + np.arange(len(data['actions']) * per_tick).reshape(-1, per_tick)
+            latent_row += rows.size
+            tracks.append(
+                Track(
+                    demo=bool(data['demo']),
+                    success=bool(data['success']),
+                    image_row=np.stack(columns, axis=1),
+                    proprio=data['proprio'],
+                    actions=data['actions'],
+                    expert=data['expert'],
+                    task=tasks.index(name),
+                    latent_row=None if independent_frames else rows,
+                )
+            )
+    return tracks, tasks
+
+
+def hold_out(tracks: Sequence[Track], share: float) -> tuple[list[Track], list[Track]]:
+    """Return the tracks to train on and those only measured on, the last ones of every kind.
+
+    Demonstrations, other successes and failures of every task are divided alike, so that each is
+    measured.
+
+    Args:
+        tracks: Episodes.
+        share: How many of them to hold out; at least one demonstration of every task.
+
+    Raises:
+        ConfigError: A task has one demonstration only, which cannot be both.
+    """
+    groups: dict[tuple[int, bool, bool], list[int]] = {}
+    for index, one in enumerate(tracks):
+        groups.setdefault((one.task, one.demo, one.success), []).append(index)
+    held: set[int] = set()
+    for (_, demo, _), group in groups.items():
+        n = max(int(demo), round(share * len(group)))
+        if demo and n == len(group):
+            msg = f'a task has {n} demonstration(s), all held out to measure; record some more'
+            raise ConfigError(msg)
+        held.update(group[len(group) - n :])
+    return [t for i, t in enumerate(tracks) if i not in held], [tracks[i] for i in sorted(held)]

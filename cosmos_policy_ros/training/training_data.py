@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the transformer is trained on: bags, pictures, autoencoder and latents, made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import logging
+from pathlib import Path
+from typing import Any
+import zlib
+
+from cosmos_policy_ros.core.checkpoint import Checkpoint
+from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.core.diffusion import SIGMA_MAX, SIGMA_MIN
+from cosmos_policy_ros.core.images import black_like, scale_pixels
+from cosmos_policy_ros.core.networks import (
+    encode_video,
+    is_frame_independent,
+    use_picture_convolutions,
+)
+from cosmos_policy_ros.core.normalize import NormStats
+from cosmos_policy_ros.core.text import TextEmbeddings
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.training.autoencoder import (
+    build_autoencoder,
+    train_autoencoder,
+)
+from cosmos_policy_ros.training.batch import LatentStore
+from cosmos_policy_ros.training.config import TrainConfig
+from cosmos_policy_ros.training.dataset import SampleTable
+from cosmos_policy_ros.training.episode_cache import hold_out, load_tracks
+from cosmos_policy_ros.training.image_cache import encode_all, pick_pictures
+from cosmos_policy_ros.types import ConfigError
+from diffusers import AutoencoderKLWan
+import numpy as np
+from safetensors.torch import load_file, save_file
+import torch
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+CPU = torch.device('cpu')
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What the transformer is trained on.
+
+    Attributes:
+        policy: Facts of the coming checkpoint.
+        stats: Ranges of actions and proprio.
+        text: Embeddings of the tasks.
+        files: The episodes' pictures.
+        store: Latents.
+        trained: Samples to train on.
+        held_out: Samples only measured on.
+    """
+
+    policy: PolicyConfig
+    stats: NormStats
+    text: TextEmbeddings
+    files: list[Path]
+    store: LatentStore
+    trained: SampleTable
+    held_out: SampleTable
+
+
+def load_autoencoder(
+    files: list[Path],
+    work: Path,
+    config: TrainConfig,
+    start: AutoencoderKLWan | None = None,
+    device: torch.device = CPU,
+) -> AutoencoderKLWan:
+    """Return the autoencoder of a run on ``device``, trained now if it is not yet.
+
+    Args:
+        files: The episodes' pictures.
+        work: Folder of the run.
+        config: Size and length of the training; 0 updates keep ``start`` as it is.
+        start: Autoencoder to start from.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: There is nothing to keep, or what there is cannot be trained on pictures.
+    """
+    folder = work / 'vae'
+    if (folder / 'config.json').exists():
+        vae: AutoencoderKLWan = AutoencoderKLWan.from_pretrained(folder)
+        return use_picture_convolutions(vae).eval().to(device)
+    if start is None and not config.autoencoder.updates:
+        msg = 'autoencoder: updates is 0, which keeps the one of --init; give --init'
+        raise ConfigError(msg)
+    if start is not None and config.autoencoder.updates and not is_frame_independent(start):
+        msg = (
+            'the autoencoder of --init looks at earlier frames and cannot be trained on single '
+            'pictures; keep it with autoencoder: {updates: 0}'
+        )
+        raise ConfigError(msg)
+    vae = use_picture_convolutions(start) if start else build_autoencoder(config.autoencoder)
+    vae.to(device)
+    if config.autoencoder.updates:
+        pictures = pick_pictures(files, config)
+        psnr = train_autoencoder(vae, pictures, config.autoencoder, config.seed)
+        logger.info('autoencoder: %.1f dB on pictures held out', psnr)
+    # Rounded once, so that the latents below are those of the checkpoint on disk.
+    vae = use_picture_convolutions(vae.half().float())
+    vae.save_pretrained(folder)
+    return vae.eval()
+
+
+def load_material(
+    files: list[Path],
+    vae: AutoencoderKLWan,
+    work: Path,
+    robot: RobotSpec,
+    config: TrainConfig,
+    start: Checkpoint | None = None,
+) -> Material:
+    """Return what the transformer is trained on, pictures encoded now if they are not yet.
+
+    Args:
+        files: The cache files.
+        vae: Autoencoder of the run.
+        work: Folder of the run.
+        robot: Robot of the episodes.
+        config: What to do.
+        start: Checkpoint the run starts from; its noise levels and embeddings are kept.
+
+    Raises:
+        ConfigError: The episodes changed since they were encoded, or none of them is a
+            demonstration.
+    """
+    independent = is_frame_independent(vae)
+    tracks, tasks = load_tracks(files, config, independent)
+    file = work / 'latents.safetensors'
+    n_versions = config.augment + 1
+    if not file.exists():
+        versions = [encode_all(files, tracks, vae, config, v) for v in range(n_versions)]
+        partial = file.with_suffix('.partial')
+        save_file({'latents': torch.cat(versions)}, partial)
+        partial.rename(file)
+    latents = load_file(file)['latents']
+    rows = [t.image_row if t.latent_row is None else t.latent_row for t in tracks]
+    used = n_versions * (max(int(r.max()) for r in rows) + 1)
+    if len(latents) != used:
+        msg = f'{file} has {len(latents)} latents, the episodes {used}; remove it and try again'
+        raise ConfigError(msg)
+    with torch.inference_mode():
+        picture = scale_pixels(np.zeros((1, config.image_size, config.image_size, 3), np.uint8))
+        black = black_like(picture)[:, :, None].to(next(vae.parameters()).device)
+        blank = encode_video(vae, black)[0, :, 0].cpu()
+    embeddings = {task: _embed(task, config, start) for task in tasks}
+    text = torch.stack([*embeddings.values()])
+    demos = [t for t in tracks if t.demo]
+    if not demos:
+        msg = 'no episode is a demonstration; record some that succeed and try again'
+        raise ConfigError(msg)
+    if config.ranges == 'data':
+        stats = NormStats.from_steps(
+            np.concatenate([t.actions for t in demos]), np.concatenate([t.proprio for t in demos])
+        )
+    elif start is None:
+        msg = 'ranges is init, which keeps those of --init; give --init'
+        raise ConfigError(msg)
+    else:
+        stats = start.stats
+    trained, held_out = hold_out(tracks, config.held_out)
+    kinds = (config.horizon, config.stride, config.return_discount, config.mixture)
+    return Material(
+        policy=_policy_config(config, robot, latents, independent, start),
+        stats=stats,
+        text=TextEmbeddings(embeddings),
+        files=files,
+        store=LatentStore(latents, blank.clone(), text, n_versions),
+        trained=SampleTable(trained, *kinds, n_versions),
+        held_out=SampleTable(held_out, *kinds),
+    )
+
+
+def _policy_config(
+    config: TrainConfig,
+    robot: RobotSpec,
+    latents: Tensor,
+    independent_frames: bool,
+    start: Checkpoint | None,
+) -> PolicyConfig:
+    sampler: dict[str, Any] = {
+        'sigma_max': SIGMA_MAX, 'sigma_min': SIGMA_MIN, 'rho': 7.0,
+        'action_steps': 5, 'future_steps': 5, 'value_steps': 5,
+    }  # fmt: skip
+    if start:
+        sampler = {name: getattr(start.config, name) for name in sampler}
+    for name, level in (('sigma_max', config.sigma_high), ('sigma_min', config.sigma_low)):
+        if level is not None:
+            sampler[name] = level
+    return PolicyConfig(
+        cameras=config.cameras,
+        joint_names=robot.joint_names,
+        rate_hz=config.rate_hz,
+        horizon=config.horizon,
+        action_size=robot.size,
+        proprio_size=robot.size,
+        image_size=config.image_size,
+        centre_crop=config.augment > 0,
+        latent_channels=latents.shape[1],
+        latent_size=(latents.shape[2], latents.shape[3]),
+        independent_frames=independent_frames,
+        value_kind=config.value_kind,
+        drop_hidden_frames=config.drop_hidden_frames,
+        return_discount=config.return_discount,
+        **sampler,
+    )
+
+
+def _embed(task: str, config: TrainConfig, start: Checkpoint | None) -> Tensor:
+    """Return the (L, D) float32 embedding of a task, the same on every machine.
+
+    A task that ``start`` does not know gets numbers that stand for it and nothing more.
+    """
+    size = (config.transformer.text_tokens, config.transformer.text_dim)
+    if start:
+        if task in start.text.tasks:
+            return start.text.lookup(task)
+        size = start.text.shape
+        logger.warning('init has no embedding of %r; random numbers stand for it', task)
+    rng = np.random.RandomState(zlib.crc32(task.encode()))
+    return torch.from_numpy(rng.standard_normal(size).astype(np.float32))

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Queries are answered from fresh observations, and refused with a reason from stale ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from importlib.util import find_spec
+from pathlib import Path
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from cosmos_policy_ros.align import image_array, stamp_of
+from cosmos_policy_ros.nodes.inference_node import InferenceNode
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.convert import (
+    candidates_from_message,
+    image_message,
+    joint_state_message,
+    trajectory_message,
+)
+from cosmos_policy_ros.ros.observer import TASK_QOS
+from cosmos_policy_ros.types import Candidates
+from diagnostic_msgs.msg import DiagnosticArray
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import qos_profile_sensor_data, QoSProfile
+from ros_domains import ros_domain
+from sensor_msgs.msg import Image, JointState, PointCloud2
+from std_msgs.msg import String
+from tiny import save_tiny_checkpoint, TASK
+from trajectory_msgs.msg import JointTrajectory
+
+ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
+ROBOT = read_robot(ROBOT_FILE)
+JOINTS = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
+
+
+class Bench:
+    """An inference node and a stand-in for robot and planner."""
+
+    def __init__(self) -> None:
+        """Start both in this process."""
+        self.inference, self.node = InferenceNode(), Node('inference_test')
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.inference)
+        self.executor.add_node(self.node)
+        self.answers: list[Candidates] = []
+        self.reports: list[DiagnosticArray] = []
+        self.node.create_subscription(PointCloud2, '/policy/candidates', self._on_answer, 10)
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self.reports.append, 10)
+        qos = qos_profile_sensor_data
+        self.images = {c: self.node.create_publisher(Image, c.topic, qos) for c in ROBOT.cameras}
+        self.arms = {
+            a: self.node.create_publisher(JointState, a.joint_state_topic, qos) for a in ROBOT.arms
+        }
+        self.task = self.node.create_publisher(String, '/task', TASK_QOS)
+        self.task.publish(String(data=TASK))
+        self.query = self.node.create_publisher(
+            JointTrajectory, '/policy/query', QoSProfile(depth=1)
+        )
+        outputs = [*self.images.values(), *self.arms.values(), self.task, self.query]
+        self.wait(lambda: all(p.get_subscription_count() for p in outputs))
+        self.wait(lambda: self.inference.count_subscribers('/policy/candidates'))
+
+    def _on_answer(self, message: PointCloud2) -> None:
+        self.answers.append(candidates_from_message(message, ROBOT.joint_names)[0])
+
+    def wait(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+        """Spin until the condition holds."""
+        end_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end_s, 'nothing happened'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def sense(self, skip: str = '', finger: float = 0.02) -> int:
+        """Publish one message of every stream but one; return their stamp [ns]."""
+        stamp_ns = self.node.get_clock().now().nanoseconds
+        for camera, publisher in self.images.items():
+            if camera.name != skip:
+                image = np.full((240, 320, 3), 50, np.uint8)
+                publisher.publish(image_message(image, stamp_ns, ''))
+        for arm, publisher in self.arms.items():
+            pose = [*arm.start[:6], finger]
+            publisher.publish(joint_state_message((*JOINTS, 'left_finger'), pose, stamp_ns))
+        return stamp_ns
+
+    def ask(self) -> int:
+        """Send a query; return its stamp [ns]."""
+        stamp_ns = self.node.get_clock().now().nanoseconds
+        rows = np.zeros((0, 14), np.float32)
+        self.query.publish(trajectory_message(stamp_ns, rows, 25.0, ROBOT.joint_names))
+        return stamp_ns
+
+    def answered(self) -> Candidates:
+        """Sense, ask and return the answer."""
+        self.answers.clear()
+        stamp_ns = self.sense()
+        self.wait(lambda: self.sensed(stamp_ns))
+        self.ask()
+        self.wait(lambda: self.answers)
+        return self.answers[-1]
+
+    def sensed(self, stamp_ns: int) -> bool:
+        """Whether the node has all messages of a time."""
+        now_ns = self.node.get_clock().now().nanoseconds
+        ages_s = self.inference._observer.ages_s(now_ns)
+        return max(ages_s.values()) <= (now_ns - stamp_ns) * 1e-9 + 1e-6
+
+    def refusal(self) -> str:
+        """Ask and return why the query is refused."""
+        self.reports.clear()
+        self.ask()
+        self.wait(lambda: any('refused' in r.status[0].message for r in self.reports))
+        return next(r.status[0].message for r in self.reports if 'refused' in r.status[0].message)
+
+
+@pytest.fixture(scope='module')
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Return one inference node for all tests, in a ROS domain of its own."""
+    folder = tmp_path_factory.mktemp('checkpoint')
+    save_tiny_checkpoint(folder, ROBOT)
+    with ros_domain(75):
+        given = [f'robot:={ROBOT_FILE}', f'checkpoint:={folder}', 'candidates:=3', 'futures:=2']
+        given += ['values:=2', 'max_image_age_s:=1.0', 'max_joint_age_s:=1.0']
+        rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'inference:{g}'))])
+        bench = Bench()
+        yield bench
+        bench.inference.destroy_node()
+        bench.node.destroy_node()
+        rclpy.shutdown()
+
+
+def test_query_is_answered_with_candidates(bench: Bench) -> None:
+    """3 candidates of 4 rows for 14 joints with 2 x 2 values each."""
+    answer = bench.answered()
+    assert answer.positions.shape == (3, 4, 14)
+    assert answer.values.shape == (3, 4)
+
+
+def test_answer_carries_the_stamp_of_the_query(bench: Bench) -> None:
+    """The planner knows by it which rows are due when."""
+    bench.answers.clear()
+    stamp_ns = bench.sense()
+    bench.wait(lambda: bench.sensed(stamp_ns))
+    query_ns = bench.ask()
+    bench.wait(lambda: bench.answers)
+    assert bench.answers[0].stamp_ns == query_ns
+
+
+def test_same_observation_gives_the_same_answer(bench: Bench) -> None:
+    """The noise depends on the seed alone."""
+    first, second = bench.answered(), bench.answered()
+    np.testing.assert_array_equal(first.positions, second.positions)
+
+
+def test_future_images_are_published_while_somebody_looks(bench: Bench) -> None:
+    """They are stamped with the time they predict, 4 rows of 40 ms later."""
+    seen: list[Image] = []
+    subscription = bench.node.create_subscription(
+        Image, '/policy/future/high', seen.append, qos_profile_sensor_data
+    )
+    bench.wait(lambda: bench.inference.count_subscribers('/policy/future/high'))
+    answer = bench.answered()
+    bench.wait(lambda: seen)
+    bench.node.destroy_subscription(subscription)
+    assert image_array(seen[0]).shape == (32, 32, 3)
+    assert stamp_of(seen[0]) - answer.stamp_ns == 160_000_000
+
+
+def test_stale_camera_refuses_the_query_with_its_age(bench: Bench) -> None:
+    """The reason names the camera; the next fresh image ends the refusal."""
+    bench.answered()
+    last_ns = bench.sense()
+    while bench.node.get_clock().now().nanoseconds < last_ns + 1_100_000_000:
+        stamp_ns = bench.sense(skip='left_wrist')
+        bench.executor.spin_once(timeout_sec=0.1)
+    assert stamp_ns > last_ns
+    assert '/left_wrist/image_raw is 1' in bench.refusal()
+    assert bench.answered().positions.shape == (3, 4, 14)
+
+
+def test_nan_joint_state_refuses_the_query(bench: Bench) -> None:
+    """A NaN is told as the reason once the last good joint state is too old."""
+    bench.answered()
+    end_ns = bench.node.get_clock().now().nanoseconds + 1_100_000_000
+    while bench.node.get_clock().now().nanoseconds < end_ns:
+        bench.sense(finger=float('nan'))
+        bench.executor.spin_once(timeout_sec=0.1)
+    assert "NaN or infinite position for ['left_finger']" in bench.refusal()
+    assert bench.answered().positions.shape == (3, 4, 14)
+
+
+def test_unknown_task_refuses_the_query(bench: Bench) -> None:
+    """A task without embedding is told with the known ones."""
+    bench.answered()
+    bench.task.publish(String(data='fly'))
+    bench.wait(lambda: bench.inference._observer.task == 'fly')
+    bench.sense()
+    reason = bench.refusal()
+    assert bench.inference._taken.task == ''
+    bench.task.publish(String(data=TASK))
+    bench.wait(lambda: bench.inference._observer.task == TASK)
+    assert "no text embedding for the task 'fly'" in reason
+
+
+@pytest.mark.skipif(not find_spec('wordllama'), reason='without extra "language"')
+def test_paraphrase_is_answered_as_the_task_it_is_taken_for(bench: Bench) -> None:
+    """The answer is the task's own, and the report names the task."""
+    expected = bench.answered()
+    bench.task.publish(String(data=f'Please {TASK}!'))
+    bench.wait(lambda: bench.inference._observer.task == f'Please {TASK}!')
+    answer = bench.answered()
+    bench.reports.clear()
+    bench.wait(lambda: bench.reports)
+    values = {v.key: v.value for v in bench.reports[-1].status[0].values}
+    bench.task.publish(String(data=TASK))
+    bench.wait(lambda: bench.inference._observer.task == TASK)
+    assert (values['task'], values['task_similarity']) == (TASK, '1.00')
+    np.testing.assert_array_equal(answer.positions, expected.positions)
+
+
+def test_newest_query_wins_while_the_worker_is_busy(bench: Bench) -> None:
+    """Of many queries at once the last is answered; not all of them are."""
+    bench.answered()
+    bench.answers.clear()
+    stamp_ns = bench.sense()
+    bench.wait(lambda: bench.sensed(stamp_ns))
+    obs = bench.inference._observer.observation(bench.node.get_clock().now().nanoseconds)
+    before = bench.inference._replaced
+    for _ in range(20):
+        bench.inference._put(obs)
+    bench.wait(lambda: bench.answers)
+    assert bench.inference._replaced > before
+
+
+def test_report_tells_latency_and_age(bench: Bench) -> None:
+    """Once a second, for the operator."""
+    bench.answered()
+    bench.reports.clear()
+    bench.wait(lambda: bench.reports)
+    status = bench.reports[-1].status[0]
+    values = {v.key: v.value for v in status.values}
+    assert status.name == 'inference'
+    assert float(values['query_ms_p50']) > 0
+    assert float(values['oldest_stream_ms']) >= 0

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every parameter in ``nodes.yaml`` is declared by its node and the other way round."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from pathlib import Path
+import re
+from typing import Any
+
+import pytest
+import yaml
+
+pytest.importorskip('rclpy')
+
+from cosmos_policy_ros.nodes.command_executor import ExecutorParams
+from cosmos_policy_ros.nodes.demonstrator_node import DemonstratorParams
+from cosmos_policy_ros.nodes.fake_sensor_node import StreamParams
+from cosmos_policy_ros.nodes.inference_node import InferenceParams
+from cosmos_policy_ros.nodes.operator_node import OperatorParams
+from cosmos_policy_ros.nodes.planner_node import PlannerParams
+from cosmos_policy_ros.nodes.recorder_node import RecorderParams
+from cosmos_policy_ros.nodes.replay_node import ReplayParams
+from cosmos_policy_ros.nodes.sim_node import SimParams
+
+FILE = Path(__file__).parents[2] / 'config' / 'nodes.yaml'
+SECTIONS: dict[str, dict[str, Any]] = {
+    node: section['ros__parameters']
+    for node, section in yaml.safe_load(FILE.read_text(encoding='utf-8')).items()
+}
+CLASSES = {
+    'sim': SimParams,
+    'inference': InferenceParams,
+    'planner': PlannerParams,
+    'command_executor': ExecutorParams,
+    'operator': OperatorParams,
+    'recorder': RecorderParams,
+    'demonstrator': DemonstratorParams,
+    'stream': StreamParams,
+    'replay': ReplayParams,
+}
+DYNAMIC = {'sim': {'seed'}}  # declared outside the frozen dataclass
+
+
+def test_every_node_has_a_section() -> None:
+    """A node without a section would run with values nobody sees."""
+    assert set(SECTIONS) == set(CLASSES)
+
+
+@pytest.mark.parametrize('node', sorted(CLASSES))
+def test_file_and_node_name_the_same_parameters(node: str) -> None:
+    """A typing mistake in the file or a forgotten parameter is found here."""
+    declared = {field.name for field in fields(CLASSES[node])} | DYNAMIC.get(node, set())
+    assert set(SECTIONS[node]) == declared
+
+
+@pytest.mark.parametrize('node', sorted(CLASSES))
+def test_values_have_the_declared_type_and_range(node: str) -> None:
+    """The file starts the nodes; 1 instead of 1.0 would not."""
+    for field in fields(CLASSES[node]):
+        value = SECTIONS[node][field.name]
+        assert type(value) is type(field.default), field.name
+        if field.metadata['low'] is not None:
+            assert field.metadata['low'] <= value <= field.metadata['high'], field.name
+
+
+@pytest.mark.parametrize('node', sorted(CLASSES))
+def test_every_number_says_its_unit(node: str) -> None:
+    """A parameter that ends in a unit is described with that unit."""
+    for field in fields(CLASSES[node]):
+        unit = re.search(r'_(s|hz|rad|m)$', field.name)
+        if unit:
+            wanted = unit[1].replace('hz', 'Hz')
+            assert field.metadata['doc'].endswith(f'[{wanted}].'), field.name
+
+
+def test_every_parameter_has_a_comment() -> None:
+    """One line each says what it does."""
+    lines = FILE.read_text(encoding='utf-8').splitlines()
+    bare = [line for line in lines if re.match(r'    \w+:', line) and '#' not in line]
+    assert bare == []

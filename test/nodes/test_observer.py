@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The live observation equals the recorded one, and a stale stream is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.data.bags.reader import read_bag
+from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.convert import image_message, joint_state_message
+from cosmos_policy_ros.ros.observer import Observer
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from ros_domains import ros_node
+from rosbags.rosbag2 import Reader
+from sensor_msgs.msg import Image, JointState
+from std_msgs.msg import String
+
+ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
+JOINTS = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
+MS = 1_000_000
+START_NS = 1000 * MS
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """Return a node in a ROS domain of its own."""
+    with ros_node('observer_test', 71) as node:
+        yield node
+
+
+def fed(node: Node, stamp_ns: int, skip: str = '') -> Observer:
+    """Return an observer that got one message of every stream but one."""
+    observer = Observer(node, ROBOT, max_image_age_s=0.1, max_joint_age_s=0.05)
+    observer.on_task(String(data='move'))
+    for camera in ROBOT.cameras:
+        if camera.topic != skip:
+            image = np.zeros((240, 320, 3), np.uint8)
+            observer.on_image(camera, image_message(image, stamp_ns, ''))
+    for arm in ROBOT.arms:
+        if arm.joint_state_topic != skip:
+            names = (*JOINTS, 'left_finger')
+            observer.on_joints(arm, joint_state_message(names, [0.02] * 7, stamp_ns))
+    return observer
+
+
+def record(path: Path) -> None:
+    """Write half a second of streams that are not in step, with one failed bus read."""
+    rng = np.random.default_rng(0)
+    with BagWriter(path, {'source': 'demo', 'success': 'true'}) as bag:
+        bag.write_text('/task', 'move', START_NS)
+        for k in range(50):
+            stamp = START_NS + k * 10 * MS
+            for i, camera in enumerate(ROBOT.cameras):
+                if k % 8 == i:
+                    image = rng.integers(0, 256, (240, 320, 3), dtype=np.uint8)
+                    bag.write_image(camera.topic, image, stamp + i)
+            for i, arm in enumerate(ROBOT.arms):
+                pose = np.full(7, -np.pi) if k == 22 else 0.001 * k + rng.normal(0, 0.001, 7)
+                names = (*JOINTS, 'left_finger')
+                bag.write_joints(arm.joint_state_topic, names, pose, stamp + i)
+            bag.write_joints('/joint_command', ROBOT.joint_names, np.full(14, 0.01 * k), stamp)
+
+
+def test_live_observation_equals_the_recorded_one(tmp_path: Path, node: Node) -> None:
+    """The same messages give the same observation at every tick, live and from a bag."""
+    record(tmp_path / 'a')
+    episode = read_bag(tmp_path / 'a', ROBOT, 25.0)
+    with Reader(tmp_path / 'a') as bag:
+        messages = [(ns, c.topic, bytes(data)) for c, ns, data in bag.messages()]
+    observer = Observer(node, ROBOT, max_image_age_s=0.25, max_joint_age_s=0.1)
+    observer.on_task(String(data='move'))
+    cameras = {c.topic: c for c in ROBOT.cameras}
+    arms = {a.joint_state_topic: a for a in ROBOT.arms}
+    tick = 0
+    for bag_ns, topic, data in [*messages, (2**62, '', b'')]:
+        while tick < len(episode.stamps_ns) and bag_ns > episode.stamps_ns[tick]:
+            live = observer.observation(int(episode.stamps_ns[tick]))
+            np.testing.assert_array_equal(live.proprio, episode.proprio[tick])
+            for name, image in live.images.items():
+                recorded = episode.images[name][episode.image_index[name][tick]]
+                np.testing.assert_array_equal(image, recorded)
+            tick += 1
+        if topic in cameras:
+            observer.on_image(cameras[topic], deserialize_message(data, Image))
+        elif topic in arms:
+            observer.on_joints(arms[topic], deserialize_message(data, JointState))
+    assert tick == len(episode.stamps_ns) == 12
+
+
+def test_observation_holds_every_stream(node: Node) -> None:
+    """Three images, 14 joints and the task."""
+    observation = fed(node, START_NS).observation(START_NS + 10 * MS)
+    assert set(observation.images) == {'high', 'left_wrist', 'right_wrist'}
+    assert (observation.proprio.shape, observation.task) == ((14,), 'move')
+
+
+def test_stale_camera_is_named(node: Node) -> None:
+    """The reason holds the topic, its age and the limit."""
+    observer = fed(node, START_NS)
+    with pytest.raises(TimeoutError, match='/high/image_raw is 120 ms old, limit 100 ms'):
+        observer.observation(START_NS + 120 * MS)
+
+
+def test_stale_arm_is_named(node: Node) -> None:
+    """Joint states have a limit of their own."""
+    observer = fed(node, START_NS)
+    with pytest.raises(TimeoutError, match='/follower_left/joint_states is 60 ms old, limit 50'):
+        observer.observation(START_NS + 60 * MS)
+
+
+def test_missing_camera_is_named(node: Node) -> None:
+    """A camera that never published is named."""
+    observer = fed(node, START_NS, skip='/left_wrist/image_raw')
+    with pytest.raises(TimeoutError, match='/left_wrist/image_raw: no message yet'):
+        observer.observation(START_NS)
+
+
+def test_missing_task_is_named(node: Node) -> None:
+    """Without a task there is no observation."""
+    observer = fed(node, START_NS)
+    observer.on_task(String(data=''))
+    with pytest.raises(TimeoutError, match='/task: no task yet'):
+        observer.observation(START_NS)
+
+
+def test_nan_joint_state_is_refused_with_its_reason(node: Node) -> None:
+    """A NaN never reaches the policy; the reason is told when the stream gets stale."""
+    observer = fed(node, START_NS)
+    pose = [0.02] * 6 + [np.nan]
+    message = joint_state_message((*JOINTS, 'left_finger'), pose, START_NS + 60 * MS)
+    observer.on_joints(ROBOT.arms[0], message)
+    with pytest.raises(TimeoutError, match=r'60 ms old.*refused: .*NaN or infinite position'):
+        observer.observation(START_NS + 60 * MS)
+
+
+def test_image_of_another_size_is_refused_with_both_sizes(node: Node) -> None:
+    """A camera with another resolution than the robot file says is named."""
+    observer = fed(node, START_NS, skip='/high/image_raw')
+    message = image_message(np.zeros((480, 640, 3), np.uint8), START_NS, '')
+    observer.on_image(ROBOT.cameras[0], message)
+    with pytest.raises(TimeoutError, match='sends 640x480 images, the robot file says 320x240'):
+        observer.observation(START_NS)
+
+
+def test_good_message_ends_the_refusal(node: Node) -> None:
+    """A reason does not outlive its cause."""
+    observer = fed(node, START_NS)
+    observer.on_joints(ROBOT.arms[0], JointState())
+    names = (*JOINTS, 'left_finger')
+    observer.on_joints(ROBOT.arms[0], joint_state_message(names, [0.02] * 7, START_NS + MS))
+    assert observer.refused == {}
+
+
+def test_ages_tell_every_stream(node: Node) -> None:
+    """Ages are infinite for streams without a message."""
+    observer = fed(node, START_NS, skip='/high/image_raw')
+    ages = observer.ages_s(START_NS + 30 * MS)
+    assert ages['/high/image_raw'] == np.inf
+    assert ages['/left_wrist/image_raw'] == pytest.approx(0.03)
+
+
+def test_messages_arrive_through_ros(node: Node) -> None:
+    """The subscriptions are those of the robot file."""
+    Observer(node, ROBOT, 0.1, 0.1)
+    topics = [node.count_subscribers(c.topic) for c in ROBOT.cameras]
+    topics += [node.count_subscribers(a.joint_state_topic) for a in ROBOT.arms]
+    assert topics == [1, 1, 1, 1, 1]
+    assert stamp_of(JointState()) == 0

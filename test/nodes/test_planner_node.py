@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The planner asks in time, chooses the best candidate and ignores what it cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.nodes.planner_node import PlannerNode
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.convert import (
+    candidates_message,
+    chunk_from_message,
+    trajectory_rows,
+)
+from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError
+from diagnostic_msgs.msg import DiagnosticArray
+import rclpy
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from ros_domains import ros_domain
+from sensor_msgs.msg import PointCloud2
+from std_srvs.srv import SetBool
+from trajectory_msgs.msg import JointTrajectory
+
+ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
+JOINTS = read_robot(ROBOT_FILE).joint_names
+MERGE_S = 0.3  # more than this process may pause on a busy machine
+
+
+class Bench:
+    """A planner and a stand-in for inference node and executor."""
+
+    def __init__(self) -> None:
+        """Start both in this process."""
+        self.planner, self.node = PlannerNode(), Node('planner_test')
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.planner)
+        self.executor.add_node(self.node)
+        self.queries: list[JointTrajectory] = []
+        self.chunks: list[ActionChunk] = []
+        self.reports: list[DiagnosticArray] = []
+        self.node.create_subscription(JointTrajectory, '/policy/query', self.queries.append, 10)
+        self.node.create_subscription(JointTrajectory, '/policy/action_chunk', self._on_chunk, 10)
+        self.node.create_subscription(DiagnosticArray, '/diagnostics', self.reports.append, 10)
+        self.out = self.node.create_publisher(PointCloud2, '/policy/candidates', 10)
+        self.client = self.node.create_client(SetBool, '/planner/activate')
+        self.wait(lambda: self.client.service_is_ready() and self.out.get_subscription_count())
+        self.wait(lambda: self.planner.count_subscribers('/policy/query'))
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        self.chunks.append(chunk_from_message(message, JOINTS))
+
+    def wait(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
+        """Spin until the condition holds."""
+        end_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end_s, 'nothing happened'
+            self.executor.spin_once(timeout_sec=0.05)
+
+    def spin(self, seconds: float) -> None:
+        """Spin for a while."""
+        end_s = time.monotonic() + seconds
+        self.wait(lambda: time.monotonic() > end_s)
+
+    def activate(self, active: bool = True) -> SetBool.Response:
+        """Call the service."""
+        future = self.client.call_async(SetBool.Request(data=active))
+        self.wait(future.done)
+        return future.result()
+
+    def answer(self, query: JointTrajectory, values: list[float], **changes: object) -> None:
+        """Answer a query with candidates whose positions are their number."""
+        n = len(values)
+        positions = np.ones((n, 32, 14), np.float32) * np.arange(n)[:, None, None]
+        sent = Candidates(
+            stamp_ns=stamp_of(query),
+            positions=positions.astype(np.float32),
+            values=np.array(values, np.float32)[:, None],
+            future_proprio=np.zeros((n, 14), np.float32),
+        )
+        message = candidates_message(sent, 25.0, changes.get('joints', JOINTS))
+        self.out.publish(message)
+
+    def time_to_chunk(self, query: JointTrajectory) -> float:
+        """Answer a query with one candidate; return how long the planner takes to decide [s]."""
+        self.chunks.clear()
+        start_s = time.monotonic()
+        self.answer(query, [0.5])
+        self.wait(lambda: self.chunks)
+        return time.monotonic() - start_s
+
+    def next_query(self) -> JointTrajectory:
+        """Wait for a query and return it."""
+        n = len(self.queries)
+        self.wait(lambda: len(self.queries) > n)
+        return self.queries[-1]
+
+    def restart(self) -> JointTrajectory:
+        """Stop, start and return the first query."""
+        self.activate(False)
+        self.spin(0.1)
+        self.queries.clear()
+        self.chunks.clear()
+        assert self.activate().success
+        self.wait(lambda: self.queries)
+        return self.queries[0]
+
+
+@pytest.fixture(scope='module')
+def bench() -> Iterator[Bench]:
+    """Return one planner for all tests, in a ROS domain of its own."""
+    with ros_domain(74):
+        given = [f'planner:robot:={ROBOT_FILE}', 'planner:discovery_s:=0.2']
+        given.append(f'planner:merge_s:={MERGE_S}')
+        rclpy.init(args=['--ros-args', *(word for g in given for word in ('-p', g))])
+        bench = Bench()
+        yield bench
+        bench.planner.destroy_node()
+        bench.node.destroy_node()
+        rclpy.shutdown()
+
+
+def test_nothing_is_asked_before_activation(bench: Bench) -> None:
+    """A planner that starts leaves the networks alone."""
+    bench.spin(0.3)
+    assert bench.queries == []
+
+
+def test_first_query_has_no_committed_rows(bench: Bench) -> None:
+    """Its stamp is the time row 0 is due."""
+    query = bench.restart()
+    age_s = (bench.node.get_clock().now().nanoseconds - stamp_of(query)) * 1e-9
+    assert 0 <= age_s < 1.0
+    assert trajectory_rows(query, JOINTS).shape == (0, 14)
+
+
+def test_best_candidate_becomes_the_chunk(bench: Bench) -> None:
+    """Candidate 2 has the highest value; the chunk is due at the stamp of the query."""
+    query = bench.restart()
+    bench.answer(query, [0.3, 0.2, 0.9, 0.4])
+    bench.wait(lambda: bench.chunks)
+    assert bench.chunks[0].stamp_ns == stamp_of(query)
+    assert bench.chunks[0].positions[0, 0] == 2.0
+    assert bench.chunks[0].rate_hz == pytest.approx(25.0)
+
+
+def test_next_query_carries_the_rows_still_to_be_played(bench: Bench) -> None:
+    """After 0.4 s at 25 Hz about 21 of 32 rows are left."""
+    bench.answer(bench.restart(), [0.5])
+    bench.wait(lambda: len(bench.queries) > 1)
+    elapsed_s = (stamp_of(bench.queries[1]) - stamp_of(bench.queries[0])) * 1e-9
+    rows = trajectory_rows(bench.queries[1], JOINTS)
+    assert elapsed_s >= 0.4
+    assert len(rows) == 32 - int(np.ceil(elapsed_s * 25.0))
+    first = bench.queries[1].points[0].time_from_start
+    assert 0 <= first.nanosec * 1e-9 <= 0.04
+
+
+def test_one_query_is_under_way_at_a_time(bench: Bench) -> None:
+    """A slow network is not asked again before it can have answered."""
+    bench.restart()
+    bench.spin(0.4)
+    assert len(bench.queries) == 1
+
+
+def test_unanswered_query_is_asked_again(bench: Bench) -> None:
+    """After the timeout, and the report says that nobody answers."""
+    bench.restart()
+    bench.wait(lambda: len(bench.queries) > 1)
+    assert (stamp_of(bench.queries[1]) - stamp_of(bench.queries[0])) * 1e-9 >= 0.5
+
+
+def test_candidates_of_another_robot_are_ignored(bench: Bench) -> None:
+    """The chunk comes from the answer that fits."""
+    query = bench.restart()
+    bench.answer(query, [0.5, 0.9], joints=[f'other/{i}' for i in range(14)])
+    bench.spin(0.3)
+    assert bench.chunks == []
+    bench.answer(query, [0.5])
+    bench.wait(lambda: bench.chunks)
+
+
+def test_answer_from_before_the_activation_is_ignored(bench: Bench) -> None:
+    """A chunk planned in the last episode is not played in this one."""
+    old = bench.restart()
+    bench.restart()
+    bench.answer(old, [0.5])
+    bench.spin(0.3)
+    assert bench.chunks == []
+
+
+@pytest.fixture
+def two(bench: Bench) -> Iterator[Bench]:
+    """Return a planner that sees two inference nodes."""
+    second = bench.node.create_publisher(PointCloud2, '/policy/candidates', 10)
+    bench.wait(lambda: bench.planner.count_publishers('/policy/candidates') == 2)
+    yield bench
+    bench.node.destroy_publisher(second)
+    bench.wait(lambda: bench.planner.count_publishers('/policy/candidates') == 1)
+
+
+def test_answers_of_two_inference_nodes_are_merged(two: Bench) -> None:
+    """The best of both wins, and only one chunk is published, without further waiting."""
+    query = two.restart()
+    two.answer(query, [0.3])
+    start_s = time.monotonic()
+    two.answer(query, [0.2, 0.8])
+    two.wait(lambda: two.chunks)
+    assert time.monotonic() - start_s < MERGE_S
+    two.spin(0.2)
+    assert [c.positions[0, 0] for c in two.chunks] == [1.0]
+
+
+def test_inference_node_that_falls_silent_is_waited_for_once(two: Bench) -> None:
+    """One that was killed publishes on paper for a while; the report says that it is missed."""
+    query = two.restart()
+    two.answer(query, [0.3])
+    two.answer(query, [0.2])
+    assert two.time_to_chunk(two.next_query()) >= MERGE_S
+    assert two.time_to_chunk(two.next_query()) < MERGE_S
+    said = [report.status[0] for report in two.reports]
+    status = next(s for s in said if s.message == '1 of 2 inference nodes answered in time')
+    assert {v.key: v.value for v in status.values}['answers_merged'] == '1'
+
+
+def test_inference_node_that_answers_too_late_is_waited_for_again(two: Bench) -> None:
+    """It was slow, not dead, or it has just been started."""
+    assert two.time_to_chunk(two.restart()) >= MERGE_S
+    query = two.next_query()
+    assert two.time_to_chunk(query) < MERGE_S
+    two.answer(query, [0.9])
+    assert two.time_to_chunk(two.next_query()) >= MERGE_S
+
+
+def test_report_tells_value_and_latency(bench: Bench) -> None:
+    """The score of the chosen candidate and how long answers take."""
+    bench.answer(bench.restart(), [0.25, 0.75])
+    bench.wait(lambda: bench.chunks)
+    bench.reports.clear()
+    bench.wait(lambda: bench.reports)
+    status = bench.reports[-1].status[0]
+    values = {v.key: v.value for v in status.values}
+    assert (status.name, values['value'], values['scores']) == ('planner', '0.750', '0.250 0.750')
+    assert float(values['query_ms_p50']) > 0
+
+
+def test_second_planner_is_refused(bench: Bench) -> None:
+    """Two planners on one domain would fight over the arms."""
+    with pytest.raises(ConfigError, match=r"published by \['planner'\]; stop it or use another"):
+        PlannerNode()

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a demo reports, from the events of its operator and the output of its nodes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from cosmos_policy_ros.cli.demo import prepare_folder
+from cosmos_policy_ros.report.demo_summary import make_report
+from cosmos_policy_ros.stack.running import explain_end
+from cosmos_policy_ros.types import ConfigError
+
+
+def test_error_of_a_node_is_passed_on(tmp_path: Path) -> None:
+    """Without the logger's prefix."""
+    log = tmp_path / 'planner.log'
+    log.write_text('[ERROR] [12.5] [cosmos_policy_ros]: no robot file x\n', encoding='utf-8')
+    error = explain_end('planner', 1, log)
+    assert isinstance(error, ConfigError)
+    assert str(error) == 'planner: no robot file x'
+
+
+def test_crash_of_a_node_shows_its_last_lines(tmp_path: Path) -> None:
+    """A traceback is for whoever mends the node."""
+    log = tmp_path / 'sim.log'
+    log.write_text('Traceback\n  line\nValueError: x\n', encoding='utf-8')
+    error = explain_end('sim', -9, log)
+    assert isinstance(error, ChildProcessError)
+    assert str(error).startswith('sim ended with status -9; its last lines:\nTraceback')
+
+
+def test_report_without_answers_says_so() -> None:
+    """An episode without answers has no value and no latency, and a warning."""
+    episode = {
+        'event': 'episode',
+        'seed': 3,
+        'seconds': 8.0,
+        'success': False,
+        'answers': 0,
+        'standstill_s': 0.0,
+        'seam_jump_rad_max': 0.0,
+        'interventions': 0,
+        'fault': '',
+        'real_time_factor_min': 0.5,
+    }
+    started = {'event': 'started', 'seed': 3, 'start_ns': 1}
+    report = make_report([started, episode], {}, domain=0)
+    assert report['query_ms'] == {'p50': None, 'p99': None}
+    assert report['episodes'][0]['value'] == {'middle': None, 'mean': None}
+    assert 'no query was answered' in report['warnings'][0]
+    assert '0.50 of real time' in report['warnings'][1]
+
+
+def test_answers_belong_to_their_episode() -> None:
+    """The value in the middle is that of the answer nearest to 4 s."""
+    events: list[dict[str, Any]] = []
+    for seed in (1, 2):
+        events.append({'event': 'started', 'seed': seed, 'start_ns': 0})
+        for at_s, value in ((0.0, 0.1), (3.9, 0.5 + seed / 10), (7.0, 0.9)):
+            answer = {'at_s': at_s, 'query_ms': 100.0 * seed, 'values': [0.0, value], 'best': 1}
+            events.append({'event': 'answer', **answer})
+        figures = {'seconds': 8.0, 'success': seed == 2, 'answers': 3, 'standstill_s': 0.5}
+        figures |= {'seam_jump_rad_max': 0.1 * seed, 'interventions': 4, 'fault': ''}
+        events.append({'event': 'episode', 'seed': seed, 'real_time_factor_min': 1.0, **figures})
+    report = make_report(events, {}, domain=0)
+    assert [e['value']['middle'] for e in report['episodes']] == [0.6, 0.7]
+    assert report['success_rate'] == 0.5
+    assert report['query_ms']['p50'] == 150.0
+    assert report['standstill_s'] == 1.0
+    assert report['seam_jump_rad_max'] == 0.2
+    assert report['interventions'] == 8
+
+
+def test_folder_of_an_earlier_demo_is_cleared(tmp_path: Path) -> None:
+    """Only what a demo writes is removed."""
+    for name in ('bags', 'logs'):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / 'old').touch()
+    (tmp_path / 'report.json').touch()
+    (tmp_path / 'notes.txt').touch()
+    prepare_folder(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ['logs', 'notes.txt']
+    assert list((tmp_path / 'logs').iterdir()) == []

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scripted experts: they do their task, recover, and fail where they shall."""
+
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.experts.expert import Expert, Noise
+from cosmos_policy_ros.sim.experts.table import EXPERTS, make_expert
+from cosmos_policy_ros.sim.states import States
+from cosmos_policy_ros.sim.tasks import TASKS
+import numpy as np
+import pytest
+
+CUBE, PEG = 'transfer_cube', 'insert_peg'
+
+
+def perform(
+    task: str, seed: int, noise: Noise, states: States = 'normal', ticks: int = 400
+) -> tuple[AlohaSim, Expert, np.ndarray]:
+    """Play 8 s of the expert; return the scene, the expert and its (400,) expert flags."""
+    sim = AlohaSim(task)
+    sim.reset(seed, states)
+    expert = make_expert(sim, np.random.default_rng(seed), noise)
+    flags = []
+    for _ in range(ticks):
+        action = expert.action()
+        flags.append(expert.expert)
+        sim.step(action)
+    return sim, expert, np.array(flags)
+
+
+def test_every_task_has_an_expert() -> None:
+    """A task without one could not be demonstrated."""
+    assert set(EXPERTS) == set(TASKS)
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2])
+@pytest.mark.parametrize('task', sorted(TASKS))
+def test_undisturbed_expert_succeeds(task: str, seed: int) -> None:
+    """The cube is handed over, the peg is in the socket, and nothing is to be forgotten."""
+    sim, expert, flags = perform(task, seed, Noise())
+    assert sim.success
+    assert flags.all()
+    assert expert.rested_s > 1.0
+
+
+@pytest.mark.parametrize('task', sorted(TASKS))
+def test_undisturbed_expert_solves_hard_starts(task: str) -> None:
+    """A hard start is hard to see, not impossible to do."""
+    assert [perform(task, seed, Noise(), 'hard')[0].success for seed in (0, 1, 2)] == [True] * 3
+
+
+@pytest.mark.parametrize(('task', 'seed'), [(CUBE, 100), (PEG, 100)])
+def test_pushed_expert_recovers_and_marks_the_push(task: str, seed: int) -> None:
+    """A push is not to be imitated, what follows is."""
+    sim, _, flags = perform(task, seed, Noise(pushes=2.0), ticks=450)
+    assert sim.success
+    assert 0 < (~flags).sum() < 100
+
+
+@pytest.mark.parametrize(
+    'noise',
+    [Noise(grasp_m=0.04), Noise(meet_m=0.02), Noise(drops=True)],
+    ids=['reaches beside', 'beside the socket', 'drops'],
+)
+def test_insertion_expert_tries_again_after_a_mistake(noise: Noise) -> None:
+    """The mistake is marked, the second try is not."""
+    sim, _, flags = perform(PEG, 3, noise, ticks=500)
+    assert sim.success
+    assert (~flags).any()
+    assert flags[-50:].all()
+
+
+@pytest.mark.parametrize(
+    ('task', 'noise'),
+    [
+        (CUBE, Noise(grasp_m=0.2, retry=False)),
+        (PEG, Noise(grasp_m=0.06, retry=False)),
+        (PEG, Noise(meet_m=0.05, retry=False)),
+        (PEG, Noise(drops=True, retry=False)),
+    ],
+    ids=['cube missed', 'piece missed', 'beside the socket', 'dropped'],
+)
+def test_expert_that_does_not_notice_fails_and_marks_it(task: str, noise: Noise) -> None:
+    """The value function gets its failures, the policy does not imitate them."""
+    sim, expert, flags = perform(task, 3, noise)
+    assert not sim.success
+    assert not flags[-1]
+    assert expert.phase == 'rest'
+
+
+def test_commands_of_the_insertion_are_smooth() -> None:
+    """No joint is asked for more than the robot's 3.14 rad/s, nor jumps between two ticks."""
+    sim = AlohaSim(PEG)
+    expert = make_expert(sim, np.random.default_rng(0), Noise())
+    actions = []
+    for _ in range(300):
+        actions.append(expert.action())
+        sim.step(actions[-1])
+    arms = np.delete(np.array(actions), [6, 13], axis=1)
+    speed = np.diff(arms, axis=0) * 50.0
+    assert np.abs(speed).max() < 3.14
+    assert np.abs(np.diff(speed, axis=0)).max() < 1.2  # 60 rad/s^2 in one tick
+
+
+def test_commands_of_the_cube_expert_stay_as_they_were_recorded() -> None:
+    """The committed checkpoint learned from these; the recordings are kept."""
+    sim = AlohaSim()
+    sim.reset(0)
+    expert = make_expert(sim, np.random.default_rng(0), Noise())
+    actions = []
+    for _ in range(151):
+        actions.append(expert.action())
+        sim.step(actions[-1])
+    reach = [-0.11924, -0.24432, 0.68067, 0.0, 0.61085, 0.0, 1.0]
+    carry = [-0.00015, 0.08259, -0.08338, 0.0, 1.04798, 0.0, 0.0]
+    np.testing.assert_allclose(actions[60][7:], reach, atol=1e-4)
+    np.testing.assert_allclose(actions[150][7:], carry, atol=1e-4)
+
+
+def test_noise_of_recorded_insertions_has_every_kind() -> None:
+    """About four in five episodes can succeed."""
+    rng = np.random.default_rng(0)
+    kinds = [EXPERTS[PEG].draw_noise(rng) for _ in range(500)]
+    assert 0.8 < np.mean([noise.retry for noise in kinds]) < 0.86
+    assert {(bool(n.grasp_m), bool(n.meet_m), n.drops, n.retry) for n in kinds} == {
+        (False, False, False, True),
+        (True, False, False, True),
+        (False, True, False, True),
+        (False, False, True, True),
+        (True, False, False, False),
+        (False, True, False, False),
+        (False, False, True, False),
+    }

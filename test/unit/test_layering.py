@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The import rule of the architecture, checked on the source."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+PACKAGE = Path(__file__).parents[2] / 'cosmos_policy_ros'
+WAIST = {'types', 'config_file', 'resources', 'robot', 'align'}
+MAY_IMPORT = {
+    'core': WAIST,
+    'backends': WAIST | {'core'},
+    'data': WAIST,
+    'training': WAIST | {'core', 'data'},
+    'control': WAIST,
+    'drivers': WAIST,
+    'sim': WAIST,
+    'ros': WAIST | {'control', 'stack'},
+    'nodes': WAIST | {'core', 'backends', 'data', 'control', 'drivers', 'sim', 'ros'},
+    'stack': WAIST,
+    'evaluation': WAIST | {'core', 'backends', 'data', 'control', 'sim', 'training', 'cli'},
+    'report': WAIST | {'data', 'stack', 'control', 'sim', 'evaluation'},
+    'bench': WAIST
+    | {'core', 'backends', 'data', 'control', 'sim', 'stack', 'evaluation', 'report', 'cli'},
+    'cli': WAIST
+    | {'core', 'backends', 'data', 'training', 'control', 'sim'}
+    | {'stack', 'evaluation', 'report', 'bench'},
+}
+ROS_LAYERS = {'ros', 'nodes'}
+ROS_MODULES = {
+    'rclpy',
+    'builtin_interfaces',
+    'diagnostic_msgs',
+    'rcl_interfaces',
+    'sensor_msgs',
+    'std_msgs',
+    'std_srvs',
+    'trajectory_msgs',
+    'interbotix_xs_msgs',
+    'launch',
+    'launch_ros',
+}
+WHO_MAY_USE = {  # third-party module -> layers
+    'torch': {'core', 'backends', 'training', 'bench'},
+    'diffusers': {'core', 'backends', 'training'},
+    'mujoco': {'sim', 'nodes'},  # a node may open the window
+    'rosbags': {'data'},
+    'tyro': {'cli'},
+    'rich': {'bench', 'cli', 'evaluation', 'report', 'training'},
+}
+FILES = sorted(PACKAGE.rglob('*.py'))
+
+
+def layer_of(path: Path) -> str:
+    """Return the folder below the package, or the module directly in it."""
+    return path.relative_to(PACKAGE).with_suffix('').parts[0]
+
+
+def imports(path: Path) -> set[str]:
+    """Return the dotted names a file imports, at any depth."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update({node.module, *(f'{node.module}.{a.name}' for a in node.names)})
+    return names
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_layer_imports_only_what_it_may(path: Path) -> None:
+    """A file imports its own layer, the layers below it, and ROS only where allowed."""
+    layer = layer_of(path)
+    allowed = MAY_IMPORT.get(layer, WAIST) | {layer}
+    for name in imports(path):
+        parts = name.split('.')
+        if parts[0] == 'cosmos_policy_ros' and len(parts) > 1:
+            assert parts[1] in allowed, f'{path}: {layer} may not import {name}'
+        if parts[0] in ROS_MODULES:
+            assert layer in ROS_LAYERS, f'{path}: {name} belongs in ros/ or nodes/'
+        if parts[0] in WHO_MAY_USE:
+            users = WHO_MAY_USE[parts[0]]
+            assert layer in users, f'{path}: only {sorted(users)} may use {name}'
+
+
+def test_reading_and_writing_episodes_needs_no_torch() -> None:
+    """Every module of the data layer can be imported where torch is not installed."""
+    files = [p for p in FILES if layer_of(p) == 'data']
+    names = ['.'.join(p.relative_to(PACKAGE.parent).with_suffix('').parts) for p in files]
+    code = f"import sys; sys.modules['torch'] = None; import {', '.join(names)}"
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_importing_the_package_loads_neither_torch_nor_ros() -> None:
+    """The launch files and the command line start without the heavy modules."""
+    code = (
+        'import sys, cosmos_policy_ros.stack.node_list\n'
+        "print({'torch', 'rclpy', 'mujoco', 'numpy'} & set(sys.modules))"
+    )
+    command = [sys.executable, '-c', code]
+    result = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == 'set()'

@@ -1,0 +1,337 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LeRobot v3 data sets: what we write is the published format, what others write is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import json
+from pathlib import Path
+import shutil
+from typing import Any
+
+from cosmos_policy_ros.data.assemble import Labels
+from cosmos_policy_ros.data.lerobot import writer as lerobot_writer
+from cosmos_policy_ros.data.lerobot.meta import histogram, image_stats, row_stats
+from cosmos_policy_ros.data.lerobot.reader import check_lengths, read_lerobot
+from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
+from cosmos_policy_ros.data.video import count_frames, VideoWriter
+from cosmos_policy_ros.types import ConfigError, Episode
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from samples import assert_same_episode, picture, ROBOT, sample_episode, START_NS
+
+PSNR_DB = 35.0  # what H.264 leaves of a picture, at least
+DATA, EPISODES = 'data/chunk-000/file-000.parquet', 'meta/episodes/chunk-000/file-000.parquet'
+VIDEO = 'videos/observation.images.cam_high/chunk-000/file-000.mp4'
+FIRST = sample_episode(0)
+SECOND = sample_episode(1, 9, source='rollout', task='drop the cube', success=None)
+
+
+def write(root: Path, *episodes: Episode) -> Path:
+    """Write a data set."""
+    with LeRobotWriter(root, ROBOT, 50.0) as data_set:
+        for episode in episodes:
+            data_set.add(episode)
+    return root
+
+
+@pytest.fixture(scope='module')
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data set of two episodes, to be read only."""
+    return write(tmp_path_factory.mktemp('lerobot') / 'set', FIRST, SECOND)
+
+
+@pytest.fixture
+def own(written: Path, tmp_path: Path) -> Path:
+    """Return a copy of the data set, to be damaged."""
+    return Path(shutil.copytree(written, tmp_path / 'own'))
+
+
+def edit(path: Path, change: Callable[[pa.Table], pa.Table]) -> None:
+    """Change a table on disk."""
+    table = change(pq.read_table(path, partitioning=None))
+    pq.write_table(table, path)
+
+
+def edit_info(root: Path, **changes: Any) -> None:
+    """Change ``meta/info.json``."""
+    path = root / 'meta' / 'info.json'
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_first_episode_comes_back(written: Path) -> None:
+    """Joints, actions, flags and labels are exact, pictures within 35 dB."""
+    assert_same_episode(read_lerobot(written, 0, ROBOT), FIRST, PSNR_DB)
+
+
+def test_later_episode_comes_back_from_the_same_files(written: Path) -> None:
+    """Its rows and frames are found behind those of the first; nobody judged it."""
+    assert_same_episode(read_lerobot(written, 1, ROBOT), SECOND, PSNR_DB)
+
+
+def test_pictures_of_an_episode_are_its_own(written: Path) -> None:
+    """The bound is one that the frames of the other episode do not reach."""
+    got = read_lerobot(written, 1, ROBOT).images['high']
+    assert np.abs(got.astype(int) - FIRST.images['high']).mean() > 3
+
+
+def test_info_is_that_of_the_format(written: Path) -> None:
+    """Keys and values of ``meta/info.json`` as LeRobot v3.0 publishes them."""
+    info = json.loads((written / 'meta' / 'info.json').read_text())
+    features = info.pop('features')
+    assert info == {
+        'codebase_version': 'v3.0',
+        'robot_type': 'aloha_sim',
+        'total_episodes': 2,
+        'total_frames': 21,
+        'total_tasks': 2,
+        'chunks_size': 1000,
+        'data_files_size_in_mb': 100,
+        'video_files_size_in_mb': 200,
+        'fps': 50,
+        'splits': {'train': '0:2'},
+        'data_path': 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet',
+        'video_path': 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4',
+    }
+    assert features['action']['shape'] == [14]
+    assert features['observation.state']['names'][6] == 'follower_left/gripper'
+    high = features['observation.images.cam_high']
+    assert (high['dtype'], high['shape']) == ('video', [240, 320, 3])
+    assert high['names'] == ['height', 'width', 'channels']
+    assert (high['info']['video.codec'], high['info']['video.fps']) == ('h264', 50)
+    for name, dtype in (('timestamp', 'float32'), ('index', 'int64'), ('task_index', 'int64')):
+        assert features[name] == {'dtype': dtype, 'shape': [1], 'names': None}
+
+
+def test_rows_are_those_of_the_format(written: Path) -> None:
+    """One row group per episode; times and frames start anew, the index goes on."""
+    file = pq.ParquetFile(written / DATA)
+    table = file.read()
+    info = json.loads((written / 'meta' / 'info.json').read_text())
+    in_tables = {k for k, f in info['features'].items() if f['dtype'] != 'video'}
+    assert set(table.column_names) == in_tables
+    assert file.num_row_groups == 2
+    assert table.schema.field('action').type == pa.list_(pa.float32(), 14)
+    assert table.schema.field('timestamp').type == pa.float32()
+    assert table['index'].to_pylist() == list(range(21))
+    assert table['frame_index'].to_pylist() == [*range(12), *range(9)]
+    assert table['episode_index'].to_pylist() == [0] * 12 + [1] * 9
+    assert table['task_index'].to_pylist() == [0] * 12 + [1] * 9
+    assert table['timestamp'][13].as_py() == pytest.approx(0.02)
+
+
+def test_episodes_tell_where_they_lie(written: Path) -> None:
+    """Offsets of rows and of seconds, as LeRobot looks them up."""
+    row = pq.read_table(written / EPISODES, partitioning=None).to_pylist()[1]
+    video = 'videos/observation.images.cam_left_wrist'
+    wanted = {
+        'episode_index': 1,
+        'tasks': ['drop the cube'],
+        'length': 9,
+        'dataset_from_index': 12,
+        'dataset_to_index': 21,
+        'data/chunk_index': 0,
+        'data/file_index': 0,
+        f'{video}/chunk_index': 0,
+        f'{video}/file_index': 0,
+        f'{video}/from_timestamp': 0.24,
+        f'{video}/to_timestamp': 0.42,
+        'meta/episodes/chunk_index': 0,
+        'meta/episodes/file_index': 0,
+        'source': 'rollout',
+        'success': None,
+        'start_ns': START_NS,
+    }
+    assert {k: v for k, v in row.items() if not k.startswith('stats/')} == {
+        **wanted,
+        **{
+            k.replace('left_wrist', other): v
+            for other in ('high', 'right_wrist')
+            for k, v in wanted.items()
+            if k.startswith(video)
+        },
+    }
+    assert len(row['stats/action/q99']) == 14
+    assert row['stats/observation.images.cam_high/count'] == [3]
+
+
+def test_tasks_are_the_index_of_a_pandas_frame(written: Path) -> None:
+    """LeRobot looks a task up by the index of the frame it loads."""
+    table = pq.read_table(written / 'meta' / 'tasks.parquet')
+    assert table['task'].to_pylist() == ['move the cube', 'drop the cube']
+    assert table['task_index'].to_pylist() == [0, 1]
+    assert table.schema.pandas_metadata['index_columns'] == ['task']
+
+
+def test_videos_have_a_frame_per_row(written: Path) -> None:
+    """All episodes of a camera follow each other in one file."""
+    assert count_frames(written / VIDEO) == 21
+    check_lengths(written)
+
+
+def test_statistics_of_the_set_are_those_of_all_rows(written: Path) -> None:
+    """Vectors per joint, pictures per colour in 0..1 and of shape (3, 1, 1)."""
+    stats = json.loads((written / 'meta' / 'stats.json').read_text())
+    rows = np.concatenate([FIRST.actions, SECOND.actions])
+    np.testing.assert_allclose(stats['action']['mean'], rows.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(stats['action']['q10'], np.quantile(rows, 0.1, axis=0), rtol=1e-5)
+    assert stats['action']['count'] == [21]
+    pictures = np.concatenate([FIRST.images['high'], SECOND.images['high']]) / 255.0
+    high = stats['observation.images.cam_high']
+    np.testing.assert_allclose(np.reshape(high['mean'], 3), pictures.mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(np.reshape(high['std'], 3), pictures.std(axis=(0, 1, 2)))
+    assert (np.shape(high['q50']), high['count']) == ((3, 1, 1), [6])
+
+
+def test_statistics_of_numbers() -> None:
+    """Four numbers whose mean, deviation and median are known."""
+    stats = row_stats(np.array([1.0, 2.0, 3.0, 6.0]))
+    assert (stats['min'], stats['max'], stats['mean']) == ([1.0], [6.0], [3.0])
+    assert (stats['q50'], stats['count']) == ([2.5], [4])
+    assert stats['std'] == [pytest.approx(3.5**0.5)]
+
+
+def test_statistics_of_a_picture() -> None:
+    """Two pixels: black and full red."""
+    image = np.zeros((1, 1, 2, 3), np.uint8)
+    image[0, 0, 1, 0] = 255
+    stats = image_stats(histogram(image))
+    assert stats['mean'] == [[[0.5]], [[0.0]], [[0.0]]]
+    assert stats['std'] == [[[0.5]], [[0.0]], [[0.0]]]
+    assert stats['max'] == [[[1.0]], [[0.0]], [[0.0]]]
+    assert stats['q90'] == [[[1.0]], [[0.0]], [[0.0]]]
+    assert stats['q10'] == [[[0.0]], [[0.0]], [[0.0]]]
+
+
+def test_full_files_are_followed_by_new_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a limit of 0 MB every episode has files of its own, and is found in them."""
+    monkeypatch.setattr(lerobot_writer, 'DATA_MB', 0)
+    monkeypatch.setattr(lerobot_writer, 'VIDEO_MB', 0)
+    root = write(tmp_path / 'set', FIRST, SECOND)
+    assert len(list(root.glob('data/chunk-000/*.parquet'))) == 2
+    assert count_frames(root / VIDEO.replace('file-000', 'file-001')) == 9
+    check_lengths(root)
+    assert_same_episode(read_lerobot(root, 1, ROBOT), SECOND, PSNR_DB)
+
+
+def test_data_set_of_another_recorder_is_read(own: Path) -> None:
+    """Without our columns every row has its own frame; ``next.success`` is the verdict."""
+    info = json.loads((own / 'meta' / 'info.json').read_text())
+    ours = [k for k in info['features'] if k.startswith('image_index.') or k == 'expert']
+    features = {k: f for k, f in info['features'].items() if k not in ours}
+    features['next.success'] = {'dtype': 'bool', 'shape': [1], 'names': None}
+    edit_info(own, robot_type='unknown', features=features)
+    edit(own / EPISODES, lambda t: t.drop_columns(['source', 'success', 'start_ns']))
+    reached = pa.array([False] * 20 + [True])
+    edit(own / DATA, lambda t: t.drop_columns(ours).append_column('next.success', reached))
+    first = read_lerobot(own, 0, ROBOT, Labels(source='demo'))
+    second = read_lerobot(own, 1, ROBOT, Labels(source='demo'))
+    assert (first.success, second.success) == (False, True)
+    assert second.image_index['high'].tolist() == list(range(9))
+    assert second.stamps_ns[:2].tolist() == [0, 20_000_000]
+    assert second.expert.all()
+    with pytest.raises(ConfigError, match=r'episode 1 of .*it says no source'):
+        read_lerobot(own, 1, ROBOT)
+
+
+def test_older_format_is_refused(own: Path) -> None:
+    """Version 2 is named with what converts it."""
+    edit_info(own, codebase_version='v2.1')
+    with pytest.raises(ConfigError, match=r'format v2.1, expected v3.0; lerobot itself converts'):
+        read_lerobot(own, 0, ROBOT)
+
+
+def test_damaged_info_is_named(own: Path) -> None:
+    """Half a file is one clear error."""
+    (own / 'meta' / 'info.json').write_text('{"codebase_version": "v3.0", ')
+    with pytest.raises(ConfigError, match=r'data set .*own cannot be read'):
+        read_lerobot(own, 0, ROBOT)
+
+
+def test_numbers_of_episodes_must_agree(own: Path) -> None:
+    """A table that lost an episode is noticed."""
+    edit(own / EPISODES, lambda t: t.slice(0, 1))
+    with pytest.raises(ConfigError, match=r'says 2 episodes with 21 rows, .* has 1 with 12'):
+        read_lerobot(own, 0, ROBOT)
+
+
+def test_missing_rows_are_noticed(own: Path) -> None:
+    """The other episode can still be read."""
+    edit(own / DATA, lambda t: t.slice(0, 20))
+    with pytest.raises(ConfigError, match=r'episode 1 of .* has 8 rows of it, .* says 9'):
+        read_lerobot(own, 1, ROBOT)
+    assert len(read_lerobot(own, 0, ROBOT).actions) == 12
+
+
+def test_nan_is_named_with_its_episode(own: Path) -> None:
+    """A hole in one row of the second episode."""
+
+    def spoil(table: pa.Table) -> pa.Table:
+        rows = np.array(table['action'].to_pylist(), np.float32)
+        rows[20, 3] = np.nan
+        column = pa.FixedSizeListArray.from_arrays(pa.array(rows.reshape(-1)), 14)
+        return table.set_column(table.column_names.index('action'), 'action', column)
+
+    edit(own / DATA, spoil)
+    with pytest.raises(ConfigError, match=r'episode 1 of .*actions must be finite, got 1 NaN'):
+        read_lerobot(own, 1, ROBOT)
+    assert len(read_lerobot(own, 0, ROBOT).actions) == 12
+
+
+def test_short_video_is_noticed(own: Path) -> None:
+    """Both checks name the file: reading the episode and counting the frames."""
+    with VideoWriter(own / VIDEO, 50.0, 240, 320) as video:
+        for k in range(20):
+            video.write(picture(k))
+    with pytest.raises(ConfigError, match=r'cam_high/.* has 8 frames from 0.240 s on, .* has 9 r'):
+        read_lerobot(own, 1, ROBOT)
+    with pytest.raises(ConfigError, match=r'cam_high/.* has 20 frames, its episodes 21 rows'):
+        check_lengths(own)
+
+
+def test_truncated_video_is_named(own: Path) -> None:
+    """A torn MP4 is one clear error."""
+    (own / VIDEO).write_bytes((own / VIDEO).read_bytes()[:2000])
+    with pytest.raises(ConfigError, match=r'episode 0 of .*cam_high'):
+        read_lerobot(own, 0, ROBOT)
+
+
+def test_missing_camera_is_named(own: Path) -> None:
+    """What is there is told."""
+    info = json.loads((own / 'meta' / 'info.json').read_text())
+    info['features'].pop('observation.images.cam_left_wrist')
+    edit_info(own, features=info['features'])
+    with pytest.raises(ConfigError, match=r'no camera cam_left_wrist in .*it has .*cam_high'):
+        read_lerobot(own, 0, ROBOT)
+
+
+def test_fraction_of_a_row_per_second_is_refused(tmp_path: Path) -> None:
+    """The format has whole rates only."""
+    with pytest.raises(ConfigError, match=r'whole number of rows per second, got 12.5 Hz'):
+        LeRobotWriter(tmp_path / 'set', ROBOT, 12.5)
+    assert not (tmp_path / 'set').exists()
+
+
+def test_episode_of_another_rate_leaves_nothing(tmp_path: Path) -> None:
+    """A data set has one rate; the unfinished one is removed."""
+    slow = sample_episode(1, rate_hz=25.0)
+    with pytest.raises(ConfigError, match=r'episode 1 has 25.0 Hz'):
+        write(tmp_path / 'set', FIRST, slow)
+    assert not (tmp_path / 'set').exists()
+
+
+def test_lerobot_itself_loads_it(written: Path) -> None:
+    """The published package finds rows, tasks and frames."""
+    pytest.importorskip('lerobot')
+    from lerobot.datasets.lerobot_dataset import LeRobotDataset
+
+    data_set = LeRobotDataset('local/set', root=written, video_backend='pyav')
+    item = data_set[13]
+    assert (len(data_set), data_set.num_episodes, item['task']) == (21, 2, 'drop the cube')
+    np.testing.assert_array_equal(item['action'].numpy(), SECOND.actions[1])
+    got = item['observation.images.cam_high'].permute(1, 2, 0).numpy() * 255
+    assert np.abs(got - SECOND.images['high'][0]).mean() < 4

@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Robot YAML: what is read, and what a mistake in it says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cosmos_policy_ros.core.config import check_robot
+from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+import pytest
+from tiny import tiny_config
+import yaml
+
+FILE = share_path('config', 'robots', 'aloha_sim.yaml')
+
+
+def write_changed(tmp_path: Path, **changes: object) -> Path:
+    """Return a copy of the simulated robot's file with some top-level keys changed."""
+    data = yaml.safe_load(FILE.read_text()) | changes
+    file = tmp_path / 'robot.yaml'
+    file.write_text(yaml.safe_dump(data))
+    return file
+
+
+def write_arm(tmp_path: Path, **changes: object) -> Path:
+    """Return a copy whose left arm has some keys changed."""
+    arms = yaml.safe_load(FILE.read_text())['arms']
+    return write_changed(tmp_path, arms=[arms[0] | changes, arms[1]])
+
+
+def test_joint_order_is_left_arm_left_gripper_right_arm_right_gripper() -> None:
+    """The order of all 14 numbers everywhere."""
+    names = read_robot(FILE).joint_names
+    assert names[0] == 'follower_left/waist'
+    assert names[6] == 'follower_left/gripper'
+    assert names[13] == 'follower_right/gripper'
+
+
+def test_limits_include_the_grippers() -> None:
+    """Grippers go from 0 to 1."""
+    robot = read_robot(FILE)
+    assert robot.size == 14
+    assert robot.lower[[6, 13]].tolist() == [0.0, 0.0]
+    assert robot.upper[[6, 13]].tolist() == [1.0, 1.0]
+    assert np.flatnonzero(~robot.arm_joints).tolist() == [6, 13]
+
+
+def test_missing_file_says_where_robots_are() -> None:
+    """A wrong path is a mistake a user can fix."""
+    with pytest.raises(ConfigError, match=r'config/robots/\*\.yaml'):
+        read_robot(Path('no_such_robot.yaml'))
+
+
+def test_unknown_key_lists_the_known_ones(tmp_path: Path) -> None:
+    """A typo must not be ignored."""
+    with pytest.raises(ConfigError, match=r"unknown keys \['control_rate'\].*control_rate_hz"):
+        read_robot(write_changed(tmp_path, control_rate=50))
+
+
+def test_missing_key_is_named(tmp_path: Path) -> None:
+    """No default stands in for a fact about a robot."""
+    data = yaml.safe_load(FILE.read_text())
+    del data['control_rate_hz']
+    file = tmp_path / 'robot.yaml'
+    file.write_text(yaml.safe_dump(data))
+    with pytest.raises(ConfigError, match=r"lacks the keys \['control_rate_hz'\]"):
+        read_robot(file)
+
+
+def test_limits_of_another_length_are_refused(tmp_path: Path) -> None:
+    """Six joints need six limits."""
+    with pytest.raises(ConfigError, match='lower has 5 numbers for 6 joints'):
+        read_robot(write_arm(tmp_path, lower=[0.0] * 5))
+
+
+def test_crossed_limits_are_refused(tmp_path: Path) -> None:
+    """An empty range would stop every motion."""
+    with pytest.raises(ConfigError, match='below its upper limit'):
+        read_robot(write_arm(tmp_path, lower=[4.0] * 6))
+
+
+def test_speed_of_zero_is_refused(tmp_path: Path) -> None:
+    """A joint that may not move is a mistake."""
+    with pytest.raises(ConfigError, match='above 0'):
+        read_robot(write_arm(tmp_path, max_speed=[0.0] * 6))
+
+
+@pytest.mark.parametrize(
+    ('key', 'value', 'message'),
+    [
+        ('control_rate_hz', 'fast', "control_rate_hz must be a finite number, got 'fast'"),
+        ('control_rate_hz', float('nan'), 'control_rate_hz must be a finite number, got nan'),
+        ('control_rate_hz', 0, 'rates must be above 0'),
+        ('name', 3, 'name must be text, got 3'),
+        ('cameras', [], 'cameras must be a list of at least one'),
+    ],
+)
+def test_value_that_cannot_be_is_refused(
+    tmp_path: Path, key: str, value: object, message: str
+) -> None:
+    """A limit that is no number would be no limit."""
+    with pytest.raises(ConfigError, match=message):
+        read_robot(write_changed(tmp_path, **{key: value}))
+
+
+def test_limit_that_is_not_finite_is_refused(tmp_path: Path) -> None:
+    """A comparison with NaN is never true, so it would let every motion pass."""
+    with pytest.raises(ConfigError, match=r'max_speed\[2\] must be a finite number, got nan'):
+        read_robot(write_arm(tmp_path, max_speed=[1.0, 1.0, float('nan'), 1.0, 1.0, 1.0]))
+
+
+def test_two_arms_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Their joints could not be told apart."""
+    with pytest.raises(ConfigError, match='distinct'):
+        read_robot(write_arm(tmp_path, name='follower_right'))
+
+
+def test_unknown_driver_lists_the_known_ones(tmp_path: Path) -> None:
+    """There are three ways commands can leave."""
+    with pytest.raises(ConfigError, match="'forward', 'trajectory', 'interbotix'"):
+        read_robot(write_arm(tmp_path, driver='moveit'))
+
+
+def test_text_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    """One line instead of a parser's trace."""
+    file = tmp_path / 'robot.yaml'
+    file.write_text('arms: [')
+    with pytest.raises(ConfigError, match='not valid YAML'):
+        read_robot(file)
+
+
+def test_camera_the_checkpoint_does_not_know_prints_both_sides() -> None:
+    """Deployment may not show the policy another set of cameras."""
+    robot = read_robot(FILE)
+    config = tiny_config(
+        cameras=('front',), joint_names=robot.joint_names, action_size=14, proprio_size=14
+    )
+    with pytest.raises(ConfigError, match=r"cameras.*\['front'\].*left_wrist"):
+        check_robot(config, robot)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A stack ends with its nodes, but for one of several inference nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+import sys
+
+from cosmos_policy_ros.stack.node_list import POLICY_STACK
+from cosmos_policy_ros.stack.processes import start_process, stop_nodes
+from cosmos_policy_ros.stack.running import DemoStack
+from cosmos_policy_ros.types import ConfigError
+import pytest
+
+WAIT = 'import time; time.sleep(60)'
+CRASH = 'raise SystemExit(3)'
+REFUSE = "print('[ERROR] [1.0] [cosmos_policy_ros]: no such device'); raise SystemExit(1)"
+
+
+class Stack(DemoStack):
+    """A stack of two inference nodes whose processes do what the test says."""
+
+    def __init__(self, out: Path) -> None:
+        """Start nothing yet."""
+        (out / 'logs').mkdir()
+        super().__init__({'device': 'cpu,cpu'}, out, others=POLICY_STACK)
+
+    def run(self, name: str, code: str) -> None:
+        """Start a process in place of a node, and wait for one that ends."""
+        stop_nodes([self._processes[name]] if name in self._processes else [])
+        self._processes[name] = start_process([sys.executable, '-c', code], self._log(name))
+        if code != WAIT:
+            self._processes[name].wait(30)
+
+    def look(self) -> None:
+        """Look at the processes once."""
+        self._raise_if_ended()
+
+
+@pytest.fixture
+def stack(tmp_path: Path) -> Iterator[Stack]:
+    """Return a stack that runs."""
+    stack = Stack(tmp_path)
+    for name in ('operator', 'inference', 'inference_2', 'planner', 'command_executor'):
+        stack.run(name, WAIT)
+    stack.look()
+    yield stack
+    stop_nodes(stack._processes.values())
+
+
+def test_one_of_two_inference_nodes_may_crash(
+    stack: Stack, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is told once; the stack ends with the other one."""
+    stack.run('inference', CRASH)
+    stack.look()
+    stack.look()
+    (told,) = caplog.messages
+    assert told.startswith('inference ended with status 3')
+    assert told.endswith('going on with the other inference nodes')
+    stack.run('inference_2', CRASH)
+    with pytest.raises(ChildProcessError, match='inference_2 ended with status 3'):
+        stack.look()
+
+
+def test_a_mistake_that_a_user_can_fix_ends_the_stack(stack: Stack) -> None:
+    """Nobody plays with half of the devices that were asked for without knowing."""
+    stack.run('inference_2', REFUSE)
+    with pytest.raises(ConfigError, match='inference_2: no such device'):
+        stack.look()
+
+
+def test_any_other_node_ends_the_stack(stack: Stack) -> None:
+    """There is one of each."""
+    stack.run('planner', CRASH)
+    with pytest.raises(ChildProcessError, match='planner ended with status 3'):
+        stack.look()

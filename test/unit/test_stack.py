@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The one node list, and the launch files and processes made from it."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+import sys
+from typing import Any
+
+from cosmos_policy_ros import resources
+from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.stack.node_list import (
+    ARGUMENTS,
+    default_values,
+    environment,
+    EXECUTOR,
+    INFERENCE,
+    node_command,
+    one_per_device,
+    OPERATOR,
+    POLICY_STACK,
+    RECORD_STACK,
+    RECORDER,
+    REPLAY,
+    REPLAY_STACK,
+    SIM,
+    SIM_STACK,
+    stack_arguments,
+    STREAM,
+    TELEOP_STACK,
+)
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_share_path_finds_the_source_tree() -> None:
+    """A checkout reads its own config and models."""
+    assert share_path('config', 'nodes.yaml') == ROOT / 'config' / 'nodes.yaml'
+
+
+def test_share_path_finds_the_installed_share(tmp_path: Path) -> None:
+    """A copy in a prefix reads the share folder of that prefix."""
+    package = tmp_path / 'lib' / 'python3.12' / 'site-packages' / 'cosmos_policy_ros'
+    share = tmp_path / 'share' / 'cosmos_policy_ros'
+    package.mkdir(parents=True)
+    share.mkdir(parents=True)
+    (share / 'package.xml').touch()
+    module = _load(_copy(package))
+    assert module.share_path('config', 'fastdds.xml') == share / 'config' / 'fastdds.xml'
+
+
+def test_share_path_names_the_remedy_when_nothing_is_installed(tmp_path: Path) -> None:
+    """A copy without data files says how to install them."""
+    with pytest.raises(FileNotFoundError, match='colcon build or pip install'):
+        _load(_copy(tmp_path)).share_path()
+
+
+def test_every_executable_is_a_module_in_nodes() -> None:
+    """The list names what exists."""
+    names = {f.stem for f in (ROOT / 'cosmos_policy_ros' / 'nodes').glob('*.py')}
+    specs = (*SIM_STACK, OPERATOR, RECORDER, REPLAY, STREAM, *TELEOP_STACK)
+    assert {spec.executable for spec in specs} <= names
+
+
+def test_every_node_has_a_section_with_its_arguments() -> None:
+    """An argument that a node does not declare would stop it."""
+    sections = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
+    missing = {
+        (spec.name, name)
+        for spec in (*SIM_STACK, OPERATOR, RECORDER, REPLAY, STREAM, *TELEOP_STACK)
+        for name in spec.arguments
+        if name not in sections[spec.name]['ros__parameters']
+    }
+    assert missing == set()
+
+
+def test_the_real_robot_runs_the_same_nodes_without_the_simulator() -> None:
+    """Simulation and robot differ by one process."""
+    assert set(SIM_STACK) - set(POLICY_STACK) == {SIM}
+
+
+def test_a_replay_asks_no_policy() -> None:
+    """The node that reads the bag takes the place of inference and planner."""
+    assert {spec.name for spec in REPLAY_STACK} == {'sim', 'command_executor'}
+
+
+def test_every_launch_argument_has_a_default_of_its_type() -> None:
+    """What nodes.yaml says is what ``--show-args`` shows."""
+    defaults = default_values()
+    arguments = stack_arguments(SIM_STACK)
+    assert {n: type(defaults[n]) for n in arguments} == {n: a.type for n, a in arguments.items()}
+
+
+def test_the_default_robot_exists() -> None:
+    """The simulated robot's file is part of the package."""
+    assert Path(str(default_values()['robot'])).is_file()
+
+
+def test_a_command_gives_a_node_only_its_own_arguments() -> None:
+    """The executor refuses parameters it does not know."""
+    command = node_command(EXECUTOR, {'robot': '/a b/c.yaml', 'candidates': 3})
+    assert command[1:3] == ['-m', 'cosmos_policy_ros.nodes.command_executor']
+    assert [a for a in command if ':=' in a] == [
+        '__node:=command_executor',
+        'robot:="/a b/c.yaml"',
+    ]
+
+
+def test_a_command_keeps_the_type_of_a_value() -> None:
+    """A task called 1 stays a string, a switch stays a switch."""
+    command = node_command(SIM, {'task': '1', 'render': True, 'seed': 7})
+    assert {'task:="1"', 'render:=true', 'seed:=7'} <= set(command)
+
+
+def test_an_unknown_argument_is_refused() -> None:
+    """A typing mistake does not pass silently."""
+    with pytest.raises(KeyError, match=r"no arguments \['candidate'\]"):
+        node_command(INFERENCE, {'candidate': 3})
+
+
+def test_a_list_of_devices_is_a_list_of_inference_nodes() -> None:
+    """The first keeps its name; no candidate of one has the seed of another's."""
+    values = {'device': 'cuda:0, cuda:1,cpu', 'candidates': 5, 'seed': 100}
+    nodes = one_per_device(POLICY_STACK, values)
+    names = ['inference', 'inference_2', 'inference_3', 'planner', 'command_executor']
+    assert [node.name for node in nodes] == names
+    assert [node.given for node in nodes[:3]] == [
+        {'device': 'cuda:0', 'seed': 100},
+        {'device': 'cuda:1', 'seed': 105},
+        {'device': 'cpu', 'seed': 110},
+    ]
+
+
+def test_the_default_is_one_inference_node() -> None:
+    """Nothing but what the list says."""
+    assert [node.name for node in one_per_device(SIM_STACK, {})] == [s.name for s in SIM_STACK]
+
+
+def test_a_node_with_another_name_gets_its_section_of_the_file() -> None:
+    """ROS would look for a section named after the node; what is given stands above it."""
+    command = node_command(one_per_device([INFERENCE], {'device': 'cpu,cpu'})[1], {'seed': 9})
+    assert '--params-file' not in command
+    assert {'__node:=inference_2', 'threads:=1', 'device:="cpu"', 'seed:=4'} <= set(command)
+
+
+def test_the_environment_names_the_fast_dds_profile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both names that Fast DDS has used point to the shipped file."""
+    names = {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'}
+    for name in names:
+        monkeypatch.delenv(name, raising=False)
+    assert environment() == dict.fromkeys(names, str(ROOT / 'config' / 'fastdds.xml'))
+
+
+def test_a_profile_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A robot with a profile of its own keeps it."""
+    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/etc/robot.xml')
+    assert environment() == {}
+
+
+@pytest.mark.parametrize(
+    ('file', 'specs'),
+    [
+        ('sim.launch.py', SIM_STACK),
+        ('policy.launch.py', POLICY_STACK),
+        ('record.launch.py', RECORD_STACK),
+        ('teleop.launch.py', TELEOP_STACK),
+    ],
+)
+def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> None:
+    """The launch file has the nodes, names and arguments of the list, with descriptions."""
+    pytest.importorskip('launch_ros')  # ``launch`` alone would find our folder
+    description = _load(ROOT / 'launch' / file).generate_launch_description()
+    from launch import LaunchContext  # only where ROS 2 is installed
+    from launch.actions import DeclareLaunchArgument, OpaqueFunction
+
+    context = LaunchContext()
+    context.launch_configurations.update(robot='x', checkpoint='x', out='x', device='cpu,cuda')
+    nodes = []
+    for entity in description.entities:
+        if isinstance(entity, DeclareLaunchArgument | OpaqueFunction):
+            nodes += entity.execute(context) or []
+    wanted = one_per_device(specs, {'device': 'cpu,cuda'})
+    assert [n.node_executable for n in nodes] == [s.executable for s in wanted]
+    arguments = description.get_launch_arguments()
+    assert [a.name for a in arguments] == list(stack_arguments(specs))
+    assert [a.description for a in arguments] == [ARGUMENTS[a.name].help for a in arguments]
+
+
+def _copy(folder: Path) -> Path:
+    target = folder / 'resources.py'
+    target.write_text(Path(resources.__file__).read_text(encoding='utf-8'), encoding='utf-8')
+    return target
+
+
+def _load(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location('loaded', path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules['loaded'] = module  # dataclasses look their module up
+    spec.loader.exec_module(module)
+    return module
