@@ -19,12 +19,12 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.bench.full_load import play, ROBOT
+from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.ticks import (
     Lateness,
     MISS_S,
     percentiles,
     read_lateness,
-    request_realtime,
     sleep_until,
     Ticker,
 )

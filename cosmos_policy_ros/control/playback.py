@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cosmos_policy_ros.control.chunk_player import ChunkPlayer
-from cosmos_policy_ros.control.safety import Limits, Safety, Watch
+from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ActionChunk, JointCommand
 import numpy as np
@@ -17,7 +17,7 @@ Mode = Literal['disabled', 'playing', 'ended', 'hold', 'fault']
 
 
 @dataclass
-class Tally:
+class PlaybackStats:
     """What happened since enabling.
 
     Attributes:
@@ -38,15 +38,17 @@ class Playback:
 
     Attributes:
         safety: The last word on motion.
-        tally: What happened since enabling.
+        stats: What happened since enabling.
         mode: ``disabled``, ``playing``, ``ended`` (no rows left, the last one is held), ``hold``
             or ``fault``, as of the last tick.
     """
 
-    def __init__(self, robot: RobotSpec, blend_s: float = 0.2, watch: Watch | None = None) -> None:
+    def __init__(
+        self, robot: RobotSpec, blend_s: float = 0.2, watchdog: WatchdogLimits | None = None
+    ) -> None:
         """Take the robot's limits; nothing moves before ``enable``."""
-        self.safety = Safety(Limits.from_robot(robot), watch)
-        self.tally = Tally()
+        self.safety = Safety(Limits.from_robot(robot), watchdog)
+        self.stats = PlaybackStats()
         self.mode: Mode = 'disabled'
         self._player = ChunkPlayer.from_robot(robot, blend_s)
         self._period_s = 1.0 / robot.control_rate_hz
@@ -70,7 +72,7 @@ class Playback:
             return
         self.safety.enable(measured, measured_age_s)
         self._player.clear(now_ns)
-        self.tally = Tally()
+        self.stats = PlaybackStats()
 
     def disable(self) -> None:
         """Send nothing more and forget the chunks."""
@@ -84,9 +86,9 @@ class Playback:
             ValueError: As ``ChunkPlayer.add``; the running chunk plays on.
         """
         jump_rad = self._player.add(chunk, now_ns)
-        self.tally.chunks += 1
-        self.tally.seam_jump_rad = jump_rad
-        self.tally.seam_jump_rad_max = max(self.tally.seam_jump_rad_max, jump_rad)
+        self.stats.chunks += 1
+        self.stats.seam_jump_rad = jump_rad
+        self.stats.seam_jump_rad_max = max(self.stats.seam_jump_rad_max, jump_rad)
 
     def tick(
         self,
@@ -107,7 +109,7 @@ class Playback:
         """
         target = self._player.target(now_ns)
         command = self.safety.step(target, measured, measured_age_s, now_ns, hold_reason)
-        ended = self.tally.chunks > 0 and self._player.remaining_s(now_ns) == 0.0
+        ended = self.stats.chunks > 0 and self._player.remaining_s(now_ns) == 0.0
         if command is None:
             self.mode = 'disabled'
         elif command.status == 'fault' or command.status == 'hold':
@@ -115,5 +117,5 @@ class Playback:
         else:
             self.mode = 'ended' if ended else 'playing'
         if self.safety.state == 'enabled' and ended:
-            self.tally.standstill_s += n_periods * self._period_s
+            self.stats.standstill_s += n_periods * self._period_s
         return command

@@ -62,7 +62,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Watch:
+class WatchdogLimits:
     """How long and how far reality may stay away from the command.
 
     Attributes:
@@ -89,10 +89,10 @@ class Safety:
         interventions: Targets since enabling that did not pass unchanged.
     """
 
-    def __init__(self, limits: Limits, watch: Watch | None = None) -> None:
+    def __init__(self, limits: Limits, watchdog: WatchdogLimits | None = None) -> None:
         """Take the limits; nothing moves before ``enable``."""
         self.limits = limits
-        self.watch = watch or Watch()
+        self.watchdog = watchdog or WatchdogLimits()
         self.state: State = 'disabled'
         self.reason = ''
         self.interventions = 0
@@ -121,8 +121,8 @@ class Safety:
         if self.state == 'enabled':
             return
         limits = self.limits
-        if measured is None or not measured_age_s <= self.watch.max_joint_age_s:
-            limit_ms = self.watch.max_joint_age_s * 1e3
+        if measured is None or not measured_age_s <= self.watchdog.max_joint_age_s:
+            limit_ms = self.watchdog.max_joint_age_s * 1e3
             msg = f'joint states are {_age(measured, measured_age_s)}, limit {limit_ms:.0f} ms; '
             msg += 'check that the arm drivers run'
             raise ValueError(msg)
@@ -131,7 +131,7 @@ class Safety:
             raise ValueError(msg)
         excess = np.maximum(limits.lower - measured, measured - limits.upper)
         excess = np.where(limits.arm_joints, excess, 0.0)
-        if excess.max() > self.watch.max_excess_rad:
+        if excess.max() > self.watchdog.max_excess_rad:
             i = int(excess.argmax())
             msg = f'{limits.names[i]} is at {measured[i]:.3f} rad, outside its range '
             msg += f'{limits.lower[i]:.3f} to {limits.upper[i]:.3f}; move it inside by hand'
@@ -205,16 +205,18 @@ class Safety:
         n = len(self.limits.names)
         if target is not None and not _is_vector(target, n):
             self.fault(f'target must be {n} finite numbers, got {target}; check the policy')
-        elif measured_age_s > self.watch.fault_joint_age_s:
+        elif measured_age_s > self.watchdog.fault_joint_age_s:
             self.fault(f'no joint states for {measured_age_s:.1f} s; check the arm drivers')
         elif measured is not None and _is_vector(measured, n):
             gap = np.abs(self._tracker.position - measured) * self.limits.arm_joints
             i = int(gap.argmax())
-            self._gap_ns = self._gap_ns + self._period_ns if gap[i] > self.watch.max_gap_rad else 0
-            if self._gap_ns > self.watch.max_gap_s * 1e9:
+            self._gap_ns = (
+                self._gap_ns + self._period_ns if gap[i] > self.watchdog.max_gap_rad else 0
+            )
+            if self._gap_ns > self.watchdog.max_gap_s * 1e9:
                 self.fault(
                     f'{self.limits.names[i]} is {gap[i]:.2f} rad from its command, limit '
-                    f'{self.watch.max_gap_rad}; check for an obstacle or a motor without torque'
+                    f'{self.watchdog.max_gap_rad}; check for an obstacle or a motor without torque'
                 )
 
     def _find_hold_reason(
@@ -224,8 +226,8 @@ class Safety:
         measured_age_s: float,
     ) -> str:
         """Return why the arms shall hold for now, empty when they may follow the target."""
-        if measured is None or not measured_age_s <= self.watch.max_joint_age_s:
-            limit_ms = self.watch.max_joint_age_s * 1e3
+        if measured is None or not measured_age_s <= self.watchdog.max_joint_age_s:
+            limit_ms = self.watchdog.max_joint_age_s * 1e3
             return f'joint states are {_age(measured, measured_age_s)}, limit {limit_ms:.0f} ms'
         if not _is_vector(measured, len(self.limits.names)):
             return f'measured joints must be {len(self.limits.names)} finite numbers'

@@ -14,8 +14,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from cosmos_policy_ros.control.playback import Mode, Tally
-from cosmos_policy_ros.control.safety import Limits, Safety, Watch
+from cosmos_policy_ros.control.playback import Mode, PlaybackStats
+from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 from cosmos_policy_ros.types import ConfigError, JointCommand
 import numpy as np
@@ -54,23 +54,23 @@ class Teleop:
 
     Attributes:
         safety: The last word on motion.
-        tally: Empty; there are no chunks.
+        stats: Empty; there are no chunks.
         mode: As of ``Playback``, as of the last tick.
         phase: ``waiting`` for closed grippers, ``approaching`` or ``following``.
     """
 
     def __init__(
-        self, robot: RobotSpec, approach_speed: float = 0.5, watch: Watch | None = None
+        self, robot: RobotSpec, approach_speed: float = 0.5, watchdog: WatchdogLimits | None = None
     ) -> None:
         """Take the robot's limits; nothing moves before ``enable``.
 
         Args:
             robot: Robot whose arms all have leaders.
             approach_speed: Highest speed of the approach [rad/s; gripper 1/s].
-            watch: As of ``Safety``; leaders are held against ``max_joint_age_s`` too.
+            watchdog: As of ``Safety``; leaders are held against ``max_joint_age_s`` too.
         """
-        self.safety = Safety(Limits.from_robot(robot), watch)
-        self.tally = Tally()
+        self.safety = Safety(Limits.from_robot(robot), watchdog)
+        self.stats = PlaybackStats()
         self.mode: Mode = 'disabled'
         self.phase: Phase = 'waiting'
         self._step = approach_speed / robot.control_rate_hz  # [rad] in one tick
@@ -139,7 +139,7 @@ class Teleop:
 
     def _find_hold_reason(self) -> str:
         """Return why the leaders cannot be followed now, empty when they can."""
-        limit_s = self.safety.watch.max_joint_age_s
+        limit_s = self.safety.watchdog.max_joint_age_s
         if self._leaders is None:
             return 'leader joint states are missing; check that the leader drivers run'
         if not self._leader_age_s <= limit_s:

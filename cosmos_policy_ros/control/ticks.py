@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a control loop ticks, how late what it sends leaves, and what it asks of the machine.
+"""When a control loop ticks, and how late what it sends leaves.
 
 Ticks are due at absolute times of the monotonic clock, so lateness does not add up. A deadline is
 missed when a command has left only ``MISS_S`` after it, or not at all; a missed tick is skipped,
@@ -11,10 +11,7 @@ from __future__ import annotations
 from array import array
 from collections import deque
 from collections.abc import Collection
-from contextlib import suppress
-import ctypes
 import json
-import os
 from pathlib import Path
 import time
 
@@ -24,8 +21,6 @@ from numpy.typing import NDArray
 MISS_S = 2e-3  # [s] a command that has left only later has missed its deadline
 NEWEST = 500  # ticks that a status tells of, 10 s at 50 Hz
 MOST_KEPT = 1_000_000  # ticks in a log: 5.5 hours at 50 Hz, 32 MB
-MESSAGES_PRIORITY = 45  # below the executor, above simulated hardware
-LARGEST_BUFFER = 1 << 25  # [bytes] the most that malloc can be told to reuse
 
 
 class Ticker:
@@ -136,44 +131,3 @@ def percentiles(numbers: Collection[float] | NDArray[np.float64]) -> dict[str, f
 def sleep_until(due_s: float) -> None:
     """Return when a time [s, monotonic] has come, at once if it has passed."""
     time.sleep(max(due_s - time.perf_counter(), 0.0))
-
-
-def request_realtime(priority: int) -> str:
-    """Ask for real-time scheduling of this thread and return what it runs under now.
-
-    Args:
-        priority: SCHED_FIFO priority, 1 to 99; 0 does not ask.
-    """
-    if priority:
-        try:
-            os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
-        except (PermissionError, AttributeError):  # AttributeError: not Linux
-            return 'normal'
-        return f'fifo {priority}'
-    return 'normal'
-
-
-def hasten_messages() -> None:
-    """Ask for real-time scheduling of the threads of Fast DDS that carry messages.
-
-    Whoever sends waits for locks that they hold, in its own process and, through shared memory, in
-    those of its readers. One that had lost its processor to other work while it held a lock kept
-    a control loop waiting for 0.7 s.
-    """
-    for thread in Path('/proc/self/task').iterdir():
-        with suppress(OSError):  # it has ended, or this user may not
-            if (thread / 'comm').read_text(encoding='utf-8').startswith('dds.'):
-                priority = os.sched_param(MESSAGES_PRIORITY)
-                os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, priority)
-
-
-def keep_memory() -> None:
-    """Let this process keep its memory, since a page that has to be fetched makes a tick late.
-
-    Buffers are reused instead of given back, and pages stay where the user's ``memlock`` limit
-    allows it.
-    """
-    libc = ctypes.CDLL(None)
-    libc.mallopt(-3, LARGEST_BUFFER)  # M_MMAP_THRESHOLD
-    libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-    libc.mlockall(1 | 2 | 4)  # MCL_CURRENT, MCL_FUTURE, MCL_ONFAULT

@@ -117,6 +117,6 @@ def play_episode(
         middle_value=values[len(values) // 2],
         values=tuple(round(value, 4) for value in values),
         query_ms=tuple(round(ms, 2) for ms in query_ms),
-        seam_jump_rad=round(playback.tally.seam_jump_rad_max, 4),
+        seam_jump_rad=round(playback.stats.seam_jump_rad_max, 4),
         interventions=playback.safety.interventions,
     )

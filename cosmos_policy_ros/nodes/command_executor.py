@@ -13,9 +13,10 @@ from pathlib import Path
 import time
 
 from cosmos_policy_ros.control.playback import Playback
-from cosmos_policy_ros.control.safety import Watch
+from cosmos_policy_ros.control.realtime import request_realtime
+from cosmos_policy_ros.control.safety import WatchdogLimits
 from cosmos_policy_ros.control.teleop import leader_robot, Teleop
-from cosmos_policy_ros.control.ticks import Lateness, request_realtime, sleep_until, Ticker
+from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.arms import command_topics, open_arms
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
@@ -68,12 +69,14 @@ class CommandExecutor(Node):
         super().__init__('command_executor')
         self.params = p = declare(self, ExecutorParams)
         self.robot = robot = read_robot(Path(p.robot))
-        watch = Watch(p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad, p.max_gap_s)
+        watchdog = WatchdogLimits(
+            p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad, p.max_gap_s
+        )
         leaders = leader_robot(robot) if p.teleop else None
         self.playback = (
-            Teleop(robot, p.approach_speed, watch)
+            Teleop(robot, p.approach_speed, watchdog)
             if p.teleop
-            else Playback(robot, p.blend_s, watch)
+            else Playback(robot, p.blend_s, watchdog)
         )
         self._period_s = 1.0 / robot.control_rate_hz
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))
@@ -210,14 +213,14 @@ class CommandExecutor(Node):
         log = self.get_logger()
         if self._mode == 'fault':
             log.error(f'fault: {self.playback.reason}')
-        elif self._mode in ('hold', 'ended') and self.playback.tally.chunks:
+        elif self._mode in ('hold', 'ended') and self.playback.stats.chunks:
             log.warning(f'holding: {self.playback.reason}')
         else:
             log.info(self.playback.reason or self._mode)
 
     def _report(self, joint_age_s: float) -> None:
         """Publish state, reason and figures since enabling."""
-        safety, tally = self.playback.safety, self.playback.tally
+        safety, stats = self.playback.safety, self.playback.stats
         reasons = [self.playback.reason, *(f'{k}: {v}' for k, v in self._trouble.items())]
         reason = '; '.join(r for r in reasons if r)
         self._diagnostics.publish(
@@ -226,11 +229,11 @@ class CommandExecutor(Node):
             state=safety.state,
             mode=self._mode,
             reason=reason,
-            standstill_s=f'{tally.standstill_s:.3f}',
-            seam_jump_rad=f'{tally.seam_jump_rad:.4f}',
-            seam_jump_rad_max=f'{tally.seam_jump_rad_max:.4f}',
+            standstill_s=f'{stats.standstill_s:.3f}',
+            seam_jump_rad=f'{stats.seam_jump_rad:.4f}',
+            seam_jump_rad_max=f'{stats.seam_jump_rad_max:.4f}',
             interventions=safety.interventions,
-            chunks=tally.chunks,
+            chunks=stats.chunks,
             chunks_refused=self._refused,
             joint_age_ms=f'{joint_age_s * 1e3:.1f}',
             **{f'late_ms_{n}': f'{ms:.3f}' for n, ms in self._lateness.newest_ms().items()},

@@ -15,7 +15,8 @@ import struct
 import time
 from typing import Any
 
-from cosmos_policy_ros.control.ticks import request_realtime, sleep_until, Ticker
+from cosmos_policy_ros.control.realtime import request_realtime
+from cosmos_policy_ros.control.ticks import sleep_until, Ticker
 from cosmos_policy_ros.robot import CameraSpec, read_robot
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message

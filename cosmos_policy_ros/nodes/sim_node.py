@@ -17,7 +17,7 @@ from pathlib import Path
 import time
 from typing import Any
 
-from cosmos_policy_ros.control.ticks import request_realtime
+from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.data.bags.writer import camera_frame
 from cosmos_policy_ros.robot import ArmSpec, read_robot, RobotSpec
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message

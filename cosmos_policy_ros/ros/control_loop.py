@@ -12,7 +12,8 @@ from collections.abc import Callable
 import gc
 import time
 
-from cosmos_policy_ros.control.ticks import keep_memory, Ticker
+from cosmos_policy_ros.control.realtime import lock_memory
+from cosmos_policy_ros.control.ticks import Ticker
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -33,7 +34,7 @@ def run_ticks(node: Node, ticker: Ticker, tick: Callable[[float], None]) -> None
         ticker: When ticks are due.
         tick: Called ``LEAD_S`` before a tick is due, with when that is [s, monotonic]; it waits.
     """
-    keep_memory()
+    lock_memory()
     executor = EventsExecutor()
     executor.add_node(node)
     # A full collection takes 20 ms and more with torch or rclpy loaded: everything that lives now

@@ -8,7 +8,7 @@ import dataclasses
 import math
 from typing import Any, TypeVar
 
-from cosmos_policy_ros.control.ticks import hasten_messages
+from cosmos_policy_ros.control.realtime import prioritise_dds_threads
 from cosmos_policy_ros.types import ConfigError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
@@ -82,7 +82,7 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = rclpy.spin) -> No
     try:
         node = cls()
         refuse_unknown(node)
-        hasten_messages()
+        prioritise_dds_threads()
         spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

@@ -50,10 +50,10 @@ def test_disabled_playback_is_silent() -> None:
 def test_chunk_is_waited_for_played_and_held(playback: Playback) -> None:
     """160 ms of rows are eight ticks; what comes before is waiting, not standstill."""
     assert run(playback, 0, 5) == ['hold'] * 5
-    assert playback.tally.standstill_s == 0.0
+    assert playback.stats.standstill_s == 0.0
     playback.add(chunk(5 * TICK_NS), 5 * TICK_NS)
     assert run(playback, 5, 16) == ['playing'] * 8 + ['ended'] * 3
-    assert playback.tally.standstill_s == pytest.approx(0.06)
+    assert playback.stats.standstill_s == pytest.approx(0.06)
     assert playback.reason == 'action chunk ended, holding its last row'
 
 
@@ -61,7 +61,7 @@ def test_missed_ticks_count_as_standstill(playback: Playback) -> None:
     """Three periods passed since the last tick."""
     playback.add(chunk(0), 0)
     playback.tick(START, 0.0, 100 * TICK_NS, n_periods=3)
-    assert playback.tally.standstill_s == pytest.approx(0.06)
+    assert playback.stats.standstill_s == pytest.approx(0.06)
 
 
 def test_seam_jumps_are_kept_until_enabled_again(playback: Playback) -> None:
@@ -69,12 +69,12 @@ def test_seam_jumps_are_kept_until_enabled_again(playback: Playback) -> None:
     for k, waist in enumerate((0.0, 0.2, 0.15)):
         playback.add(chunk(k, waist), k)
         playback.tick(START, 0.0, 10 * TICK_NS * (k + 1))
-    assert playback.tally.seam_jump_rad_max == pytest.approx(0.2)
-    assert playback.tally.seam_jump_rad == pytest.approx(0.05)
+    assert playback.stats.seam_jump_rad_max == pytest.approx(0.2)
+    assert playback.stats.seam_jump_rad == pytest.approx(0.05)
     playback.disable()
     playback.enable(START, 0.0, 40 * TICK_NS)
-    assert playback.tally.chunks == 0
-    assert playback.tally.seam_jump_rad_max == 0.0
+    assert playback.stats.chunks == 0
+    assert playback.stats.seam_jump_rad_max == 0.0
 
 
 def test_chunk_from_before_enabling_is_refused(playback: Playback) -> None:

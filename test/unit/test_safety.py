@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 import time
 
-from cosmos_policy_ros.control.safety import Limits, Safety, Watch
+from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import JointCommand
 from hypothesis import given, settings, strategies as st
@@ -37,9 +37,11 @@ LIMITS = Limits(
 HOME = vector(0.0, 0.0, 0.5)
 
 
-def enabled(start: Vector = HOME, limits: Limits = LIMITS, watch: Watch | None = None) -> Safety:
+def enabled(
+    start: Vector = HOME, limits: Limits = LIMITS, watchdog: WatchdogLimits | None = None
+) -> Safety:
     """Return an enabled safety that stands at ``start``."""
-    safety = Safety(limits, watch)
+    safety = Safety(limits, watchdog)
     safety.enable(start, 0.0)
     return safety
 

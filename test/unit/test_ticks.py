@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ticks keep their grid, missed ones are skipped, and lateness is told."""
+"""Ticks keep their grid, missed ones are skipped, and lateness is measured."""
 
 from __future__ import annotations
 
 import math
-import os
 from pathlib import Path
 
-from cosmos_policy_ros.control.ticks import Lateness, read_lateness, request_realtime, Ticker
+from cosmos_policy_ros.control.ticks import Lateness, read_lateness, Ticker
 import numpy as np
 import pytest
 
@@ -34,22 +33,6 @@ def test_early_tick_waits_no_less() -> None:
     ticker = Ticker(0.02, 10.0)
     assert ticker.take(10.0179) == pytest.approx(10.02)
     assert ticker.wait_s(10.02) == pytest.approx(0.02)
-
-
-def test_refused_realtime_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the right the loop runs normally and says so."""
-
-    def refuse(*_: object) -> None:
-        raise PermissionError
-
-    monkeypatch.setattr(os, 'sched_setscheduler', refuse)
-    assert request_realtime(50) == 'normal'
-
-
-def test_priority_0_does_not_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No call at all."""
-    monkeypatch.delattr(os, 'sched_setscheduler')
-    assert request_realtime(0) == 'normal'
 
 
 def test_ticks_by_the_clock_leave_room_for_another_loop() -> None:
