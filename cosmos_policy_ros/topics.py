@@ -1,0 +1,342 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every topic and service of the package: name, message type, quality of service and meaning.
+
+Nodes open their topics from these rows (``ros/endpoints.py``), bags are written and read under the
+same names, and the reference page of the documents is printed from ``TOPICS`` and ``SERVICES``.
+Names of cameras, arms and controllers come from the robot file; their rows are patterns such as
+``/<camera>/image_raw``, which ``Topic.at`` gives a real name.
+
+The quality of service is the publisher's, and the subscriber's too unless its own file says
+otherwise: the recorder takes everything best effort and keeps more messages while a disk stalls.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Qos:
+    """Quality of service of a topic; the history keeps the last ``depth`` messages.
+
+    Attributes:
+        reliability: ``reliable`` sends a lost message again, ``best_effort`` does not.
+        durability: ``transient_local`` gives the last messages to a late subscriber too,
+            ``volatile`` does not.
+        depth: Messages that are kept for a subscriber.
+    """
+
+    reliability: Literal['reliable', 'best_effort']
+    durability: Literal['volatile', 'transient_local']
+    depth: int
+
+
+SENSOR = Qos('best_effort', 'volatile', 5)  # the sensor data profile of ROS 2
+NEWEST = Qos('reliable', 'volatile', 1)  # an older message is worth nothing
+LATCHED = Qos('reliable', 'transient_local', 1)  # whoever comes late gets the newest one
+STREAM = Qos('reliable', 'volatile', 10)
+
+
+@dataclass(frozen=True)
+class Topic:
+    """One topic, or a pattern of topics that the robot file names.
+
+    Attributes:
+        name: Full name, ``<camera>`` and ``<arm>`` standing for names of the robot file.
+        type: Message type as ``package/msg/Name``.
+        qos: Quality of service of the publisher.
+        publishers: Names of the nodes that publish it; ``driver`` is hardware of somebody else.
+        subscribers: Names of the nodes that subscribe to it.
+        meaning: One sentence for the reference page.
+        namespaced: Whether a node in a namespace opens it there; else it opens the full name.
+    """
+
+    name: str
+    type: str
+    qos: Qos
+    publishers: tuple[str, ...]
+    subscribers: tuple[str, ...]
+    meaning: str
+    namespaced: bool = True
+
+    @property
+    def ros_name(self) -> str:
+        """The name that a node opens: without the leading slash if it is namespaced."""
+        return self.name.removeprefix('/') if self.namespaced else self.name
+
+    def at(self, name: str) -> Topic:
+        """Return the topic of this pattern with a name of the robot file."""
+        return replace(self, name=name)
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service; nodes open it in their namespace.
+
+    Attributes:
+        name: Full name in a stack without a namespace.
+        type: Service type as ``package/srv/Name``.
+        server: Name of the node that answers.
+        clients: Names of the nodes that call it; ``person`` is somebody at a terminal.
+        meaning: One sentence for the reference page.
+    """
+
+    name: str
+    type: str
+    server: str
+    clients: tuple[str, ...]
+    meaning: str
+
+    @property
+    def ros_name(self) -> str:
+        """The name that a node opens: without the leading slash."""
+        return self.name.removeprefix('/')
+
+
+# Sensing. Names and rates come from the robot file.
+IMAGE = Topic(
+    '/<camera>/image_raw',
+    'sensor_msgs/msg/Image',
+    SENSOR,
+    ('driver', 'sim', 'fake_sensor'),
+    ('inference', 'command_executor', 'recorder', 'operator'),
+    'One image of a camera, rgb8, stamped when it was taken.',
+    namespaced=False,
+)
+JOINT_STATES = Topic(
+    '/<arm>/joint_states',
+    'sensor_msgs/msg/JointState',
+    SENSOR,
+    ('driver', 'sim', 'fake_sensor'),
+    ('inference', 'command_executor', 'recorder', 'operator'),
+    'Measured joints of a follower arm [rad] and of its gripper, in the unit of its driver.',
+    namespaced=False,
+)
+LEADER_JOINT_STATES = Topic(
+    '/<leader>/joint_states',
+    'sensor_msgs/msg/JointState',
+    SENSOR,
+    ('driver', 'demonstrator'),
+    ('command_executor',),
+    'Measured joints of a leader arm that a person or an expert moves.',
+    namespaced=False,
+)
+TASK = Topic(
+    '/task',
+    'std_msgs/msg/String',
+    LATCHED,
+    ('person', 'sim', 'fake_sensor'),
+    ('inference', 'recorder', 'operator'),
+    'Language instruction of the episodes to come.',
+    namespaced=False,
+)
+
+# The policy.
+QUERY = Topic(
+    '/policy/query',
+    'trajectory_msgs/msg/JointTrajectory',
+    NEWEST,
+    ('planner',),
+    ('inference', 'recorder', 'operator'),
+    'A query; row 0 of its answer is due at its stamp. The points are rows already committed.',
+)
+CANDIDATES = Topic(
+    '/policy/candidates',
+    'sensor_msgs/msg/PointCloud2',
+    STREAM,
+    ('inference',),
+    ('planner', 'recorder', 'operator'),
+    'All candidates of one answer with their values, as a table (``candidate_table.py``).',
+)
+ACTION_CHUNK = Topic(
+    '/policy/action_chunk',
+    'trajectory_msgs/msg/JointTrajectory',
+    NEWEST,
+    ('planner', 'replay'),
+    ('command_executor', 'recorder', 'operator'),
+    'The chosen action chunk: joint targets [rad; gripper 0..1] with times of their own.',
+)
+FUTURE_IMAGE = Topic(
+    '/policy/future/<camera>',
+    'sensor_msgs/msg/Image',
+    SENSOR,
+    ('inference',),
+    ('operator',),
+    'Predicted image of a camera at the end of the best candidate; sent while subscribed.',
+)
+
+# Motion.
+JOINT_COMMAND = Topic(
+    '/joint_command',
+    'sensor_msgs/msg/JointState',
+    STREAM,
+    ('command_executor',),
+    ('recorder', 'operator', 'replay'),
+    'Joint targets that were really sent to the arms [rad; gripper 0..1].',
+)
+EXECUTOR_STATUS = Topic(
+    '/command_executor/status',
+    'diagnostic_msgs/msg/DiagnosticStatus',
+    LATCHED,
+    ('command_executor',),
+    ('operator', 'demonstrator', 'replay'),
+    'State and figures of the executor (``status.ExecutorStatus``), by which others decide.',
+)
+ARM_FORWARD_COMMAND = Topic(
+    '/<arm>_controller/commands',
+    'std_msgs/msg/Float64MultiArray',
+    NEWEST,
+    ('command_executor',),
+    ('driver', 'sim'),
+    'Joints [rad], then the gripper in the unit of its controller; driver ``forward``.',
+    namespaced=False,
+)
+ARM_TRAJECTORY_COMMAND = Topic(
+    '/<arm>_controller/joint_trajectory',
+    'trajectory_msgs/msg/JointTrajectory',
+    NEWEST,
+    ('command_executor',),
+    ('driver',),
+    'One point, due one control period later; driver ``trajectory``.',
+    namespaced=False,
+)
+ARM_INTERBOTIX_GROUP = Topic(
+    '/<arm>/commands/joint_group',
+    'interbotix_xs_msgs/msg/JointGroupCommand',
+    NEWEST,
+    ('command_executor',),
+    ('driver',),
+    'Joints of an arm [rad]; driver ``interbotix``.',
+    namespaced=False,
+)
+ARM_INTERBOTIX_SINGLE = Topic(
+    '/<arm>/commands/joint_single',
+    'interbotix_xs_msgs/msg/JointSingleCommand',
+    NEWEST,
+    ('command_executor',),
+    ('driver',),
+    'Gripper of an arm in the unit of its controller; driver ``interbotix``.',
+    namespaced=False,
+)
+
+# Episodes.
+EXPERT = Topic(
+    '/demonstration/expert',
+    'std_msgs/msg/Bool',
+    STREAM,
+    ('demonstrator',),
+    ('recorder', 'operator'),
+    "Whether the action is the expert's own; false while a disturbance is played.",
+)
+SUCCESS = Topic(
+    '/sim/success',
+    'std_msgs/msg/Bool',
+    STREAM,
+    ('sim',),
+    ('recorder', 'operator', 'demonstrator', 'replay'),
+    'Whether the simulated task is done now.',
+)
+SIM_STATE = Topic(
+    '/sim/state',
+    'std_msgs/msg/Float64MultiArray',
+    SENSOR,
+    ('sim',),
+    ('demonstrator',),
+    'Positions and velocities of the whole scene; sent while subscribed.',
+)
+SIM_STATUS = Topic(
+    '/sim/status',
+    'diagnostic_msgs/msg/DiagnosticStatus',
+    LATCHED,
+    ('sim',),
+    ('operator', 'demonstrator', 'replay'),
+    'Speed of the simulation (``status.SimStatus``), by which others decide.',
+)
+RECORDER_STATUS = Topic(
+    '/recorder/status',
+    'diagnostic_msgs/msg/DiagnosticStatus',
+    LATCHED,
+    ('recorder',),
+    ('demonstrator',),
+    'Whether an episode is being recorded (``status.RecorderStatus``), by which others decide.',
+)
+DIAGNOSTICS = Topic(
+    '/diagnostics',
+    'diagnostic_msgs/msg/DiagnosticArray',
+    STREAM,
+    ('sim', 'inference', 'planner', 'command_executor', 'recorder'),
+    ('recorder', 'operator'),
+    'Health of every node, for people and recordings; no program decides by it.',
+    namespaced=False,
+)
+
+ENABLE = Service(
+    '/command_executor/enable',
+    'std_srvs/srv/SetBool',
+    'command_executor',
+    ('person', 'operator', 'demonstrator', 'replay'),
+    'Allow motion from the measured pose (true), or end it (false).',
+)
+ESTOP = Service(
+    '/command_executor/estop',
+    'std_srvs/srv/Trigger',
+    'command_executor',
+    ('person',),
+    'Brake and latch a fault until motion is enabled again.',
+)
+ACTIVATE = Service(
+    '/planner/activate',
+    'std_srvs/srv/SetBool',
+    'planner',
+    ('person', 'operator'),
+    'Start (true) or stop (false) asking the policy.',
+)
+START_RECORDING = Service(
+    '/recorder/start',
+    'std_srvs/srv/Trigger',
+    'recorder',
+    ('person', 'demonstrator', 'fake_sensor'),
+    'Begin an episode; refused while a stream is silent or there is no task.',
+)
+STOP_RECORDING = Service(
+    '/recorder/stop',
+    'std_srvs/srv/SetBool',
+    'recorder',
+    ('person', 'demonstrator', 'fake_sensor'),
+    'End the episode with its label: true for success.',
+)
+DISCARD_RECORDING = Service(
+    '/recorder/discard',
+    'std_srvs/srv/Trigger',
+    'recorder',
+    ('person',),
+    'Throw the running episode away.',
+)
+RESET_SIM = Service(
+    '/sim/reset',
+    'std_srvs/srv/Trigger',
+    'sim',
+    ('person', 'operator', 'demonstrator', 'replay'),
+    'Put the scene into the start state of the parameter ``seed``.',
+)
+SET_SIM_PARAMETERS = Service(
+    '/sim/set_parameters',
+    'rcl_interfaces/srv/SetParameters',
+    'sim',
+    ('person', 'operator', 'demonstrator', 'replay'),
+    'Set the parameter ``seed``, the only one that may change while the simulator runs.',
+)
+
+TOPICS = tuple(value for value in globals().copy().values() if isinstance(value, Topic))
+SERVICES = tuple(value for value in globals().copy().values() if isinstance(value, Service))
+
+# Columns of the table on /policy/candidates, behind one column for every joint.
+TIME_FROM_START = 'time_from_start'  # when a row is due after the stamp [s]
+VALUES = 'values'  # M*K ensemble members of a candidate
+FUTURE_PROPRIO = 'future_proprio'  # P joints after the chunk [rad; gripper 0..1]
+
+
+def future_image(camera: str) -> Topic:
+    """Return the topic of the predicted images of a camera."""
+    return FUTURE_IMAGE.at(f'/policy/future/{camera}')
