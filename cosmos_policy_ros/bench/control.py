@@ -23,11 +23,11 @@ from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.ticks import (
     Lateness,
     MISS_S,
-    percentiles,
     read_lateness,
     sleep_until,
     Ticker,
 )
+from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.report.demo_summary import describe_machine
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.aloha import EPISODE_S

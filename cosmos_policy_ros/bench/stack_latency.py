@@ -17,7 +17,7 @@ from typing import Any
 
 from cosmos_policy_ros.bench.load import Condition
 from cosmos_policy_ros.bench.variants import AUTO, BASELINE
-from cosmos_policy_ros.report.demo_summary import percentiles
+from cosmos_policy_ros.metrics import rounded_percentiles
 from cosmos_policy_ros.stack.node_list import Value
 from cosmos_policy_ros.stack.running import choose_domain, HIGHEST_DOMAIN, running
 from rich.progress import Progress
@@ -76,4 +76,4 @@ def measure_stack(episodes: int, **values: Value) -> dict[str, Any]:
     played = [e for e in stack.events if e['event'] == 'episode']
     query_ms = [e['query_ms'] for e in stack.events if e['event'] == 'answer']
     queries = sum(e['queries'] for e in played)
-    return {**percentiles(query_ms), 'queries': queries, 'answers': len(query_ms)}
+    return {**rounded_percentiles(query_ms), 'queries': queries, 'answers': len(query_ms)}

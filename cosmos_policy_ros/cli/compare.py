@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import json
-from math import comb
 from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.cli.outputs import check_output
-from cosmos_policy_ros.evaluation.summary import wilson_interval
+from cosmos_policy_ros.metrics import mcnemar, wilson_interval
 from cosmos_policy_ros.types import ConfigError
 import tyro
 
@@ -93,10 +92,3 @@ def scenes(row: dict[str, Any]) -> dict[tuple[Any, ...], bool]:
     told = row.get('options', {})
     kind = told.get('task', ''), told.get('states', 'normal')
     return {(*kind, r['seed']): bool(r['success']) for r in row['results']}
-
-
-def mcnemar(won: int, lost: int) -> float:
-    """Return the two-sided exact probability of so uneven a split of the scenes that differ."""
-    n = won + lost
-    tail = sum(comb(n, k) for k in range(min(won, lost) + 1)) / 2**n
-    return min(1.0, 2.0 * tail)

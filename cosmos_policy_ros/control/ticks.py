@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from array import array
 from collections import deque
-from collections.abc import Collection
 import json
 from pathlib import Path
 import time
 
+from cosmos_policy_ros.metrics import percentiles
 import numpy as np
 from numpy.typing import NDArray
 
@@ -116,16 +116,6 @@ def read_lateness(path: Path) -> tuple[str, NDArray[np.float64]]:
     """
     log = json.loads(path.read_text(encoding='utf-8'))
     return log['scheduling'], np.array(log['ticks'], np.float64).reshape(-1, 4)
-
-
-def percentiles(numbers: Collection[float] | NDArray[np.float64]) -> dict[str, float]:
-    """Return ``p50``, ``p99`` and ``max`` of numbers; NaN for all three without any."""
-    values = np.fromiter(numbers, np.float64) if len(numbers) else np.array([np.nan])
-    return {
-        'p50': float(np.percentile(values, 50)),
-        'p99': float(np.percentile(values, 99)),
-        'max': float(values.max()),
-    }
 
 
 def sleep_until(due_s: float) -> None:

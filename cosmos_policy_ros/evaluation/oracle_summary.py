@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from cosmos_policy_ros.metrics import auc
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,8 +53,6 @@ def summarize(scenes: list[Scene]) -> dict[str, Any]:
     the policy's own value 1, 2 and 3 queries later: what can be told at all, without having to
     predict it.
     """
-    from cosmos_policy_ros.training.validation import auc
-
     success = np.array([scene.success for scene in scenes])
     mixed = success.any(1) & ~success.all(1)
     figures: dict[str, Any] = {
@@ -87,8 +86,6 @@ def auc_within(scores: NDArray[Any], success: NDArray[np.bool_]) -> float | None
         scores: (S, N) of the candidates of every scene.
         success: (S, N) how they ended; a scene in which all ended alike does not count.
     """
-    from cosmos_policy_ros.training.validation import auc
-
     ranks = [auc(v, s) for v, s in zip(scores, success, strict=True)]
     told = [rank for rank in ranks if rank is not None]
     return round(float(np.mean(told)), 3) if told else None

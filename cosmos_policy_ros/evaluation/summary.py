@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import json
-import math
 from pathlib import Path
 
+from cosmos_policy_ros.metrics import auc, rounded_percentiles, wilson_interval
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -40,8 +40,6 @@ class EpisodeResult:
 
 def summarize(results: list[EpisodeResult]) -> dict[str, object]:
     """Return the figures of a list of episodes."""
-    from cosmos_policy_ros.training.validation import auc
-
     successes = sum(r.success for r in results)
     query_ms = [ms for r in results for ms in r.query_ms]
     return {
@@ -52,23 +50,11 @@ def summarize(results: list[EpisodeResult]) -> dict[str, object]:
         'value_auc': auc(
             np.array([r.middle_value for r in results]), np.array([r.success for r in results])
         ),
-        'query_ms': {
-            'p50': round(float(np.percentile(query_ms, 50)), 2),
-            'p99': round(float(np.percentile(query_ms, 99)), 2),
-        },
+        'query_ms': rounded_percentiles(query_ms),
         'rewards': [sum(r.best_reward >= level for r in results) for level in range(1, 5)],
         'seam_jump_rad_max': max(r.seam_jump_rad for r in results),
         'interventions': sum(r.interventions for r in results),
     }
-
-
-def wilson_interval(successes: int, n: int) -> tuple[float, float]:
-    """Return the Wilson 95 % interval of a success rate."""
-    z = 1.959964
-    p, scale = successes / n, 1.0 + z * z / n
-    middle = (p + z * z / (2 * n)) / scale
-    half = z / scale * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
-    return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
 
 
 def write_figures(

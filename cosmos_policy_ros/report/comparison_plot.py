@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.evaluation.summary import wilson_interval
+from cosmos_policy_ros.metrics import wilson_interval
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np

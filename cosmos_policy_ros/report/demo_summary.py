@@ -10,6 +10,7 @@ from pathlib import Path
 import platform
 from typing import Any
 
+from cosmos_policy_ros.metrics import rounded_percentiles
 import numpy as np
 
 Event = dict[str, Any]
@@ -41,7 +42,7 @@ def make_report(
     return {
         'episodes': episodes,
         'success_rate': float(np.mean([e['success'] for e in episodes])) if episodes else None,
-        'query_ms': percentiles(query_ms),
+        'query_ms': rounded_percentiles(query_ms),
         'standstill_s': round(sum(e['standstill_s'] for e in episodes), 3),
         'seam_jump_rad_max': max((e['seam_jump_rad_max'] for e in episodes), default=0.0),
         'interventions': sum(e['interventions'] for e in episodes),
@@ -69,13 +70,6 @@ def find_warnings(episodes: Iterable[Mapping[str, Any]]) -> list[str]:
     return warnings
 
 
-def percentiles(numbers: list[float]) -> dict[str, float | None]:
-    """Return median and 99th percentile; None for both without numbers."""
-    if not numbers:
-        return {'p50': None, 'p99': None}
-    return {f'p{p}': round(float(np.percentile(numbers, p)), 2) for p in (50, 99)}
-
-
 def describe_machine() -> dict[str, Any]:
     """Return what the latencies depend on."""
     versions = {library: _version(library) for library in LIBRARIES}
@@ -89,7 +83,7 @@ def _describe_episode(event: Event, start_ns: int, answers: list[Event]) -> dict
     return {
         **episode,
         'start_ns': start_ns,
-        'query_ms': percentiles([a['query_ms'] for a in answers]),
+        'query_ms': rounded_percentiles([a['query_ms'] for a in answers]),
         'value': {
             'middle': _nearest(answers, values, event['seconds'] / 2),
             'mean': round(float(np.mean(values)), 4) if values else None,

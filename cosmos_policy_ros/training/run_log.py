@@ -6,7 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from cosmos_policy_ros.training.validation import Answers, bin_of, BINS, Exam, Figures
+from cosmos_policy_ros.metrics import bin_of, BINS
+from cosmos_policy_ros.training.validation import Answers, Exam, Figures
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 import numpy as np

@@ -4,9 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from cosmos_policy_ros.core.codec import read_value, read_vector
+from cosmos_policy_ros.metrics import auc, calibration, psnr_db
 from cosmos_policy_ros.training.batch import latent_sequences
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import Batch, POLICY, VALUE
@@ -20,7 +20,6 @@ import torch
 from torch import Tensor
 
 FEW = 16  # samples whose pictures are decoded when that is expensive
-BINS = 10  # of the calibration
 Figures = dict[str, float | None]  # None where the data cannot say
 
 
@@ -161,34 +160,6 @@ def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
         'value_auc': auc(answers.value, exam.outcome),
         'value_calibration': calibration(answers.value, exam.value.value),
     }
-
-
-def auc(scores: NDArray[np.floating[Any]], outcomes: NDArray[np.bool_]) -> float | None:
-    """Return how often a success scored higher than a failure; None without one of both."""
-    good, bad = scores[outcomes], scores[~outcomes]
-    if not len(good) or not len(bad):
-        return None
-    above = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
-    return round(float(above), 4)
-
-
-def calibration(values: NDArray[np.float32], returns: NDArray[np.float32]) -> float:
-    """Return the mean gap between predicted and actual return over the bins of the prediction."""
-    gaps = [abs(float((values - returns)[bin_of(values) == b].sum())) for b in range(BINS)]
-    return round(sum(gaps) / len(values), 5)
-
-
-def bin_of(values: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Return the bin of each predicted return."""
-    return np.clip((values * BINS).astype(np.int64), 0, BINS - 1)
-
-
-def psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
-    """Return the peak signal-to-noise ratio of pictures [dB]; None if none or all are equal."""
-    square = np.square(a.astype(np.float32) - b.astype(np.float32))
-    if not square.any():
-        return None
-    return round(float(10.0 * np.log10(255.0**2 / square.mean())), 2)
 
 
 def _mean(errors: NDArray[np.float32]) -> float | None:

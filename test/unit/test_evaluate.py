@@ -11,37 +11,13 @@ from typing import Any
 from cosmos_policy_ros.cli.evaluate import Evaluate, run
 from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.reader import read_bag
-from cosmos_policy_ros.evaluation.summary import wilson_interval
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import TASKS
-from cosmos_policy_ros.training.validation import auc
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
 from rosbags.highlevel import AnyReader
-
-
-def test_wilson_interval_of_70_in_100() -> None:
-    """The textbook value."""
-    assert wilson_interval(70, 100) == pytest.approx((0.6042, 0.7811), abs=1e-4)
-
-
-def test_wilson_interval_of_none_and_all_stays_inside_0_and_1() -> None:
-    """The interval is not a point at the ends."""
-    assert wilson_interval(0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)
-    assert wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
-
-
-def test_auc_counts_ordered_pairs_and_half_the_ties() -> None:
-    """Three of four pairs are in order, one is a tie."""
-    outcomes = np.array([True, True, False, False])
-    assert auc(np.array([0.9, 0.5, 0.5, 0.1]), outcomes) == 0.875
-
-
-def test_auc_needs_both_outcomes() -> None:
-    """Without a failure there is nothing to rank."""
-    assert auc(np.array([0.9, 0.5]), np.array([True, True])) is None
 
 
 def test_committed_checkpoint_hands_over_most_cubes(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / 'cosmos_policy_ros'
-WAIST = {'types', 'topics', 'config_file', 'resources', 'robot', 'align'}
+WAIST = {'types', 'topics', 'config_file', 'metrics', 'resources', 'robot', 'align'}
 MAY_IMPORT = {
     'core': WAIST,
     'backends': WAIST | {'core'},

@@ -8,37 +8,12 @@ from cosmos_policy_ros.training.augment import Change, change_picture, draw_chan
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.image_cache import load_pictures
 from cosmos_policy_ros.training.run_log import sheet, value_chart
-from cosmos_policy_ros.training.validation import Answers, calibration, Exam, psnr_db
+from cosmos_policy_ros.training.validation import Answers, Exam
 import numpy as np
 from test_training import batch
 import torch
 
 NEUTRAL = Change(0.5, 0.5, 0.0, 1.0, 1.0, 1.0, 0.0)
-
-
-def test_psnr_of_a_known_error() -> None:
-    """An error of 16 of 255 everywhere is 24.05 dB."""
-    a = np.full((2, 4, 4, 3), 100, np.uint8)
-    assert psnr_db(a, a + 16) == 24.05
-
-
-def test_psnr_of_equal_pictures_is_not_a_number() -> None:
-    """Infinity does not go into JSON."""
-    a = np.zeros((1, 4, 4, 3), np.uint8)
-    assert psnr_db(a, a) is None
-
-
-def test_calibration_is_the_gap_between_prediction_and_return() -> None:
-    """Half the samples promise 0.95 and bring 0.75, the others keep their word."""
-    values = np.array([0.95, 0.95, 0.05, 0.05], np.float32)
-    returns = np.array([1.0, 0.5, 0.05, 0.05], np.float32)
-    assert calibration(values, returns) == 0.1
-
-
-def test_value_that_is_right_on_average_is_calibrated() -> None:
-    """Success or failure is a coin; one half is the honest prediction."""
-    values = np.full(4, 0.5, np.float32)
-    assert calibration(values, np.array([0, 1, 1, 0], np.float32)) == 0.0
 
 
 def test_neutral_change_is_the_centre_crop() -> None:

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures of merit of predictions, success rates and durations: one implementation of each.
+
+Everything here needs numpy alone and rounds no more than a file of figures does, so that training,
+evaluation, benchmarks and reports write the same number for the same thing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import comb, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 10  # of the calibration, equally wide over 0 to 1
+Z_95 = 1.959964  # two-sided 95 % quantile of the normal distribution
+
+
+def auc(scores: NDArray[np.floating[Any]], outcomes: NDArray[np.bool_]) -> float | None:
+    """Return the area under the ROC curve: how often a success scores higher than a failure.
+
+    Args:
+        scores: (B,) predicted, the higher the better; a tie counts half.
+        outcomes: (B,) whether it was a success.
+
+    Returns:
+        0 to 1, 0.5 for scores that tell nothing; None without at least one success and one
+        failure.
+    """
+    good, bad = scores[outcomes], scores[~outcomes]
+    if not len(good) or not len(bad):
+        return None
+    above = (good[:, None] > bad[None]).mean() + 0.5 * (good[:, None] == bad[None]).mean()
+    return round(float(above), 4)
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """Return the Wilson score interval that holds a success rate with 95 % confidence.
+
+    Unlike the normal approximation it stays inside 0 to 1 and is no point at either end.
+
+    Args:
+        successes: Episodes that succeeded.
+        n: Episodes, at least 1.
+    """
+    p, scale = successes / n, 1.0 + Z_95 * Z_95 / n
+    middle = (p + Z_95 * Z_95 / (2 * n)) / scale
+    half = Z_95 / scale * sqrt(p * (1 - p) / n + Z_95 * Z_95 / (4 * n * n))
+    return round(max(0.0, middle - half), 4), round(min(1.0, middle + half), 4)
+
+
+def mcnemar(won: int, lost: int) -> float:
+    """Return the two-sided p-value of McNemar's exact test on paired scenes.
+
+    It is the probability that so uneven a split of the scenes that differ is chance.
+
+    Args:
+        won: Scenes that only the second of two policies solved.
+        lost: Scenes that only the first solved.
+    """
+    n = won + lost
+    tail = sum(comb(n, k) for k in range(min(won, lost) + 1)) / 2**n
+    return min(1.0, 2.0 * tail)
+
+
+def calibration(values: NDArray[np.float32], returns: NDArray[np.float32]) -> float:
+    """Return the expected calibration error: the mean gap between predicted and actual return.
+
+    The gap is that of the means over each of ``BINS`` bins of the prediction, weighted by how many
+    samples are in the bin.
+
+    Args:
+        values: (B,) predicted returns in [0, 1].
+        returns: (B,) actual returns in [0, 1].
+    """
+    gaps = [abs(float((values - returns)[bin_of(values) == b].sum())) for b in range(BINS)]
+    return round(sum(gaps) / len(values), 5)
+
+
+def bin_of(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return the (B,) calibration bin, 0 to ``BINS`` - 1, of (B,) predicted returns."""
+    return np.clip((values * BINS).astype(np.int64), 0, BINS - 1)
+
+
+def psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
+    """Return the peak signal-to-noise ratio of uint8 images of one shape [dB].
+
+    None where there are no pixels or all are equal, since JSON has no infinity.
+    """
+    square = np.square(a.astype(np.float32) - b.astype(np.float32))
+    if not square.any():
+        return None
+    return round(float(10.0 * np.log10(255.0**2 / square.mean())), 2)
+
+
+def percentiles(numbers: Collection[float] | NDArray[np.float64]) -> dict[str, float]:
+    """Return median ``p50``, 99th percentile ``p99`` and ``max``; NaN for all without numbers."""
+    values = np.fromiter(numbers, np.float64) if len(numbers) else np.array([np.nan])
+    return {
+        'p50': float(np.percentile(values, 50)),
+        'p99': float(np.percentile(values, 99)),
+        'max': float(values.max()),
+    }
+
+
+def rounded_percentiles(numbers: Collection[float]) -> dict[str, float | None]:
+    """Return ``p50`` and ``p99`` to two decimals for a file; None for both without numbers."""
+    found = percentiles(numbers)
+    return {p: round(found[p], 2) if len(numbers) else None for p in ('p50', 'p99')}
