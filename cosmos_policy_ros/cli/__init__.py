@@ -3,21 +3,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import logging
 import os
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Union
 
 from cosmos_policy_ros.types import ConfigError
 
+Command = tuple[type, Callable[[Any], int]]
 
-def main() -> None:
-    """Run a subcommand; a mistake a user can fix is one line and exit status 1."""
-    # Before mujoco and torch are loaded: draw without a display, and let waiting threads sleep
-    # instead of spinning, which slows everything down as soon as another process is busy.
-    os.environ.setdefault('MUJOCO_GL', 'egl')
-    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+
+def commands() -> dict[str, Command]:
+    """Return the subcommands by name: the frozen dataclass of their options, and what runs them.
+
+    The modules are imported here, since they load torch and MuJoCo.
+    """
     from cosmos_policy_ros.cli import (
         bench,
         compare,
@@ -32,41 +33,58 @@ def main() -> None:
         report,
         train,
     )
+
+    return {
+        'demo': (demo.Demo, demo.run),
+        'demonstrate': (demonstrate.Demonstrate, demonstrate.run),
+        'convert': (convert.Convert, convert.run),
+        'train': (train.Train, train.run),
+        'evaluate': (evaluate.Evaluate, evaluate.run),
+        'compare': (compare.Compare, compare.run),
+        'headroom': (oracle.Headroom, oracle.run),
+        'report': (report.Report, report.run),
+        'replay': (replay.Replay, replay.run),
+        'bench': (bench.Bench, bench.run),
+        'export': (export.Export, export.run),
+        'import-weights': (import_weights.ImportWeights, import_weights.run),
+    }
+
+
+def parse(arguments: Sequence[str] | None = None) -> Any:
+    """Return the options of a command line, an instance of one of the classes of ``commands``.
+
+    Args:
+        arguments: Words after ``cosmos-policy``, by default those of this process.
+
+    Raises:
+        SystemExit: Status 2, a word is unknown or has a wrong value, which is printed; status 0,
+            help was asked for and printed.
+    """
     import tyro
 
-    commands: dict[type, Callable[[Any], int]] = {
-        demo.Demo: demo.run,
-        demonstrate.Demonstrate: demonstrate.run,
-        convert.Convert: convert.run,
-        train.Train: train.run,
-        evaluate.Evaluate: evaluate.run,
-        compare.Compare: compare.run,
-        oracle.Headroom: oracle.run,
-        report.Report: report.run,
-        replay.Replay: replay.run,
-        bench.Bench: bench.run,
-        export.Export: export.run,
-        import_weights.ImportWeights: import_weights.run,
-    }
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
-    options = tyro.cli(
-        Annotated[demo.Demo, tyro.conf.subcommand('demo')]
-        | Annotated[demonstrate.Demonstrate, tyro.conf.subcommand('demonstrate')]
-        | Annotated[convert.Convert, tyro.conf.subcommand('convert')]
-        | Annotated[train.Train, tyro.conf.subcommand('train')]
-        | Annotated[evaluate.Evaluate, tyro.conf.subcommand('evaluate')]
-        | Annotated[compare.Compare, tyro.conf.subcommand('compare')]
-        | Annotated[oracle.Headroom, tyro.conf.subcommand('headroom')]
-        | Annotated[report.Report, tyro.conf.subcommand('report')]
-        | Annotated[replay.Replay, tyro.conf.subcommand('replay')]
-        | Annotated[bench.Bench, tyro.conf.subcommand('bench')]
-        | Annotated[export.Export, tyro.conf.subcommand('export')]
-        | Annotated[import_weights.ImportWeights, tyro.conf.subcommand('import-weights')],
+    classes = [
+        Annotated[options, tyro.conf.subcommand(name)] for name, (options, _) in commands().items()
+    ]
+    union: Any = Union[tuple(classes)]  # noqa: UP007  (a list has no |)
+    return tyro.cli(
+        union,
+        args=arguments,
         prog='cosmos-policy',
         description='Run, measure and train Cosmos Policy on bimanual robots.',
     )
+
+
+def main() -> None:
+    """Run a subcommand; a mistake a user can fix is one line and exit status 1."""
+    # Before mujoco and torch are loaded: draw without a display, and let waiting threads sleep
+    # instead of spinning, which slows everything down as soon as another process is busy.
+    os.environ.setdefault('MUJOCO_GL', 'egl')
+    os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    options = parse()
+    logging.basicConfig(level=logging.INFO, format='%(message)s')
+    runs = dict(commands().values())
     try:
-        status = commands[type(options)](options)
+        status = runs[type(options)](options)
     except ConfigError as error:
         print(f'cosmos-policy: {error}', file=sys.stderr)
         status = 1
