@@ -8,6 +8,7 @@ from typing import Literal
 
 from cosmos_policy_ros.control.chunk_player import ChunkPlayer
 from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
+from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ActionChunk, JointCommand
 import numpy as np
@@ -44,13 +45,22 @@ class Playback:
     """
 
     def __init__(
-        self, robot: RobotSpec, blend_s: float = 0.2, watchdog: WatchdogLimits | None = None
+        self,
+        robot: RobotSpec,
+        settings: PlaybackSettings | None = None,
+        watchdog: WatchdogLimits | None = None,
     ) -> None:
-        """Take the robot's limits; nothing moves before ``enable``."""
+        """Take the robot's limits; nothing moves before ``enable``.
+
+        Args:
+            robot: Robot whose joints are commanded, at its control rate.
+            settings: Seam and interpolation of the chunks; None takes the defaults.
+            watchdog: When to hold and when to fault; None takes the defaults.
+        """
         self.safety = Safety(Limits.from_robot(robot), watchdog)
         self.stats = PlaybackStats()
         self.mode: Mode = 'disabled'
-        self._player = ChunkPlayer.from_robot(robot, blend_s)
+        self._player = ChunkPlayer.from_robot(robot, settings)
         self._period_s = 1.0 / robot.control_rate_hz
 
     @property

@@ -15,6 +15,7 @@ import time
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.safety import WatchdogLimits
+from cosmos_policy_ros.control.seams import INTERPOLATIONS, PlaybackSettings, SEAMS
 from cosmos_policy_ros.control.teleop import leader_robot, Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
 from cosmos_policy_ros.robot import read_robot
@@ -45,7 +46,17 @@ class ExecutorParams:
     robot: str = param('', 'Robot YAML.')
     teleop: bool = param(False, 'Follow the leader arms of the robot YAML instead of chunks.')
     approach_speed: float = param(0.5, 'Speed to the leaders before following [rad/s].', 0.01, 3.0)
-    blend_s: float = param(0.2, 'How long a new chunk takes to take over [s].', 0.0, 5.0)
+    seam: str = param(
+        PlaybackSettings.seam,
+        f'How a new chunk takes over from the running one: {" or ".join(SEAMS)}.',
+    )
+    interpolation: str = param(
+        PlaybackSettings.interpolation,
+        f'The way between the rows of a chunk: {" or ".join(INTERPOLATIONS)}.',
+    )
+    blend_s: float = param(
+        PlaybackSettings.blend_s, 'How long a new chunk takes to take over [s].', 0.0, 5.0
+    )
     max_joint_age_s: float = param(0.1, 'Older joint states mean hold [s].', 0.005, 5.0)
     max_image_age_s: float = param(0.25, 'A camera silent longer: hold; 0: none [s].', 0.0, 5.0)
     fault_joint_age_s: float = param(2.0, 'Older joint states mean fault [s].', 0.01, 60.0)
@@ -64,7 +75,8 @@ class CommandExecutor(Node):
         """Open the topics and services; nothing is sent before ``command_executor/enable``.
 
         Raises:
-            ConfigError: The robot file is wrong, or another stack commands the same arms.
+            ConfigError: The robot file is wrong, a seam or an interpolation does not exist, or
+                another stack commands the same arms.
         """
         super().__init__('command_executor')
         self.params = p = declare(self, ExecutorParams)
@@ -72,11 +84,12 @@ class CommandExecutor(Node):
         watchdog = WatchdogLimits(
             p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad, p.max_gap_s
         )
+        settings = PlaybackSettings(p.seam, p.interpolation, p.blend_s)
         leaders = leader_robot(robot) if p.teleop else None
         self.playback = (
             Teleop(robot, p.approach_speed, watchdog)
             if p.teleop
-            else Playback(robot, p.blend_s, watchdog)
+            else Playback(robot, settings, watchdog)
         )
         self._period_s = 1.0 / robot.control_rate_hz
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))

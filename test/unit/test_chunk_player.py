@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from cosmos_policy_ros.control.chunk_player import ChunkPlayer
+from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.types import ActionChunk
 from hypothesis import given, settings, strategies as st
 from hypothesis.extra.numpy import arrays
@@ -14,6 +15,7 @@ import pytest
 MS = 1_000_000
 ROW_NS = 40 * MS  # 25 Hz
 BLEND_S = 0.2
+BLEND = PlaybackSettings(blend_s=BLEND_S)
 
 
 def chunk(stamp_ms: int, rows: object, rate_hz: float = 25.0) -> ActionChunk:
@@ -87,7 +89,7 @@ def test_chunk_of_the_future_waits_for_its_row_0() -> None:
 
 def test_chunk_of_the_future_takes_over_at_its_row_0() -> None:
     """Until then the running chunk plays alone, after the blend the new one alone."""
-    player = ChunkPlayer(BLEND_S)
+    player = ChunkPlayer(BLEND)
     player.add(chunk(0, np.zeros((32, 1))), 0)
     assert player.add(chunk(400, np.ones((32, 1))), 200 * MS) == pytest.approx(1.0)
     at = [player.target(t * MS) for t in (400, 500, 600)]
@@ -96,7 +98,7 @@ def test_chunk_of_the_future_takes_over_at_its_row_0() -> None:
 
 def test_seam_jump_is_the_largest_arm_difference_before_blending() -> None:
     """Grippers do not count."""
-    player = ChunkPlayer(BLEND_S, np.array([True, True, False]))
+    player = ChunkPlayer(BLEND, np.array([True, True, False]))
     assert player.add(chunk(0, np.zeros((32, 3))), 0) == 0.0
     new = np.tile([0.1, -0.3, 0.9], (32, 1))
     assert player.add(chunk(400, new), 450 * MS) == pytest.approx(0.3)
@@ -104,7 +106,7 @@ def test_seam_jump_is_the_largest_arm_difference_before_blending() -> None:
 
 def test_ended_chunk_is_held_while_it_is_blended_out() -> None:
     """The new chunk takes over from the last row of the old one."""
-    player = ChunkPlayer(BLEND_S)
+    player = ChunkPlayer(BLEND)
     player.add(chunk(0, [[0.0], [1.0]]), 0)
     assert player.add(chunk(300, np.full((32, 1), 2.0)), 300 * MS) == pytest.approx(1.0)
     at = [player.target(t * MS) for t in (300, 400, 500)]
@@ -113,7 +115,7 @@ def test_ended_chunk_is_held_while_it_is_blended_out() -> None:
 
 def test_no_blend_switches_at_once() -> None:
     """blend_s = 0 is allowed and means what it says."""
-    player = ChunkPlayer(0.0)
+    player = ChunkPlayer(PlaybackSettings(blend_s=0.0))
     player.add(chunk(0, np.zeros((32, 1))), 0)
     player.add(chunk(100, np.ones((32, 1))), 100 * MS)
     assert player.target(100 * MS) == pytest.approx([1.0])
@@ -148,7 +150,7 @@ def test_refused_chunk_leaves_the_running_one_alone(
     late: ActionChunk, now_ms: int, reason: str
 ) -> None:
     """The refusal says why and nothing else happens."""
-    player = ChunkPlayer(BLEND_S)
+    player = ChunkPlayer(BLEND)
     player.add(ramp(400, 0.0, 0.01), 400 * MS)
     with pytest.raises(ValueError, match=reason):
         player.add(late, now_ms * MS)
@@ -178,7 +180,7 @@ def test_clear_forgets_the_running_chunk() -> None:
 def test_impossible_blend_is_refused(blend_s: float) -> None:
     """The message names the parameter."""
     with pytest.raises(ValueError, match='blend_s'):
-        ChunkPlayer(blend_s)
+        PlaybackSettings(blend_s=blend_s)
 
 
 ROWS = arrays(np.float32, (12, 2), elements=st.floats(-1, 1, width=32))
@@ -194,7 +196,7 @@ def test_target_has_no_jump_over_seams(
 
     A blend of weight w adds w'(new - old), at most 1.5 / blend_s times the gap of 2 rad.
     """
-    player = ChunkPlayer(BLEND_S)
+    player = ChunkPlayer(BLEND)
     player.add(ActionChunk(0, first, 25.0), 0)
     chunks, adds, stamp_ms, now_ms = [first], {}, 0, 0
     for rows, spacing_ms, latency_ms in seams:
@@ -232,7 +234,7 @@ def test_new_chunk_plays_alone_after_the_blend(
     old: NDArray[np.float32], new: NDArray[np.float32], late_ms: int
 ) -> None:
     """Far from the seam nothing of the old chunk is left."""
-    player, alone = ChunkPlayer(BLEND_S), ChunkPlayer(BLEND_S)
+    player, alone = ChunkPlayer(BLEND), ChunkPlayer(BLEND)
     player.add(ActionChunk(0, old, 25.0), 0)
     player.add(ActionChunk(ROW_NS, new, 25.0), ROW_NS + late_ms * MS)
     alone.add(ActionChunk(ROW_NS, new, 25.0), ROW_NS)
