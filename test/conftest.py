@@ -3,19 +3,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 import os
-import tempfile
+from pathlib import Path
 
 from cosmos_policy_ros.stack.node_list import environment
+import pytest
+from ros_domains import ros_domain
 
 # Set before torch, mujoco and rclpy are loaded; what the caller has set already stays.
 DEFAULTS = {
     'MUJOCO_GL': 'egl',  # draw without a display
     'OMP_NUM_THREADS': '1',  # sums in one order on every machine; a core stays free for the rest
     'OMP_WAIT_POLICY': 'PASSIVE',
-    'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',  # neighbours on the network stay out
-    'ROS_LOG_DIR': os.path.join(tempfile.gettempdir(), 'cosmos_policy_ros_test_logs'),  # noqa: PTH118
     **environment(),  # the Fast DDS profile that demo and launch files use
 }
 for name, value in DEFAULTS.items():
     os.environ.setdefault(name, value)
+
+TIERS = ('unit', 'nodes', 'system')  # folders, and markers of what is in them
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test with the folder it is in."""
+    for item in items:
+        for tier in set(TIERS) & set(item.path.relative_to(Path(__file__).parent).parts[:1]):
+            item.add_marker(tier)
+
+
+@pytest.fixture(scope='session', autouse=True)
+def _own_ros(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Put what a test starts without another domain on one that this run alone is on."""
+    with ros_domain(), pytest.MonkeyPatch.context() as patch:
+        patch.setenv('ROS_LOG_DIR', str(tmp_path_factory.mktemp('ros_logs')))
+        yield
+
+
+@pytest.fixture
+def domain() -> Iterator[int]:
+    """Return a domain of the test's own, on which the processes it starts are."""
+    with ros_domain() as number:
+        yield number

@@ -1,40 +1,122 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What tests of nodes share: a ROS domain of their own, and patience."""
+"""ROS domains and ports that are free on this machine, and patience.
+
+Several test runs (two checkouts, several workers) may share a machine, and a demo may run beside
+them. Each test takes the domains it needs from here: a lock file per domain says who has it, and
+the ports of DDS say whether anybody else is on it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack
+import fcntl
+import os
+from pathlib import Path
+import socket
+import tempfile
 import time
 
+from cosmos_policy_ros.stack.running import HIGHEST_DOMAIN
 import pytest
-import rclpy
-from rclpy.node import Node
+
+LOCKS = Path(tempfile.gettempdir()) / 'cosmos_policy_ros_domains'
+PARTICIPANTS = 16  # of a domain whose ports are looked at; a whole stack has 7
 
 
-def ros_environment(domain: int) -> dict[str, str]:
-    """Return the variables that keep a process on one domain of this machine."""
-    return {'ROS_DOMAIN_ID': str(domain), 'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}
+def discovery_port(domain: int, participant: int) -> int:
+    """Return the UDP port on which a participant of a domain is discovered (DDSI-RTPS 9.6.1.1)."""
+    return 7400 + 250 * domain + 10 + 2 * participant
+
+
+def is_silent(domain: int) -> bool:
+    """Whether no participant on this machine listens on a domain."""
+    for participant in range(PARTICIPANTS):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', discovery_port(domain, participant)))
+            except OSError:
+                return False
+    return True
+
+
+def free_port() -> int:
+    """Return a TCP port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(('', 0))
+        return int(probe.getsockname()[1])
+
+
+def open_lock(domain: int) -> int:
+    """Return the descriptor of a domain's lock file, which every user may lock."""
+    if not LOCKS.exists():
+        LOCKS.mkdir(exist_ok=True)
+        LOCKS.chmod(0o777)
+    path = LOCKS / str(domain)
+    if not path.exists():
+        path.touch()
+        path.chmod(0o666)
+    return os.open(path, os.O_RDWR)
+
+
+def last_use_ns(domain: int) -> int:
+    """Return when a domain was last in use [ns], 0 if never."""
+    path = LOCKS / str(domain)
+    return path.stat().st_mtime_ns if path.exists() else 0
 
 
 @contextmanager
-def ros_domain(domain: int) -> Iterator[None]:
-    """Put this process, and those it starts in the block, on a domain."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in ros_environment(domain).items():
-            patch.setenv(name, value)
-        yield
+def claim(domain: int) -> Iterator[bool]:
+    """Hold a domain in the block if nobody else has it; give whether it is held.
+
+    The lock is gone with the process, however that ends.
+    """
+    descriptor = open_lock(domain)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        yield False
+        return
+    os.utime(descriptor)
+    try:
+        yield is_silent(domain)
+    finally:
+        os.utime(descriptor)
+        os.close(descriptor)
 
 
 @contextmanager
-def ros_node(name: str, domain: int) -> Iterator[Node]:
-    """Give a node on a domain."""
-    with ros_domain(domain):
-        rclpy.init()
-        node = Node(name)
-        yield node
-        node.destroy_node()
-        rclpy.shutdown()
+def free_domains(count: int = 1) -> Iterator[int]:
+    """Hold neighbouring domains that nobody on this machine uses, and give the first one.
+
+    What was in use longest ago comes first: a participant that was killed is seen by others for
+    20 s.
+
+    Raises:
+        RuntimeError: All domains are in use.
+    """
+    firsts = range(1, HIGHEST_DOMAIN + 2 - count)
+    for first in sorted(firsts, key=lambda d: max(map(last_use_ns, range(d, d + count)))):
+        with ExitStack() as claims:
+            if all(claims.enter_context(claim(first + i)) for i in range(count)):
+                yield first
+                return
+    msg = f'no {count} of the domains 1 to {HIGHEST_DOMAIN} are free; see {LOCKS}'
+    raise RuntimeError(msg)
+
+
+@contextmanager
+def ros_domain(count: int = 1) -> Iterator[int]:
+    """Put this process, and those it starts in the block, on a free domain, and give its number.
+
+    Args:
+        count: Neighbouring domains to hold; the first is the one.
+    """
+    with free_domains(count) as domain, pytest.MonkeyPatch.context() as patch:
+        patch.setenv('ROS_DOMAIN_ID', str(domain))
+        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+        yield domain
 
 
 def wait_for(condition: Callable[[], object], timeout_s: float = 120.0) -> None:

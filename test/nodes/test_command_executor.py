@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 import contextlib
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -26,7 +25,7 @@ import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from ros_domains import ros_domain, ros_environment
+from ros_domains import ros_domain
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
@@ -40,7 +39,6 @@ LEFT, RIGHT = ROBOT.arms
 MAX_AGE_S = 0.3  # more than this process may pause on a busy machine
 MAX_IMAGE_AGE_S = 0.5  # likewise
 PERIOD_S = 0.02
-DOMAIN = 82
 
 
 def start_executor(*parameters: str, discovery_s: float = 0.0) -> subprocess.Popen[str]:
@@ -56,7 +54,6 @@ def start_executor(*parameters: str, discovery_s: float = 0.0) -> subprocess.Pop
     return subprocess.Popen(
         [sys.executable, '-m', 'cosmos_policy_ros.nodes.command_executor', '--ros-args', *words],
         cwd=ROOT,
-        env=os.environ | ros_environment(DOMAIN),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -245,7 +242,7 @@ def waist(start_rad: float, end_rad: float, n_rows: int = 26) -> np.ndarray:
 @pytest.fixture(scope='module')
 def bench() -> Iterator[Bench]:
     """Return fake arms in a ROS domain of their own."""
-    with ros_domain(DOMAIN):
+    with ros_domain():
         bench = Bench()
         yield bench
         bench.close()

@@ -30,7 +30,7 @@ def largest_segment(environment: dict[str, str]) -> int:
     kept = {n: v for n, v in os.environ.items() if n not in NAMES}
     result = subprocess.run(
         [sys.executable, '-c', LARGEST_SEGMENT],
-        env=kept | {'ROS_DOMAIN_ID': '64', 'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp'} | environment,
+        env=kept | {'RMW_IMPLEMENTATION': 'rmw_fastrtps_cpp'} | environment,
         capture_output=True,
         text=True,
         check=True,

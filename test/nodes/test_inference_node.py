@@ -124,7 +124,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Return one inference node for all tests, in a ROS domain of its own."""
     folder = tmp_path_factory.mktemp('checkpoint')
     save_tiny_checkpoint(folder, ROBOT)
-    with ros_domain(75):
+    with ros_domain():
         given = [f'robot:={ROBOT_FILE}', f'checkpoint:={folder}', 'candidates:=3', 'futures:=2']
         given += ['values:=2', 'max_image_age_s:=1.0', 'max_joint_age_s:=1.0']
         rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'inference:{g}'))])

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-import os
 from pathlib import Path
 import signal
 import subprocess
@@ -15,12 +14,10 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.robot import read_robot
-from ros_domains import ros_environment
 from tiny import save_tiny_checkpoint
 
 ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
-ENVIRONMENT = ros_environment(76)
 
 
 def start(node: str, *parameters: str) -> tuple[int, list[str]]:
@@ -28,7 +25,6 @@ def start(node: str, *parameters: str) -> tuple[int, list[str]]:
     words = [word for p in parameters for word in ('-p', p)]
     done = subprocess.run(
         [sys.executable, '-m', f'cosmos_policy_ros.nodes.{node}', '--ros-args', *words],
-        env=os.environ | ENVIRONMENT,
         capture_output=True,
         text=True,
         timeout=120,
@@ -64,7 +60,7 @@ def test_second_simulator_on_one_domain() -> None:
     robot = f'robot:={ROBOT_FILE}'
     words = ['--ros-args', '-p', robot, '-p', 'discovery_s:=0.0']
     command = [sys.executable, '-m', 'cosmos_policy_ros.nodes.sim_node', *words]
-    with subprocess.Popen(command, env=os.environ | ENVIRONMENT, stderr=subprocess.PIPE) as first:
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as first:
         assert first.stderr is not None
         assert b'simulating' in first.stderr.readline()
         result = start('sim_node', robot)

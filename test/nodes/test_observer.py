@@ -17,9 +17,9 @@ from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.observer import Observer
+from node_bench import ros_node
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from ros_domains import ros_node
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
@@ -33,7 +33,7 @@ START_NS = 1000 * MS
 @pytest.fixture
 def node() -> Iterator[Node]:
     """Return a node in a ROS domain of its own."""
-    with ros_node('observer_test', 71) as node:
+    with ros_node('observer_test') as node:
         yield node
 
 

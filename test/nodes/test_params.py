@@ -31,9 +31,9 @@ class WatchParams:
 
 @pytest.fixture
 def context() -> Iterator[Context]:
-    """Return a ROS context in a domain of its own."""
+    """Return a ROS context."""
     context = Context()
-    rclpy.init(context=context, domain_id=81)
+    rclpy.init(context=context)
     yield context
     context.try_shutdown()
 
@@ -101,9 +101,8 @@ def test_unknown_parameter_is_refused_with_the_known_ones(context: Context) -> N
         refuse_unknown(node)
 
 
-def test_config_error_ends_a_node_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_error_ends_a_node_with_status_1() -> None:
     """No traceback, and the context is closed."""
-    monkeypatch.setenv('ROS_DOMAIN_ID', '81')
 
     def build() -> Node:
         raise ConfigError('no robot file')
@@ -114,9 +113,8 @@ def test_config_error_ends_a_node_with_status_1(monkeypatch: pytest.MonkeyPatch)
     assert not rclpy.ok()
 
 
-def test_ctrl_c_is_a_quiet_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_a_quiet_end() -> None:
     """Status 0, and the context is closed."""
-    monkeypatch.setenv('ROS_DOMAIN_ID', '81')
 
     def spin(_node: Node) -> None:
         raise KeyboardInterrupt

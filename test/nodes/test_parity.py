@@ -17,8 +17,8 @@ from cosmos_policy_ros.data.bags.writer import BagWriter, IMAGE, JOINT_STATE, ty
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.types import ConfigError, Episode
+from node_bench import ros_node
 from rclpy.node import Node
-from ros_domains import ros_node
 from samples import ROBOT
 from std_msgs.msg import String
 
@@ -35,7 +35,7 @@ Message = tuple[int, str, int, int]  # arrival [ms], topic, stamp [ms], content
 @pytest.fixture
 def node() -> Iterator[Node]:
     """Return a node in a ROS domain of its own."""
-    with ros_node('parity_test', 111) as node:
+    with ros_node('parity_test') as node:
         yield node
 
 

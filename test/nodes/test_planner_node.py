@@ -117,7 +117,7 @@ class Bench:
 @pytest.fixture(scope='module')
 def bench() -> Iterator[Bench]:
     """Return one planner for all tests, in a ROS domain of its own."""
-    with ros_domain(74):
+    with ros_domain():
         given = [f'planner:robot:={ROBOT_FILE}', 'planner:discovery_s:=0.2']
         given.append(f'planner:merge_s:={MERGE_S}')
         rclpy.init(args=['--ros-args', *(word for g in given for word in ('-p', g))])

@@ -168,7 +168,7 @@ def custom(path: Path) -> dict[str, str]:
 @pytest.fixture(scope='module')
 def bench() -> Iterator[Bench]:
     """Return a fake robot in a ROS domain of its own."""
-    with ros_domain(103):
+    with ros_domain():
         bench = Bench()
         yield bench
         bench.close()

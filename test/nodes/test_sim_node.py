@@ -82,7 +82,7 @@ class Bench:
 @pytest.fixture(scope='module')
 def bench() -> Iterator[Bench]:
     """Return one simulator for all tests, in a ROS domain of its own."""
-    with ros_domain(72):
+    with ros_domain():
         given = [f'robot:={ROBOT_FILE}', 'discovery_s:=0.2', 'realtime_priority:=0']
         rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'sim:{g}'))])
         bench = Bench()

@@ -100,7 +100,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeArms]:
     given += [f'max_joint_age_s:={MAX_AGE_S}', 'fault_joint_age_s:=60.0', 'max_gap_s:=10.0']
     words = [word for p in given for word in ('-p', p)]
     node = [sys.executable, '-m', 'cosmos_policy_ros.nodes.command_executor', '--ros-args']
-    with ros_domain(102):
+    with ros_domain():
         rclpy.init()
         arms = FakeArms(robot_file)
         executor = SingleThreadedExecutor()

@@ -72,10 +72,10 @@ def test_nothing_sent_is_no_result() -> None:
         compare(('fifo 50', COMMANDS[:0]), ('fifo 50', EMPTY), 50.0)
 
 
-def test_bench_counts_the_deadlines_of_a_stopped_executor(tmp_path: Path) -> None:
+def test_bench_counts_the_deadlines_of_a_stopped_executor(tmp_path: Path, domain: int) -> None:
     """One episode under full load; the command at the stop is late, the next ones are skipped."""
     command = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()']
-    command += ['bench', 'control', '--seconds', '8', '--domain', '44']
+    command += ['bench', 'control', '--seconds', '8', '--domain', str(domain)]
     with subprocess.Popen(
         [*command, '--json', str(tmp_path / 'x.json')],
         env=os.environ | {'TMPDIR': str(tmp_path)},

@@ -120,7 +120,6 @@ def test_figures_are_written_and_printed(
     """By backend; without ROS 2 in the quiet alone."""
     monkeypatch.setattr(bench_latency, 'find_spec', lambda _: None)
     monkeypatch.setattr(bench_latency, 'OBSERVATIONS', 2)
-    monkeypatch.setenv('ROS_DOMAIN_ID', '46')
     file = tmp_path / 'latency.json'
     options = bench.Bench('latency', checkpoint=CHECKPOINT, rounds=1, json=file)
     assert bench.run(replace(options, backends=('torch',))) == 0
@@ -142,7 +141,7 @@ def test_the_stack_is_measured_under_load() -> None:
     """Recorder, cameras and a busy core run while an episode is played with the wanted backend."""
     pytest.importorskip('rclpy')
     values = {'checkpoint': str(CHECKPOINT), 'backend': 'torch', 'precision': 'float32'}
-    with ros_domain(47), CONDITIONS['loaded'](), ros_domain(48):
+    with ros_domain(), CONDITIONS['loaded'](), ros_domain():
         figures = measure_stack(1, candidates=1, **values)
     assert 0 < figures['answers'] <= figures['queries']
     assert 0 < figures['p50'] <= figures['p99']

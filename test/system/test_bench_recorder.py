@@ -56,11 +56,11 @@ def test_the_plain_writer_has_a_speed(tmp_path: Path) -> None:
     assert stamps[0] == stamps[1]
 
 
-def test_bench_writes_its_figures(tmp_path: Path) -> None:
+def test_bench_writes_its_figures(tmp_path: Path, domain: int) -> None:
     """All six streams, every message either recorded or lost; exit status 1 says some were."""
     pytest.importorskip('rclpy')
     command = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()']
-    command += ['bench', 'recorder', '--seconds', '2', '--domain', '101']
+    command += ['bench', 'recorder', '--seconds', '2', '--domain', str(domain)]
     done = subprocess.run(
         [*command, '--json', str(tmp_path / 'x.json')],
         capture_output=True,

@@ -23,7 +23,7 @@ from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import TASKS
-from ros_domains import wait_for
+from ros_domains import ros_domain, wait_for
 
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
 CHECKPOINT = share_path('models', 'aloha_sim')
@@ -58,8 +58,9 @@ class Finished:
 
     def __init__(self, out: Path) -> None:
         """Run it."""
-        process = start_demo(out, domain=91, episodes=1)
-        self.text, self.errors = process.communicate(timeout=300)
+        with ros_domain() as self.domain:
+            process = start_demo(out, self.domain, episodes=1)
+            self.text, self.errors = process.communicate(timeout=300)
         self.out, self.status = out, process.returncode
 
     @property
@@ -77,7 +78,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
 def test_demo_ends_well_and_leaves_no_process(finished: Finished) -> None:
     """Exit status 0 says that the episode ran and queries were answered."""
     assert finished.status == 0, finished.text + finished.errors
-    assert nodes_left(91) == []
+    assert nodes_left(finished.domain) == []
 
 
 def test_report_has_what_others_rely_on(finished: Finished) -> None:
@@ -142,10 +143,10 @@ def test_episode_can_be_learned_from(finished: Finished) -> None:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+def running(tmp_path: Path, domain: int) -> Iterator[subprocess.Popen[str]]:
     """Return a demo that is in the middle of an episode."""
     events = tmp_path / 'out' / 'events.jsonl'
-    process = start_demo(tmp_path / 'out', domain=92, episodes=100)
+    process = start_demo(tmp_path / 'out', domain, episodes=100)
     wait_for(lambda: events.exists() and '"answer"' in events.read_text(encoding='utf-8'), 180.0)
     yield process
     process.kill()
@@ -153,38 +154,39 @@ def running(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_second_stack_is_refused_and_ctrl_c_leaves_no_process(
-    running: subprocess.Popen[str], tmp_path: Path
+    running: subprocess.Popen[str], tmp_path: Path, domain: int
 ) -> None:
     """The second demo says so on one line; the first plays on until it is interrupted."""
-    second = start_demo(tmp_path / 'second', domain=92, episodes=1)
+    second = start_demo(tmp_path / 'second', domain, episodes=1)
     _, errors = second.communicate(timeout=120)
     assert second.returncode == 1
     assert len(errors.strip().splitlines()) == 1
     assert 'a second stack on the same domain' in errors
     assert running.poll() is None
-    assert len(nodes_left(92)) == 5
+    assert len(nodes_left(domain)) == 5
 
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=30)
     assert running.returncode == 130
     assert errors == 'cosmos-policy: stopped\n'
-    assert nodes_left(92) == []
+    assert nodes_left(domain) == []
 
 
-def test_what_a_node_refuses_ends_the_demo(tmp_path: Path) -> None:
+def test_what_a_node_refuses_ends_the_demo(tmp_path: Path, domain: int) -> None:
     """A truncated file of weights is one line, from the inference node."""
     checkpoint = tmp_path / 'checkpoint'
     shutil.copytree(CHECKPOINT, checkpoint)
     weights = checkpoint / 'transformer' / 'diffusion_pytorch_model.safetensors'
     weights.write_bytes(weights.read_bytes()[:1000])
-    words = ['--out', str(tmp_path / 'out'), '--checkpoint', str(checkpoint), '--domain', '94']
+    words = ['--out', str(tmp_path / 'out'), '--checkpoint', str(checkpoint)]
+    words += ['--domain', str(domain)]
     done = subprocess.run(
         [*COMMAND, *words], capture_output=True, text=True, timeout=180, check=False
     )
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
     assert f'{weights} is damaged' in done.stderr
-    assert nodes_left(94) == []
+    assert nodes_left(domain) == []
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,7 @@ class Bench:
 @pytest.fixture(scope='module')
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Return one stack for all tests, in a ROS domain of its own."""
-    with ros_domain(83):
+    with ros_domain():
         rclpy.init()
         bench = Bench(tmp_path_factory.mktemp('logs'))
         yield bench

@@ -19,7 +19,7 @@ from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
-from ros_domains import ros_environment
+from ros_domains import ros_domain
 
 ROOT = Path(__file__).parents[2]
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
@@ -46,8 +46,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     page = (ROOT / 'docs' / 'your_own_task.md').read_text(encoding='utf-8')
     commands = re.findall(r'```bash\n(.*?)```', page, re.DOTALL)[0]
     fewer = {'EPISODES': '3', 'EVALUATED': '2', 'WATCHED': '1', 'KILL_AFTER': '45'}
-    environment = {**os.environ, **ros_environment(62), **fewer, 'CONFIG': 'train.yaml'}
-    subprocess.run(['bash', '-c', commands], cwd=folder, env=environment, check=True)
+    with ros_domain():
+        environment = {**os.environ, **fewer, 'CONFIG': 'train.yaml'}
+        subprocess.run(['bash', '-c', commands], cwd=folder, env=environment, check=True)
     return folder
 
 

@@ -30,6 +30,7 @@ from cosmos_policy_ros.training.trainer import learning_rate_factor, train
 from cosmos_policy_ros.types import ConfigError, Observation
 import numpy as np
 import pytest
+from ros_domains import free_port
 from safetensors.torch import load_file
 from test_bag import META, record as record_bag, ROBOT as BAG_ROBOT
 import tiny
@@ -179,7 +180,7 @@ def test_two_processes_train_what_one_does(tmp_path: Path, bags: Path, out: Path
     subprocess.run(command, check=True)
     launcher = [sys.executable, '-m', 'torch.distributed.run', '--nproc-per-node=2']
     script = shutil.which('cosmos-policy', path=str(Path(sys.executable).parent))
-    command = [*launcher, '--master-port=29533', script, *begin(out, two, config)]
+    command = [*launcher, f'--master-port={free_port()}', script, *begin(out, two, config)]
     subprocess.run([*command, '--data', str(bags)], check=True)
     assert [line['step'] for line in log_of(two)] == [50, 100]
     first, second = log_of(one)[-1], log_of(two)[-1]

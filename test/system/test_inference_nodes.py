@@ -53,7 +53,7 @@ class Merged:
 @pytest.fixture(scope='module')
 def merged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Merged]:
     """Return the stack in the middle of an episode, in a ROS domain of its own."""
-    with ros_domain(45):
+    with ros_domain():
         rclpy.init()
         values = VALUES | {'device': 'cpu,cpu', 'candidates': N}
         bench = Bench(tmp_path_factory.mktemp('logs'), values)

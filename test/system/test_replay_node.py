@@ -36,7 +36,6 @@ from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 
 COMMAND = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()', 'replay']
-SIMULATED, RUNNING = 95, 121  # ROS domains
 LONG_S = 200.0  # a process may take to start and to play where others use the processor
 SEED = 3
 LEAD_SPEED = 0.5  # rad/s, of config/nodes.yaml
@@ -72,10 +71,10 @@ def read_events(out: Path) -> dict[str, dict[str, Any]]:
 class Watcher:
     """Somebody else on the domain who sees commands and joint states, and can enable."""
 
-    def __init__(self, domain: int) -> None:
+    def __init__(self) -> None:
         """Listen in a thread."""
         self.context = Context()
-        rclpy.init(context=self.context, domain_id=domain)
+        rclpy.init(context=self.context)
         self.node = Node('watcher', context=self.context)
         self.commands: Commands = []
         self.poses: list[np.ndarray] = []
@@ -135,11 +134,11 @@ def bag(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_simulator_gets_the_recorded_commands(bag: Path, tmp_path: Path) -> None:
+def test_simulator_gets_the_recorded_commands(bag: Path, tmp_path: Path, domain: int) -> None:
     """Somebody else on the domain sees them go out, after the way to the first pose."""
-    watcher = Watcher(SIMULATED)
+    watcher = Watcher()
     try:
-        process = start_replay(bag, tmp_path, '--domain', str(SIMULATED))
+        process = start_replay(bag, tmp_path, '--domain', str(domain))
         status, text, errors = finish(process)
     finally:
         watcher.close()
@@ -168,7 +167,7 @@ class Running:
         self.processes = [
             start_node(spec, {}, logs / f'{spec.name}.log') for spec in (SIM, EXECUTOR)
         ]
-        self.watcher = Watcher(RUNNING)
+        self.watcher = Watcher()
         wait_for(lambda: len(self.watcher.poses) > 50, LONG_S)
         assert self.watcher.enable(False).success
 
@@ -181,7 +180,7 @@ class Running:
 @pytest.fixture(scope='module')
 def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """Return a running robot; replays started by the test find it."""
-    with ros_domain(RUNNING):
+    with ros_domain():
         running = Running(tmp_path_factory.mktemp('logs'))
         yield running
         running.close()
