@@ -34,8 +34,7 @@ from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.experts.table import make_expert
-from cosmos_policy_ros.sim.tasks import TASKS
+from cosmos_policy_ros.sim.experts.table import make_expert, TASKS
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 import psutil

@@ -19,8 +19,8 @@ from cosmos_policy_ros.report.demo_summary import make_report
 from cosmos_policy_ros.report.terminal import print_report, View
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.sim.experts.table import find_task, TASKS
 from cosmos_policy_ros.sim.states import States
-from cosmos_policy_ros.sim.tasks import find_task, TASKS
 from cosmos_policy_ros.stack.node_list import Value
 from cosmos_policy_ros.stack.running import choose_domain, running
 from cosmos_policy_ros.types import ConfigError

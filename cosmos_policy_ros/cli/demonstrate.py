@@ -13,11 +13,11 @@ from cosmos_policy_ros.data.bags.files import EXPERT_TOPIC, SUCCESS_TOPIC
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ, joint_state, SUBSTEPS
-from cosmos_policy_ros.sim.experts.expert import LIMIT_S, REST_S
-from cosmos_policy_ros.sim.experts.table import make_expert
+from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state, SUBSTEPS
+from cosmos_policy_ros.sim.experts.base import LIMIT_S, REST_S
+from cosmos_policy_ros.sim.experts.table import find_task, make_expert, TASKS
 from cosmos_policy_ros.sim.motion import joint_motion
-from cosmos_policy_ros.sim.tasks import find_task, TASKS
+from cosmos_policy_ros.sim.tasks import CONTROL_HZ
 import numpy as np
 from rich.progress import track
 import tyro

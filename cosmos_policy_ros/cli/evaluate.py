@@ -22,8 +22,8 @@ from cosmos_policy_ros.evaluation.summary import (
 )
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.sim.states import Ingredient, States
-from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation, Plan
 from rich.progress import Progress
 import tyro

@@ -19,8 +19,8 @@ from cosmos_policy_ros.evaluation.oracle_summary import Choice, Scene, summarize
 from cosmos_policy_ros.evaluation.summary import print_figures, write_figures
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.sim.states import States
-from cosmos_policy_ros.sim.tasks import TASKS
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation, Plan
 import numpy as np
 from rich.progress import Progress

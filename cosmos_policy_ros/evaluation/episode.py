@@ -60,7 +60,7 @@ def play_episode(
         options: Start states, pace, latency, record.
         seed: Seed of the scene and of the pace.
     """
-    from cosmos_policy_ros.sim.aloha import EPISODE_S
+    from cosmos_policy_ros.sim.tasks import EPISODE_S
 
     sim.reset(seed, options.states, options.without)
     path = rollout_bag.bag_path(options.record, seed) if options.record else None

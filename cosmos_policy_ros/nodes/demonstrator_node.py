@@ -19,7 +19,7 @@ from cosmos_policy_ros.ros.episode_monitor import EpisodeLog, EXECUTOR
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stack_client import Controls
 from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.experts.expert import Expert, LIMIT_S, REST_S
+from cosmos_policy_ros.sim.experts.base import Expert, LIMIT_S, REST_S
 from cosmos_policy_ros.sim.experts.table import make_expert
 from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np

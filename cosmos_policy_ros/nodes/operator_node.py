@@ -23,7 +23,7 @@ from cosmos_policy_ros.ros.episode_monitor import EpisodeLog
 from cosmos_policy_ros.ros.observer import TASK_TOPIC
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stack_client import Controls
-from cosmos_policy_ros.sim.aloha import EPISODE_S
+from cosmos_policy_ros.sim.tasks import EPISODE_S
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 from std_msgs.msg import String

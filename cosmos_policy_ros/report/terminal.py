@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmos_policy_ros.sim.aloha import EPISODE_S
+from cosmos_policy_ros.sim.tasks import EPISODE_S
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn

@@ -15,15 +15,15 @@ from collections.abc import Collection
 import importlib.util
 from pathlib import Path
 
+from cosmos_policy_ros.sim.experts.table import find_task
+from cosmos_policy_ros.sim.kinematics import Arm
 from cosmos_policy_ros.sim.states import draw_start, Ingredient, Push, Start, States
-from cosmos_policy_ros.sim.tasks import find_task, touching
+from cosmos_policy_ros.sim.tasks import touching
 from cosmos_policy_ros.types import ConfigError
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
-EPISODE_S = 8.0  # [s] gym-aloha's 400 steps at 50 Hz
-CONTROL_HZ = 50.0
 SUBSTEPS = 10  # physics steps in one control tick; the scene runs at 500 Hz
 CAMERAS = {
     'high': ('top', 42.0),
@@ -58,7 +58,7 @@ class AlohaSim:
         """Load the scene.
 
         Args:
-            task: One of ``tasks.SCENES``.
+            task: Name of a row of ``experts.table.EXPERTS``.
             size: Height and width of the camera images [px].
 
         Raises:
@@ -89,8 +89,12 @@ class AlohaSim:
 
         Args:
             seed: Seed of the start.
-            states: See ``states.draw_start``, also for what is refused.
-            without: See there.
+            states: Whether starts are like those of training or hard, see ``states``; the same
+                seed is another start then.
+            without: Ingredients of a hard start that are as in training.
+
+        Raises:
+            ConfigError: There are no such states or ingredients.
         """
         start = draw_start(self._task, seed, states, without)
         for name, look in self._looks.items():
@@ -162,6 +166,10 @@ class AlohaSim:
         first, turn = self._first[body], np.zeros(9)
         mujoco.mju_quat2Mat(turn, self.data.qpos[first + 3 : first + 7])
         return turn.reshape(3, 3)
+
+    def arm(self, side: str) -> Arm:
+        """Return the inverse kinematics of the ``left`` or ``right`` arm of this scene."""
+        return Arm(self.model, side)
 
     @property
     def state(self) -> NDArray[np.float64]:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.sim.aloha import AlohaSim
 import mujoco
 import numpy as np
 from numpy.typing import NDArray
@@ -16,13 +15,18 @@ FINGERTIP_M = 0.14  # from the gripper link to between the fingertips
 class Arm:
     """Inverse kinematics of one arm by damped least squares."""
 
-    def __init__(self, sim: AlohaSim, side: str) -> None:
-        """Prepare a private copy of the kinematics."""
-        self.model, self.data = sim.model, mujoco.MjData(sim.model)
-        self.link = sim.model.body(f'vx300s_{side}/gripper_link').id
+    def __init__(self, model: mujoco.MjModel, side: str) -> None:
+        """Prepare a private copy of the kinematics, which no step of the scene changes.
+
+        Args:
+            model: MuJoCo model of the scene.
+            side: ``left`` or ``right``.
+        """
+        self.model, self.data = model, mujoco.MjData(model)
+        self.link = model.body(f'vx300s_{side}/gripper_link').id
         self.first = 0 if side == 'left' else 8
-        self.base = sim.model.body(f'vx300s_{side}').pos.copy()
-        joints = sim.model.jnt_range[self.first : self.first + 6]
+        self.base = model.body(f'vx300s_{side}').pos.copy()
+        joints = model.jnt_range[self.first : self.first + 6]
         self.low, self.high = joints[:, 0] + 0.01, joints[:, 1] - 0.01
 
     def orientation(self, tip: Array, pitch_rad: float, roll_rad: float) -> Array:

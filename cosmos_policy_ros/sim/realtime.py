@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A scene that follows a clock: it is stepped up to now before anybody looks or commands."""
+"""A scene that follows a clock: it is stepped up to now before it is read or commanded."""
 
 from __future__ import annotations
 

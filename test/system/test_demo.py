@@ -22,7 +22,7 @@ from cosmos_policy_ros.core.text import read_text, TextEmbeddings, write_text
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.sim.tasks import TASKS
+from cosmos_policy_ros.sim.experts.table import TASKS
 from ros_domains import ros_domain, wait_for
 
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))

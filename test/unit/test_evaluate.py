@@ -13,7 +13,7 @@ from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.sim.tasks import TASKS
+from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest

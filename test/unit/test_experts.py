@@ -2,10 +2,9 @@
 """The scripted experts: they do their task, recover, and fail where they shall."""
 
 from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.experts.expert import Expert, Noise
-from cosmos_policy_ros.sim.experts.table import EXPERTS, make_expert
+from cosmos_policy_ros.sim.experts.base import Expert, Noise
+from cosmos_policy_ros.sim.experts.table import EXPERTS, make_expert, TASKS
 from cosmos_policy_ros.sim.states import States
-from cosmos_policy_ros.sim.tasks import TASKS
 import numpy as np
 import pytest
 

@@ -2,10 +2,9 @@
 """The simulated scene: its joints, pictures, normal and hard start states."""
 
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
-from cosmos_policy_ros.sim.experts.expert import Noise
-from cosmos_policy_ros.sim.experts.table import make_expert
+from cosmos_policy_ros.sim.experts.base import Noise
+from cosmos_policy_ros.sim.experts.table import find_task, make_expert
 from cosmos_policy_ros.sim.states import draw_start, Push
-from cosmos_policy_ros.sim.tasks import find_task
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest

@@ -1,8 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reward rules of the simulated tasks, on contacts and on constructed states."""
 
+import subprocess
+import sys
+
 from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.tasks import find_task, LEFT_FINGER, RIGHT_FINGER, TASKS
+from cosmos_policy_ros.sim.experts.table import find_task, TASKS
+from cosmos_policy_ros.sim.tasks import LEFT_FINGER, RIGHT_FINGER
 import mujoco
 import numpy as np
 import pytest
@@ -95,6 +99,22 @@ def test_instructions_are_different() -> None:
         'transfer_cube': 'hand the red cube from the right gripper to the left',
         'insert_peg': 'insert the red peg into the blue socket',
     }
+
+
+@pytest.mark.parametrize('task', sorted(TASKS))
+def test_synonyms_stand_for_words_of_the_instruction(task: str) -> None:
+    """A word that the instruction does not have could never be replaced."""
+    assert set(find_task(task).synonyms) <= set(TASKS[task].split())
+
+
+def test_table_of_tasks_needs_no_simulator() -> None:
+    """The words and the names are there on a robot without MuJoCo."""
+    code = (
+        "import sys; sys.modules['mujoco'] = None\n"
+        'from cosmos_policy_ros.sim.experts.table import TASKS; print(*sorted(TASKS))'
+    )
+    run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
+    assert run.stdout.split() == ['insert_peg', 'transfer_cube']
 
 
 def test_pieces_of_the_insertion_are_seen_from_above() -> None:

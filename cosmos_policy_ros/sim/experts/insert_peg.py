@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted expert for insert_peg: each hand grasps its piece, and the peg goes straight in.
+"""The task insert_peg and its scripted expert: each hand grasps its piece, the peg goes in.
 
 Motions are planned in space, not in the joints: per arm [fingertips 3, pitch, roll, gripper]. The
 forearm stays unrolled, so a gripper faces away from its base and cannot be turned freely; its roll
 about its own axis turns a grasped piece about the vertical and a little about its length, and the
 second does no harm, since the peg fits into the socket at any roll.
+
+Source: scene, start ranges and reward of gym-aloha's ``insertion`` (Apache-2.0).
 """
 
 from __future__ import annotations
 
-from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.experts.expert import (
+from cosmos_policy_ros.sim.experts.base import (
     Array,
     CLOSED,
     Expert,
@@ -19,8 +20,50 @@ from cosmos_policy_ros.sim.experts.expert import (
     Noise,
     OPEN,
     RIGHT,
+    Scene,
+)
+from cosmos_policy_ros.sim.tasks import (
+    LEFT_FINGER,
+    Pairs,
+    Piece,
+    RIGHT_FINGER,
+    TABLE,
+    Task,
+    touching,
 )
 import numpy as np
+
+PEG, WALLS = ('red_peg',), ('socket-1', 'socket-2', 'socket-3', 'socket-4')  # geoms
+
+
+def reward(contacts: Pairs) -> int:
+    """Return 1 both hands touch, 2 both lifted, 3 peg at the socket, 4 the pin inside touched.
+
+    Args:
+        contacts: Names of the two geoms of every contact.
+    """
+    if touching(contacts, PEG, ['pin']):
+        return 4
+    on_table = touching(contacts, (*PEG, *WALLS), [TABLE])
+    if touching(contacts, PEG, WALLS) and not on_table:
+        return 3
+    if touching(contacts, PEG, [RIGHT_FINGER]) and touching(contacts, WALLS, [LEFT_FINGER]):
+        return 1 if on_table else 2
+    return 0
+
+
+TASK = Task(
+    scene='bimanual_viperx_insertion.xml',
+    instruction='insert the red peg into the blue socket',
+    pieces=(
+        Piece('peg', PEG, low=(0.1, 0.4, 0.05), high=(0.2, 0.6, 0.05)),
+        Piece('socket', WALLS, low=(-0.2, 0.4, 0.05), high=(-0.1, 0.6, 0.05)),
+    ),
+    reward=reward,
+    synonyms={'insert': 'put place plug push slide fit', 'peg': 'pin', 'socket': 'hole'},
+    hardness=0.3,
+    joined_m=0.115,  # the peg touches the pin at 0.1 and leaves the socket at 0.12
+)
 
 MEET_M = np.array([-0.06, 0.5, 0.16])  # where the socket waits for the peg
 PIECES = ('socket', 'peg')  # of the left and of the right hand
@@ -42,8 +85,9 @@ LOW_M = 0.06  # a piece whose centre is lower than this is not lifted
 LIFT_S = 0.6  # [s] until a carried piece must have left the table
 # Fingertips inside a funnel over the grasp go down from where they are: a hand that always went to
 # its tip first would wait there, and a policy that cannot see for how long would wait for good.
-FUNNEL_M, FUNNEL_SLOPE, FUNNEL_TOP_M = 0.008, 0.3, 0.1  # radius at the grasp, growth, height
-BESIDE_M = 0.02  # how far outside the funnel the fingertips go up again
+FUNNEL_M, FUNNEL_SLOPE = 0.008, 0.3  # radius at the grasp, and how much it grows with the height
+FUNNEL_TOP_M = 0.1  # higher up a hand goes to a point above the piece first
+BESIDE_M = 0.02  # the fingertips go up again when they come down this far outside the funnel
 ALIGNED_M = 0.004  # how exactly the peg points at the socket before it goes in; it has 8 mm
 DROP_TICKS = 15  # how long a hand opens that drops its piece
 X = np.array([1.0, 0.0, 0.0])
@@ -61,9 +105,10 @@ KINDS = (  # share of episodes up to here, what goes wrong; without retry they d
 class InsertExpert(Expert):
     """Reach, grasp and carry with both arms at once, then insert with the right."""
 
+    task = TASK
     phases = ('reach', 'descend', 'grasp', 'carry', 'align', 'insert', 'rest')
 
-    def __init__(self, sim: AlohaSim, rng: np.random.Generator, noise: Noise) -> None:
+    def __init__(self, sim: Scene, rng: np.random.Generator, noise: Noise) -> None:
         """Take the scene as it stands after a reset.
 
         Args:
@@ -82,7 +127,12 @@ class InsertExpert(Expert):
 
     @staticmethod
     def draw_noise(rng: np.random.Generator) -> Noise:
-        """Return what goes wrong in one recorded episode."""
+        """Return what goes wrong in one recorded episode.
+
+        Most episodes are pushed off their course and recover; some reach beside a piece, miss the
+        socket or drop a piece first and try again; some do not notice and fail, which is what the
+        value function has to see.
+        """
         kind = rng.random()
         return next(noise for below, noise in KINDS if kind < below)
 
@@ -110,6 +160,7 @@ class InsertExpert(Expert):
 
     @property
     def _arrived(self) -> bool:
+        """Whether the phase is over: also early, over a piece or when the peg points already."""
         early = self.phase == 'reach' and self._funnel_m < 0.0
         return early or (self.phase == 'align' and self._is_aligned(0.01)) or super()._arrived
 
@@ -121,7 +172,7 @@ class InsertExpert(Expert):
     @property
     def _funnel_m(self) -> float:
         """How far the hand that is farther out is outside its funnel [m]; below 0 inside."""
-        outside = [-np.inf]
+        outside = [-np.inf]  # nothing counts when both hands hold their pieces already
         for side, arm in enumerate(self.arms):
             if self._command[7 * side + 6] < 0.5 and self._holds(side):
                 continue

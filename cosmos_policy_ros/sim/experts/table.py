@@ -1,22 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which scripted expert does which task."""
+"""The simulated tasks, one row each: its name, and the scripted expert that knows all about it.
+
+A new task is a file beside this one, with a ``Task`` and an ``Expert`` that does it, and a row.
+"""
 
 from __future__ import annotations
 
-from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.experts.expert import Expert, Noise
+from cosmos_policy_ros.sim.experts.base import Expert, Noise, Scene
 from cosmos_policy_ros.sim.experts.insert_peg import InsertExpert
 from cosmos_policy_ros.sim.experts.transfer_cube import TransferExpert
+from cosmos_policy_ros.sim.tasks import Task
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 
 EXPERTS: dict[str, type[Expert]] = {
     'transfer_cube': TransferExpert,
     'insert_peg': InsertExpert,
 }
+TASKS = {name: expert.task.instruction for name, expert in EXPERTS.items()}  # name -> instruction
 
 
-def make_expert(sim: AlohaSim, rng: np.random.Generator, noise: Noise | None = None) -> Expert:
-    """Return the expert for the task of a scene.
+def find_task(name: str) -> Task:
+    """Return a simulated task by its name.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    if name not in EXPERTS:
+        msg = f'no simulated task {name!r}; this simulator has {sorted(EXPERTS)}'
+        raise ConfigError(msg)
+    return EXPERTS[name].task
+
+
+def make_expert(sim: Scene, rng: np.random.Generator, noise: Noise | None = None) -> Expert:
+    """Return the scripted expert for the task of a scene.
 
     Args:
         sim: Scene, already reset.

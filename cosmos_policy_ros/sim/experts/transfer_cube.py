@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scripted expert for transfer_cube: the right hand picks the cube, the left takes it over."""
+"""The task transfer_cube and its scripted expert: the right hand picks, the left takes over.
+
+Source: scene, start range and reward of gym-aloha's ``transfer_cube`` (Apache-2.0).
+"""
 
 from __future__ import annotations
 
-from cosmos_policy_ros.sim.aloha import AlohaSim
-from cosmos_policy_ros.sim.experts.expert import (
+from cosmos_policy_ros.sim.experts.base import (
     Array,
     CLOSED,
     Expert,
@@ -13,8 +15,41 @@ from cosmos_policy_ros.sim.experts.expert import (
     Noise,
     OPEN,
     RIGHT,
+    Scene,
+)
+from cosmos_policy_ros.sim.tasks import (
+    LEFT_FINGER,
+    Pairs,
+    Piece,
+    RIGHT_FINGER,
+    TABLE,
+    Task,
+    touching,
 )
 import numpy as np
+
+
+def reward(contacts: Pairs) -> int:
+    """Return 1 touched by the right hand, 2 lifted, 3 touched by the left hand, 4 transferred.
+
+    Args:
+        contacts: Names of the two geoms of every contact.
+    """
+    on_table = touching(contacts, ['red_box'], [TABLE])
+    if touching(contacts, ['red_box'], [LEFT_FINGER]):
+        return 3 if on_table else 4
+    if touching(contacts, ['red_box'], [RIGHT_FINGER]):
+        return 1 if on_table else 2
+    return 0
+
+
+TASK = Task(
+    scene='bimanual_viperx_transfer_cube.xml',
+    instruction='hand the red cube from the right gripper to the left',
+    pieces=(Piece('box', ('red_box',), low=(0.0, 0.4, 0.05), high=(0.2, 0.6, 0.05)),),
+    reward=reward,
+    synonyms={'hand': 'pass give transfer move bring deliver take', 'cube': 'block'},
+)
 
 MEET_M = np.array([-0.02, 0.5, 0.24])  # where the cube changes hands
 WAIT_M = np.array([-0.16, 0.5, 0.24])  # left fingertip before the hand-over
@@ -31,11 +66,12 @@ EMPTY = 0.45  # a closing gripper below this opening holds nothing; the cube kee
 class TransferExpert(Expert):
     """Reach, grasp and carry with the right arm, take with the left, let go."""
 
+    task = TASK
     phases = (
         'reach', 'descend', 'grasp', 'carry', 'approach', 'take', 'give', 'retreat', 'rest',
     )  # fmt: skip
 
-    def __init__(self, sim: AlohaSim, rng: np.random.Generator, noise: Noise) -> None:
+    def __init__(self, sim: Scene, rng: np.random.Generator, noise: Noise) -> None:
         """Take the scene as it stands after a reset.
 
         Args:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol, TYPE_CHECKING
 
-from cosmos_policy_ros.sim.aloha import AlohaSim, CONTROL_HZ
-from cosmos_policy_ros.sim.kinematics import Arm
+from cosmos_policy_ros.sim.tasks import CONTROL_HZ, Task
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from cosmos_policy_ros.sim.kinematics import Arm  # loads mujoco, which a row does not need
 
 Array = NDArray[np.float64]
 
@@ -23,6 +25,29 @@ LEFT, RIGHT = slice(0, 7), slice(7, 14)  # of an action
 OPEN, CLOSED = 1.0, 0.0
 LIMIT_S = 10.0  # of an episode: longer than an evaluation, so that a second try is seen to its end
 REST_S = 1.0  # [s] recorded after the task is done, so that a policy learns to stay
+
+
+class Scene(Protocol):
+    """What a scripted expert needs of the simulator: true poses, the reward and the arms."""
+
+    name: str  # of the task
+
+    @property
+    def proprio(self) -> NDArray[np.float32]:
+        """Measured joints, (14,) float32 [rad; gripper 0..1]."""
+
+    @property
+    def reward(self) -> int:
+        """Reward of the task, 0 to 4."""
+
+    def place(self, body: str) -> Array:
+        """Return the centre of a piece, (3,) [m, world]."""
+
+    def turn(self, body: str) -> Array:
+        """Return the (3, 3) orientation of a piece; the columns are its axes in the world."""
+
+    def arm(self, side: str) -> Arm:
+        """Return the inverse kinematics of the ``left`` or ``right`` arm."""
 
 
 @dataclass(frozen=True)
@@ -51,13 +76,16 @@ class Expert(ABC):
     """Joint targets for both arms, one call per control tick.
 
     Attributes:
-        phase: One of ``phases``.
+        task: What it does.
+        phases: The first starts the task, the last stays still.
+        phase: The present one.
         rested_s: Time since the task was done [s].
     """
 
-    phases: ClassVar[tuple[str, ...]]  # the first starts the task, the last stays still
+    task: ClassVar[Task]
+    phases: ClassVar[tuple[str, ...]]
 
-    def __init__(self, sim: AlohaSim, rng: np.random.Generator, noise: Noise) -> None:
+    def __init__(self, sim: Scene, rng: np.random.Generator, noise: Noise) -> None:
         """Take the scene as it stands after a reset.
 
         Args:
@@ -66,7 +94,7 @@ class Expert(ABC):
             noise: What goes wrong.
         """
         self.sim, self.rng, self.noise = sim, rng, noise
-        self.arms = (Arm(sim, 'left'), Arm(sim, 'right'))
+        self.arms = (sim.arm('left'), sim.arm('right'))
         self.phase = self.phases[0]
         self.rested_s = 0.0
         self._command = sim.proprio.astype(np.float64)
