@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from cosmos_policy_ros.bench import control as bench_control, recorder as bench_recorder
-from cosmos_policy_ros.cli.outputs import check_output
+from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
 import tyro

@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.metrics import mcnemar, wilson_interval
+from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.types import ConfigError
 import tyro
 

@@ -4,10 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-import shutil
 from typing import Annotated, Literal
 
 from cosmos_policy_ros.data.assemble import Labels
@@ -17,6 +15,7 @@ from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.reader import check_lengths
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.data.velocity_effort import STREAMS
+from cosmos_policy_ros.outputs import whole_folder
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -108,27 +107,6 @@ def run(options: Convert) -> int:
         f'{size_mb:.1f} MB, {size_mb / len(written):.2f} MB per episode'
     )
     return 0
-
-
-@contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a folder to fill that gets its name only when the block ends well.
-
-    Raises:
-        ConfigError: The path exists.
-    """
-    if path.exists():
-        msg = f'{path} exists and is not overwritten; remove it or choose another folder'
-        raise ConfigError(msg)
-    partial = path.with_name(path.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    partial.rename(path)
 
 
 def write_episodes(

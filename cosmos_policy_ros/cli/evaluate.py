@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated, Any, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
-from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.core.perturb import displace, spread_rng
 from cosmos_policy_ros.core.planner import check_keep, make_plan
 from cosmos_policy_ros.evaluation import rollout_bag
@@ -20,6 +19,7 @@ from cosmos_policy_ros.evaluation.summary import (
     summarize,
     write_figures,
 )
+from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.experts.table import TASKS

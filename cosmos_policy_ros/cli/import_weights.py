@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cosmos_policy_ros.cli.convert import whole_folder
 from cosmos_policy_ros.core.official.presets import Preset, preset
+from cosmos_policy_ros.outputs import whole_folder
 from cosmos_policy_ros.types import ConfigError
 import tyro
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import sys
 from typing import Annotated
 
-from cosmos_policy_ros.cli.outputs import check_output
 from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.overview import read_overview
+from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.report.episode import section
 from cosmos_policy_ros.report.page import Damaged, describe, page, Row
 from cosmos_policy_ros.resources import share_path

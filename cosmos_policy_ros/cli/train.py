@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from cosmos_policy_ros.cli.outputs import check_output
+from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError

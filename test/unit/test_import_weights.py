@@ -15,7 +15,6 @@ from typing import Any
 
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.cli import main
-from cosmos_policy_ros.cli.convert import whole_folder
 from cosmos_policy_ros.cli.import_weights import find_parts, ImportWeights
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
@@ -34,6 +33,7 @@ from cosmos_policy_ros.core.official.names import (
 )
 from cosmos_policy_ros.core.official.presets import preset, PRESETS
 from cosmos_policy_ros.core.tensor_files import read_torch_file, write_safetensors
+from cosmos_policy_ros.outputs import whole_folder
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel

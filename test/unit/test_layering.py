@@ -11,7 +11,9 @@ import sys
 import pytest
 
 PACKAGE = Path(__file__).parents[2] / 'cosmos_policy_ros'
-WAIST = {'types', 'topics', 'config_file', 'metrics', 'resources', 'robot', 'align'}
+WAIST = {
+    'types', 'robot', 'align', 'topics', 'config_file', 'resources', 'outputs', 'metrics',
+}  # fmt: skip
 MAY_IMPORT = {
     'core': WAIST,
     'backends': WAIST | {'core'},

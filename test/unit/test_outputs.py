@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A file that could not be written is refused before the work, not after it."""
+"""Results are refused before the work where they cannot be written, and are there whole or not."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.cli import bench, compare, evaluate, oracle as headroom, report, train
+from cosmos_policy_ros.outputs import whole_file, whole_folder
 from cosmos_policy_ros.types import ConfigError
 import pytest
 
@@ -34,3 +35,57 @@ def test_a_missing_folder_is_told_first(
     with pytest.raises(ConfigError, match='none/file: there is no folder none; make it first'):
         run(options)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_file_is_replaced_when_it_is_whole(tmp_path: Path) -> None:
+    """Until then readers find the old one; the suffix stays, by which some writers choose."""
+    path = tmp_path / 'figures.json'
+    path.write_text('old', encoding='utf-8')
+    with whole_file(path) as file:
+        file.write_text('new', encoding='utf-8')
+        assert path.read_text(encoding='utf-8') == 'old'
+        assert file.name == 'figures.partial.json'
+    assert path.read_text(encoding='utf-8') == 'new'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_that_was_not_finished_leaves_the_old_one(tmp_path: Path) -> None:
+    """And nothing beside it."""
+    path = tmp_path / 'figures.json'
+    path.write_text('old', encoding='utf-8')
+    with pytest.raises(RuntimeError, match='disk full'):
+        write_half(path)
+    assert path.read_text(encoding='utf-8') == 'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_has_its_name_when_it_is_whole(tmp_path: Path) -> None:
+    """What an interrupted run left is not mixed into it."""
+    (tmp_path / 'set.partial').mkdir()
+    (tmp_path / 'set.partial' / 'left').touch()
+    with whole_folder(tmp_path / 'set') as folder:
+        folder.mkdir()
+        (folder / 'a').touch()
+        assert not (tmp_path / 'set').exists()
+    assert [p.name for p in (tmp_path / 'set').iterdir()] == ['a']
+
+
+def test_a_folder_that_was_not_finished_is_removed(tmp_path: Path) -> None:
+    """Also where somebody pressed Ctrl-C."""
+    with pytest.raises(KeyboardInterrupt):
+        fill_half(tmp_path / 'set')
+    assert list(tmp_path.iterdir()) == []
+
+
+def write_half(path: Path) -> None:
+    """Write a part of a file."""
+    with whole_file(path) as file:
+        file.write_text('ne', encoding='utf-8')
+        raise RuntimeError('disk full')
+
+
+def fill_half(path: Path) -> None:
+    """Write a part of a folder."""
+    with whole_folder(path) as folder:
+        folder.mkdir()
+        raise KeyboardInterrupt
