@@ -2,8 +2,8 @@
 """Asks for candidates while the arms move and sends the best one to the executor.
 
 Row 0 of an answer is due at the stamp of its query, so the rows that pass while the networks think
-are skipped by the executor. Answers of several inference nodes to one query are merged: who
-answered the last one, in time or late, is waited for, but not longer than ``merge_s``.
+are skipped by the executor. Answers of several inference nodes to one query are merged
+(``control/merging.py``).
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosmos_policy_ros.control.chunk_player import remaining_rows
+from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.pacing import Pacer
 from cosmos_policy_ros.core.planner import aggregate, make_plan, select
 from cosmos_policy_ros.robot import read_robot
@@ -21,20 +23,16 @@ from cosmos_policy_ros.ros.convert import (
 )
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError, Plan
+from cosmos_policy_ros.topics import ACTION_CHUNK, ACTIVATE, CANDIDATES, QUERY
+from cosmos_policy_ros.types import ActionChunk, ConfigError, Plan
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
 from sensor_msgs.msg import PointCloud2
 from std_srvs.srv import SetBool
-from trajectory_msgs.msg import JointTrajectory
 
 TICK_HZ = 100.0  # how fine the time of a query is
-QUERY = 'policy/query'
-CANDIDATES = 'policy/candidates'
-CHUNK = 'policy/action_chunk'
-Answer = tuple[Candidates, float]  # and the rate of its rows [Hz]
 
 
 @dataclass(frozen=True)
@@ -66,20 +64,16 @@ class PlannerNode(Node):
         self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s)
         _check_rules(p)
         self._chunk: ActionChunk | None = None
-        self._newest_ns = 0  # answers to queries up to here are too late
-        self._answers: dict[int, list[Answer]] = {}  # by stamp of the query
-        self._merge_until_ns: dict[int, int] = {}
-        self._n_expected = 0  # answers to the last query, those too late for it included
-        self._n_merged, self._n_most = 0, 0  # answers in the last plan; most since the activation
+        self._merger = CandidateMerger(p.merge_s)
         self._plan: Plan | None = None
         self._trouble = ''
 
-        refuse_second_stack(self, [QUERY, CHUNK], p.discovery_s)
-        self._queries = self.create_publisher(JointTrajectory, QUERY, QoSProfile(depth=1))
-        self._chunks = self.create_publisher(JointTrajectory, CHUNK, QoSProfile(depth=1))
+        refuse_second_stack(self, [QUERY.ros_name, ACTION_CHUNK.ros_name], p.discovery_s)
+        self._queries = create_publisher(self, QUERY)
+        self._chunks = create_publisher(self, ACTION_CHUNK)
         self._diagnostics = Diagnostics(self, 'planner')
-        self.create_subscription(PointCloud2, CANDIDATES, self._on_candidates, 10)
-        self.create_service(SetBool, 'planner/activate', self._on_activate)
+        create_subscription(self, CANDIDATES, self._on_candidates)
+        create_service(self, ACTIVATE, self._on_activate)
         self.create_timer(1.0 / TICK_HZ, self._tick)
         self.create_timer(1.0, self._report)
         self.get_logger().info(
@@ -95,107 +89,70 @@ class PlannerNode(Node):
     ) -> SetBool.Response:
         """Start or stop asking."""
         response.success = True
-        self._chunk, self._newest_ns = None, self._now_ns()
-        self._answers.clear()
-        self._merge_until_ns.clear()
-        self._n_expected = self.count_publishers(CANDIDATES)
-        self._n_merged = self._n_most = 0
+        n_publishers = self.count_publishers(CANDIDATES.ros_name)
+        self._chunk = None
+        self._merger.start(self._now_ns(), n_publishers)
         if not request.data:
             self._pacer.stop()
             response.message = 'not asking any more'
-        elif self.count_publishers(CANDIDATES):
+        elif n_publishers:
             self._pacer.start()
             response.message = f'asking every {self.params.replan_s} s'
         else:
             response.success = False
-            response.message = f'nobody publishes {CANDIDATES}; start an inference node'
+            response.message = f'nobody publishes {CANDIDATES.ros_name}; start an inference node'
         self.get_logger().info(response.message)
         return response
 
     def _tick(self) -> None:
-        """Ask when it is time; decide when the other inference nodes had theirs."""
+        """Ask when it is time; decide when the other inference nodes have had theirs."""
         now_ns = self._now_ns()
-        for stamp_ns in sorted(self._answers):
-            if now_ns >= self._merge_until_ns[stamp_ns]:
-                self._decide(stamp_ns)
+        while merged := self._merger.take_due(now_ns):
+            self._decide(merged)
         if self._pacer.due(now_ns):
             self._ask(now_ns)
 
     def _ask(self, now_ns: int) -> None:
-        """Send a query that tells which rows are still to be played."""
+        """Send a query with the rows that are still to be played."""
         rows, rate_hz, first_s = np.zeros((0, self.robot.size), np.float32), 1.0, 0.0
         if self._chunk is not None:
             rate_hz = self._chunk.rate_hz
-            passed = (now_ns - self._chunk.stamp_ns) * 1e-9 * rate_hz
-            rows = self._chunk.positions[int(np.ceil(passed)) :]
-            first_s = (np.ceil(passed) - passed) / rate_hz
+            rows, first_s = remaining_rows(self._chunk, now_ns)
         message = trajectory_message(now_ns, rows, rate_hz, self.robot.joint_names, first_s)
         self._pacer.asked(now_ns)
         self._queries.publish(message)
 
     def _on_candidates(self, message: PointCloud2) -> None:
-        """Keep an answer until all inference nodes had their time."""
+        """Take an answer; decide unless other inference nodes are waited for."""
         try:
             candidates, rate_hz = candidates_from_message(message, self.robot.joint_names)
+            if not self._pacer.active:
+                return
+            n_publishers = self.count_publishers(CANDIDATES.ros_name)
+            merged = self._merger.add(candidates, rate_hz, self._now_ns(), n_publishers)
         except ValueError as error:
             self._warn(str(error))
             return
-        stamp_ns = candidates.stamp_ns
-        if not self._pacer.active or stamp_ns <= self._newest_ns:
-            self._n_expected += stamp_ns == self._newest_ns
-            self._n_most = max(self._n_most, self._n_expected)
-            return
-        answers = self._answers.setdefault(stamp_ns, [])
-        if answers and not _fits(answers[0], (candidates, rate_hz)):
-            self._warn('inference nodes answer with different horizons, values or rates')
-            return
-        if not answers:
-            self._merge_until_ns[stamp_ns] = self._now_ns() + round(self.params.merge_s * 1e9)
-        answers.append((candidates, rate_hz))
-        # one that was killed publishes on paper for 20 s more
-        if len(answers) >= min(self._n_expected, self.count_publishers(CANDIDATES)):
-            self._decide(stamp_ns)
+        if merged is not None:
+            self._decide(merged)
 
-    def _decide(self, stamp_ns: int) -> None:
+    def _decide(self, merged: Merged) -> None:
         """Publish the best of all candidates for one query."""
-        answers = self._answers[stamp_ns]
-        merged = Candidates(
-            stamp_ns,
-            np.concatenate([c.positions for c, _ in answers]),
-            np.concatenate([c.values for c, _ in answers]),
-            np.concatenate([c.future_proprio for c, _ in answers]),
-        )
-        rate_hz = answers[0][1]
-        p = self.params
-        self._plan = make_plan(merged, rate_hz, p.aggregation, p.selection)
+        p, rate_hz, stamp_ns = self.params, merged.rate_hz, merged.candidates.stamp_ns
+        self._plan = make_plan(merged.candidates, rate_hz, p.aggregation, p.selection)
         self._chunk = self._plan.chunk
-        self._newest_ns = stamp_ns
-        for old_ns in [s for s in self._answers if s <= stamp_ns]:
-            del self._answers[old_ns], self._merge_until_ns[old_ns]
         self._chunks.publish(chunk_message(self._chunk, self.robot.joint_names))
         end_ns = stamp_ns + round((len(self._chunk.positions) - 1) / rate_hz * 1e9)
         self._pacer.answered(stamp_ns, self._now_ns(), end_ns)
         self._trouble = ''
-        self._count(len(answers))
+        if merged.n_answers < merged.n_before:
+            self.get_logger().warning(self._merger.shortfall)
+        elif 0 < merged.n_before < merged.n_answers:
+            self.get_logger().info(f'{merged.n_answers} inference nodes answer')
         self._report()
 
-    def _count(self, n_answers: int) -> None:
-        """Tell when an inference node falls silent or comes back."""
-        before, self._n_merged, self._n_expected = self._n_merged, n_answers, n_answers
-        self._n_most = max(self._n_most, n_answers)
-        if n_answers < before:
-            self.get_logger().warning(self._describe_missing())
-        elif 0 < before < n_answers:
-            self.get_logger().info(f'{n_answers} inference nodes answer')
-
-    def _describe_missing(self) -> str:
-        """Return how many inference nodes answer, empty when all do."""
-        if self._n_merged == self._n_most:
-            return ''
-        return f'{self._n_merged} of {self._n_most} inference nodes answered in time'
-
     def _warn(self, trouble: str) -> None:
-        """Tell of an answer that cannot be used, once until one can."""
+        """Log why an answer cannot be used, once until one can."""
         if trouble != self._trouble:
             self.get_logger().warning(f'candidates ignored: {trouble}')
         self._trouble = trouble
@@ -207,26 +164,20 @@ class PlannerNode(Node):
         late = waiting_s > self.params.timeout_s
         state = 'asking' if self._pacer.active else 'not activated'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
-        trouble = self._trouble or self._describe_missing()
+        trouble = self._trouble or self._merger.shortfall
         scores = [] if self._plan is None else self._plan.scores.tolist()
         self._diagnostics.publish(
             'warn' if late or trouble else 'ok',
             silent if late else trouble or state,
             queries=self._pacer.n_queries,
             unanswered=self._pacer.n_unanswered,
-            answers_merged=self._n_merged,
+            answers_merged=self._merger.n_merged,
             query_ms_p50=f'{self._pacer.latency_s(50.0) * 1e3:.1f}',
             query_ms_p99=f'{self._pacer.latency_s(99.0) * 1e3:.1f}',
             value='' if self._plan is None else f'{scores[self._plan.best]:.3f}',
             best='' if self._plan is None else self._plan.best,
             scores=' '.join(f'{score:.3f}' for score in scores),
         )
-
-
-def _fits(first: Answer, other: Answer) -> bool:
-    """Whether two nodes' answers can be merged."""
-    shapes = [(c.positions.shape[1:], c.values.shape[1], rate) for c, rate in (first, other)]
-    return shapes[0] == shapes[1]
 
 
 def _check_rules(params: PlannerParams) -> None:
