@@ -196,8 +196,7 @@ def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
         bad = [name for name, number in zip(wanted, pose, strict=True) if not np.isfinite(number)]
         msg = f'{topic} has a NaN or infinite position for {bad}'
         raise ValueError(msg)
-    grip = arm.gripper
-    pose[-1] = (pose[-1] - grip.state_closed) / (grip.state_open - grip.state_closed)
+    pose[-1] = arm.gripper.opening_of_state(pose[-1])
     return pose.astype(np.float32)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from cosmos_policy_ros.config_file import build, read_mapping
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 
+Numbers = TypeVar('Numbers', float, NDArray[np.floating])
 DRIVERS = ('forward', 'trajectory', 'interbotix')
 
 
@@ -36,6 +38,27 @@ class GripperSpec:
     max_speed: float
     max_acceleration: float
 
+    @property
+    def state_span(self) -> float:
+        """How far the measuring joint moves from closed to open [m or rad]; may be negative."""
+        return self.state_open - self.state_closed
+
+    def opening_of_state(self, position: Numbers) -> Numbers:
+        """Return the opening [0..1] of a measured position [m or rad], not clipped."""
+        return (position - self.state_closed) / self.state_span
+
+    def to_state(self, opening: Numbers) -> Numbers:
+        """Return the position of the measuring joint [m or rad] at an opening [0..1]."""
+        return self.state_closed + opening * self.state_span
+
+    def opening_of_command(self, command: Numbers) -> Numbers:
+        """Return the opening [0..1] that a controller command [m or rad] asks for, not clipped."""
+        return (command - self.command_closed) / (self.command_open - self.command_closed)
+
+    def to_command(self, opening: Numbers) -> Numbers:
+        """Return the controller command [m or rad] of an opening [0..1]."""
+        return self.command_closed + opening * (self.command_open - self.command_closed)
+
 
 @dataclass(frozen=True)
 class LeaderSpec:
@@ -56,6 +79,11 @@ class LeaderSpec:
     gripper_closed: float
     gripper_open: float
     start_below: float
+
+    @property
+    def start_opening(self) -> float:
+        """Opening [0..1] below which the gripper counts as closed before motion starts."""
+        return (self.start_below - self.gripper_closed) / (self.gripper_open - self.gripper_closed)
 
 
 @dataclass(frozen=True)

@@ -50,10 +50,8 @@ def pose(at_s: float) -> np.ndarray:
 def write_joint_states(bag: BagWriter, robot: RobotSpec, numbers: np.ndarray, ns: int) -> None:
     """Write both arms' joint states in the units of the driver."""
     for arm, part in zip(robot.arms, np.split(numbers, 2), strict=True):
-        grip = arm.gripper
-        finger = grip.state_closed + part[-1] * (grip.state_open - grip.state_closed)
-        names = [*arm.joints, grip.state_joint]
-        bag.write_joints(arm.joint_state_topic, names, [*part[:-1], finger], ns)
+        finger = arm.gripper.to_state(part[-1])
+        bag.write_joints(arm.joint_state_topic, arm.state_joints, [*part[:-1], finger], ns)
 
 
 def write_images(bag: BagWriter, at_s: float, stamp_ns: int) -> None:

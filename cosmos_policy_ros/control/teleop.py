@@ -76,7 +76,9 @@ class Teleop:
         self._step = approach_speed / robot.control_rate_hz  # [rad] in one tick
         self._arms = [arm.name for arm in robot.arms]
         self._grippers = np.flatnonzero(~robot.arm_joints)
-        self._start_below = np.array([_start_opening(arm) for arm in robot.arms])
+        self._start_below = np.array(
+            [arm.leader.start_opening for arm in robot.arms if arm.leader]
+        )
         self._leaders: NDArray[np.float32] | None = None
         self._leader_age_s = float('inf')
         self._cursor: NDArray[np.float32] | None = None  # how far the approach has come
@@ -167,12 +169,3 @@ class Teleop:
         if np.abs(gap).max() <= self._step:
             self.phase = 'following'
         return self._cursor
-
-
-def _start_opening(arm: ArmSpec) -> float:
-    """Return the leader's opening of 0..1 below which it counts as closed."""
-    leader = arm.leader
-    assert leader is not None
-    return (leader.start_below - leader.gripper_closed) / (
-        leader.gripper_open - leader.gripper_closed
-    )

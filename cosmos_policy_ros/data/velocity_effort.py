@@ -87,5 +87,5 @@ def _row(arm: ArmSpec, message: Any, stream: str) -> NDArray[np.float32] | None:
     by_name = dict(zip(message.name, numbers, strict=True))
     row = np.array([by_name[name] for name in arm.state_joints], dtype=np.float64)
     if stream == 'velocity':
-        row[-1] /= arm.gripper.state_open - arm.gripper.state_closed
+        row[-1] /= arm.gripper.state_span
     return row.astype(np.float32)

@@ -157,10 +157,9 @@ class DemonstratorNode(Node):
         stamp_ns, first = self.now_ns(), 0
         for arm, publisher in zip(self.leaders.arms, self._leading, strict=True):
             last = first + len(arm.joints)
-            grip = arm.gripper
-            opening = grip.state_closed + self._pose[last] * (grip.state_open - grip.state_closed)
-            names, positions = [*arm.joints, grip.state_joint], [*self._pose[first:last], opening]
-            publisher.publish(joint_state_message(names, positions, stamp_ns))
+            gripper = arm.gripper.to_state(self._pose[last])
+            positions = [*self._pose[first:last], gripper]
+            publisher.publish(joint_state_message(arm.state_joints, positions, stamp_ns))
             first = last + 1
 
     def _on_state(self, message: Float64MultiArray) -> None:

@@ -140,9 +140,7 @@ class SimNode(Node):
             self._refused.add(arm.name)
             return
         self._refused.discard(arm.name)
-        grip = arm.gripper
-        span = grip.command_open - grip.command_closed
-        numbers[-1] = (numbers[-1] - grip.command_closed) / span
+        numbers[-1] = arm.gripper.opening_of_command(numbers[-1])
         self.scene.command(first, numbers, self._now_ns())
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

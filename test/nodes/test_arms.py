@@ -15,7 +15,7 @@ pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.align import arm_pose
 from cosmos_policy_ros.robot import ArmSpec, read_robot
-from cosmos_policy_ros.ros.arms import command_topics, gripper_command, open_arm
+from cosmos_policy_ros.ros.arms import command_topics, open_arm
 from cosmos_policy_ros.types import ConfigError
 
 ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
@@ -98,7 +98,7 @@ def test_missing_interbotix_messages_are_a_config_error(monkeypatch: pytest.Monk
 @pytest.mark.parametrize('opening', [0.0, 0.3, 1.0])
 def test_command_and_state_of_a_gripper_are_inverse_where_scales_agree(opening: float) -> None:
     """What is commanded comes back as the same opening."""
-    metres = gripper_command(ARM.gripper, opening)
+    metres = ARM.gripper.to_command(opening)
     names, numbers = [*ARM.joints, 'left_finger'], [0.0] * 6 + [metres]
     pose = arm_pose(ARM, SimpleNamespace(name=names, position=numbers))
     assert pose[-1] == pytest.approx(opening, abs=1e-6)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.robot import GripperSpec, LeaderSpec, read_robot
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
@@ -140,3 +140,22 @@ def test_camera_the_checkpoint_does_not_know_prints_both_sides() -> None:
     )
     with pytest.raises(ConfigError, match=r"cameras.*\['front'\].*left_wrist"):
         check_robot(config, robot)
+
+
+def test_gripper_scale_may_run_downwards_and_takes_arrays() -> None:
+    """A leader's joint closes at -0.7 rad and opens at -1.5 rad; half open is in the middle."""
+    gripper = GripperSpec('finger', -0.7, -1.5, 0.6, 1.6, 1.0, 1.0)
+    assert gripper.to_state(0.5) == pytest.approx(-1.1)
+    assert gripper.opening_of_state(np.array([-0.7, -1.1, -1.5])).tolist() == pytest.approx(
+        [0.0, 0.5, 1.0]
+    )
+    assert gripper.to_command(np.array([0.0, 0.25, 1.0])).tolist() == pytest.approx(
+        [0.6, 0.85, 1.6]
+    )
+    assert gripper.opening_of_command(0.85) == pytest.approx(0.25)
+
+
+def test_leader_counts_as_closed_below_a_share_of_its_range() -> None:
+    """From -0.8 rad closed to 0.2 rad open, -0.6 rad is a fifth of the way."""
+    leader = LeaderSpec('/leader/joint_states', ('waist',), 'gripper', -0.8, 0.2, -0.6)
+    assert leader.start_opening == pytest.approx(0.2)

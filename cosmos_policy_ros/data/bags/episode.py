@@ -57,14 +57,13 @@ def _write_arms(bag: BagWriter, robot: RobotSpec, episode: Episode, tick: int) -
     """Write the joint states that a tick is measured from, in the units of the driver."""
     first = 0
     for arm in robot.arms:
-        grip, mine = arm.gripper, slice(first, first + len(arm.state_joints))
-        span = grip.state_open - grip.state_closed
+        mine = slice(first, first + len(arm.state_joints))
         pose, speeds, efforts = (
             np.zeros(0) if rows is None else rows[tick, mine].astype(np.float64)
             for rows in (episode.proprio, episode.velocity, episode.effort)
         )
-        pose[-1] = grip.state_closed + pose[-1] * span
-        speeds[-1:] *= span
+        pose[-1] = arm.gripper.to_state(pose[-1])
+        speeds[-1:] *= arm.gripper.state_span
         stamp_ns = int(episode.stamps_ns[tick])
         bag.write_joints(arm.joint_state_topic, arm.state_joints, pose, stamp_ns, speeds, efforts)
         first = mine.stop

@@ -14,7 +14,7 @@ from itertools import accumulate, chain, pairwise
 from typing import Any
 
 from builtin_interfaces.msg import Duration
-from cosmos_policy_ros.robot import ArmSpec, GripperSpec
+from cosmos_policy_ros.robot import ArmSpec
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
@@ -67,12 +67,6 @@ def open_arm(node: Node, arm: ArmSpec, period_s: float) -> Pack:
     return {'forward': _open_forward, 'trajectory': _open_trajectory}[arm.driver](
         node, arm, period_s
     )
-
-
-def gripper_command(gripper: GripperSpec, opening: float) -> float:
-    """Return an opening of 0..1 in the units of the gripper's controller [m or rad]."""
-    span = gripper.command_open - gripper.command_closed
-    return gripper.command_closed + float(opening) * span
 
 
 def _open_forward(node: Node, arm: ArmSpec, _period_s: float) -> Pack:
@@ -131,5 +125,5 @@ def _interbotix_types() -> tuple[Any, Any]:
 def _in_driver_units(arm: ArmSpec, positions: NDArray[np.float32]) -> list[float]:
     """Return arm joints [rad] and the gripper in controller units, as plain numbers."""
     numbers = positions.tolist()
-    numbers[-1] = gripper_command(arm.gripper, numbers[-1])
+    numbers[-1] = arm.gripper.to_command(numbers[-1])
     return numbers
