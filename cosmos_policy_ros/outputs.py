@@ -10,6 +10,8 @@ import shutil
 
 from cosmos_policy_ros.types import ConfigError
 
+PARTIAL = '.partial'  # in the name of what is not finished
+
 
 def check_output(option: str, file: Path | None) -> None:
     """Refuse a file that could not be written, before hours of work end in an error.
@@ -26,6 +28,11 @@ def check_output(option: str, file: Path | None) -> None:
         raise ConfigError(msg)
 
 
+def partial_folder(path: Path) -> Path:
+    """Return what a folder is called until it is whole: its name and ``.partial``."""
+    return path.with_name(path.name + PARTIAL)
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
     """Yield a file beside ``path`` to write, which replaces ``path`` when the block ends well.
@@ -34,35 +41,50 @@ def whole_file(path: Path) -> Iterator[Path]:
     after a crash. The suffix stays, since some writers choose the format by it. The folder is
     made where it is missing.
     """
-    partial = path.with_name(f'{path.stem}.partial{path.suffix}')
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        yield partial
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    partial.replace(path)
+    with _renamed_when_whole(path.with_name(f'{path.stem}{PARTIAL}{path.suffix}'), path) as file:
+        yield file
 
 
 @contextmanager
-def whole_folder(path: Path) -> Iterator[Path]:
+def whole_folder(path: Path, replace: bool = False) -> Iterator[Path]:
     """Yield a folder name to fill, which becomes ``path`` when the block ends well.
 
     What an interrupted run left under the preliminary name is removed; the block makes the
     folder itself.
 
+    Args:
+        path: Name of the finished folder.
+        replace: Whether the folder takes the place of one that is there; between the two there is
+            none for an instant.
+
     Raises:
-        ConfigError: ``path`` exists.
+        ConfigError: ``path`` exists and is not to be replaced.
     """
-    if path.exists():
+    if path.exists() and not replace:
         msg = f'{path} exists and is not overwritten; remove it or choose another folder'
         raise ConfigError(msg)
-    partial = path.with_name(path.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)
+    with _renamed_when_whole(partial_folder(path), path) as folder:
+        yield folder
+
+
+@contextmanager
+def _renamed_when_whole(partial: Path, path: Path) -> Iterator[Path]:
+    """Yield ``partial``; it becomes ``path`` when the block ends well, else it is removed."""
     partial.parent.mkdir(parents=True, exist_ok=True)
+    _remove(partial)
     try:
         yield partial
+        if path.is_dir():
+            _remove(path)  # a rename replaces a file, but no folder that holds anything
+        partial.replace(path)
     except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
+        _remove(partial)
         raise
-    partial.rename(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if there is one."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -13,10 +13,10 @@ from functools import cache
 import hashlib
 import json
 from pathlib import Path
-import shutil
 from typing import Any
 
 from cosmos_policy_ros.core.checkpoint import CONFIG, TRANSFORMER, WEIGHTS
+from cosmos_policy_ros.outputs import whole_folder
 from cosmos_policy_ros.types import ConfigError
 
 ENGINES = 'engines'
@@ -113,18 +113,12 @@ def write_engine(
         The engine's folder.
     """
     folder = _folder(checkpoint, kind, facts)
-    unfinished = folder.with_name(folder.name + '.new')
-    shutil.rmtree(unfinished, ignore_errors=True)
-    unfinished.mkdir(parents=True)
-    try:
-        more = make(unfinished)
-        files = {f.name: _hash(f) for f in sorted(unfinished.iterdir())}
+    with whole_folder(folder, replace=True) as partial:
+        partial.mkdir()
+        more = make(partial)
+        files = {f.name: _hash(f) for f in sorted(partial.iterdir())}
         note = {'facts': dict(facts), 'files': files, **more}
-        (unfinished / NOTE).write_text(json.dumps(note, indent=2) + '\n', encoding='utf-8')
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.replace(folder)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        (partial / NOTE).write_text(json.dumps(note, indent=2) + '\n', encoding='utf-8')
     return folder
 
 

@@ -17,6 +17,7 @@ from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.hdf5 import read_hdf5
 from cosmos_policy_ros.data.lerobot.meta import is_lerobot, read_meta
 from cosmos_policy_ros.data.lerobot.reader import read_lerobot
+from cosmos_policy_ros.outputs import PARTIAL
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
 import h5py
@@ -97,7 +98,7 @@ def read_episode(
 
 def _is_bag(path: Path) -> bool:
     """Whether a folder is a finished rosbag."""
-    return path.suffix != '.partial' and (path / 'metadata.yaml').is_file()
+    return path.suffix != PARTIAL and (path / 'metadata.yaml').is_file()
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -17,6 +17,7 @@ from typing import Any
 
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.ticks import sleep_until, Ticker
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import CameraSpec, read_robot
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
@@ -66,7 +67,7 @@ class StreamNode(Node):
         if p.stream == ARMS:
             rate_hz, kind = robot.joint_state_rate_hz, JointState
             names = [[*a.joints, a.gripper.state_joint] for a in robot.arms]
-            poses = [[*a.start[:-1], a.gripper.state_closed] for a in robot.arms]
+            poses = [[*a.start[:-1], a.gripper.to_state(0.0)] for a in robot.arms]
             topics = [a.joint_state_topic for a in robot.arms]
             messages = [joint_state_message(*m, 0) for m in zip(names, poses, strict=True)]
         else:
@@ -142,9 +143,8 @@ def _pattern(camera: CameraSpec) -> Image:
 
 def _write(path: Path, value: object) -> None:
     """Write JSON so that nobody sees half of it."""
-    partial = path.with_suffix('.partial')
-    partial.write_text(json.dumps(value), encoding='utf-8')
-    partial.rename(path)
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value), encoding='utf-8')
 
 
 def main() -> None:

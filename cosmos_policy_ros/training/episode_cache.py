@@ -19,6 +19,7 @@ from typing import Any
 from cosmos_policy_ros.core.images import prepare_image
 from cosmos_policy_ros.data.bags.files import read_topics, SUCCESS_TOPIC
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import Track
@@ -124,9 +125,8 @@ def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: Tra
         frames = [prepare_image(i, config.image_size, False) for i in episode.images[camera]]
         arrays[f'images/{camera}'] = np.stack(frames)
         arrays[f'index/{camera}'] = episode.image_index[camera]
-    partial = file.with_suffix('.partial.npz')
-    np.savez(partial, **arrays)  # type: ignore[arg-type]
-    partial.rename(file)
+    with whole_file(file) as partial:
+        np.savez(partial, **arrays)  # type: ignore[arg-type]
 
 
 def _cut(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Episode:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.training.distributed import Processes
 from cosmos_policy_ros.types import ConfigError
 from diffusers import CosmosTransformer3DModel
@@ -94,9 +95,8 @@ def save_state(file: Path, state: TrainingState, processes: Processes) -> None:
         for name, row in moments['state'].items():
             numbers |= {f'optimizer/{name}/{k}': v for k, v in row.items()}
         numbers['step'] = torch.tensor(state.step)
-        partial = file.with_suffix('.partial')
-        save_file({k: v.contiguous() for k, v in numbers.items()}, partial)
-        partial.rename(file)
+        with whole_file(file) as partial:
+            save_file({k: v.contiguous() for k, v in numbers.items()}, partial)
     processes.wait()
 
 

@@ -20,6 +20,7 @@ from cosmos_policy_ros.core.networks import (
 )
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.text import TextEmbeddings
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.autoencoder import (
     build_autoencoder,
@@ -136,9 +137,8 @@ def load_material(
     n_versions = config.augment + 1
     if not file.exists():
         versions = [encode_all(files, tracks, vae, config, v) for v in range(n_versions)]
-        partial = file.with_suffix('.partial')
-        save_file({'latents': torch.cat(versions)}, partial)
-        partial.rename(file)
+        with whole_file(file) as partial:
+            save_file({'latents': torch.cat(versions)}, partial)
     latents = load_file(file)['latents']
     rows = [t.image_row if t.latent_row is None else t.latent_row for t in tracks]
     used = n_versions * (max(int(r.max()) for r in rows) + 1)

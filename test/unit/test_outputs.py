@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+import subprocess
+import sys
 from typing import Any
 
 from cosmos_policy_ros.cli import bench, compare, evaluate, oracle as headroom, report, train
@@ -75,6 +77,40 @@ def test_a_folder_that_was_not_finished_is_removed(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         fill_half(tmp_path / 'set')
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_takes_the_place_of_the_one_before(tmp_path: Path) -> None:
+    """Files of the old one do not mix with those of the new one."""
+    for name in ('a', 'b'):
+        with whole_folder(tmp_path / 'below' / 'engine', replace=True) as folder:
+            folder.mkdir()
+            (folder / name).touch()
+    assert [p.name for p in (tmp_path / 'below').iterdir()] == ['engine']
+    assert [p.name for p in (tmp_path / 'below' / 'engine').iterdir()] == ['b']
+
+
+def test_a_killed_writer_does_not_stop_the_next(tmp_path: Path) -> None:
+    """What it wrote lies beside the place, and the next writer starts from nothing."""
+    path = tmp_path / 'figures.json'
+    code = (
+        'import os, pathlib\n'
+        'from cosmos_policy_ros.outputs import whole_file\n'
+        f'with whole_file(pathlib.Path({str(path)!r})) as file:\n'
+        "    file.write_text('half')\n"
+        '    os.abort()\n'
+    )
+    subprocess.run([sys.executable, '-c', code], check=False, stderr=subprocess.DEVNULL)
+    assert [p.name for p in tmp_path.iterdir()] == ['figures.partial.json']
+    with whole_file(path) as file:
+        assert not file.exists()
+        file.write_text('whole')
+    assert [p.name for p in tmp_path.iterdir()] == ['figures.json']
+
+
+def test_a_block_that_writes_nothing_is_a_mistake(tmp_path: Path) -> None:
+    """It names the file that is not there."""
+    with pytest.raises(FileNotFoundError, match='figures'), whole_file(tmp_path / 'figures.json'):
+        pass
 
 
 def write_half(path: Path) -> None:

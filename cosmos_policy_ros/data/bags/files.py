@@ -13,6 +13,7 @@ import struct
 from typing import Any
 
 from cosmos_policy_ros.data.bags.writer import typestore
+from cosmos_policy_ros.outputs import PARTIAL
 from cosmos_policy_ros.types import ConfigError
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
@@ -36,7 +37,7 @@ def list_bags(folder: Path) -> list[Path]:
         ConfigError: There is none.
     """
     folders = [p for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-    paths = sorted(p for p in folders if p.suffix != '.partial' and p.name[0] != '.')
+    paths = sorted(p for p in folders if p.suffix != PARTIAL and p.name[0] != '.')
     if not paths:
         msg = (
             f'no episodes in {folder}; record some with: cosmos-policy demonstrate --out {folder}'

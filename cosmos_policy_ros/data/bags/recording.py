@@ -15,7 +15,8 @@ from pathlib import Path
 import shutil
 from typing import Any
 
-from cosmos_policy_ros.data.bags.writer import BagWriter, PARTIAL
+from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.outputs import PARTIAL
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
 

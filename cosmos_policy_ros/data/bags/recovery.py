@@ -18,7 +18,8 @@ import shutil
 import struct
 from typing import BinaryIO
 
-from cosmos_policy_ros.data.bags.writer import BagWriter, INFORMATION, PARTIAL
+from cosmos_policy_ros.data.bags.writer import BagWriter, INFORMATION
+from cosmos_policy_ros.outputs import PARTIAL
 from mcap.exceptions import McapError
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader

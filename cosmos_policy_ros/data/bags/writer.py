@@ -22,6 +22,7 @@ from pathlib import Path
 import shutil
 from typing import Any
 
+from cosmos_policy_ros.outputs import partial_folder
 import numpy as np
 from numpy.typing import NDArray
 from rosbags.interfaces import Connection
@@ -32,7 +33,6 @@ from rosbags.typesys.store import Typestore
 import yaml
 
 PIECE = 65536  # [bytes] of a file that are written in one call
-PARTIAL = '.partial'  # suffix of the folder of an unfinished bag
 INFORMATION = 'rosbag2_bagfile_information'  # the key of metadata.yaml that holds everything
 IMAGE = 'sensor_msgs/msg/Image'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
@@ -75,7 +75,7 @@ class BagWriter:
         Raises:
             FileExistsError: The folder or an unfinished one of that name exists.
         """
-        partial = path.with_name(path.name + PARTIAL)
+        partial = partial_folder(path)
         for there in (path, partial):
             if there.exists():
                 msg = f'{there} exists and is not overwritten; remove it or choose another folder'
