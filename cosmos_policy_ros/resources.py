@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the folders ``config/`` and ``models/`` of this package lie."""
+"""Where ``config/`` and ``models/`` of this package lie, and which robot file a name means."""
 
 from __future__ import annotations
 
@@ -27,3 +27,24 @@ def share_path(*parts: str) -> Path:
             return share.joinpath(*parts)
     msg = f'no share/{PACKAGE} above {here}; install the package with colcon build or pip install'
     raise FileNotFoundError(msg)
+
+
+def find_robot_file(name: str) -> Path | None:
+    """Return ``config/robots/<name>.yaml``, None where this package has no robot of that name.
+
+    Args:
+        name: Such as ``aloha_sim``; whatever a bag holds may be given, and no other folder is
+            ever looked into.
+    """
+    path = share_path('config', 'robots', f'{name}.yaml')
+    return path if name and path.parent.name == 'robots' and path.is_file() else None
+
+
+def robot_file(robot: str | Path) -> Path:
+    """Return the robot YAML that a name or a path means.
+
+    Args:
+        robot: Name of a file in ``config/robots`` without its suffix, such as ``aloha_sim``, or a
+            path, which is returned as it is.
+    """
+    return find_robot_file(str(robot)) or Path(robot)

@@ -17,7 +17,7 @@ import socket
 import tempfile
 import time
 
-from cosmos_policy_ros.stack.running import HIGHEST_DOMAIN
+from cosmos_policy_ros.stack.domain import HIGHEST_DOMAIN
 import pytest
 
 LOCKS = Path(tempfile.gettempdir()) / 'cosmos_policy_ros_domains'

@@ -31,8 +31,9 @@ from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.report.demo_summary import describe_machine
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import EPISODE_S
+from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import EXECUTOR, parameters
-from cosmos_policy_ros.stack.running import choose_domain, Event
+from cosmos_policy_ros.stack.running import Event
 import numpy as np
 from numpy.typing import NDArray
 import psutil

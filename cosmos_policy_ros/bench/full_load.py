@@ -17,9 +17,9 @@ import sys
 from typing import Any
 
 from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.stack.node_list import EXECUTOR, NodeSpec, OPERATOR, SIM_STACK, STREAM
+from cosmos_policy_ros.stack.node_list import EXECUTOR, FAKE_SENSOR, NodeSpec, OPERATOR, SIM_STACK
 from cosmos_policy_ros.stack.processes import start_process, stop_nodes
-from cosmos_policy_ros.stack.running import Event, running
+from cosmos_policy_ros.stack.running import Event, run_stack
 import yaml
 
 ROBOT = share_path('config', 'robots', 'aloha_sim.yaml')
@@ -50,7 +50,7 @@ def play(
     played: list[Event] = []
     n_bytes = cut_bytes = 0
     try:
-        with running({'episodes': episodes, 'seed': SEED}, out, operator, nodes) as stack:
+        with run_stack({'episodes': episodes, 'seed': SEED}, out, operator, nodes) as stack:
             for event in stack.follow():
                 if event['event'] == 'ready':
                     load = [_start(out, *code) for code in {'busy': BUSY, **extra}.items()]
@@ -77,7 +77,9 @@ def _nodes(out: Path) -> tuple[list[NodeSpec], NodeSpec]:
     robot['cameras'] += [{'name': n, 'topic': f'/{n}/image_raw', **size} for n in names]
     file = out / 'robot.yaml'
     file.write_text(yaml.safe_dump(robot), encoding='utf-8')
-    cameras = [replace(STREAM, name=n, given={'stream': n, 'robot': str(file)}) for n in names]
+    cameras = [
+        replace(FAKE_SENSOR, name=n, given={'stream': n, 'robot': str(file)}) for n in names
+    ]
     logged = replace(
         EXECUTOR,
         arguments=(*EXECUTOR.arguments, 'lateness'),

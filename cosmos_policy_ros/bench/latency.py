@@ -29,7 +29,7 @@ from cosmos_policy_ros.bench.variants import AUTO, BASELINE, load_variants, Vari
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.report.demo_summary import describe_machine
-from cosmos_policy_ros.stack.running import choose_domain
+from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.types import Observation, Plan
 import numpy as np
 import psutil

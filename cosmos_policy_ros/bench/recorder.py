@@ -18,9 +18,10 @@ from typing import Any
 
 from cosmos_policy_ros.data.bags.throughput import measure_writer, read_stamps
 from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.stack.node_list import NodeSpec, RECORDER, STREAM, Value
+from cosmos_policy_ros.stack.domain import choose_domain
+from cosmos_policy_ros.stack.node_list import FAKE_SENSOR, NodeSpec, RECORDER, Value
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
-from cosmos_policy_ros.stack.running import choose_domain, explain_end
+from cosmos_policy_ros.stack.running import explain_end
 import psutil
 from rich.console import Console
 from rich.table import Table
@@ -102,8 +103,8 @@ def recording(out: Path, seconds: float) -> Iterator[dict[str, subprocess.Popen[
     try:
         start('recorder', RECORDER, out=str(out / 'bags'))
         for camera in CAMERAS:
-            start(camera, STREAM, stream=camera)
-        start('arms', STREAM, stream='arms', record_s=seconds)
+            start(camera, FAKE_SENSOR, stream=camera)
+        start('arms', FAKE_SENSOR, stream='arms', record_s=seconds)
         _wait(out, processes, 'start_ns', START_S)
         yield processes
     finally:

@@ -21,8 +21,9 @@ from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task, TASKS
 from cosmos_policy_ros.sim.states import States
+from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import Value
-from cosmos_policy_ros.stack.running import choose_domain, running
+from cosmos_policy_ros.stack.running import run_stack
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 import tyro
@@ -90,7 +91,7 @@ def run(options: Demo) -> int:
     console = Console()
     console.print(f'ROS_DOMAIN_ID={domain}, logs in {out}/logs', highlight=False, soft_wrap=True)
     trouble = ''
-    with running(_arguments(options), out) as stack:
+    with run_stack(_arguments(options), out) as stack:
         try:
             with View(console, options.episodes) as view:
                 for event in stack.follow():

@@ -7,8 +7,9 @@ from typing import Any
 
 from cosmos_policy_ros.cli.demo import prepare_folder
 from cosmos_policy_ros.cli.demonstrate import Demonstrate
+from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import DEMONSTRATION_STACK, DEMONSTRATOR, Value
-from cosmos_policy_ros.stack.running import choose_domain, running
+from cosmos_policy_ros.stack.running import run_stack
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -41,7 +42,7 @@ def run_live(options: Demonstrate) -> int:
     episodes: list[dict[str, Any]] = []
     try:
         with (
-            running(values, out, DEMONSTRATOR, DEMONSTRATION_STACK) as stack,
+            run_stack(values, out, DEMONSTRATOR, DEMONSTRATION_STACK) as stack,
             Progress(*columns, console=console, transient=True) as progress,
         ):
             bar = progress.add_task('starting the nodes', total=None)

@@ -14,8 +14,9 @@ from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import REPLAY, REPLAY_STACK, Value
-from cosmos_policy_ros.stack.running import choose_domain, running
+from cosmos_policy_ros.stack.running import run_stack
 from cosmos_policy_ros.types import ConfigError
 from rich.box import SIMPLE
 from rich.console import Console
@@ -77,7 +78,7 @@ def run(options: Replay) -> int:
     }
     others = () if options.robot_running else REPLAY_STACK
     try:
-        with running(values, out, REPLAY, others) as stack, _progress(console) as progress:
+        with run_stack(values, out, REPLAY, others) as stack, _progress(console) as progress:
             bar = progress.add_task('looking for other stacks', total=None)
             for event in stack.follow():
                 _show(event, progress, bar)

@@ -100,7 +100,7 @@ RECORDER = NodeSpec(
 DEMONSTRATOR = NodeSpec(
     'demonstrator', 'demonstrator_node', ('robot', 'task', 'seed', 'episodes', 'out')
 )
-STREAM = NodeSpec('fake_sensor', 'fake_sensor_node', ('robot', 'stream', 'out', 'record_s'))
+FAKE_SENSOR = NodeSpec('fake_sensor', 'fake_sensor_node', ('robot', 'stream', 'out', 'record_s'))
 REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'simulate'))
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes of a demo or a replay: started in order, watched, gone however it ends."""
+"""A running stack: its processes started in order, watched, and gone however it ends."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 import json
 import logging
-import os
 from pathlib import Path
 import re
 import signal
@@ -29,33 +28,19 @@ from cosmos_policy_ros.types import ConfigError
 logger = logging.getLogger(__name__)
 
 Event = dict[str, Any]
-POLL_S = 0.1  # [s] between two looks at the processes
+POLL_S = 0.1  # [s] between two checks of the processes
 LINES = 12  # last lines of a crashed node's output that are shown
-HIGHEST_DOMAIN = 101  # above, the ports of DDS run into those that Linux hands out
 
 
-def choose_domain(wanted: int | None) -> int:
-    """Set the ROS domain of the processes to come, on this machine only, and return it.
+class RunningStack:
+    """The processes of a stack and what its leader reports, in one folder.
 
-    Raises:
-        ConfigError: There is no such domain.
-    """
-    given = os.environ.get('ROS_DOMAIN_ID', '')
-    if wanted is None:
-        wanted = int(given) if given.isdecimal() else 1 + os.getpid() % HIGHEST_DOMAIN
-    if not 0 <= wanted <= HIGHEST_DOMAIN:
-        msg = f'a ROS domain is a number from 0 to {HIGHEST_DOMAIN}, got {wanted}'
-        raise ConfigError(msg)
-    os.environ['ROS_DOMAIN_ID'] = str(wanted)
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
-    return wanted
-
-
-class DemoStack:
-    """A simulated robot, the policy stack and the operator, in one folder.
+    The leader is the node that decides what happens and when all is over, such as the operator
+    of a demo. It appends events to ``events.jsonl``, one JSON object a line with its kind under
+    ``event``.
 
     Attributes:
-        events: What the operator told so far, in order.
+        events: Events of the leader so far, in order.
     """
 
     def __init__(
@@ -68,11 +53,11 @@ class DemoStack:
         """Start nothing yet.
 
         Args:
-            values: Arguments of the nodes, see ``stack.ARGUMENTS``.
-            out: Folder for events and for the nodes' output in ``logs/``; the nodes' ``out``
-                where ``values`` names no other.
-            leader: Node that tells the events; all is over when it ends.
-            others: Nodes it needs.
+            values: Arguments of the nodes, see ``node_list.ARGUMENTS``.
+            out: Folder for events and for the nodes' output in ``logs/``, which exists; the
+                nodes' ``out`` where ``values`` names no other.
+            leader: Node that writes the events; all is over when it ends.
+            others: Nodes that it needs, started once it found the domain free.
         """
         self.events: list[Event] = []
         self._values = {'out': str(out), **values}
@@ -87,8 +72,8 @@ class DemoStack:
     def follow(self) -> Iterator[Event]:
         """Run the nodes and yield the leader's events while they happen.
 
-        The leader comes first and makes sure that the domain is free: nodes of a second stack
-        would talk to the first before they notice it.
+        The leader starts first and makes sure that the domain is free: nodes of a second stack
+        would exchange messages with the first before they notice it.
 
         Raises:
             ConfigError: A node ended because of something a user can change, or the leader gave
@@ -153,14 +138,21 @@ class DemoStack:
 
 
 @contextmanager
-def running(
+def run_stack(
     values: Mapping[str, Value],
     out: Path,
     leader: NodeSpec = OPERATOR,
     others: Iterable[NodeSpec] = SIM_STACK,
-) -> Iterator[DemoStack]:
-    """Return a stack that is gone at the end of the block; arguments as for ``DemoStack``."""
-    stack = DemoStack(values, out, leader, others)
+) -> Iterator[RunningStack]:
+    """Yield a stack whose processes are gone at the end of the block.
+
+    Args:
+        values: Arguments of the nodes, see ``node_list.ARGUMENTS``.
+        out: Folder with a folder ``logs/``, for events and output.
+        leader: Node that writes the events; all is over when it ends.
+        others: Nodes that it needs.
+    """
+    stack = RunningStack(values, out, leader, others)
     try:
         yield stack
     finally:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+from importlib import import_module
 from pathlib import Path
 import subprocess
 import sys
@@ -63,6 +64,12 @@ def layer_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix('').parts[0]
 
 
+def module_name(path: Path) -> str:
+    """Return the dotted name of a file; that of a package for its ``__init__.py``."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix('').parts
+    return '.'.join(parts).removesuffix('.__init__')
+
+
 def imports(path: Path) -> set[str]:
     """Return the dotted names a file imports, at any depth."""
     names: set[str] = set()
@@ -93,17 +100,29 @@ def test_layer_imports_only_what_it_may(path: Path) -> None:
 def test_reading_and_writing_episodes_needs_no_torch() -> None:
     """Every module of the data layer can be imported where torch is not installed."""
     files = [p for p in FILES if layer_of(p) == 'data']
-    names = ['.'.join(p.relative_to(PACKAGE.parent).with_suffix('').parts) for p in files]
+    names = [module_name(p) for p in files]
     code = f"import sys; sys.modules['torch'] = None; import {', '.join(names)}"
     subprocess.run([sys.executable, '-c', code], check=True)
 
 
-def test_importing_the_package_loads_neither_torch_nor_ros() -> None:
+@pytest.mark.parametrize('names', ['SIM_STACK, node_command', 'start_node, stop_nodes'])
+def test_importing_the_package_loads_neither_torch_nor_ros(names: str) -> None:
     """The launch files and the command line start without the heavy modules."""
     code = (
-        'import sys, cosmos_policy_ros.stack.node_list\n'
+        f'import sys; from cosmos_policy_ros.stack import {names}\n'
         "print({'torch', 'rclpy', 'mujoco', 'numpy'} & set(sys.modules))"
     )
     command = [sys.executable, '-c', code]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     assert result.stdout.strip() == 'set()'
+
+
+@pytest.mark.parametrize('room', ['stack'])
+def test_every_public_name_of_a_room_can_be_imported(room: str) -> None:
+    """It is imported when first used, so only a user would notice that it moved away."""
+    package = import_module(f'cosmos_policy_ros.{room}')
+    assert package._MODULES
+    for name in package._MODULES:
+        getattr(package, name)
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        package.nothing  # noqa: B018  (the access is what is tested)

@@ -9,7 +9,7 @@ import sys
 
 from cosmos_policy_ros.stack.node_list import POLICY_STACK
 from cosmos_policy_ros.stack.processes import start_process, stop_nodes
-from cosmos_policy_ros.stack.running import DemoStack
+from cosmos_policy_ros.stack.running import RunningStack
 from cosmos_policy_ros.types import ConfigError
 import pytest
 
@@ -18,7 +18,7 @@ CRASH = 'raise SystemExit(3)'
 REFUSE = "print('[ERROR] [1.0] [cosmos_policy_ros]: no such device'); raise SystemExit(1)"
 
 
-class Stack(DemoStack):
+class Stack(RunningStack):
     """A stack of two inference nodes whose processes do what the test says."""
 
     def __init__(self, out: Path) -> None:

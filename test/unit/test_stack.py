@@ -9,12 +9,13 @@ import sys
 from typing import Any
 
 from cosmos_policy_ros import resources
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import find_robot_file, robot_file, share_path
 from cosmos_policy_ros.stack.node_list import (
     ARGUMENTS,
     default_values,
     environment,
     EXECUTOR,
+    FAKE_SENSOR,
     INFERENCE,
     node_command,
     one_per_device,
@@ -27,7 +28,6 @@ from cosmos_policy_ros.stack.node_list import (
     SIM,
     SIM_STACK,
     stack_arguments,
-    STREAM,
     TELEOP_STACK,
 )
 import pytest
@@ -58,10 +58,23 @@ def test_share_path_names_the_remedy_when_nothing_is_installed(tmp_path: Path) -
         _load(_copy(tmp_path)).share_path()
 
 
+def test_a_robot_is_named_by_its_file_or_by_a_path() -> None:
+    """A path stays what it is, also where there is no such file: its reader says so."""
+    assert robot_file('aloha_sim') == ROOT / 'config' / 'robots' / 'aloha_sim.yaml'
+    assert robot_file(Path('my/robot.yaml')) == Path('my/robot.yaml')
+    assert robot_file('another') == Path('another')
+
+
+@pytest.mark.parametrize('name', ['', 'another', '../nodes', '/etc/robot'])
+def test_a_name_in_a_bag_opens_no_other_file(name: str) -> None:
+    """A bag comes from anywhere."""
+    assert find_robot_file(name) is None
+
+
 def test_every_executable_is_a_module_in_nodes() -> None:
     """The list names what exists."""
     names = {f.stem for f in (ROOT / 'cosmos_policy_ros' / 'nodes').glob('*.py')}
-    specs = (*SIM_STACK, OPERATOR, RECORDER, REPLAY, STREAM, *TELEOP_STACK)
+    specs = (*SIM_STACK, OPERATOR, RECORDER, REPLAY, FAKE_SENSOR, *TELEOP_STACK)
     assert {spec.executable for spec in specs} <= names
 
 
@@ -70,7 +83,7 @@ def test_every_node_has_a_section_with_its_arguments() -> None:
     sections = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
     missing = {
         (spec.name, name)
-        for spec in (*SIM_STACK, OPERATOR, RECORDER, REPLAY, STREAM, *TELEOP_STACK)
+        for spec in (*SIM_STACK, OPERATOR, RECORDER, REPLAY, FAKE_SENSOR, *TELEOP_STACK)
         for name in spec.arguments
         if name not in sections[spec.name]['ros__parameters']
     }
