@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Empty, Full, Queue
-from threading import Thread
 import time
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.control.worker import NewestWorker
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
 from cosmos_policy_ros.core.planner import read_keep
@@ -87,11 +86,9 @@ class InferenceNode(Node):
         }
         self._diagnostics = Diagnostics(self, self.get_name())
         self._observer = Observer(self, self.robot, p.max_image_age_s, p.max_joint_age_s)
-        self._queue: Queue[Observation | None] = Queue(maxsize=1)
         self._latency_ms: deque[float] = deque(maxlen=1000)
-        self._answered, self._replaced, self._refused, self._reason = 0, 0, 0, ''
-        self._worker = Thread(target=self._work, name='policy', daemon=True)
-        self._worker.start()
+        self._answered, self._refused, self._reason = 0, 0, ''
+        self._worker = NewestWorker(self._work, 'policy')
         self.create_subscription(
             JointTrajectory, 'policy/query', self._on_query, QoSProfile(depth=1)
         )
@@ -105,8 +102,7 @@ class InferenceNode(Node):
     def destroy_node(self) -> None:
         """Stop the worker, then the node."""
         if hasattr(self, '_worker'):
-            self._put(None)
-            self._worker.join(timeout=10.0)
+            self._worker.stop()
         super().destroy_node()
 
     def _plan(self, obs: Observation) -> tuple[Candidates, Sample]:
@@ -138,7 +134,7 @@ class InferenceNode(Node):
         if self._reason:
             self.get_logger().info('answering again')
             self._reason = ''
-        self._put(obs)
+        self._worker.put(obs)
 
     def _take(self, instruction: str) -> str:
         """Return the task that an instruction means; tell once if it is not the task itself.
@@ -162,25 +158,12 @@ class InferenceNode(Node):
         self._reason = reason
         self._report()
 
-    def _put(self, obs: Observation | None) -> None:
-        """Give the worker its next task in place of one it has not begun."""
+    def _work(self, obs: Observation) -> None:
+        """Answer a query; that Ctrl-C comes while the networks are thinking is no error."""
         try:
-            self._queue.put_nowait(obs)
-        except Full:
-            try:
-                self._queue.get_nowait()
-                self._replaced += 1
-            except Empty:
-                pass
-            self._queue.put_nowait(obs)
-
-    def _work(self) -> None:
-        """Answer queries until None comes."""
-        try:
-            while (obs := self._queue.get()) is not None:
-                self._answer(obs)
+            self._answer(obs)
         except RuntimeError:
-            if self.context.ok():  # else Ctrl-C came while the networks were thinking
+            if self.context.ok():
                 raise
 
     def _answer(self, obs: Observation) -> None:
@@ -210,7 +193,7 @@ class InferenceNode(Node):
 
     def _report(self) -> None:
         """Publish latency, counts and the age of the oldest stream; end when the worker died."""
-        if not self._worker.is_alive():
+        if not self._worker.alive:
             msg = 'the policy worker stopped; see the exception above'
             raise RuntimeError(msg)
         ages_s = self._observer.ages_s(self.get_clock().now().nanoseconds)
@@ -222,7 +205,7 @@ class InferenceNode(Node):
             task_similarity=f'{self._taken.similarity:.2f}',
             answered=self._answered,
             refused=self._refused,
-            replaced=self._replaced,
+            replaced=self._worker.replaced,
             query_ms_last=f'{latency[-1]:.1f}',
             query_ms_p50=f'{np.percentile(latency, 50):.1f}',
             query_ms_p99=f'{np.percentile(latency, 99):.1f}',
