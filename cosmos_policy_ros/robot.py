@@ -13,7 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 Numbers = TypeVar('Numbers', float, NDArray[np.floating])
-DRIVERS = ('forward', 'trajectory', 'interbotix')
+DRIVERS = {  # how commands leave; each row is a file of ros/arms, whose docstring says more
+    'forward': 'Float64MultiArray for a forward_command_controller of ros2_control',
+    'trajectory': 'JointTrajectory for a joint_trajectory_controller of ros2_control',
+    'interbotix': 'interbotix_xs_msgs for the xs_sdk node of an Interbotix arm',
+}
 
 
 @dataclass(frozen=True)
@@ -92,8 +96,7 @@ class ArmSpec:
 
     Attributes:
         name: Namespace of the arm.
-        driver: How commands leave: ``forward`` (Float64MultiArray), ``trajectory``
-            (JointTrajectory) or ``interbotix`` (interbotix_xs_msgs).
+        driver: How commands leave, a row of ``DRIVERS``.
         joint_state_topic: sensor_msgs/JointState topic.
         command_topic: Controller topic (``interbotix``: the arm's namespace).
         joints: Arm joint names in action order, without the gripper.
@@ -251,7 +254,7 @@ def _check_arm(arm: ArmSpec, where: str) -> None:
         _expect(got == n, f'{where}: leader has {got} joints for {n} of the arm; they', 'as many')
         opens = arm.leader.gripper_closed < arm.leader.start_below < arm.leader.gripper_open
         _expect(opens, f'{where}: leader start_below', 'between gripper_closed and gripper_open')
-    _expect(arm.driver in DRIVERS, f'{where}: driver {arm.driver!r}', f'one of {DRIVERS}')
+    _expect(arm.driver in DRIVERS, f'{where}: driver {arm.driver!r}', f'one of {tuple(DRIVERS)}')
 
 
 def _expect(holds: bool, what: str, wanted: str) -> None:

@@ -97,7 +97,7 @@ class CommandExecutor(Node):
         self._lateness, self._sending = Lateness(p.lateness), False
         self._trouble: dict[str, str] = {}  # stream -> why its last message was refused
         self._mode = 'disabled'
-        self._outputs = [JOINT_COMMAND, *(t for arm in robot.arms for t in command_topics(arm))]
+        self._outputs = [JOINT_COMMAND, *command_topics(robot.arms)]
         refuse_second_stack(self, self._outputs, p.discovery_s)
 
         self._pack = open_arms(self, robot.arms, self._period_s)

@@ -15,7 +15,8 @@ pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.align import arm_pose
 from cosmos_policy_ros.robot import ArmSpec, read_robot
-from cosmos_policy_ros.ros.arms import command_topics, open_arm
+from cosmos_policy_ros.ros import arms
+from cosmos_policy_ros.ros.arms import command_topics, DRIVERS, open_arms
 from cosmos_policy_ros.types import ConfigError
 
 ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
@@ -41,7 +42,7 @@ class Wire:
 def send(arm: ArmSpec) -> Wire:
     """Send one pose and return what went out."""
     wire = Wire()
-    for leave in open_arm(wire, arm, 0.02)(POSE):
+    for leave in open_arms(wire, [arm], 0.02)(POSE):
         leave()
     return wire
 
@@ -71,12 +72,18 @@ class Command:
     cmd: object
 
 
-def test_interbotix_driver_gets_group_and_gripper(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Group ``arm`` on joint_group, single ``gripper`` in its own radians on joint_single."""
+@pytest.fixture
+def interbotix_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in for the message package of Interbotix, which is not installed here."""
     package, messages = ModuleType('interbotix_xs_msgs'), ModuleType('interbotix_xs_msgs.msg')
     messages.JointGroupCommand = messages.JointSingleCommand = Command
     monkeypatch.setitem(sys.modules, 'interbotix_xs_msgs', package)
     monkeypatch.setitem(sys.modules, 'interbotix_xs_msgs.msg', messages)
+
+
+@pytest.mark.usefixtures('interbotix_messages')
+def test_interbotix_driver_gets_group_and_gripper() -> None:
+    """Group ``arm`` on joint_group, single ``gripper`` in its own radians on joint_single."""
     gripper = replace(ARM.gripper, command_closed=0.6197, command_open=1.6214)
     arm = replace(ARM, driver='interbotix', command_topic='/follower_left', gripper=gripper)
     sent = send(arm).sent
@@ -85,14 +92,14 @@ def test_interbotix_driver_gets_group_and_gripper(monkeypatch: pytest.MonkeyPatc
     assert (group.name, single.name) == ('arm', 'gripper')
     assert group.cmd == pytest.approx([0.1, -0.9, 1.1, 0.0, -0.3, 0.5])
     assert single.cmd == pytest.approx(0.6197 + 0.25 * (1.6214 - 0.6197))
-    assert command_topics(arm) == tuple(sent)
+    assert command_topics([arm]) == list(sent)
 
 
 def test_missing_interbotix_messages_are_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package and where it comes from are named."""
     monkeypatch.setitem(sys.modules, 'interbotix_xs_msgs', None)
     with pytest.raises(ConfigError, match=r'interbotix_xs_msgs.*build it'):
-        open_arm(Wire(), replace(ARM, driver='interbotix'), 0.02)
+        open_arms(Wire(), [replace(ARM, driver='interbotix')], 0.02)
 
 
 @pytest.mark.parametrize('opening', [0.0, 0.3, 1.0])
@@ -102,3 +109,32 @@ def test_command_and_state_of_a_gripper_are_inverse_where_scales_agree(opening: 
     names, numbers = [*ARM.joints, 'left_finger'], [0.0] * 6 + [metres]
     pose = arm_pose(ARM, SimpleNamespace(name=names, position=numbers))
     assert pose[-1] == pytest.approx(opening, abs=1e-6)
+
+
+def test_every_driver_is_one_file_and_one_row() -> None:
+    """A file without its row could not be chosen, a row without its file would not start."""
+    files = {path.stem for path in Path(arms.__file__).parent.glob('*.py')}
+    assert files - {'__init__', 'driver'} == set(DRIVERS)
+
+
+@pytest.mark.usefixtures('interbotix_messages')
+def test_every_driver_publishes_exactly_the_topics_that_it_names() -> None:
+    """The search for a second stack looks at these, so a forgotten one would let two command."""
+    for driver in DRIVERS:
+        arm = replace(ARM, driver=driver, command_topic='/somewhere')
+        wire = send(arm)
+        assert {topic: len(sent) for topic, sent in wire.sent.items()} == dict.fromkeys(
+            command_topics([arm]), 1
+        )
+
+
+def test_every_arm_gets_its_part_of_the_positions() -> None:
+    """In action order, each with its own gripper."""
+    wire = Wire()
+    for leave in open_arms(wire, ROBOT.arms, 0.02)(np.arange(14, dtype=np.float32) / 14):
+        leave()
+    first = {topic: message.data[0] for topic, (message,) in wire.sent.items()}
+    assert first == {
+        '/follower_left_controller/commands': 0.0,
+        '/follower_right_controller/commands': 0.5,
+    }

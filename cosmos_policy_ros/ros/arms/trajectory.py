@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Driver ``trajectory``: one ``JointTrajectory`` per command with one point, due a period later.
+
+The controller must own the arm joints and the gripper's joint.
+
+Source: ros2_control's joint_trajectory_controller (topic ``joint_trajectory``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from builtin_interfaces.msg import Duration
+from cosmos_policy_ros.robot import ArmSpec
+from cosmos_policy_ros.ros.arms.driver import Pack, to_controller_units
+from cosmos_policy_ros.ros.endpoints import create_publisher
+from cosmos_policy_ros.topics import ARM_TRAJECTORY_COMMAND
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
+
+
+def topics(arm: ArmSpec) -> tuple[str, ...]:
+    """Return the controller's command topic."""
+    return (arm.command_topic,)
+
+
+def open_arm(node: Node, arm: ArmSpec, period_s: float) -> Pack:
+    """Open the topic; the point is due one period after a message arrives."""
+    publisher = create_publisher(node, ARM_TRAJECTORY_COMMAND.at(arm.command_topic))
+    names = [*arm.joints, arm.gripper.state_joint]
+    sec, nanosec = divmod(round(period_s * 1e9), 10**9)
+
+    def pack(positions: NDArray[np.float32]) -> list[Callable[[], None]]:
+        point = JointTrajectoryPoint(positions=to_controller_units(arm, positions))
+        point.time_from_start = Duration(sec=sec, nanosec=nanosec)
+        # stamp 0: the controller starts on arrival, whatever its clock says
+        message = JointTrajectory(joint_names=names, points=[point])
+        return [partial(publisher.publish, message)]
+
+    return pack
