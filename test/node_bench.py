@@ -78,8 +78,8 @@ class ThreadedBench:
 
     def __init__(self, *nodes: Node, context: Context | None = None) -> None:
         """Start the thread."""
-        self._context = context or rclpy.utilities.get_default_context()
-        self._executor = SingleThreadedExecutor(context=self._context)
+        self._context = context
+        self._executor = SingleThreadedExecutor(context=context)
         for node in nodes:
             self._executor.add_node(node)
         self._news = threading.Condition()
@@ -87,7 +87,7 @@ class ThreadedBench:
         self._thread.start()
 
     def _spin(self) -> None:
-        while self._context.ok():
+        while rclpy.ok(context=self._context):
             with contextlib.suppress(ExternalShutdownException, RCLError):  # while shutting down
                 self._executor.spin_once(timeout_sec=POLL_S)
             with self._news:
@@ -106,5 +106,5 @@ class ThreadedBench:
 
     def close(self) -> None:
         """End the thread and shut the context down."""
-        self._context.try_shutdown()
+        rclpy.try_shutdown(context=self._context)
         self._thread.join(timeout=5.0)

@@ -3,13 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -21,8 +19,8 @@ from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.robot import ArmSpec, read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message, trajectory_message
 from diagnostic_msgs.msg import DiagnosticArray
+from node_bench import ThreadedBench
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from ros_domains import ros_domain
@@ -152,33 +150,14 @@ class FakeArms(Node):
             self._states[arm.name].publish(message)
 
 
-class Bench:
+class Bench(ThreadedBench):
     """Fake arms that spin in a thread, and what tests do with them."""
 
     def __init__(self) -> None:
         """Start spinning."""
         rclpy.init()
         self.arms = FakeArms()
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        executor = SingleThreadedExecutor()
-        executor.add_node(self.arms)
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
-
-    def close(self) -> None:
-        """Stop."""
-        rclpy.try_shutdown()
-        self._thread.join(timeout=5.0)
-
-    def wait(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-        """Wait until the condition holds."""
-        end_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < end_s, f'nothing happened; status {self.arms.status}'
-            time.sleep(0.005)
+        super().__init__(self.arms)
 
     def connect(self) -> None:
         """Wait until an executor hears this side and is heard."""
@@ -193,9 +172,7 @@ class Bench:
 
     def enable(self, on: bool = True) -> SetBool.Response:
         """Call the enable service."""
-        future = self.arms.enable_client.call_async(SetBool.Request(data=on))
-        self.wait(future.done)
-        return future.result()
+        return self.call(self.arms.enable_client, SetBool.Request(data=on))
 
     def restart(self) -> None:
         """Disable, go home, enable."""
@@ -436,9 +413,7 @@ def test_emergency_stop_is_latched(live: Bench) -> None:
     """The arms stop where they are until enabled again."""
     live.send(waist(0.0, 0.6, n_rows=51))
     time.sleep(0.5)
-    future = live.arms.estop_client.call_async(Trigger.Request())
-    live.wait(future.done)
-    assert future.result().success
+    assert live.call(live.arms.estop_client, Trigger.Request()).success
     assert live.status(state='fault')['reason'] == 'emergency stop'
     at = live.waist_rad
     assert 0.0 < at < 0.5

@@ -3,10 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-import time
 
 import numpy as np
 import pytest
@@ -25,8 +24,8 @@ from cosmos_policy_ros.ros.convert import (
 from cosmos_policy_ros.ros.observer import TASK_QOS
 from cosmos_policy_ros.types import Candidates
 from diagnostic_msgs.msg import DiagnosticArray
+from node_bench import SteppedBench
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
 from ros_domains import ros_domain
@@ -40,15 +39,13 @@ ROBOT = read_robot(ROBOT_FILE)
 JOINTS = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
 
 
-class Bench:
+class Bench(SteppedBench):
     """An inference node and a stand-in for robot and planner."""
 
     def __init__(self) -> None:
         """Start both in this process."""
         self.inference, self.node = InferenceNode(), Node('inference_test')
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.inference)
-        self.executor.add_node(self.node)
+        super().__init__(self.inference, self.node)
         self.answers: list[Candidates] = []
         self.reports: list[DiagnosticArray] = []
         self.node.create_subscription(PointCloud2, '/policy/candidates', self._on_answer, 10)
@@ -69,13 +66,6 @@ class Bench:
 
     def _on_answer(self, message: PointCloud2) -> None:
         self.answers.append(candidates_from_message(message, ROBOT.joint_names)[0])
-
-    def wait(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-        """Spin until the condition holds."""
-        end_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < end_s, 'nothing happened'
-            self.executor.spin_once(timeout_sec=0.05)
 
     def sense(self, skip: str = '', finger: float = 0.02) -> int:
         """Publish one message of every stream but one; return their stamp [ns]."""
@@ -130,8 +120,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
         rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'inference:{g}'))])
         bench = Bench()
         yield bench
-        bench.inference.destroy_node()
-        bench.node.destroy_node()
+        bench.close()
         rclpy.shutdown()
 
 

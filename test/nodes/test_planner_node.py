@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 import time
 
@@ -22,8 +22,8 @@ from cosmos_policy_ros.ros.convert import (
 )
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
+from node_bench import SteppedBench
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from ros_domains import ros_domain
 from sensor_msgs.msg import PointCloud2
@@ -35,15 +35,13 @@ JOINTS = read_robot(ROBOT_FILE).joint_names
 MERGE_S = 0.3  # more than this process may pause on a busy machine
 
 
-class Bench:
+class Bench(SteppedBench):
     """A planner and a stand-in for inference node and executor."""
 
     def __init__(self) -> None:
         """Start both in this process."""
         self.planner, self.node = PlannerNode(), Node('planner_test')
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.planner)
-        self.executor.add_node(self.node)
+        super().__init__(self.planner, self.node)
         self.queries: list[JointTrajectory] = []
         self.chunks: list[ActionChunk] = []
         self.reports: list[DiagnosticArray] = []
@@ -58,23 +56,9 @@ class Bench:
     def _on_chunk(self, message: JointTrajectory) -> None:
         self.chunks.append(chunk_from_message(message, JOINTS))
 
-    def wait(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-        """Spin until the condition holds."""
-        end_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < end_s, 'nothing happened'
-            self.executor.spin_once(timeout_sec=0.05)
-
-    def spin(self, seconds: float) -> None:
-        """Spin for a while."""
-        end_s = time.monotonic() + seconds
-        self.wait(lambda: time.monotonic() > end_s)
-
     def activate(self, active: bool = True) -> SetBool.Response:
         """Call the service."""
-        future = self.client.call_async(SetBool.Request(data=active))
-        self.wait(future.done)
-        return future.result()
+        return self.call(self.client, SetBool.Request(data=active))
 
     def answer(self, query: JointTrajectory, values: list[float], **changes: object) -> None:
         """Answer a query with candidates whose positions are their number."""
@@ -123,8 +107,7 @@ def bench() -> Iterator[Bench]:
         rclpy.init(args=['--ros-args', *(word for g in given for word in ('-p', g))])
         bench = Bench()
         yield bench
-        bench.planner.destroy_node()
-        bench.node.destroy_node()
+        bench.close()
         rclpy.shutdown()
 
 

@@ -4,14 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-import contextlib
 import json
 import os
 from pathlib import Path
 import signal
 import subprocess
 import sys
-import threading
 import time
 from typing import Any
 
@@ -28,12 +26,11 @@ from cosmos_policy_ros.ros.observer import TASK_QOS
 from cosmos_policy_ros.types import ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
 from mcap.reader import make_reader
+from node_bench import ThreadedBench
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
-from ros_domains import ros_domain, wait_for
+from ros_domains import ros_domain
 from rosbags.rosbag2 import Reader
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
@@ -92,7 +89,7 @@ class Robot(Node):
         self._commands.publish(command)
 
 
-class Bench:
+class Bench(ThreadedBench):
     """A fake robot that spins in a thread, and recorders beside it."""
 
     def __init__(self) -> None:
@@ -100,21 +97,12 @@ class Bench:
         rclpy.init()
         self.robot = Robot()
         self.process: subprocess.Popen[bytes] | None = None
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        executor = SingleThreadedExecutor()
-        executor.add_node(self.robot)
-        while rclpy.ok():
-            with contextlib.suppress(ExternalShutdownException, RCLError):  # while shutting down
-                executor.spin_once(timeout_sec=0.1)
+        super().__init__(self.robot)
 
     def close(self) -> None:
         """Stop."""
         self.end(signal.SIGKILL)
-        rclpy.try_shutdown()
-        self._thread.join(timeout=5.0)
+        super().close()
 
     def record_to(self, out: Path, *parameters: str) -> None:
         """Start a recorder that writes to a folder, and wait for it."""
@@ -126,9 +114,9 @@ class Bench:
         self.robot.status = {}
         self.robot.silent.clear()
         self.process = subprocess.Popen([*node, '--ros-args', *words], env=os.environ)
-        wait_for(lambda: self.robot.status.get('stale') == '')
+        self.wait(lambda: self.robot.status.get('stale') == '')
         for client in (self.robot.start, self.robot.stop, self.robot.discard):
-            wait_for(client.service_is_ready)
+            self.wait(client.service_is_ready)
 
     def end(self, how: signal.Signals) -> None:
         """End the recorder and wait until its services are gone."""
@@ -137,23 +125,22 @@ class Bench:
             self.process.wait(20)
             self.process = None
 
-    def call(self, client: Any, request: Any) -> tuple[bool, str]:
+    def ask(self, client: Any, request: Any) -> tuple[bool, str]:
         """Call a service and return what it answered."""
-        future = client.call_async(request)
-        wait_for(future.done)
-        return future.result().success, future.result().message
+        response = self.call(client, request)
+        return response.success, response.message
 
     def start(self) -> tuple[bool, str]:
         """Start an episode."""
-        return self.call(self.robot.start, Trigger.Request())
+        return self.ask(self.robot.start, Trigger.Request())
 
     def stop(self, success: bool = True) -> tuple[bool, str]:
         """Stop the episode with a label."""
-        return self.call(self.robot.stop, SetBool.Request(data=success))
+        return self.ask(self.robot.stop, SetBool.Request(data=success))
 
     def record(self, seconds: float) -> None:
         """Start an episode and let it run."""
-        wait_for(lambda: self.robot.status.get('task'))
+        self.wait(lambda: self.robot.status.get('task'))
         started, message = self.start()
         assert started, message
         time.sleep(seconds)
@@ -181,8 +168,8 @@ def test_nothing_starts_without_a_task(bench: Bench, tmp_path: Path) -> None:
     assert not started
     assert 'no task; publish it on /task' in message
     bench.robot.task.publish(String(data='move'))
-    wait_for(lambda: bench.start()[0])
-    assert bench.call(bench.robot.discard, Trigger.Request())[0]
+    bench.wait(lambda: bench.start()[0])
+    assert bench.ask(bench.robot.discard, Trigger.Request())[0]
 
 
 def test_an_episode_is_a_bag_that_the_reader_takes(bench: Bench, tmp_path: Path) -> None:
@@ -244,7 +231,7 @@ def test_discarding_leaves_nothing(bench: Bench, tmp_path: Path) -> None:
     bench.robot.task.publish(String(data='move'))
     bench.record_to(tmp_path)
     bench.record(0.3)
-    assert bench.call(bench.robot.discard, Trigger.Request())[0]
+    assert bench.ask(bench.robot.discard, Trigger.Request())[0]
     assert list(tmp_path.iterdir()) == []
     bench.record(0.3)
     assert 'episode_000000' in bench.stop()[1]
@@ -270,7 +257,7 @@ def test_a_camera_that_stops_ends_the_episode_as_invalid(bench: Bench, tmp_path:
     bench.record_to(tmp_path)
     bench.record(1.0)
     bench.robot.silent.add('/left_wrist/image_raw')
-    wait_for(lambda: bench.robot.status['state'] == 'idle')
+    bench.wait(lambda: bench.robot.status['state'] == 'idle')
     stopped, message = bench.stop(success=True)
     assert not stopped
     assert '/left_wrist/image_raw was silent for 2.' in message
@@ -327,7 +314,7 @@ def test_a_full_disk_ends_the_episode_before_it_is_full(bench: Bench, small_disk
     bench.robot.task.publish(String(data='move'))
     bench.record_to(small_disk, 'min_free_mb:=15.0')
     bench.record(0.0)
-    wait_for(lambda: bench.robot.status['state'] == 'idle')
+    bench.wait(lambda: bench.robot.status['state'] == 'idle')
     assert 'MB are free, limit 15 MB; make room' in bench.robot.status['last']
     free = os.statvfs(small_disk)
     assert free.f_bavail * free.f_frsize > 10e6

@@ -3,9 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-import time
 
 import numpy as np
 import pytest
@@ -17,8 +16,8 @@ from cosmos_policy_ros.nodes.sim_node import SimNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.observer import TASK_QOS
 from cosmos_policy_ros.types import ConfigError
+from node_bench import SteppedBench
 import rclpy
-from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
@@ -32,15 +31,13 @@ ROBOT = read_robot(ROBOT_FILE)
 LEFT = ROBOT.arms[0]
 
 
-class Bench:
+class Bench(SteppedBench):
     """A simulator, a node that listens to it, and what it heard."""
 
     def __init__(self) -> None:
         """Start both in this process."""
         self.sim, self.node = SimNode(), Node('sim_test')
-        self.executor = SingleThreadedExecutor()
-        self.executor.add_node(self.sim)
-        self.executor.add_node(self.node)
+        super().__init__(self.sim, self.node)
         self.heard: dict[str, list[object]] = {}
         for camera in ROBOT.cameras:
             self.listen(Image, camera.topic)
@@ -57,19 +54,10 @@ class Bench:
         callback = self.heard[topic].append
         self.node.create_subscription(kind, topic, callback, qos_profile_sensor_data)
 
-    def wait(self, condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-        """Spin until the condition holds."""
-        end_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < end_s, 'nothing happened'
-            self.executor.spin_once(timeout_sec=0.1)
-
     def reset(self, seed: int) -> str:
         """Reset the scene and return what the service said."""
         self.sim.set_parameters([Parameter('seed', value=seed)])
-        future = self.reset_client.call_async(Trigger.Request())
-        self.wait(future.done)
-        return future.result().message
+        return self.call(self.reset_client, Trigger.Request()).message
 
     def pose(self) -> np.ndarray:
         """Return the next pose of the left arm."""
@@ -87,8 +75,7 @@ def bench() -> Iterator[Bench]:
         rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'sim:{g}'))])
         bench = Bench()
         yield bench
-        bench.sim.destroy_node()
-        bench.node.destroy_node()
+        bench.close()
         rclpy.shutdown()
 
 

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-import contextlib
 import os
 from pathlib import Path
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -23,9 +21,8 @@ from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message
 from diagnostic_msgs.msg import DiagnosticArray
+from node_bench import ThreadedBench
 import rclpy
-from rclpy._rclpy_pybind11 import RCLError
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from ros_domains import ros_domain, wait_for
@@ -103,23 +100,13 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeArms]:
     with ros_domain():
         rclpy.init()
         arms = FakeArms(robot_file)
-        executor = SingleThreadedExecutor()
-        executor.add_node(arms)
-
-        def spin() -> None:
-            while rclpy.ok():
-                with contextlib.suppress(ExternalShutdownException, RCLError):
-                    executor.spin_once(timeout_sec=0.1)
-
-        thread = threading.Thread(target=spin, daemon=True)
-        thread.start()
+        bench = ThreadedBench(arms)
         process = subprocess.Popen([*node, *words], env=os.environ)
         wait_for(lambda: arms.status and arms.enable.service_is_ready())
         yield arms
         process.kill()
         process.wait(20)
-        rclpy.try_shutdown()
-        thread.join(5.0)
+        bench.close()
 
 
 def enable(arms: FakeArms) -> None:

@@ -11,6 +11,7 @@ import subprocess
 
 import numpy as np
 import pytest
+import tiny
 
 pytest.importorskip('rclpy')
 
@@ -23,14 +24,15 @@ from ros_domains import ros_domain
 
 ROOT = Path(__file__).parents[2]
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
-CONFIG = """
+CONFIG = f"""
 updates: 200
 warmup: 1
 decay: 100
 batch_size: 4
 measure_every: 100
 save_s: 0.0
-autoencoder: {updates: 0}
+precision: {tiny.PRECISION}
+autoencoder: {{updates: 0}}
 """
 
 

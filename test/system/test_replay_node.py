@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-import contextlib
 import json
 from pathlib import Path
 import subprocess
 import sys
-import threading
 import time
 from typing import Any
 
@@ -26,9 +24,9 @@ from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.experts.table import make_expert
 from cosmos_policy_ros.stack.node_list import EXECUTOR, SIM
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
+from node_bench import ThreadedBench
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from ros_domains import ros_domain, wait_for
@@ -68,7 +66,7 @@ def read_events(out: Path) -> dict[str, dict[str, Any]]:
     return {event['event']: event for event in map(json.loads, lines)}
 
 
-class Watcher:
+class Watcher(ThreadedBench):
     """Somebody else on the domain who sees commands and joint states, and can enable."""
 
     def __init__(self) -> None:
@@ -83,14 +81,7 @@ class Watcher:
         self.node.create_subscription(JointState, arm.joint_state_topic, self._on_pose, qos)
         self._enable = self.node.create_client(SetBool, '/command_executor/enable')
         self._estop = self.node.create_client(Trigger, '/command_executor/estop')
-        self._thread = threading.Thread(target=self._spin, daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        executor = SingleThreadedExecutor(context=self.context)
-        executor.add_node(self.node)
-        with contextlib.suppress(ExternalShutdownException):
-            executor.spin()
+        super().__init__(self.node, context=self.context)
 
     def _on_command(self, message: JointState) -> None:
         self.commands.append((stamp_of(message), list(message.position)))
@@ -101,21 +92,11 @@ class Watcher:
     def enable(self, wanted: bool) -> Any:
         """Enable or disable the executor, as a person does."""
         assert self._enable.wait_for_service(60.0)
-        return self._call(self._enable, SetBool.Request(data=wanted))
+        return self.call(self._enable, SetBool.Request(data=wanted))
 
     def estop(self) -> None:
         """Press the software's emergency stop."""
-        self._call(self._estop, Trigger.Request())
-
-    def _call(self, client: Any, request: Any) -> Any:
-        future = client.call_async(request)
-        wait_for(future.done, 20.0)
-        return future.result()
-
-    def close(self) -> None:
-        """Leave the domain."""
-        rclpy.shutdown(context=self.context)
-        self._thread.join(10.0)
+        self.call(self._estop, Trigger.Request())
 
 
 @pytest.fixture(scope='module')

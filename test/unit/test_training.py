@@ -47,6 +47,7 @@ TOY = TrainConfig(
     warmup=1,
     decay=1,
     held_out=0.34,
+    precision=tiny.PRECISION,
     autoencoder=AutoencoderConfig(
         base_dim=8, dim_mult=(1, 1, 1), patch=2, updates=10, batch_size=2
     ),
