@@ -28,7 +28,7 @@ from cosmos_policy_ros.control.ticks import (
     Ticker,
 )
 from cosmos_policy_ros.metrics import percentiles
-from cosmos_policy_ros.report.demo_summary import describe_machine
+from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import EPISODE_S
 from cosmos_policy_ros.stack.domain import choose_domain

@@ -28,7 +28,7 @@ from cosmos_policy_ros.bench.stack_latency import time_stacks
 from cosmos_policy_ros.bench.variants import AUTO, BASELINE, load_variants, Variant
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
-from cosmos_policy_ros.report.demo_summary import describe_machine
+from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.types import Observation, Plan
 import numpy as np

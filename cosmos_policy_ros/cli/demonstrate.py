@@ -55,9 +55,17 @@ def run(options: Demonstrate) -> int:
     """Record the episodes that are missing and print how many succeeded."""
     find_task(options.task)  # a mistake shows here, not in the middle of a worker
     if options.live:
-        from cosmos_policy_ros.cli.demonstrate_live import run_live
+        from cosmos_policy_ros.report.demonstration import record_live
 
-        return run_live(options)
+        record_live(
+            options.out,
+            options.robot,
+            task=options.task,
+            episodes=options.episodes,
+            seed=options.seed,
+            domain=options.domain,
+        )
+        return 0
     options.out.mkdir(parents=True, exist_ok=True)
     robot = read_robot(options.robot)
     seeds = [options.seed + i for i in range(options.episodes)]

@@ -149,10 +149,10 @@ def histogram(title: str, values: Sequence[float], unit: str) -> str:
     bars = ''
     for i, count in enumerate(counts.tolist()):
         tall = count / counts.max() * (base - TOP)
-        said = f'{edges[i]:.3g} to {edges[i + 1]:.3g} {unit}: {count}'
+        label = f'{edges[i]:.3g} to {edges[i + 1]:.3g} {unit}: {count}'
         bars += (
             f'<rect class="bar" x="{RIGHT + i * step + 1:.1f}" y="{base - tall:.1f}" '
-            f'width="{step - 2:.1f}" height="{tall:.1f}" rx="1.5"><title>{said}</title></rect>'
+            f'width="{step - 2:.1f}" height="{tall:.1f}" rx="1.5"><title>{label}</title></rect>'
         )
     middle = f'median {np.median(numbers):.3g} {unit}'
     end = HISTOGRAM_WIDTH - RIGHT

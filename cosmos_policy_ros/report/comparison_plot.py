@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The picture of a comparison of evaluations."""
+"""The plot of a comparison: success rates of evaluations, and success against the value."""
 
 from __future__ import annotations
 

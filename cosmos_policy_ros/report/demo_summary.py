@@ -4,17 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from importlib.metadata import PackageNotFoundError, version
-import os
 from pathlib import Path
-import platform
 from typing import Any
 
 from cosmos_policy_ros.metrics import rounded_percentiles
+from cosmos_policy_ros.report.machine import describe_machine
+from cosmos_policy_ros.stack.running import Event
 import numpy as np
 
-Event = dict[str, Any]
-LIBRARIES = ('torch', 'diffusers', 'mujoco', 'numpy')
 SLOW = 0.95  # real-time factor below which physics did not keep up
 
 
@@ -24,8 +21,8 @@ def make_report(
     """Return the figures of all complete episodes.
 
     Args:
-        events: What the operator told, in order.
-        options: Options of the demo.
+        events: Events of the operator, in order.
+        options: How the demo was started.
         domain: ROS domain it ran on.
     """
     episodes: list[dict[str, Any]] = []
@@ -54,7 +51,7 @@ def make_report(
 
 
 def find_warnings(episodes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what makes the figures worth less, one line each."""
+    """Return what makes the figures of episodes worth less, one line each."""
     warnings = []
     for i, episode in enumerate(episodes, 1):
         if not episode['answers']:
@@ -68,13 +65,6 @@ def find_warnings(episodes: Iterable[Mapping[str, Any]]) -> list[str]:
                 'busy or too slow, and the policy saw a robot that reacts late'
             )
     return warnings
-
-
-def describe_machine() -> dict[str, Any]:
-    """Return what the latencies depend on."""
-    versions = {library: _version(library) for library in LIBRARIES}
-    versions['python'] = platform.python_version()
-    return {'cores': os.cpu_count(), 'processor': _processor(), 'versions': versions}
 
 
 def _describe_episode(event: Event, start_ns: int, answers: list[Event]) -> dict[str, Any]:
@@ -97,19 +87,3 @@ def _nearest(answers: list[Event], values: list[float], at_s: float) -> float | 
     if not answers:
         return None
     return values[int(np.argmin([abs(a['at_s'] - at_s) for a in answers]))]
-
-
-def _version(library: str) -> str:
-    try:
-        return version(library)
-    except PackageNotFoundError:  # a Linux distribution may bring it without metadata
-        return 'unknown'
-
-
-def _processor() -> str:
-    try:
-        lines = Path('/proc/cpuinfo').read_text(encoding='utf-8').splitlines()
-    except OSError:  # not Linux
-        return platform.processor()
-    names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
-    return names[0] if names else platform.processor()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One episode of a report: metadata, pictures, joints, values, seams and timing as HTML."""
+"""One episode of a report: metadata, images, joints, values, seams and timing as HTML."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-PICTURE = (192, 144)  # [px] most a thumbnail may have
+THUMBNAIL = (192, 144)  # [px] most it may have
 QUALITY = 70  # of its JPEG
 SHOWN_FIRST = ('task', 'robot', 'source', 'operator', 'seed')
 AUDIT = 'audit'  # metadata with what the recorder counted, as JSON
@@ -39,7 +39,7 @@ def section(overview: Overview) -> str:
     if overview.remarks:
         items = ''.join(f'<li>{escape(remark)}</li>' for remark in overview.remarks)
         parts.append(f'<ul class="warn remarks">{items}</ul>')
-    makers = (_pictures, _flags, _policy, joint_charts, _topics, _audit)
+    makers = (_images, _flags, _policy, joint_charts, _topics, _audit)
     return ''.join([*parts, *(make(overview) for make in makers), '</section>\n'])
 
 
@@ -63,24 +63,24 @@ def _facts(facts: dict[str, str]) -> str:
     return f'<dl>{items}</dl>'
 
 
-def _pictures(overview: Overview) -> str:
-    """Return a strip of pictures per camera."""
+def _images(overview: Overview) -> str:
+    """Return a strip of images per camera."""
     html = ''
-    for topic, pictures in overview.pictures.items():
+    for topic, images in overview.pictures.items():
         figures = ''.join(
             f'<figure><img loading="lazy" decoding="async" alt="{escape(topic, quote=True)}" '
             f'src="{_data_uri(image)}"><figcaption>{at_s:.1f} s</figcaption></figure>'
-            for at_s, image in pictures
+            for at_s, image in images
         )
-        html += f'<h3>{escape(topic)}</h3><div class="pictures">{figures}</div>'
+        html += f'<h3>{escape(topic)}</h3><div class="images">{figures}</div>'
     return html
 
 
 def _data_uri(image: NDArray[np.uint8]) -> str:
-    picture = Image.fromarray(image)
-    picture.thumbnail(PICTURE)
+    thumbnail = Image.fromarray(image)
+    thumbnail.thumbnail(THUMBNAIL)
     file = io.BytesIO()
-    picture.save(file, 'JPEG', quality=QUALITY)
+    thumbnail.save(file, 'JPEG', quality=QUALITY)
     return 'data:image/jpeg;base64,' + base64.b64encode(file.getvalue()).decode()
 
 
@@ -108,7 +108,7 @@ def _true_spans(track: Track, seconds: float) -> Iterator[tuple[float, float]]:
 
 
 def _policy(overview: Overview) -> str:
-    """Return values of the candidates, seams and what the executor said, of a rollout."""
+    """Return values of the candidates, seams and the states of the executor, of a rollout."""
     figures, seconds = [], overview.seconds
     if overview.answers:
         time_s = [a.at_s for a in overview.answers for _ in a.values]
@@ -135,8 +135,8 @@ def _policy(overview: Overview) -> str:
         )  # fmt: skip
     html = f'<h3>Policy</h3><div class="grid2">{"".join(figures)}</div>' if figures else ''
     if overview.modes:
-        said = [(m, f': {m.reason}' if m.reason else '') for m in overview.modes]
-        items = ''.join(f'<li>{m.at_s:.1f} s {escape(m.name + why)}</li>' for m, why in said)
+        named = [(m, f': {m.reason}' if m.reason else '') for m in overview.modes]
+        items = ''.join(f'<li>{m.at_s:.1f} s {escape(m.name + why)}</li>' for m, why in named)
         html += f'<h3>Executor</h3><ul>{items}</ul>'
     return html
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of a report: a data set's summary and table, and what frames the episodes."""
+"""The page of a report: summary and table of a data set, and the HTML around its episodes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 class Row(NamedTuple):
-    """What the table says of one episode, kept when the recording is forgotten.
+    """A row of the table of episodes, kept when the recording is forgotten.
 
     Attributes:
         name: Folder.
@@ -77,10 +77,10 @@ def describe(overview: Overview) -> Row:
 def page(
     title: str, rows: Sequence[Row], damaged: Sequence[Damaged], episodes: Iterable[str]
 ) -> Iterable[str]:
-    """Yield the parts of the page.
+    """Yield the HTML page in parts, since thousands of episodes do not fit into memory twice.
 
     Args:
-        title: What was looked at.
+        title: Name of the bag or of the folder.
         rows: Every episode that could be read.
         damaged: Every one that could not.
         episodes: Their sections.
@@ -100,7 +100,7 @@ def page(
         yield from (f'<p class="bad">{escape(bag.reason)}</p>\n' for bag in damaged)
     yield from episodes
     script = SCRIPT.replace('MARGINS', str([LEFT, RIGHT, TOP, BOTTOM]))
-    yield '<div id="tip"></div><dialog><img alt="enlarged picture"></dialog>'
+    yield '<div id="tip"></div><dialog><img alt="enlarged image"></dialog>'
     yield f'<script>{script}</script></body></html>\n'
 
 

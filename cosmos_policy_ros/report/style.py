@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a report looks in a browser and what it does there: one style sheet, one script.
+"""Style sheet and script of a report's page.
 
 Both are part of the page, which loads nothing from anywhere.
 """
@@ -59,10 +59,10 @@ polyline.none, polyline.seam { stroke: none; }
 .bar { fill: var(--bar); } .ground { fill: var(--line); } .ground.on { fill: var(--good); }
 .yes { fill: var(--good); } .no, .gap { fill: var(--bad); }
 svg.strip { height: 10px; min-width: 160px; border-radius: 3px; }
-.pictures { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(110px, 1fr);
+.images { display: grid; grid-auto-flow: column; grid-auto-columns: minmax(110px, 1fr);
   gap: 4px; overflow-x: auto; margin-bottom: 10px; }
-.pictures figcaption { font-weight: 400; font-size: 11px; color: var(--soft); }
-.pictures img { width: 100%; display: block; border-radius: 4px; cursor: zoom-in; }
+.images figcaption { font-weight: 400; font-size: 11px; color: var(--soft); }
+.images img { width: 100%; display: block; border-radius: 4px; cursor: zoom-in; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th { text-align: left; font-weight: 600; font-size: 12px; color: var(--soft);
@@ -118,22 +118,22 @@ document.addEventListener('pointermove', (event) => {
     cursor.style.visibility = 'visible';
     marked.push(cursor);
   }
-  const said = [`${(part * svg.dataset.seconds).toFixed(2)} s`];
+  const lines = [`${(part * svg.dataset.seconds).toFixed(2)} s`];
   for (const line of svg.querySelectorAll('polyline')) {
     const value = valueAt(svg, line, x);
-    if (value !== null) said.push(`${line.dataset.name} ${value.toFixed(3)}`);
+    if (value !== null) lines.push(`${line.dataset.name} ${value.toFixed(3)}`);
   }
-  tip.textContent = said.join('  ·  ');
+  tip.textContent = lines.join('  ·  ');
   tip.style.display = 'block';
   const left = Math.min(event.clientX + 14, innerWidth - tip.offsetWidth - 8);
   tip.style.left = `${left}px`;
   tip.style.top = `${event.clientY + 18}px`;
 });
 document.addEventListener('click', (event) => {
-  const picture = event.target.closest('.pictures img'), head = event.target.closest('th');
+  const image = event.target.closest('.images img'), head = event.target.closest('th');
   if (event.target.closest('dialog')) dialog.close();
-  if (picture) {
-    dialog.firstElementChild.src = picture.src;
+  if (image) {
+    dialog.firstElementChild.src = image.src;
     dialog.showModal();
   }
   if (head && 'sort' in head.dataset) {

@@ -6,8 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.cli.demo import prepare_folder
+from cosmos_policy_ros.report.demo import OUTPUTS
 from cosmos_policy_ros.report.demo_summary import make_report
+from cosmos_policy_ros.report.live import prepare_folder
 from cosmos_policy_ros.stack.running import explain_end
 from cosmos_policy_ros.types import ConfigError
 
@@ -79,6 +80,6 @@ def test_folder_of_an_earlier_demo_is_cleared(tmp_path: Path) -> None:
         (tmp_path / name / 'old').touch()
     (tmp_path / 'report.json').touch()
     (tmp_path / 'notes.txt').touch()
-    prepare_folder(tmp_path)
+    prepare_folder(tmp_path, OUTPUTS)
     assert sorted(p.name for p in tmp_path.iterdir()) == ['logs', 'notes.txt']
     assert list((tmp_path / 'logs').iterdir()) == []

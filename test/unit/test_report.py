@@ -33,7 +33,7 @@ chart.dispatchEvent(new PointerEvent('pointermove', {bubbles: true,
 document.body.dataset.tip = document.getElementById('tip').textContent;
 document.querySelectorAll('th[data-sort]')[3].click();
 document.body.dataset.first = document.querySelector('#episodes tbody td').textContent;
-document.querySelector('.pictures img').click();
+document.querySelector('.images img').click();
 document.body.dataset.opened = document.querySelector('dialog').open;
 dialog.close();
 scrollTo(0, 0);

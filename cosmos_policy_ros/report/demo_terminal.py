@@ -3,41 +3,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from cosmos_policy_ros.sim.tasks import EPISODE_S
+from cosmos_policy_ros.stack.running import Event
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 
-class View:
-    """Show events while they come; a context manager."""
+@contextmanager
+def show_demo(
+    console: Console, episodes: int, episode_s: float
+) -> Iterator[Callable[[Event], None]]:
+    """Yield what shows events of the operator: a moving line, and a line for every episode.
 
-    def __init__(self, console: Console, episodes: int) -> None:
-        """Show nothing yet."""
-        self._console, self._episodes = console, episodes
+    Args:
+        console: Where.
+        episodes: How many are played.
+        episode_s: Length of one [s].
+    """
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(bar_width=20),
+        TextColumn('{task.fields[figures]}'),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield DemoView(progress, episodes, episode_s).show
+
+
+class DemoView:
+    """The moving line of a demo and the lines above it."""
+
+    def __init__(self, progress: Progress, episodes: int, episode_s: float) -> None:
+        """Show that nothing has started yet."""
+        self._progress, self._console = progress, progress.console
+        self._episodes, self._episode_s = episodes, episode_s
         self._number = 0
-        self._progress = Progress(
-            TextColumn('{task.description}'),
-            BarColumn(bar_width=20),
-            TextColumn('{task.fields[figures]}'),
-            console=console,
-            transient=True,
-        )
-        self._bar = self._progress.add_task('looking for other stacks', total=None, figures='')
+        self._bar = progress.add_task('looking for other stacks', total=None, figures='')
 
-    def __enter__(self) -> View:
-        """Start to draw."""
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Remove the moving line."""
-        self._progress.stop()
-
-    def show(self, event: dict[str, Any]) -> None:
+    def show(self, event: Event) -> None:
         """Show an event of the operator."""
         kind = event['event']
         if kind == 'clear':
@@ -55,7 +62,7 @@ class View:
             self._console.print(self._describe_episode(event), highlight=False)
 
     def _update(self, description: str, seconds: float | None, figures: str) -> None:
-        total = None if seconds is None else EPISODE_S
+        total = None if seconds is None else self._episode_s
         self._progress.reset(
             self._bar,
             total=total,
@@ -64,18 +71,18 @@ class View:
             figures=figures,
         )
 
-    def _describe_episode(self, event: dict[str, Any]) -> str:
+    def _describe_episode(self, event: Event) -> str:
         if event['success']:
             outcome = f'[green]success[/green], done after {event["success_at_s"]:.1f} s'
         else:
             outcome = '[red]no success[/red]'
         fault = f', fault: {event["fault"]}' if event['fault'] else ''
-        asked = f'{event["answers"]} of {event["queries"]} queries answered'
-        return f'episode {self._number}: {outcome}, {asked}{fault}'
+        answered = f'{event["answers"]} of {event["queries"]} queries answered'
+        return f'episode {self._number}: {outcome}, {answered}{fault}'
 
 
-def describe_progress(event: dict[str, Any]) -> str:
-    """Return the figures of a moment on one line."""
+def describe_progress(event: Event) -> str:
+    """Return time, newest value, latency and executor state of an event of progress as a line."""
     figures = [f'{event["seconds"]:4.1f} s']
     if event['value'] is not None:
         figures += [f'value {event["value"]:.2f}', f'{event["query_ms"]:4.0f} ms']
@@ -86,7 +93,12 @@ def describe_progress(event: dict[str, Any]) -> str:
 
 
 def print_report(report: dict[str, Any], console: Console) -> None:
-    """Print the episodes as a table and what they come to."""
+    """Print a table of the episodes, and success, latencies and warnings of all of them.
+
+    Args:
+        report: What ``make_report`` returned.
+        console: Where.
+    """
     table = Table('episode', 'success', box=SIMPLE, pad_edge=False, collapse_padding=True)
     for name in ('seconds', 'queries', 'value mid/mean', 'ms p50/p99', 'waited s'):
         table.add_column(name, justify='right')

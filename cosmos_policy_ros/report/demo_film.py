@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The film of a demo: what the cameras see above what the policy expects them to see soon."""
+"""The film of a demo: images of the cameras above those that the policy predicted for the time."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+Image = NDArray[np.uint8]  # (height, width, 3) RGB
 TILE = (320, 240)  # [px] width and height of one view
 GAP, STRIP = 4, 22  # [px] between views, and the caption above each
-VERDICT_S = 1.0  # [s] that the last picture of an episode stays
+VERDICT_S = 1.0  # [s] that the last image of an episode stays
 BACKGROUND, WHITE, GREY = (24, 24, 28), (235, 235, 235), (160, 160, 165)
 GREEN, RED = (90, 210, 110), (235, 90, 80)
 
@@ -40,28 +40,28 @@ def write_film(path: Path, report: dict[str, Any], robot: RobotSpec) -> None:
         stream = file.add_stream('libx264', rate=rate, options={'crf': '22', 'preset': 'veryfast'})
         stream.width, stream.height, stream.pix_fmt = width - width % 2, height, 'yuv420p'
         for number, episode in enumerate(report['episodes'], 1):
-            for picture in draw_episode(number, episode, robot, float(rate)):
-                frame = av.VideoFrame.from_ndarray(picture[:, : stream.width])
-                file.mux(stream.encode(frame))
+            for image in draw_episode(number, episode, robot, float(rate)):
+                even = av.VideoFrame.from_ndarray(image[:, : stream.width])
+                file.mux(stream.encode(even))
         file.mux(stream.encode())
 
 
 def draw_episode(
     number: int, episode: dict[str, Any], robot: RobotSpec, rate_hz: float
-) -> Iterator[Picture]:
-    """Yield the (height, width, 3) uint8 RGB pictures of an episode.
+) -> Iterator[Image]:
+    """Yield the (height, width, 3) uint8 RGB images of an episode.
 
     Args:
         number: Which episode of the demo it is, from 1.
         episode: Its figures.
         robot: The cameras.
-        rate_hz: Pictures per second [Hz].
+        rate_hz: Images per second [Hz].
     """
     futures = {c.name: f'/policy/future/{c.name}' for c in robot.cameras}
     topics = [c.topic for c in robot.cameras] + list(futures.values())
     messages = read_topics(Path(episode['bag']), topics)
     start_ns = episode['start_ns']
-    picture: Picture = np.zeros((0, 0, 3), np.uint8)
+    image: Image = np.zeros((0, 0, 3), np.uint8)
     for tick in range(round(episode['seconds'] * rate_hz)):
         now_s = tick / rate_hz
         now_ns = start_ns + round(now_s * 1e9)
@@ -73,18 +73,16 @@ def draw_episode(
             expected = 'no prediction yet' if due is None else f'expected at {due:.1f} s'
             top = _view(camera.name, live, WHITE)
             columns.append(np.concatenate([top, _view(expected, future, GREY)]))
-        picture = _draw_page(number, episode, now_s, columns)
-        yield picture
+        image = _draw_page(number, episode, now_s, columns)
+        yield image
     verdict = ('success', GREEN) if episode['success'] else ('no success', RED)
-    last = picture.copy()
+    last = image.copy()
     _write(last, *verdict, last.shape[1] - 110)
     for _ in range(round(VERDICT_S * rate_hz)):
         yield last
 
 
-def _draw_page(
-    number: int, episode: dict[str, Any], now_s: float, columns: list[Picture]
-) -> Picture:
+def _draw_page(number: int, episode: dict[str, Any], now_s: float, columns: list[Image]) -> Image:
     """Return the views side by side below the headline."""
     gap = np.full((len(columns[0]), GAP, 3), BACKGROUND, np.uint8)
     row = [part for column in columns for part in (column, gap)][:-1]
@@ -97,7 +95,7 @@ def _draw_page(
     return np.concatenate([head, body])
 
 
-def _view(caption: str, message: Any, color: tuple[int, int, int]) -> Picture:
+def _view(caption: str, message: Any, color: tuple[int, int, int]) -> Image:
     """Return an image of the size of a tile below its caption; black when there is none."""
     strip = np.full((STRIP, TILE[0], 3), BACKGROUND, np.uint8)
     _write(strip, caption, color)
@@ -115,7 +113,7 @@ def _newest(messages: list[tuple[int, Any]], now_ns: int) -> Any:
     return messages[row - 1][1] if row else None
 
 
-def _write(picture: Picture, text: str, color: tuple[int, int, int], left: int = 6) -> None:
-    """Write text into the top strip of a picture, in place."""
+def _write(image: Image, text: str, color: tuple[int, int, int], left: int = 6) -> None:
+    """Write text into the top strip of an image, in place."""
     place = (left, STRIP - 7)
-    cv2.putText(picture, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
+    cv2.putText(image, text, place, cv2.FONT_HERSHEY_SIMPLEX, 0.45, color, 1, cv2.LINE_AA)
