@@ -1,13 +1,20 @@
 # make demo ARGS="--episodes 1"      options of the demo
+# make test ARGS="test/unit -k bag"  only these, in one call of pytest
 # make demo PYTHON=/path/to/python3  another interpreter for the virtual environment
 PYTHON ?=
 ARGS ?=
 
-.PHONY: help setup demo test lint clean
+.PHONY: help setup demo test test-all lint clean
+
+PYTEST = .venv/bin/python -m pytest -q
+EVERY_CORE = --numprocesses=logical --maxprocesses=8 --dist=loadfile
+# One after the other: neighbours that keep the processor busy would make them miss their deadlines.
+ALONE = test/nodes test/system
 
 help:
 	@echo 'make demo   set up, then watch the simulated robot hand over the cube in 5 episodes'
-	@echo 'make test   set up, then run the test suite'
+	@echo 'make test   set up, then run all tests but the slow ones (8 minutes on 2 cores)'
+	@echo 'make test-all  the slow ones too (25 minutes)'
 	@echo 'make lint   set up, then run ruff and mypy'
 	@echo 'make setup  only set up .venv'
 	@echo 'make clean  remove .venv and caches'
@@ -18,8 +25,18 @@ setup:
 demo: setup
 	@.venv/bin/cosmos-policy demo $(ARGS)
 
+ifdef ARGS
 test: setup
-	.venv/bin/python -m pytest -q $(ARGS)
+	$(PYTEST) $(ARGS)
+else
+test: setup
+	$(PYTEST) $(EVERY_CORE) test/unit
+	$(PYTEST) -m 'not (gpu or hardware or slow)' $(ALONE)
+endif
+
+test-all: setup
+	$(PYTEST) $(EVERY_CORE) test/unit
+	$(PYTEST) $(ALONE)
 
 lint: setup
 	.venv/bin/ruff check .
