@@ -72,6 +72,7 @@ def test_nothing_sent_is_no_result() -> None:
         compare(('fifo 50', COMMANDS[:0]), ('fifo 50', EMPTY), 50.0)
 
 
+@pytest.mark.slow
 def test_bench_counts_the_deadlines_of_a_stopped_executor(tmp_path: Path, domain: int) -> None:
     """One episode under full load; the command at the stop is late, the next ones are skipped."""
     command = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()']

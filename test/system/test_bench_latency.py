@@ -114,6 +114,7 @@ def test_a_process_of_its_own_tells_start_and_memory(checkpoint: Path) -> None:
         time_first_answer(checkpoint / 'none', backend='torch')
 
 
+@pytest.mark.slow
 def test_figures_are_written_and_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -137,6 +138,7 @@ def test_figures_are_written_and_printed(
     assert 'torch bfloat16' in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_stack_is_measured_under_load() -> None:
     """Recorder, cameras and a busy core run while an episode is played with the wanted backend."""
     pytest.importorskip('rclpy')

@@ -56,6 +56,7 @@ def test_the_plain_writer_has_a_speed(tmp_path: Path) -> None:
     assert stamps[0] == stamps[1]
 
 
+@pytest.mark.slow
 def test_bench_writes_its_figures(tmp_path: Path, domain: int) -> None:
     """All six streams, every message either recorded or lost; exit status 1 says some were."""
     pytest.importorskip('rclpy')

@@ -153,6 +153,7 @@ def running(tmp_path: Path, domain: int) -> Iterator[subprocess.Popen[str]]:
     process.communicate()
 
 
+@pytest.mark.slow
 def test_second_stack_is_refused_and_ctrl_c_leaves_no_process(
     running: subprocess.Popen[str], tmp_path: Path, domain: int
 ) -> None:
@@ -172,6 +173,7 @@ def test_second_stack_is_refused_and_ctrl_c_leaves_no_process(
     assert nodes_left(domain) == []
 
 
+@pytest.mark.slow
 def test_what_a_node_refuses_ends_the_demo(tmp_path: Path, domain: int) -> None:
     """A truncated file of weights is one line, from the inference node."""
     checkpoint = tmp_path / 'checkpoint'

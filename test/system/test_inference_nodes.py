@@ -21,6 +21,7 @@ from ros_domains import ros_domain
 from sensor_msgs.msg import PointCloud2
 from test_interruptions import Bench, ROBOT, VALUES
 
+pytestmark = pytest.mark.slow
 N = 2  # candidates of each
 
 

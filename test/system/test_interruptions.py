@@ -44,6 +44,7 @@ from ros_domains import ros_domain
 from sensor_msgs.msg import Image, JointState
 from trajectory_msgs.msg import JointTrajectory
 
+pytestmark = pytest.mark.slow
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
 VALUES: dict[str, Value] = {
     'checkpoint': str(share_path('models', 'aloha_sim')),

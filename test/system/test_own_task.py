@@ -22,6 +22,7 @@ from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from ros_domains import ros_domain
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
 CONFIG = f"""

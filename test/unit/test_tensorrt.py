@@ -7,18 +7,17 @@ from collections import Counter
 from importlib.util import find_spec
 import json
 from pathlib import Path
-import re
 import shutil
 import sys
 from typing import Any
 
 from cosmos_policy_ros.backends import choose_backend, load_policy
 from cosmos_policy_ros.backends.engines import NOTE, read_note, write_engine
-from cosmos_policy_ros.backends.export import export_tensorrt, NOT_RUN
+from cosmos_policy_ros.backends.export import NOT_RUN
 from cosmos_policy_ros.backends.onnx_backend import write_onnx
 from cosmos_policy_ros.backends.parity import made_up_observations
 from cosmos_policy_ros.backends.tensorrt_backend import find_tensorrt, TensorrtBackend
-from cosmos_policy_ros.backends.tensorrt_build import build_engine, engine_facts, FILE, KIND
+from cosmos_policy_ros.backends.tensorrt_build import engine_facts, FILE, KIND
 from cosmos_policy_ros.cli import main
 from cosmos_policy_ros.cli.export import Export, run
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
@@ -45,44 +44,6 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp('tensorrt') / 'checkpoint'
     save_tiny_checkpoint(path, read_robot(share_path('config', 'robots', 'aloha_sim.yaml')))
     return path
-
-
-@needs_tensorrt
-def test_committed_checkpoint_becomes_an_engine(tmp_path: Path) -> None:
-    """With the inputs, outputs and profiles that planning asks for; nothing else stays."""
-    path = shutil.copytree(COMMITTED, tmp_path / 'checkpoint')
-    told: list[str] = []
-    folder, note = export_tensorrt(path, 'bfloat16', (1, 8), say=told.append)
-    assert sorted(file.name for file in folder.iterdir()) == [FILE, NOTE]
-    assert (folder / FILE).stat().st_size > 14e6  # bytes of the weights
-    assert note['facts'] == {**engine_facts(path), 'precision': 'bfloat16', 'rows': [1, 8]}
-    if not torch.cuda.is_available():
-        assert note['parity'] == NOT_RUN
-    assert note['network']['inputs'] == {
-        'latents': {'type': 'FLOAT', 'shape': [-1, 16, 11, 4, 4]},
-        'time': {'type': 'FLOAT', 'shape': [-1]},
-        'text': {'type': 'FLOAT', 'shape': [6, 2, 4, 2, 64]},
-        'asked': {'type': 'INT64', 'shape': [-1]},
-    }
-    assert note['network']['outputs'] == {
-        'velocity': {'type': 'FLOAT', 'shape': [-1, 16, -1, 4, 4]}
-    }
-    first, second = note['network']['profiles']
-    assert [shape[0] for shape in first['latents']] == [1, 1, 1]
-    assert [shape[0] for shape in second['latents']] == [2, 8, 8]
-    assert second['time'] == [[2], [8], [8]]
-    assert first['asked'] == second['asked'] == [[1], [6], [11]]
-    assert told[0] == 'writing ONNX'
-    assert any(re.fullmatch(r'[a-z ]+ \d+/\d+', what) for what in told)
-    assert export_tensorrt(path, 'bfloat16', (1, 8))[0] == folder
-
-
-@needs_tensorrt
-@pytest.mark.parametrize('precision', ['float32', 'float16'])
-def test_every_precision_builds(tiny: Path, tmp_path: Path, precision: Any) -> None:
-    """The types of the network are those of the file, which the library does not change."""
-    build_engine(tmp_path, tiny, precision, (2,))
-    assert [file.name for file in tmp_path.iterdir()] == [FILE]
 
 
 @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
