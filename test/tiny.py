@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from cosmos_policy_ros.types import Observation
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
 import torch
+from torch import Tensor
 
 TASK = 'lift the cube'
 # Of trainings: bfloat16, the default, takes fifty times as long where the processor emulates it.
@@ -110,6 +112,40 @@ def tiny_policy(**changes: Any) -> CosmosPolicy:
     config = tiny_config(**changes)
     networks = TorchBackend(tiny_transformer(), tiny_vae(config.independent_frames))
     return CosmosPolicy(networks, config, tiny_stats(), tiny_text())
+
+
+class NotingBackend(TorchBackend):
+    """The torch backend with a note of every network call."""
+
+    def __init__(self) -> None:
+        """Start with no notes."""
+        super().__init__(tiny_transformer(), tiny_vae())
+        self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.encoded: list[Sequence[int]] = []
+
+    def denoise(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        asked: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
+        """Note latents, timesteps and asked frames."""
+        self.calls.append((latents, time, asked))
+        return super().denoise(latents, time, text, asked, frames)
+
+    def encode(self, video: Tensor) -> Tensor:
+        """Note the shape."""
+        self.encoded.append(video.shape)
+        return super().encode(video)
+
+
+def noting_policy(value_kind: str = 'value') -> tuple[CosmosPolicy, NotingBackend]:
+    """Return a tiny policy and its notes."""
+    backend = NotingBackend()
+    config = tiny_config(value_kind=value_kind)
+    return CosmosPolicy(backend, config, tiny_stats(), tiny_text()), backend
 
 
 def tiny_observation(cameras: tuple[str, ...] = CONFIG.cameras) -> Observation:

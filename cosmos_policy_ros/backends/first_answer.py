@@ -61,11 +61,12 @@ def answer(result: str, checkpoint: str, start_s: float, **how: Any) -> None:
         how: Other arguments of ``load_policy``.
     """
     from cosmos_policy_ros.backends.parity import made_up_observations
+    from cosmos_policy_ros.core.query import PlanQuery
     import torch
 
     policy = load_policy(Path(checkpoint), **how)
     loaded_s = time.monotonic()
-    policy.plan(made_up_observations(policy, 1)[0])
+    policy.plan(made_up_observations(policy, 1)[0], PlanQuery(1))
     figures = {
         'start_s': round(time.monotonic() - start_s, 3),
         'load_s': round(loaded_s - start_s, 3),

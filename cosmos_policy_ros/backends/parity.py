@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.protocol import Policy, PolicyFacts
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 
@@ -17,7 +18,7 @@ CANDIDATES = 8
 def made_up_observations(policy: CosmosPolicy, n: int, seed: int = 0) -> list[Observation]:
     """Return observations of any robot: smooth random images, joints within their ranges."""
     rng, stats, seen = np.random.default_rng(seed), policy.stats, []
-    tasks = policy.text.tasks
+    tasks = policy.tasks
     for i in range(n):
         coarse = rng.integers(0, 256, (len(policy.config.cameras), 8, 8, 3), dtype=np.uint8)
         images = dict(zip(policy.config.cameras, coarse.repeat(32, 1).repeat(32, 2), strict=True))
@@ -27,20 +28,19 @@ def made_up_observations(policy: CosmosPolicy, n: int, seed: int = 0) -> list[Ob
 
 
 def compare_answers(
-    policy: CosmosPolicy, truth: CosmosPolicy, observations: Sequence[Observation]
+    policy: Policy, truth: Policy, observations: Sequence[Observation]
 ) -> dict[str, object]:
     """Return how two policies' best of eight differ, see ``compare``.
 
     The value is asked for separately: a single frame is another shape for a library.
     """
-    got, want = (
-        [p.plan(obs, CANDIDATES, values=1) for obs in observations] for p in (policy, truth)
-    )
+    query = PlanQuery(CANDIDATES, values=1)
+    got, want = ([p.plan(obs, query).candidates for obs in observations] for p in (policy, truth))
     return compare(got, want, policy.config)
 
 
 def compare(
-    answers: Sequence[Candidates], truths: Sequence[Candidates], config: PolicyConfig
+    answers: Sequence[Candidates], truths: Sequence[Candidates], config: PolicyFacts
 ) -> dict[str, object]:
     """Return how answers to the same queries differ from the true ones.
 

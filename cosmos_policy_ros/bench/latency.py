@@ -28,6 +28,8 @@ from cosmos_policy_ros.bench.stack_latency import time_stacks
 from cosmos_policy_ros.bench.variants import AUTO, BASELINE, load_variants, Variant
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.protocol import Policy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.types import Observation, Plan
@@ -120,9 +122,12 @@ def compare_all(
     policies: Policies, seen: Sequence[Observation], progress: Progress
 ) -> dict[Variant, dict[str, object]]:
     """Return what ``parity.compare`` says of every variant's best of 8 beside the baseline's."""
-    truths = [policies[BASELINE].plan(obs, CANDIDATES) for obs in seen]
+    query = PlanQuery(CANDIDATES)
+    truths = [policies[BASELINE].plan(obs, query).candidates for obs in seen]
     return {
-        variant: compare([policy.plan(o, CANDIDATES) for o in seen], truths, policy.config)
+        variant: compare(
+            [policy.plan(obs, query).candidates for obs in seen], truths, policy.config
+        )
         for variant, policy in progress.track(policies.items(), description='comparing')
     }
 
@@ -144,7 +149,7 @@ def time_queries(
         slice_s: How long a variant is asked for in a round [s].
     """
     asked = {
-        (variant, kind): (partial(_choose, policy, n), cycle(seen))
+        (variant, kind): (partial(_choose, policy, PlanQuery(n)), cycle(seen))
         for kind, n in KINDS.items()
         for variant, policy in policies.items()
     }
@@ -207,8 +212,8 @@ def time_starts(
     return medians
 
 
-def _choose(policy: CosmosPolicy, candidates: int, obs: Observation) -> Plan:
-    return make_plan(policy.plan(obs, candidates), policy.config.rate_hz)
+def _choose(policy: Policy, query: PlanQuery, obs: Observation) -> Plan:
+    return make_plan(policy.plan(obs, query).candidates, policy.config.rate_hz)
 
 
 def _time_slice(

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 import math
@@ -26,8 +25,10 @@ from cosmos_policy_ros.backends.export import export_tensorrt
 from cosmos_policy_ros.backends.parity import made_up_observations
 from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
 from cosmos_policy_ros.core.diffusion import member_steps
+from cosmos_policy_ros.core.protocol import Answer
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.random_weights import Sizes, write_random_checkpoint
-from cosmos_policy_ros.types import Candidates, ConfigError
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -143,11 +144,11 @@ def answer(
     policy = load_policy(path, backend, device, precision=precision, max_rows=ROWS[-1])
     load_s = time.monotonic() - start_s
     obs = made_up_observations(policy, 1)[0]
-    policy.plan(obs)
+    policy.plan(obs, PlanQuery(1))
     cold_start_s = time.monotonic() - start_s
     samples: list[int] = []
 
-    def typical_ms(work: Callable[[], Candidates]) -> float:
+    def typical_ms(work: Callable[[], Answer]) -> float:
         work()
         took_s: list[float] = []
         while len(took_s) < rounds and (len(took_s) < 3 or sum(took_s) < MAX_S):
@@ -157,12 +158,10 @@ def answer(
         samples.append(len(took_s))
         return round(1e3 * float(np.median(took_s)), 2)
 
-    config, direct = policy.config, {}
-    for steps in STEPS:
-        policy.config = replace(config, action_steps=steps)
-        direct[steps] = typical_ms(partial(policy.plan, obs))
-    policy.config = config
-    planning = {n: typical_ms(partial(policy.plan, obs, n, FUTURES, VALUES)) for n in candidates}
+    direct = {n: typical_ms(partial(policy.plan, obs, PlanQuery(1, steps=n))) for n in STEPS}
+    planning = {
+        n: typical_ms(partial(policy.plan, obs, PlanQuery(n, FUTURES, VALUES))) for n in candidates
+    }
     return {
         'load_s': round(load_s, 2),
         'cold_start_s': round(cold_start_s, 2),

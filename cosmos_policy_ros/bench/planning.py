@@ -15,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 import platform
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 from cosmos_policy_ros.backends import load_policy, Precision
 from cosmos_policy_ros.bench.reference_order import reference_plan
@@ -31,6 +31,7 @@ from cosmos_policy_ros.bench.search import (
 )
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.aloha import AlohaSim
@@ -41,6 +42,8 @@ import psutil
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
+
+Result = TypeVar('Result')
 
 CURVE = (1, 2, 4, 8, 16)  # candidates
 OBSERVATIONS = 100  # on which searches by joint value are compared
@@ -85,7 +88,7 @@ def measure(
                 pair.run(obs)
                 pair.calls = fast.calls, slow.calls
             for n, times in curve.items():
-                times.append(_time(partial(policy.plan, obs, n, FUTURES, VALUES))[0])
+                times.append(_time(partial(policy.plan, obs, PlanQuery(n, FUTURES, VALUES)))[0])
         searches = {
             **compare_searches(policy, JOINT, progress.track(seen, description='searching')),
             **compare_searches(policy, ENSEMBLE, progress.track(seen[:rounds])),
@@ -152,10 +155,10 @@ class Pair:
 
     def _answer(self, obs: Observation) -> Candidates:
         """Plan, and decode what a person would watch: the future of the best candidate."""
-        answer, shown = self._policy.plan_unseen(obs, self._n, FUTURES, VALUES)
-        best = make_plan(answer, self._policy.config.rate_hz).best
-        self._policy.read_futures(shown.rows(slice(best, best + 1)))
-        return answer
+        answer = self._policy.plan(obs, PlanQuery(self._n, FUTURES, VALUES))
+        best = make_plan(answer.candidates, self._policy.config.rate_hz).best
+        self._policy.images(answer, [best])
+        return answer.candidates
 
     @property
     def speedup(self) -> float:
@@ -171,9 +174,9 @@ def observations(policy: CosmosPolicy, n: int) -> list[Observation]:
     """
     robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
     size = (robot.cameras[0].height, robot.cameras[0].width)
-    tasks = [name for name, told in TASKS.items() if told in policy.text.tasks]
+    tasks = [name for name, told in TASKS.items() if told in policy.tasks]
     if not tasks:
-        msg = f'the checkpoint knows {policy.text.tasks}, and none of the simulated tasks {TASKS}'
+        msg = f'the checkpoint knows {policy.tasks}, and none of the simulated tasks {TASKS}'
         raise ConfigError(msg)
     rng = np.random.default_rng(SEED)
     seen = []
@@ -189,7 +192,7 @@ def observations(policy: CosmosPolicy, n: int) -> list[Observation]:
     return seen
 
 
-def _time(work: Callable[[], Candidates]) -> tuple[float, Candidates]:
+def _time(work: Callable[[], Result]) -> tuple[float, Result]:
     start_s = time.perf_counter()
     answer = work()
     return time.perf_counter() - start_s, answer

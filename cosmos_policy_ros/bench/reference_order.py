@@ -12,6 +12,7 @@ from dataclasses import replace
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.images import black_like, frames_to_video
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.types import Candidates, Observation
 import numpy as np
 import torch
@@ -30,16 +31,16 @@ def reference_plan(
     config = policy.config
     positions, scores, proprio = [], [], []
     for seed in range(candidates):
-        acted = policy.act(obs, 1, seed)
+        acted = policy.act(obs, PlanQuery(1, seed=seed))
         _encode_rest(policy, acted.images)
         row = []
         for j, steps in enumerate(member_steps(config.future_steps, futures)):
             member = replace(acted, seeds=(seed + j,))
-            future = policy.ask(member, 'world_model', [steps], 0)
-            policy.read_futures(future)
+            future = policy.denoise(member, 'world_model', [steps])
+            policy.read_images(future)
             for k, value_steps in enumerate(member_steps(config.value_steps, values)):
-                asked = replace(future, seeds=(seed + k,))
-                judged = policy.ask(asked, config.value_kind, [value_steps], 0)
+                known = replace(future, seeds=(seed + k,))
+                judged = policy.denoise(known, config.value_kind, [value_steps])
                 row.append(float(policy.read_values(judged)))
         positions.append(policy.read_actions(acted)[0])
         proprio.append(policy.read_proprio(future)[0])

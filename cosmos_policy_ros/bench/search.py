@@ -9,12 +9,12 @@ noise, and its choice is judged by the values that the exact search gives the ca
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 import time
 from typing import Any, NamedTuple
 
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.types import Candidates, Observation
 import numpy as np
 from rich.console import Console
@@ -28,37 +28,29 @@ class Search(NamedTuple):
 
     Attributes:
         name: In figures and tables.
-        candidates: Candidates N.
-        keep: Candidates kept after each denoising step.
-        steps: Denoising steps of the chunk; None takes the checkpoint's.
-        futures: Futures M per candidate.
-        values: Values K per future.
+        query: Candidates, futures, values, pruning, denoising steps.
     """
 
     name: str
-    candidates: int = CANDIDATES
-    keep: tuple[int, ...] = ()
-    steps: int | None = None
-    futures: int = 0
-    values: int = 0
+    query: PlanQuery = PlanQuery(CANDIDATES)
 
 
 # The first of each is the exact search that the others are compared with.
 JOINT = (
     Search('exact'),
-    Search('one candidate', candidates=1),
-    Search('keep 6', keep=(6,)),
-    Search('keep 4', keep=(4,)),
-    Search('keep 4 2 1', keep=(4, 2, 1)),
-    Search('keep 1', keep=(1,)),
-    Search('2 steps', steps=2),
-    Search('2 steps, keep 6', keep=(6,), steps=2),
-    Search('1 step', steps=1),
+    Search('one candidate', PlanQuery(1)),
+    Search('keep 6', PlanQuery(CANDIDATES, keep=(6,))),
+    Search('keep 4', PlanQuery(CANDIDATES, keep=(4,))),
+    Search('keep 4 2 1', PlanQuery(CANDIDATES, keep=(4, 2, 1))),
+    Search('keep 1', PlanQuery(CANDIDATES, keep=(1,))),
+    Search('2 steps', PlanQuery(CANDIDATES, steps=2)),
+    Search('2 steps, keep 6', PlanQuery(CANDIDATES, keep=(6,), steps=2)),
+    Search('1 step', PlanQuery(CANDIDATES, steps=1)),
 )
 ENSEMBLE = (
-    Search('ensemble exact', futures=FUTURES, values=VALUES),
-    Search('ensemble keep 4', keep=(4,), futures=FUTURES, values=VALUES),
-    Search('ensemble keep 4 2', keep=(4, 2), futures=FUTURES, values=VALUES),
+    Search('ensemble exact', PlanQuery(CANDIDATES, FUTURES, VALUES)),
+    Search('ensemble keep 4', PlanQuery(CANDIDATES, FUTURES, VALUES, keep=(4,))),
+    Search('ensemble keep 4 2', PlanQuery(CANDIDATES, FUTURES, VALUES, keep=(4, 2))),
 )
 
 
@@ -118,7 +110,7 @@ def compare_searches(
     """
     networks, steps = policy.backend, policy.config.action_steps
     policy.backend = counted = Counted(networks)
-    fitting = [s for s in searches if max(len(s.keep), s.steps or 1) <= steps]
+    fitting = [s for s in searches if max(len(s.query.keep), s.query.steps or 1) <= steps]
     found: dict[str, list[Found]] = {search.name: [] for search in fitting}
     for obs in seen:
         for search in fitting:
@@ -130,16 +122,12 @@ def compare_searches(
 
 def _look(policy: CosmosPolicy, counted: Counted, search: Search, obs: Observation) -> Found:
     """Search once."""
-    config = policy.config
-    policy.config = replace(config, action_steps=search.steps or config.action_steps)
     counted.rows, start_s = 0, time.perf_counter()
-    answer, shown = policy.plan_unseen(
-        obs, search.candidates, search.futures, search.values, keep=search.keep
-    )
-    best = make_plan(answer, config.rate_hz).best
+    answer = policy.plan(obs, search.query)
+    best = make_plan(answer.candidates, policy.config.rate_hz).best
     took_s = time.perf_counter() - start_s
-    policy.config = config
-    return Found(took_s, counted.rows, shown.seeds[best], list(shown.seeds), answer)
+    kept = list(answer.futures.seeds)
+    return Found(took_s, counted.rows, kept[best], kept, answer.candidates)
 
 
 def _judge(rows: Sequence[Found], exact: Sequence[Found]) -> dict[str, float]:

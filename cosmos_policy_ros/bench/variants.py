@@ -10,6 +10,7 @@ from typing import NamedTuple
 from cosmos_policy_ros.backends import BACKENDS, load_policy, Precision
 from cosmos_policy_ros.backends.parity import CANDIDATES, made_up_observations
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.types import ConfigError
 from rich.progress import Progress
 
@@ -79,5 +80,5 @@ def _load(checkpoint: Path, variant: Variant, threads: int) -> CosmosPolicy:
     """Return a policy that has compiled what it compiles at its first queries."""
     policy = load_policy(checkpoint, threads=threads, **variant._asdict())
     for candidates in (1, CANDIDATES):
-        policy.plan(made_up_observations(policy, 1)[0], candidates)
+        policy.plan(made_up_observations(policy, 1)[0], PlanQuery(candidates))
     return policy

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cosmos_policy_ros.core.config import check_robot, check_task, read_config
-from cosmos_policy_ros.core.planner import check_keep
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.report.demo import play_demo
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
@@ -40,7 +40,7 @@ class Demo:
     """Number of episodes of 8 s."""
     seed: int = 100000
     """Episode i plays the scene of seed + i; training used seeds below 100000."""
-    candidates: int = 4
+    candidates: int = PlanQuery.candidates
     """Candidates N per query; the one with the best value is played."""
     keep: tuple[int, ...] = ()
     """Candidates kept after each denoising step, by value so far; none keeps all to the end."""
@@ -90,7 +90,8 @@ def _check(options: Demo) -> None:
     find_task(options.task)
     config = read_config(options.checkpoint / 'policy.json')
     check_robot(config, read_robot(options.robot))
-    check_keep(options.keep, options.candidates, config.action_steps)
+    query = PlanQuery(options.candidates, options.futures, options.values, options.keep)
+    query.check(config.action_steps)
     check_task(options.checkpoint / 'text_embeddings.safetensors', TASKS[options.task])
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
-from cosmos_policy_ros.core.perturb import displace, spread_rng
-from cosmos_policy_ros.core.planner import check_keep, make_plan
+from cosmos_policy_ros.core.perturb import displace, displacement_rng
+from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation import rollout_bag
+from cosmos_policy_ros.evaluation.displacement import plan_displaced
 from cosmos_policy_ros.evaluation.episode import play_episode, play_scenes
 from cosmos_policy_ros.evaluation.summary import (
     EpisodeResult,
@@ -61,7 +63,7 @@ class Evaluate:
     """Number of episodes."""
     seed: int = 100000
     """Episode i uses seed + i; training used seeds below 100000."""
-    candidates: int = 1
+    candidates: int = 1  # the plain policy, what a success rate is first of all about
     """Candidates N per query; the best by value is played."""
     keep: tuple[int, ...] = ()
     """Candidates kept after each denoising step, by value so far; none keeps all to the end."""
@@ -177,22 +179,30 @@ def load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
         planning=options.planning_checkpoint,
     )
     check_robot(policy.config, robot)
-    if options.steps:
-        policy.config = replace(policy.config, action_steps=options.steps)
-    check_keep(options.keep, options.candidates, policy.config.action_steps)
+    plan_query(options, 0).check(policy.config.action_steps)
     sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
     told = sim.task if options.instruction is None else options.instruction
-    return policy, sim, robot, TaskMatcher(policy.text.tasks).find(told)
+    return policy, sim, robot, TaskMatcher(policy.tasks).find(told)
 
 
 def propose(
     policy: CosmosPolicy, observation: Observation, options: Evaluate, seed: int
 ) -> Candidates:
     """Return the candidates that the options ask for."""
-    return policy.plan(
-        observation, options.candidates, options.futures, options.values, seed,
-        keep=options.keep, spread_rad=options.spread_rad,
-    )  # fmt: skip
+    query = plan_query(options, seed)
+    return plan_displaced(policy, observation, query, options.spread_rad).candidates
+
+
+def plan_query(options: Evaluate, seed: int) -> PlanQuery:
+    """Return the planning query that the options ask for, with the noise of a seed."""
+    return PlanQuery(
+        candidates=options.candidates,
+        futures=options.futures,
+        values=options.values,
+        keep=options.keep,
+        seed=seed,
+        steps=options.steps or None,
+    )
 
 
 def _play(seed: int) -> EpisodeResult:
@@ -201,7 +211,7 @@ def _play(seed: int) -> EpisodeResult:
     def ask(observation: Observation) -> tuple[Candidates, Plan]:
         # The noise is the same in every query: the candidates differ by theirs alone.
         answer = propose(policy, observation, options, seed)
-        rng = spread_rng(seed, observation.stamp_ns)
+        rng = displacement_rng(seed, observation.stamp_ns)
         if rng.random() < options.explore:
             chunk = displace(answer.positions[0], rng, options.spread_rad, policy.grippers)
             answer = replace(answer, positions=chunk[None])

@@ -14,6 +14,7 @@ from typing import Annotated, Any, TYPE_CHECKING
 
 from cosmos_policy_ros.cli import evaluate
 from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.episode import play_episode, play_scenes
 from cosmos_policy_ros.evaluation.oracle_summary import Choice, Scene, summarize
 from cosmos_policy_ros.evaluation.summary import print_figures, write_figures
@@ -177,7 +178,7 @@ class _Branch:
             ]
         self.before += not self.answers
         if not self.answers or observation.stamp_ns != self.answers[0].stamp_ns:
-            answer = policy.plan(observation, seed=self._seed)
+            answer = policy.plan(observation, PlanQuery(1, seed=self._seed)).candidates
             return answer, make_plan(answer, policy.config.rate_hz)
         answer = self.answers[0]
         plan = make_plan(answer, policy.config.rate_hz)

@@ -144,26 +144,21 @@ def sample(
     return x
 
 
-def clean_estimate(
-    velocity: Velocity, x: Tensor, sigma: Tensor, known: Tensor, mask: Tensor
-) -> Tensor:
-    """Return (R, C, T, h, w) the network's estimate of x0, known frames kept.
+def clean_estimate(velocity: Velocity, x: Tensor, sigma: Tensor) -> Tensor:
+    """Return (R, C, U, h, w) the network's estimate of the clean target frames of R rows.
+
+    The one denoising step of inference and of validation while training.
 
     Args:
-        velocity: (network input, timesteps (R, T)) -> (R, C, T, h, w) velocity.
-        x: (R, C, T, h, w) latents with noise of ``sigma`` added.
-        sigma: (R,) noise levels.
-        known: (R, C, T, h, w) clean latents, used where ``mask`` is 1.
-        mask: (T,) or (R, T) float, 1 at known frames.
+        velocity: (x_t (R, C, U, h, w) float32 target frames as the network sees them, timestep
+            (R,) float32) -> (R, C, U, h, w) their velocity; it knows the known frames.
+        x: (R, C, U, h, w) float64 target frames with noise of ``sigma`` added.
+        sigma: (R,) float64 noise levels.
     """
     t = sigma / (1.0 + sigma)
-    frames = mask.expand(x.shape[0], -1)
-    is_known = frames[:, None, :, None, None] > 0
     x_t = x * expand(1.0 - t, x.ndim)
-    network_input = torch.where(is_known, known.to(x.dtype), x_t).to(torch.float32)
-    timestep = ((1.0 - frames) * t[:, None]).to(torch.float32)  # (R, T)
-    v = velocity(network_input, timestep).to(x.dtype)
-    return torch.where(is_known, known.to(x.dtype), x_t - expand(t, x.ndim) * v)
+    v = velocity(x_t.to(torch.float32), t.to(torch.float32))
+    return x_t - expand(t, x.ndim) * v.to(x.dtype)
 
 
 def start_noise(seed: int, shape: tuple[int, ...]) -> Tensor:

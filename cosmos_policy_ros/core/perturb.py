@@ -16,7 +16,7 @@ from dataclasses import replace
 from cosmos_policy_ros.core.codec import read_vector, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.normalize import NormStats
-from cosmos_policy_ros.core.sample import Sample
+from cosmos_policy_ros.core.sampling import Sample
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -30,7 +30,6 @@ def displace_others(
     stats: NormStats,
     fixed: Sequence[int],
     spread_rad: float,
-    stamp_ns: int,
 ) -> Sample:
     """Return candidates of which all but the first are displaced.
 
@@ -40,14 +39,13 @@ def displace_others(
         stats: Ranges of the actions.
         fixed: See ``displace``.
         spread_rad: See ``displace``.
-        stamp_ns: Stamp of the observation [ns].
     """
     index, shape = config.layout.index('action'), (-1, config.horizon, config.action_size)
     latents = given.latents.clone()
     unit = read_vector(latents[1:], index, shape[1] * shape[2]).cpu().numpy().reshape(shape)
     chunks = stats.unnormalize_actions(unit)
     for i, seed in enumerate(given.seeds[1:]):
-        chunks[i] = displace(chunks[i], spread_rng(seed, stamp_ns), spread_rad, fixed)
+        chunks[i] = displace(chunks[i], displacement_rng(seed, given.stamp_ns), spread_rad, fixed)
     unit = stats.normalize_actions(chunks)
     write_vector(latents[1:], index, torch.from_numpy(unit).to(latents.device))
     return replace(given, latents=latents)
@@ -60,7 +58,7 @@ def displace(
 
     Args:
         chunk: (H, A) float32 joint targets [rad; gripper 0..1].
-        rng: Source of the numbers, see ``spread_rng``.
+        rng: Source of the numbers, see ``displacement_rng``.
         spread_rad: Their standard deviation [rad].
         fixed: Columns that stay as they are, the grippers.
     """
@@ -70,7 +68,7 @@ def displace(
     return (chunk + ramp[:, None] * offset).astype(np.float32)
 
 
-def spread_rng(seed: int, stamp_ns: int) -> np.random.Generator:
+def displacement_rng(seed: int, stamp_ns: int) -> np.random.Generator:
     """Return the source of a candidate's displacement, another one in every query.
 
     Args:

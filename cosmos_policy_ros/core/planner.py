@@ -8,10 +8,9 @@ Differs: ``lcb`` of a single value is that value; the reference gets NaN.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import get_args, Literal
 
-from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError, Plan
+from cosmos_policy_ros.types import ActionChunk, Candidates, Plan
 import numpy as np
 from numpy.typing import NDArray
 
@@ -97,36 +96,3 @@ def make_plan(
     best = select(scores, selection)
     chunk = ActionChunk(candidates.stamp_ns, candidates.positions[best], rate_hz)
     return Plan(chunk, scores, best)
-
-
-def check_keep(keep: Sequence[int], candidates: int, steps: int) -> None:
-    """Refuse a pruned search that cannot be.
-
-    Args:
-        keep: Candidates kept after the first, second, … denoising step; empty prunes none.
-        candidates: Candidates at the start.
-        steps: Denoising steps of an action chunk.
-
-    Raises:
-        ConfigError: It has more numbers than there are steps, or they do not fall to 1 at least.
-    """
-    falls = all(a >= b >= 1 for a, b in zip((candidates, *keep), keep, strict=False))
-    if len(keep) > steps or not falls:
-        msg = (
-            f'keep is {" ".join(map(str, keep))}; it takes at most {steps} numbers, one for each '
-            f'denoising step, falling from {candidates} candidates to 1 at least'
-        )
-        raise ConfigError(msg)
-
-
-def read_keep(text: str) -> tuple[int, ...]:
-    """Return the numbers of a text such as ``4 2 1``.
-
-    Raises:
-        ConfigError: It holds something else.
-    """
-    try:
-        return tuple(int(word) for word in text.split())
-    except ValueError as error:
-        msg = f'keep must be whole numbers such as 4 2 1, got {text!r}'
-        raise ConfigError(msg) from error

@@ -15,7 +15,6 @@ not the mean of all.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
@@ -23,10 +22,9 @@ from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.layout import SampleKind
 from cosmos_policy_ros.core.normalize import NormStats
-from cosmos_policy_ros.core.perturb import displace_others
-from cosmos_policy_ros.core.planner import check_keep
-from cosmos_policy_ros.core.sample import Sample
-from cosmos_policy_ros.core.sampling import ask
+from cosmos_policy_ros.core.protocol import Answer
+from cosmos_policy_ros.core.query import PlanQuery
+from cosmos_policy_ros.core.sampling import denoise_frames, Sample
 from cosmos_policy_ros.core.text import TextEmbeddings
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.types import Candidates, Observation
@@ -67,6 +65,15 @@ class CosmosPolicy:
         self._vision = Vision(backend, config)
         self._text_read: tuple[str, Tensor] | None = None  # of the last task
 
+    def __str__(self) -> str:
+        """Return what runs the networks, for people: backend and precision."""
+        return f'{type(self.backend).__name__} in {self.backend.precision}'
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Language instructions with an embedding."""
+        return self.text.tasks
+
     def check(self, obs: Observation) -> None:
         """Refuse an observation that this policy cannot use.
 
@@ -82,52 +89,7 @@ class CosmosPolicy:
             raise ValueError(msg)
         self.text.lookup(obs.task)
 
-    @torch.inference_mode()
-    def act(self, obs: Observation, n: int = 1, seed: int = 0, keep: Sequence[int] = ()) -> Sample:
-        """Return n rows, or those kept: action chunk, future and value denoised jointly.
-
-        Args:
-            obs: What the robot senses.
-            n: Candidates N; candidate i is drawn with ``seed + i``.
-            seed: Base seed.
-            keep: See ``plan``.
-
-        Raises:
-            ValueError: See ``check`` and ``planner.check_keep``.
-        """
-        self.check(obs)
-        check_keep(keep, n, self.config.action_steps)
-        images = self._vision.prepare(obs.images).to(self.backend.device)
-        known = self._encode(images, obs.proprio)
-        seeds = tuple(seed + i for i in range(n))
-        start = Sample(known.expand(n, -1, -1, -1, -1), seeds, obs.task, images)
-        return self.ask(start, 'policy', [self.config.action_steps], 0, keep)
-
-    @torch.inference_mode()
-    def predict_future(self, given: Sample, members: int = 1) -> Sample:
-        """Return R*members rows: future and value, given the action; the last takes most steps."""
-        steps = member_steps(self.config.future_steps, members)
-        return self.ask(given, 'world_model', steps, 1)
-
-    @torch.inference_mode()
-    def predict_value(self, given: Sample, members: int = 1) -> Tensor:
-        """Return (R, members) float32 values in [0, 1], judged from what the network is shown."""
-        steps = member_steps(self.config.value_steps, members)
-        rows = self.ask(given, self.config.value_kind, steps, 1)
-        return self.read_values(rows).reshape(-1, members)
-
-    @torch.inference_mode()
-    def plan(
-        self,
-        obs: Observation,
-        candidates: int = 1,
-        futures: int = 0,
-        values: int = 0,
-        seed: int = 0,
-        images: bool = False,
-        keep: Sequence[int] = (),
-        spread_rad: float = 0.0,
-    ) -> Candidates:
+    def plan(self, obs: Observation, query: PlanQuery) -> Answer:
         """Return candidates with the future and the value that the model expects of each.
 
         A stage with 0 members is skipped and its answer read from the stage before: with
@@ -136,62 +98,119 @@ class CosmosPolicy:
 
         Args:
             obs: What the robot senses; row 0 of every candidate is due at its stamp.
-            candidates: Candidates N.
-            futures: Futures M per candidate.
-            values: Values K per future.
-            seed: Base seed; candidate 0 is what ``candidates=1`` would return.
-            images: Decode the predicted camera images.
-            keep: Candidates kept after each denoising step, those with the best value so far;
-                none keeps all to the end. What is dropped has no action and is left out of the
-                answer, and only what is kept goes through the stages of futures and values.
-            spread_rad: Standard deviation by which candidates after the first are displaced, see
-                ``spread.displace`` [rad]; they are judged by at least one future, or value_q.
+            query: How many candidates, futures and values.
 
         Raises:
-            ValueError: See ``check`` and ``planner.check_keep``; or a count is out of range.
+            ValueError: See ``check`` and ``PlanQuery.check``; or the policy values actions
+                without futures, and futures are wanted.
         """
-        counts = candidates, futures, values
-        answer, shown = self.plan_unseen(obs, *counts, seed, keep, spread_rad)
-        return replace(answer, future_images=self.read_futures(shown)) if images else answer
+        return self.judge(self.act(obs, query), query)
 
     @torch.inference_mode()
-    def plan_unseen(
-        self,
-        obs: Observation,
-        candidates: int = 1,
-        futures: int = 0,
-        values: int = 0,
-        seed: int = 0,
-        keep: Sequence[int] = (),
-        spread_rad: float = 0.0,
-    ) -> tuple[Candidates, Sample]:
-        """Return the answer of ``plan`` without images, and its rows for ``read_futures``."""
-        if candidates < 1 or min(futures, values, spread_rad) < 0:
-            msg = f'cannot plan with {candidates} candidates, {futures} futures, {values} values'
-            raise ValueError(f'{msg}, spread_rad={spread_rad}')
-        scorer = self.scorer
-        values_actions = scorer.config.value_kind == 'value_q'
-        if scorer is not self and not futures + values:
-            futures, values = (0, 1) if values_actions else (1, 0)
-        if spread_rad and candidates > 1:  # what was denoised jointly is of the plain candidates
-            futures, values = (0, max(values, 1)) if values_actions else (max(futures, 1), values)
-        if futures and values_actions:
-            msg = f'this policy values actions without futures (value_q); got futures={futures}'
-            raise ValueError(msg)
-        acted = self.act(obs, candidates, seed, keep)
-        if spread_rad and len(acted.seeds) > 1:
-            about = self.config, self.stats, self.grippers
-            acted = displace_others(acted, *about, spread_rad, obs.stamp_ns)
+    def act(self, obs: Observation, query: PlanQuery) -> Sample:
+        """Return N rows, or those kept: action chunk, future and value denoised jointly.
+
+        Args:
+            obs: What the robot senses.
+            query: Candidates, which of them are kept, seed and denoising steps.
+
+        Raises:
+            ValueError: See ``plan``.
+        """
+        self.check(obs)
+        query.check(self.config.action_steps)
+        self._check_stages(query)
+        # 1. Images, proprio -> the current frames, known and the same in all rows.
+        images = self._vision.prepare(obs.images).to(self.backend.device)
+        known = self._encode(images, obs.proprio).expand(query.candidates, -1, -1, -1, -1)
+        seeds = tuple(query.seed + i for i in range(query.candidates))
+        given = Sample(known, seeds, obs.task, images, obs.stamp_ns)
+        # 2. Noise -> action, future and value frames.
+        steps = query.steps or self.config.action_steps
+        return self.denoise(given, 'policy', [steps], keep=query.keep)
+
+    @torch.inference_mode()
+    def judge(self, acted: Sample, query: PlanQuery) -> Answer:
+        """Return what an action chunk in every row leads to, and its value.
+
+        Args:
+            acted: R rows with an action frame, as ``act`` returns them.
+            query: Futures and values.
+
+        Raises:
+            ValueError: See ``plan``.
+        """
+        self._check_stages(query)
+        scorer, futures, values = self.scorer, query.futures, query.values
+        if scorer is not self and not futures + values:  # what was denoised is the base's opinion
+            futures, values = (0, 1) if scorer.values_actions else (1, 0)
+        # 3. Action frames -> M futures of each.
         future = scorer.predict_future(acted, futures) if futures else acted
+        # 4. Futures -> K values of each.
         scores = scorer.predict_value(future, values) if values else self.read_values(future)
-        shown = future.rows(slice(max(futures, 1) - 1, None, max(futures, 1)))
-        answer = Candidates(
-            stamp_ns=obs.stamp_ns,
+        # 5. Latent frames -> robot units; the future that is shown is the last, of most steps.
+        members = max(futures, 1)
+        shown = future.rows(range(members - 1, len(future.seeds), members))
+        candidates = Candidates(
+            stamp_ns=acted.stamp_ns,
             positions=self.read_actions(acted),
             values=scores.reshape(len(acted.seeds), -1).cpu().numpy(),
             future_proprio=self.read_proprio(shown),
         )
-        return answer, shown
+        return Answer(candidates, shown)
+
+    @torch.inference_mode()
+    def images(
+        self, answer: Answer, rows: Sequence[int] | None = None
+    ) -> dict[str, NDArray[np.uint8]]:
+        """Return camera -> (R, H, W, 3) uint8 RGB images predicted after the chunk.
+
+        Args:
+            answer: What ``plan`` or ``judge`` returned.
+            rows: Candidates to decode; None is all.
+        """
+        futures: Sample = answer.futures
+        return self.read_images(futures if rows is None else futures.rows(rows))
+
+    @torch.inference_mode()
+    def predict_future(self, given: Sample, members: int = 1) -> Sample:
+        """Return R*members rows: future and value, given the action; the last takes most steps."""
+        steps = member_steps(self.config.future_steps, members)
+        return self.denoise(given, 'world_model', steps, seed_stride=1)
+
+    @torch.inference_mode()
+    def predict_value(self, given: Sample, members: int = 1) -> Tensor:
+        """Return (R, members) float32 values in [0, 1], judged from what the network is shown."""
+        steps = member_steps(self.config.value_steps, members)
+        rows = self.denoise(given, self.config.value_kind, steps, seed_stride=1)
+        return self.read_values(rows).reshape(-1, members)
+
+    def denoise(
+        self,
+        given: Sample,
+        kind: SampleKind,
+        steps: Sequence[int],
+        *,
+        seed_stride: int = 0,
+        keep: Sequence[int] = (),
+    ) -> Sample:
+        """Return the rows with their unknown frames denoised, see ``sampling.denoise_frames``."""
+        return denoise_frames(
+            self.backend,
+            self.config,
+            self._read_text(given.task),
+            given,
+            kind,
+            steps,
+            seed_stride=seed_stride,
+            keep=keep,
+            max_rows=self.max_rows,
+        )
+
+    @property
+    def values_actions(self) -> bool:
+        """Whether values are judged from actions alone, without a future (``value_q``)."""
+        return self.config.value_kind == 'value_q'
 
     def read_actions(self, given: Sample) -> NDArray[np.float32]:
         """Return (R, H, A) float32 action chunks [rad; gripper 0..1].
@@ -216,8 +235,17 @@ class CosmosPolicy:
         """Return (R,) float32 values in [0, 1] of what was denoised jointly."""
         return read_value(given.latents, self.layout.index('value'))
 
+    def _check_stages(self, query: PlanQuery) -> None:
+        """Refuse futures for a value that is never shown them."""
+        if query.futures and self.scorer.values_actions:
+            msg = (
+                'this policy values actions without futures (value_q); got '
+                f'futures={query.futures}, give 0'
+            )
+            raise ValueError(msg)
+
     @torch.inference_mode()
-    def read_futures(self, given: Sample) -> dict[str, NDArray[np.uint8]]:
+    def read_images(self, given: Sample) -> dict[str, NDArray[np.uint8]]:
         """Return camera -> (R, H, W, 3) uint8 RGB predicted images."""
         return self._vision.decode_futures(given.latents, given.images)
 
@@ -234,16 +262,3 @@ class CosmosPolicy:
         if self._text_read is None or self._text_read[0] != task:
             self._text_read = task, self.backend.read_text(self.text.lookup(task))
         return self._text_read[1]
-
-    def ask(
-        self,
-        given: Sample,
-        kind: SampleKind,
-        steps: Sequence[int],
-        spread: int,
-        keep: Sequence[int] = (),
-    ) -> Sample:
-        """Return the rows with their unknown frames denoised, see ``asking.ask``."""
-        text = self._read_text(given.task)
-        about = self.backend, self.config, text
-        return ask(*about, given, kind, steps, spread, keep, self.max_rows)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ask a network for the unknown frames of rows, and stop early where the answer looks worse.
+"""Denoise the unknown frames of rows of latents, and stop early where the value looks worse.
 
 A pruned search denoises all candidates for a step, keeps the better part of them for the next and
 so on (successive halving). The value frame is denoised together with the action, so every network
@@ -11,73 +11,106 @@ Differs: the reference denoises every candidate to the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value
 from cosmos_policy_ros.core.config import PolicyConfig
-from cosmos_policy_ros.core.diffusion import expand, sample, sigma_levels, start_noise
+from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels, start_noise
 from cosmos_policy_ros.core.layout import SampleKind
-from cosmos_policy_ros.core.sample import Sample
 import torch
 from torch import Tensor
 
 
-def ask(
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """R rows of latents that answer one observation.
+
+    Attributes:
+        latents: (R, C, T, h, w) float32, known frames clean, all others denoised, but for frames
+            that the network's sequence left out.
+        seeds: The R rows' candidate seeds.
+        task: Language instruction.
+        images: (cameras, 3, H, W) float32 current images in [-1, 1].
+        stamp_ns: Sensing time of the observation [ns, ROS clock].
+    """
+
+    latents: Tensor
+    seeds: tuple[int, ...]
+    task: str
+    images: Tensor
+    stamp_ns: int
+
+    def rows(self, which: Sequence[int]) -> Sample:
+        """Return some of the rows."""
+        seeds = tuple(self.seeds[r] for r in which)
+        return replace(self, latents=self.latents[list(which)], seeds=seeds)
+
+
+def denoise_frames(
     backend: Backend,
     config: PolicyConfig,
     text: Tensor,
     given: Sample,
     kind: SampleKind,
     steps: Sequence[int],
-    spread: int = 0,
+    *,
+    seed_stride: int = 0,
     keep: Sequence[int] = (),
     max_rows: int | None = None,
 ) -> Sample:
-    """Return the rows with their unknown frames denoised, some members for each.
+    """Return the rows with their unknown frames denoised, one or more members of each.
 
     Args:
         backend: What runs the network.
         config: Layout, sizes and noise levels.
-        text: What ``backend.read_text`` returned for the task.
+        text: (layers, 2, heads, L, D / heads) or (L, D), what ``backend.read_text`` returned for
+            the task.
         given: R rows whose known frames are used.
-        kind: What is asked; it says which frames are known.
-        steps: Denoising steps of each member.
-        spread: Seed distance between the members of a row.
-        keep: Rows kept after each step, see ``planner.check_keep``; only those are returned that
-            are kept to the end.
+        kind: Policy, world model or value: which frames are known, and which are denoised.
+        steps: Denoising steps of each of the members of a row.
+        seed_stride: Seed distance between the members of a row.
+        keep: Rows kept after each step, see ``PlanQuery.keep``; only those are returned that are
+            kept to the end.
         max_rows: Most rows of one network call; None is all of them.
+
+    Returns:
+        R * members rows, the members of a row side by side; fewer if some were not kept.
     """
     members, known = len(steps), config.layout.known(kind)
     latents = given.latents.repeat_interleave(members, dim=0)
     there = config.frames(kind)  # in the network's sequence
     unknown = [i for i in there if config.layout.names[i] not in known]
-    asked = torch.tensor([there.index(i) for i in unknown], device=backend.device)
+    target = torch.tensor([there.index(i) for i in unknown], device=backend.device)
     frames = torch.tensor(there, device=backend.device)
+    positions = frames if config.drop_hidden_frames else None
     context = latents.index_select(2, frames)
     levels = [sigma_levels(n, config.sigma_max, config.sigma_min, config.rho) for n in steps]
-    seeds = [s + spread * j for s in given.seeds for j in range(members)]
+    seeds = [s + seed_stride * j for s in given.seeds for j in range(members)]
     noise = {s: start_noise(s, config.latent_shape)[:, unknown] for s in set(seeds)}
     x_init = torch.stack([noise[s] for s in seeds]).to(backend.device) * config.sigma_max
 
     def denoise(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
-        """Return the clean estimate of the asked frames, see ``diffusion.clean_estimate``."""
-        t = sigma / (1.0 + sigma)
-        x_t = x * expand(1.0 - t, x.ndim)
-        shown = context[rows].index_copy(2, asked, x_t.to(torch.float32))
-        positions = frames if config.drop_hidden_frames else None
-        velocity = backend.denoise(shown, t.to(torch.float32), text, asked, positions)
-        return x_t - expand(t, x.ndim) * velocity.to(x.dtype)
+        """Return (r, C, U, h, w) the clean estimate of the target frames of some rows."""
 
-    pruning = Pruning(keep, len(seeds), unknown.index(config.layout.index('value')))
-    x = sample(denoise, x_init, levels * len(given.seeds), max_rows, pruning if keep else None)
-    kept = torch.tensor(pruning.rows, device=backend.device)
-    clean = latents.index_copy(2, frames[asked], x.to(torch.float32))[kept]
-    candidates = tuple(given.seeds[r // members] for r in pruning.rows)
-    return Sample(clean, candidates, given.task, given.images)
+        def velocity(x_t: Tensor, t: Tensor) -> Tensor:
+            shown = context[rows].index_copy(2, target, x_t)
+            return backend.denoise(shown, t, text, target, positions)
+
+        return clean_estimate(velocity, x, sigma)
+
+    halving = SuccessiveHalving(keep, len(seeds), unknown.index(config.layout.index('value')))
+    x = sample(denoise, x_init, levels * len(given.seeds), max_rows, halving if keep else None)
+    kept = torch.tensor(halving.rows, device=backend.device)
+    return replace(
+        given,
+        latents=latents.index_copy(2, frames[target], x.to(torch.float32))[kept],
+        seeds=tuple(given.seeds[r // members] for r in halving.rows),
+    )
 
 
-class Pruning:
-    """Keep the rows whose value looks best so far.
+class SuccessiveHalving:
+    """Keeps the rows whose value looks best so far, fewer after every denoising step.
 
     Attributes:
         rows: Rows that are denoised on, rising.
@@ -89,13 +122,13 @@ class Pruning:
         Args:
             keep: Rows kept after each step; later steps keep all.
             n: Number of rows.
-            place: Of the value among the asked frames.
+            place: Index of the value among the target frames.
         """
         self.rows = list(range(n))
         self._keep, self._place = keep, place
 
     def __call__(self, step: int, estimate: Tensor) -> list[int]:
-        """Return the rows to go on with, after a step.
+        """Return the rows to go on with after a step, rising.
 
         Args:
             step: Its number, from 0.

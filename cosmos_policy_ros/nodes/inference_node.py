@@ -17,14 +17,14 @@ from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.control.worker import NewestWorker
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
-from cosmos_policy_ros.core.planner import read_keep
-from cosmos_policy_ros.core.sample import Sample
+from cosmos_policy_ros.core.protocol import Answer, Policy
+from cosmos_policy_ros.core.query import PlanQuery, read_keep
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.types import Candidates, Observation
+from cosmos_policy_ros.types import Observation
 import numpy as np
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data, QoSProfile
@@ -44,7 +44,7 @@ class InferenceParams:
     precision: str = param('auto', 'Arithmetic of the networks: auto, float32 or bfloat16.')
     threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)
     max_rows: int = param(0, 'Most rows of one network call; 0 is all.', 0, 65536)
-    candidates: int = param(1, 'Candidates N per query.', 1, 256)
+    candidates: int = param(PlanQuery.candidates, 'Candidates N per query.', 1, 256)
     keep: str = param('', 'Candidates kept after each denoising step, as 4 2 1; empty: all.')
     futures: int = param(0, 'Futures M per candidate; 0 reads them from the policy.', 0, 64)
     values: int = param(0, 'Values K per future; 0 reads them from the stage before.', 0, 64)
@@ -67,14 +67,14 @@ class InferenceNode(Node):
         self.params = p = declare(self, InferenceParams)
         self.robot = read_robot(Path(p.robot))
         planning = Path(p.planning_checkpoint) if p.planning_checkpoint else None
-        self.policy = load_policy(
+        self.policy: Policy = load_policy(
             Path(p.checkpoint), p.backend, p.device, p.threads, p.precision, p.max_rows or None,
             planning,
         )  # fmt: skip
         check_robot(self.policy.config, self.robot)
-        self._matcher = TaskMatcher(self.policy.text.tasks)
+        self._matcher = TaskMatcher(self.policy.tasks)
         self._told, self._taken = '', Match('', 0.0)
-        self._keep = read_keep(p.keep)
+        self._query = PlanQuery(p.candidates, p.futures, p.values, read_keep(p.keep), p.seed)
         warm_up_s = self._warm_up()
 
         self._candidates = self.create_publisher(PointCloud2, 'policy/candidates', 10)
@@ -95,8 +95,8 @@ class InferenceNode(Node):
         self.create_timer(1.0, self._report)
         self.get_logger().info(
             f'answering with {p.candidates} candidates, {p.futures} futures and {p.values} values '
-            f'from {p.checkpoint} on {p.device} with {type(self.policy.backend).__name__} '
-            f'in {self.policy.backend.precision} ({warm_up_s * 1e3:.0f} ms per query)'
+            f'from {p.checkpoint} on {p.device} with {self.policy} '
+            f'({warm_up_s * 1e3:.0f} ms per query)'
         )
 
     def destroy_node(self) -> None:
@@ -105,20 +105,15 @@ class InferenceNode(Node):
             self._worker.stop()
         super().destroy_node()
 
-    def _plan(self, obs: Observation) -> tuple[Candidates, Sample]:
-        p = self.params
-        counts = p.candidates, p.futures, p.values
-        return self.policy.plan_unseen(obs, *counts, p.seed, self._keep)
-
     def _warm_up(self) -> float:
         """Answer a made-up query twice and return how long the second one took [s]."""
         black = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.robot.cameras}
-        task = next(iter(self.policy.text.tasks))
+        task = self.policy.tasks[0]
         obs = Observation(0, black, self.robot.start, task)
         start_s = 0.0
         for _ in range(2):
             start_s = time.perf_counter()
-            self._plan(obs)
+            self.policy.plan(obs, self._query)
         return time.perf_counter() - start_s
 
     def _on_query(self, message: JointTrajectory) -> None:
@@ -169,22 +164,23 @@ class InferenceNode(Node):
     def _answer(self, obs: Observation) -> None:
         """Publish the candidates for one observation."""
         start_s = time.perf_counter()
-        candidates, futures = self._plan(obs)
+        answer = self.policy.plan(obs, self._query)
         rate_hz = self.policy.config.rate_hz
-        message = candidates_message(candidates, rate_hz, self.robot.joint_names)
+        message = candidates_message(answer.candidates, rate_hz, self.robot.joint_names)
         self._candidates.publish(message)
         self._latency_ms.append((time.perf_counter() - start_s) * 1e3)
         self._answered += 1
         if any(p.get_subscription_count() for p in self._futures.values()):
-            self._show(candidates, futures)
+            self._show(answer)
 
-    def _show(self, candidates: Candidates, futures: Sample) -> None:
+    def _show(self, answer: Answer) -> None:
         """Publish the future images of the candidate with the best value, stamped when due.
 
         The answer has left by now, and one candidate costs a fraction of all.
         """
+        candidates = answer.candidates
         best = int(candidates.values.mean(axis=1).argmax())
-        shown = self.policy.read_futures(futures.rows(slice(best, best + 1)))
+        shown = self.policy.images(answer, [best])
         ahead_s = self.policy.config.horizon / self.policy.config.rate_hz
         due_ns = candidates.stamp_ns + round(ahead_s * 1e9)
         for camera, images in shown.items():

@@ -44,19 +44,22 @@ def _denoise(
     truth = whole[:, :, frames].to(device)
     text = material.store.text[batch.task].to(device)
     mask = torch.from_numpy(known_table(policy)[batch.kind])[:, frames].to(device)
+    target = torch.nonzero(mask[0] == 0).flatten()  # the same in all samples of a kind
     steps = policy.value_steps if (batch.kind == VALUE).all() else policy.action_steps
     levels = sigma_levels(steps, policy.sigma_max, policy.sigma_min, policy.rho)
     noise = torch.randn(whole.shape, generator=torch.Generator().manual_seed(0))
-    start = noise[:, :, frames].to(device) * policy.sigma_max
+    start = noise[:, :, frames].to(device).index_select(2, target) * policy.sigma_max
 
     def estimate(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
-        def velocity(network_input: Tensor, timestep: Tensor) -> Tensor:
+        def velocity(x_t: Tensor, t: Tensor) -> Tensor:
+            shown, known = truth[rows].index_copy(2, target, x_t), mask[rows]
+            timestep = (1.0 - known) * t[:, None]
             with torch.autocast(device.type, torch.bfloat16):
-                return predict_velocity(
-                    transformer, network_input, timestep, text[rows], mask[rows], frames
-                ).float()
+                of_all = predict_velocity(transformer, shown, timestep, text[rows], known, frames)
+            return of_all.index_select(2, target).float()
 
-        return clean_estimate(velocity, x, sigma, truth[rows], mask[rows])
+        return clean_estimate(velocity, x, sigma)
 
-    whole[:, :, frames] = sample(estimate, start, [levels] * len(truth)).float().cpu()
+    x = sample(estimate, start, [levels] * len(truth))
+    whole[:, :, frames] = truth.index_copy(2, target, x.float()).cpu()
     return whole

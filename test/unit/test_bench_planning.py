@@ -6,6 +6,7 @@ from __future__ import annotations
 from cosmos_policy_ros.bench.planning import Pair
 from cosmos_policy_ros.bench.reference_order import reference_plan
 from cosmos_policy_ros.bench.search import compare_searches, Counted, ENSEMBLE, JOINT, Search
+from cosmos_policy_ros.core.query import PlanQuery
 import numpy as np
 import pytest
 from tiny import tiny_observation, tiny_policy
@@ -15,7 +16,7 @@ OBS = tiny_observation()
 
 def test_both_orders_of_work_give_the_same_answer() -> None:
     """Same noise, same known frames; only the order of the sums differs."""
-    batched = tiny_policy().plan(OBS, 2, 3, 5)
+    batched = tiny_policy().plan(OBS, PlanQuery(2, 3, 5)).candidates
     alone = reference_plan(tiny_policy(), OBS, 2, 3, 5)
     np.testing.assert_allclose(alone.positions, batched.positions, atol=1e-4)
     np.testing.assert_allclose(alone.values, batched.values, atol=1e-4)
@@ -75,8 +76,8 @@ def test_a_search_with_more_steps_than_the_policy_is_left_out() -> None:
 def test_a_worse_choice_is_a_regret() -> None:
     """Who looks at the first candidate alone loses what the best one is worth more."""
     policy = tiny_policy()
-    values = policy.plan(OBS, 8).values[:, 0]
-    searches = (Search('exact'), Search('first', candidates=1))
+    values = policy.plan(OBS, PlanQuery(8)).candidates.values[:, 0]
+    searches = (Search('exact'), Search('first', PlanQuery(1)))
     figures = compare_searches(policy, searches, [OBS])['first']
     assert values.argmax() != 0
     assert figures['same_choice'] == 0.0

@@ -144,21 +144,21 @@ def test_ensemble_members_take_different_steps(
     assert member_steps(n_steps, members) == steps
 
 
-def test_known_frames_enter_clean_and_leave_untouched() -> None:
-    """A known frame has timestep 0 and is its own estimate."""
-    known = torch.full((1, 1, 2, 1, 1), 5.0)
-    x = torch.full((1, 1, 2, 1, 1), 8.0, dtype=torch.float64)
+def test_target_frames_enter_as_the_network_was_trained_on_them() -> None:
+    """Noise of level 3 on 8: scaled to the flow, at timestep 3 / 4, in float32."""
+    x = torch.full((1, 1, 1, 1, 1), 8.0, dtype=torch.float64)
     seen: list[Tensor] = []
 
-    def velocity(network_input: Tensor, timestep: Tensor) -> Tensor:
-        seen.extend([network_input.flatten(), timestep.flatten()])
-        return torch.full_like(network_input, 2.0)
+    def velocity(x_t: Tensor, timestep: Tensor) -> Tensor:
+        seen.extend([x_t, timestep])
+        return torch.full_like(x_t, 2.0)
 
-    mask = torch.tensor([1.0, 0.0])
-    result = clean_estimate(velocity, x, torch.tensor([3.0]).double(), known, mask)
-    assert seen[0].tolist() == [5.0, 2.0]  # clean; 8 / (1 + 3)
-    assert seen[1].tolist() == [0.0, 0.75]  # 0; 3 / (1 + 3)
-    assert result.flatten().tolist() == [5.0, 0.5]  # kept; 2 - 0.75 * 2
+    result = clean_estimate(velocity, x, torch.tensor([3.0]).double())
+    assert seen[0].flatten().tolist() == [2.0]  # 8 / (1 + 3)
+    assert seen[1].tolist() == [0.75]  # 3 / (1 + 3)
+    assert [v.dtype for v in seen] == [torch.float32] * 2
+    assert result.flatten().tolist() == [0.5]  # 2 - 0.75 * 2
+    assert result.dtype == torch.float64
 
 
 def test_estimate_of_the_true_velocity_is_the_clean_latent() -> None:
@@ -170,14 +170,14 @@ def test_estimate_of_the_true_velocity_is_the_clean_latent() -> None:
     x = x0 + sigma.view(-1, 1, 1, 1, 1) * noise
     seen: list[Tensor] = []
 
-    def velocity(z: Tensor, t: Tensor) -> Tensor:
-        seen.extend([z, t])
-        return target
+    def velocity(x_t: Tensor, t: Tensor) -> Tensor:
+        seen.extend([x_t, t])
+        return target[:, :, 1:3]
 
-    estimate = clean_estimate(velocity, x, sigma, x0, mask)
-    torch.testing.assert_close(estimate, x0)
-    torch.testing.assert_close(seen[0], network_input.float())
-    torch.testing.assert_close(seen[1], timestep.float())
+    estimate = clean_estimate(velocity, x[:, :, 1:3], sigma)
+    torch.testing.assert_close(estimate, x0[:, :, 1:3])
+    torch.testing.assert_close(seen[0], network_input[:, :, 1:3].float())
+    torch.testing.assert_close(seen[1], timestep[:, 1].float())
 
 
 def test_reference_loss_is_the_velocity_error() -> None:
@@ -187,7 +187,7 @@ def test_reference_loss_is_the_velocity_error() -> None:
     sigma, mask = torch.tensor([0.5, 30.0]).double(), torch.zeros(4)
     _, _, target = training_input(x0, noise, sigma, mask.expand(2, -1))
     s = sigma.view(-1, 1, 1, 1, 1)
-    estimate = clean_estimate(lambda z, t: v, x0 + s * noise, sigma, x0, mask)
+    estimate = clean_estimate(lambda x_t, t: v, x0 + s * noise, sigma)
     reference = ((1.0 + s) ** 2 / s**2 * (x0 - estimate) ** 2).mean()
     torch.testing.assert_close(reference, ((v - target) ** 2).mean())
 

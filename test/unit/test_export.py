@@ -15,6 +15,7 @@ from cosmos_policy_ros.backends.parity import refuse_worse
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.denoiser import Denoiser, read_text
 from cosmos_policy_ros.core.networks import predict_velocity
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
@@ -96,7 +97,10 @@ def test_all_backends_give_the_same_answer(exported: Path, runtime: str) -> None
     plain = load_policy(exported, 'diffusers', precision='float32')
     fast = load_policy(exported, runtime, precision='float32', threads=1)
     obs = made_up_observations(plain, 1)[0]
-    want, got = plain.plan(obs, *queries), fast.plan(obs, *queries)
+    want, got = (
+        plain.plan(obs, PlanQuery(*queries)).candidates,
+        fast.plan(obs, PlanQuery(*queries)).candidates,
+    )
     np.testing.assert_allclose(got.positions, want.positions, atol=1e-4)
     np.testing.assert_allclose(got.values, want.values, atol=1e-4)
 

@@ -15,6 +15,7 @@ from cosmos_policy_ros.backends.tensorrt_build import FILE, load_tensorrt
 from cosmos_policy_ros.bench.model_2b import measure
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.random_weights import released_sizes
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
@@ -54,7 +55,7 @@ def test_the_gpu_answers_what_the_cpu_does(truth: CosmosPolicy) -> None:
     """The plain network on both."""
     on_cpu = load_policy(COMMITTED, 'diffusers', precision='float32')
     obs = made_up_observations(truth, 1)[0]
-    got, want = (policy.plan(obs, 2, 1, 1) for policy in (truth, on_cpu))
+    got, want = (policy.plan(obs, PlanQuery(2, 1, 1)).candidates for policy in (truth, on_cpu))
     np.testing.assert_allclose(got.positions, want.positions, atol=1e-3)
     np.testing.assert_allclose(got.values, want.values, atol=1e-3)
 

@@ -15,6 +15,7 @@ from cosmos_policy_ros.core.config import read_config, write_config
 from cosmos_policy_ros.core.denoiser import Denoiser, read_text
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.training.batch import LatentStore, loss_weights, velocity_error
@@ -139,7 +140,7 @@ def dropping_policy(**changes: Any) -> CosmosPolicy:
 def test_the_value_does_not_depend_on_hidden_frames(drop: bool) -> None:
     """Of the current state and the action not even the noise; with them there as noise it does."""
     policy = dropping_policy(drop_hidden_frames=drop)
-    future = policy.predict_future(policy.act(OBS, 2))
+    future = policy.predict_future(policy.act(OBS, PlanQuery(2)))
     other = future.latents.clone()
     other[:, :, HIDDEN] += 1.0
     values = [policy.predict_value(f) for f in (future, replace(future, latents=other))]
@@ -151,7 +152,7 @@ def test_the_value_does_not_depend_on_hidden_frames(drop: bool) -> None:
 def test_sequences_of_the_value_are_shorter() -> None:
     """6 instead of 11 frames; those of action and future are whole."""
     policy = dropping_policy()
-    policy.plan(OBS, 2, 1, 1)
+    policy.plan(OBS, PlanQuery(2, 1, 1))
     assert isinstance(policy.backend, NotingBackend)
     assert policy.backend.lengths == [11] * 10 + [11] * 5 + [6] * 5
 
@@ -288,7 +289,10 @@ def test_all_backends_leave_out_the_same(exported: Path, runtime: str) -> None:
     plain = load_policy(exported, 'diffusers', precision='float32')
     fast = load_policy(exported, runtime, precision='float32', threads=1)
     obs = made_up_observations(plain, 1)[0]
-    want, got = plain.plan(obs, 2, 2, 2), fast.plan(obs, 2, 2, 2)
+    want, got = (
+        plain.plan(obs, PlanQuery(2, 2, 2)).candidates,
+        fast.plan(obs, PlanQuery(2, 2, 2)).candidates,
+    )
     np.testing.assert_allclose(got.positions, want.positions, atol=1e-4)
     np.testing.assert_allclose(got.values, want.values, atol=1e-4)
     assert np.ptp(want.values) > 1e-3

@@ -32,6 +32,7 @@ from cosmos_policy_ros.core.official.names import (
     VAE_WAN,
 )
 from cosmos_policy_ros.core.official.presets import preset, PRESETS
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.tensor_files import read_torch_file, write_safetensors
 from cosmos_policy_ros.outputs import whole_folder
 from cosmos_policy_ros.robot import read_robot
@@ -337,7 +338,7 @@ def test_imported_networks_compute_the_same(files: Sources, tmp_path: Path) -> N
 def test_imported_checkpoint_plans(files: Sources, tmp_path: Path) -> None:
     """The whole way to positions."""
     convert(files, tmp_path / 'out')
-    plan = load_policy(tmp_path / 'out').plan(tiny_observation())
+    plan = load_policy(tmp_path / 'out').plan(tiny_observation(), PlanQuery(1)).candidates
     assert plan.positions.shape[1:] == (6, 4)
 
 

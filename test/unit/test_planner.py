@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.core.planner import aggregate, check_keep, make_plan, read_keep, select
-from cosmos_policy_ros.types import Candidates, ConfigError
+from cosmos_policy_ros.core.planner import aggregate, make_plan, select
+from cosmos_policy_ros.types import Candidates
 import numpy as np
 from numpy.typing import NDArray
 import pytest
@@ -100,24 +100,3 @@ def test_plan_plays_the_best_candidate() -> None:
     assert (plan.best, plan.chunk.stamp_ns, plan.chunk.rate_hz) == (1, 9, 25.0)
     assert plan.chunk.positions.tolist() == [[1.0, 1.0]] * 3
     assert plan.scores.tolist() == pytest.approx([0.2, 0.7])
-
-
-@pytest.mark.parametrize('keep', [(), (8, 8), (4, 2, 1), (1, 1, 1)])
-def test_a_search_may_keep_ever_fewer(keep: tuple[int, ...]) -> None:
-    """Of 8 candidates over 3 steps."""
-    check_keep(keep, 8, 3)
-
-
-@pytest.mark.parametrize('keep', [(9,), (2, 4), (1, 0), (4, 3, 2, 1)])
-def test_a_search_that_cannot_be_is_refused(keep: tuple[int, ...]) -> None:
-    """More than there are, rising, none at all, or more numbers than steps."""
-    with pytest.raises(ConfigError, match='falling from 8 candidates to 1'):
-        check_keep(keep, 8, 3)
-
-
-def test_what_is_kept_is_read_from_a_parameter() -> None:
-    """An empty one keeps all."""
-    assert read_keep('4 2 1') == (4, 2, 1)
-    assert read_keep('') == ()
-    with pytest.raises(ConfigError, match='whole numbers such as 4 2 1, got '):
-        read_keep('4, 2')

@@ -3,11 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
-from cosmos_policy_ros.core.codec import read_value, read_vector
+from cosmos_policy_ros.core.codec import read_value
 from cosmos_policy_ros.core.images import frames_to_video, scale_pixels
 from cosmos_policy_ros.core.networks import (
     decode_video,
@@ -16,12 +15,14 @@ from cosmos_policy_ros.core.networks import (
     predict_velocity,
 )
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.types import ConfigError, Observation
 import numpy as np
-from numpy.typing import NDArray
 import pytest
 from tiny import (
     CONFIG,
+    noting_policy,
+    NotingBackend,
     TASK,
     tiny_config,
     tiny_observation,
@@ -32,49 +33,14 @@ from tiny import (
     tiny_vae,
 )
 import torch
-from torch import Tensor
 
 OBS = tiny_observation()
-
-
-class NotingBackend(TorchBackend):
-    """The torch backend with a note of every network call."""
-
-    def __init__(self) -> None:
-        """Start with no notes."""
-        super().__init__(tiny_transformer(), tiny_vae())
-        self.calls: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.encoded: list[Sequence[int]] = []
-
-    def denoise(
-        self,
-        latents: Tensor,
-        time: Tensor,
-        text: Tensor,
-        asked: Tensor,
-        frames: Tensor | None = None,
-    ) -> Tensor:
-        """Note latents, timesteps and asked frames."""
-        self.calls.append((latents, time, asked))
-        return super().denoise(latents, time, text, asked, frames)
-
-    def encode(self, video: Tensor) -> Tensor:
-        """Note the shape."""
-        self.encoded.append(video.shape)
-        return super().encode(video)
-
-
-def noting_policy(value_kind: str = 'value') -> tuple[CosmosPolicy, NotingBackend]:
-    """Return a tiny policy and its notes."""
-    backend = NotingBackend()
-    config = tiny_config(value_kind=value_kind)
-    return CosmosPolicy(backend, config, tiny_stats(), tiny_text()), backend
 
 
 def test_planning_query_makes_twenty_network_calls() -> None:
     """10 + 5 + 5, where the reference makes 488."""
     policy, backend = noting_policy()
-    candidates = policy.plan(OBS, candidates=8, futures=3, values=5)
+    candidates = policy.plan(OBS, PlanQuery(candidates=8, futures=3, values=5)).candidates
     assert len(backend.calls) == 20
     assert candidates.values.shape == (8, 15)
 
@@ -82,7 +48,7 @@ def test_planning_query_makes_twenty_network_calls() -> None:
 def test_rows_of_each_call_are_the_members_still_running() -> None:
     """8 candidates; 24 futures with 1, 3, 5 steps; 120 values with 1 … 5 steps."""
     policy, backend = noting_policy()
-    policy.plan(OBS, candidates=8, futures=3, values=5)
+    policy.plan(OBS, PlanQuery(candidates=8, futures=3, values=5))
     rows = [len(latents) for latents, _, _ in backend.calls]
     assert rows == [8] * 10 + [24, 16, 16, 8, 8] + [120, 96, 72, 48, 24]
 
@@ -90,10 +56,10 @@ def test_rows_of_each_call_are_the_members_still_running() -> None:
 def test_max_rows_bounds_every_call() -> None:
     """The result is the same."""
     policy, backend = noting_policy()
-    whole = policy.plan(OBS, 4, 2, 2)
+    whole = policy.plan(OBS, PlanQuery(4, 2, 2)).candidates
     policy.max_rows = 3
     backend.calls.clear()
-    split = policy.plan(OBS, 4, 2, 2)
+    split = policy.plan(OBS, PlanQuery(4, 2, 2)).candidates
     assert max(len(latents) for latents, _, _ in backend.calls) == 3
     np.testing.assert_allclose(split.positions, whole.positions, atol=1e-5)
     np.testing.assert_allclose(split.values, whole.values, atol=1e-5)
@@ -106,7 +72,7 @@ def test_max_rows_bounds_every_call() -> None:
 def test_each_stage_asks_for_its_unknown_frames(value_kind: str, asked: list[int]) -> None:
     """Those of policy, world model and value, at the noise level of the first step."""
     policy, backend = noting_policy(value_kind)
-    policy.plan(OBS, candidates=1, futures=1, values=1)
+    policy.plan(OBS, PlanQuery(candidates=1, futures=1, values=1))
     frames = [a.tolist() for _, _, a in backend.calls]
     assert frames[0] == [5, 6, 7, 8, 9, 10]
     assert frames[10] == [6, 7, 8, 9, 10]
@@ -117,10 +83,10 @@ def test_each_stage_asks_for_its_unknown_frames(value_kind: str, asked: list[int
 def test_action_value_is_asked_without_futures() -> None:
     """Q(s, a) knows the action and no future, and refuses to be given one."""
     policy, backend = noting_policy('value_q')
-    assert policy.plan(OBS, candidates=2, values=3).values.shape == (2, 3)
+    assert policy.plan(OBS, PlanQuery(candidates=2, values=3)).candidates.values.shape == (2, 3)
     assert backend.calls[10][2].tolist() == [6, 7, 8, 9, 10]
     with pytest.raises(ValueError, match='without futures'):
-        policy.plan(OBS, futures=1)
+        policy.plan(OBS, PlanQuery(1, futures=1))
 
 
 def test_a_scorer_of_its_own_predicts_and_values_what_the_policy_proposes() -> None:
@@ -128,19 +94,23 @@ def test_a_scorer_of_its_own_predicts_and_values_what_the_policy_proposes() -> N
     scorer, scoring = noting_policy('value_future_only')
     proposing = NotingBackend()
     base = CosmosPolicy(proposing, CONFIG, tiny_stats(), tiny_text(), scorer=scorer)
-    plain = noting_policy()[0].plan(OBS, candidates=3)
-    candidates = base.plan(OBS, candidates=3)
+    plain = noting_policy()[0].plan(OBS, PlanQuery(candidates=3)).candidates
+    candidates = base.plan(OBS, PlanQuery(candidates=3)).candidates
     np.testing.assert_array_equal(candidates.positions, plain.positions)
     assert (len(proposing.calls), len(scoring.calls)) == (10, 5)
-    acted = base.act(OBS, 3).latents[:, :, 5]
+    acted = base.act(OBS, PlanQuery(3)).latents[:, :, 5]
     assert torch.equal(scoring.calls[0][0][:, :, 5], acted)
-    assert base.plan(OBS, candidates=3, futures=2, values=2).values.shape == (3, 4)
+    assert base.plan(
+        OBS, PlanQuery(candidates=3, futures=2, values=2)
+    ).candidates.values.shape == (3, 4)
 
 
 def test_a_search_that_keeps_all_is_the_exact_one() -> None:
     """To the last bit."""
     policy = tiny_policy()
-    exact, kept = (policy.plan(OBS, 8, keep=keep) for keep in ((), (8, 8, 8)))
+    exact, kept = (
+        policy.plan(OBS, PlanQuery(8, keep=keep)).candidates for keep in ((), (8, 8, 8))
+    )
     np.testing.assert_array_equal(kept.positions, exact.positions)
     np.testing.assert_array_equal(kept.values, exact.values)
     np.testing.assert_array_equal(kept.future_proprio, exact.future_proprio)
@@ -149,14 +119,14 @@ def test_a_search_that_keeps_all_is_the_exact_one() -> None:
 def test_a_pruned_search_keeps_the_best_so_far() -> None:
     """After the first step the best four, after the second the best two of those."""
     policy, backend = noting_policy()
-    policy.act(OBS, 8, seed=20)
+    policy.act(OBS, PlanQuery(8, seed=20))
     first, second = (early_values(backend, step) for step in (0, 1))
     four = sorted(sorted(range(8), key=lambda i: -first[i])[:4])
     two = sorted(sorted(four, key=lambda i: -second[i])[:2])
     assert four != [0, 1, 2, 3]
     assert two != four[:2]
-    assert policy.act(OBS, 8, 20, keep=(4,)).seeds == tuple(20 + i for i in four)
-    assert policy.act(OBS, 8, 20, keep=(4, 2)).seeds == tuple(20 + i for i in two)
+    assert policy.act(OBS, PlanQuery(8, seed=20, keep=(4,))).seeds == tuple(20 + i for i in four)
+    assert policy.act(OBS, PlanQuery(8, seed=20, keep=(4, 2))).seeds == tuple(20 + i for i in two)
 
 
 def early_values(backend: NotingBackend, step: int) -> list[float]:
@@ -171,7 +141,8 @@ def early_values(backend: NotingBackend, step: int) -> list[float]:
 def test_what_a_pruned_search_keeps_it_answers_as_the_exact_one() -> None:
     """Up to rounding; what it dropped is not in the answer."""
     policy = tiny_policy()
-    exact, (pruned, shown) = policy.plan(OBS, 8), policy.plan_unseen(OBS, 8, keep=(4, 2))
+    exact = policy.plan(OBS, PlanQuery(8)).candidates
+    pruned, shown = policy.plan(OBS, PlanQuery(8, keep=(4, 2)))
     rows = list(shown.seeds)
     assert pruned.positions.shape[0] == pruned.values.shape[0] == len(rows) == 2
     np.testing.assert_allclose(pruned.positions, exact.positions[rows], atol=1e-5)
@@ -183,32 +154,51 @@ def test_a_pruned_search_asks_for_fewer_rows() -> None:
     """16 instead of 40 in five steps; futures and values are asked of the survivors alone."""
     policy, backend = noting_policy()
     policy.config = tiny_config(action_steps=5)
-    answer = policy.plan(OBS, 8, 3, 5, keep=(4, 2, 1), images=True)
+    answer = policy.plan(OBS, PlanQuery(8, 3, 5, keep=(4, 2, 1)))
     rows = [len(latents) for latents, _, _ in backend.calls]
     assert rows == [8, 4, 2, 1, 1, *[3, 2, 2, 1, 1], *[15, 12, 9, 6, 3]]
-    assert answer.values.shape == (1, 15)
-    assert answer.future_images['high'].shape[0] == 1
+    assert answer.candidates.values.shape == (1, 15)
+    assert policy.images(answer)['high'].shape[0] == 1
 
 
 def test_survivors_of_a_pruned_search_keep_their_seeds() -> None:
     """Futures and values of a candidate are drawn with its own noise."""
     policy = tiny_policy()
-    pruned, shown = policy.plan_unseen(OBS, 8, 2, 2, 5, keep=(3,))
-    exact = policy.plan(OBS, 8, 2, 2, 5)
+    pruned, shown = policy.plan(OBS, PlanQuery(8, 2, 2, keep=(3,), seed=5))
+    exact = policy.plan(OBS, PlanQuery(8, 2, 2, seed=5)).candidates
     rows = [seed - 5 for seed in shown.seeds]
     np.testing.assert_allclose(pruned.values, exact.values[rows], atol=1e-5)
 
 
 def test_a_pruned_search_that_cannot_be_is_refused() -> None:
     """A user can mend it, so it is one line."""
-    with pytest.raises(ConfigError, match='keep is 2 4; it takes at most 10 numbers'):
-        tiny_policy().plan(OBS, 8, keep=(2, 4))
+    with pytest.raises(ConfigError, match='keep is 4 4; it takes at most 1 numbers'):
+        tiny_policy(action_steps=1).plan(OBS, PlanQuery(8, keep=(4, 4)))
+
+
+def test_a_query_may_take_other_denoising_steps_than_the_checkpoint() -> None:
+    """Three instead of ten, and the same answer as a checkpoint of three."""
+    policy, backend = noting_policy()
+    got = policy.plan(OBS, PlanQuery(2, steps=3)).candidates
+    want = tiny_policy(action_steps=3).plan(OBS, PlanQuery(2)).candidates
+    assert len(backend.calls) == 3
+    np.testing.assert_array_equal(got.positions, want.positions)
+
+
+def test_images_of_some_candidates_are_those_of_all() -> None:
+    """The inference node decodes the best one alone."""
+    policy = tiny_policy()
+    answer = policy.plan(OBS, PlanQuery(3, futures=2))
+    one, every = policy.images(answer, [2]), policy.images(answer)
+    assert every['high'].shape == (3, 32, 32, 3)
+    difference = one['high'][0].astype(int) - every['high'][2]
+    assert np.abs(difference).max() <= 1  # a rounding
 
 
 def test_known_frames_are_the_generated_ones_unchanged() -> None:
     """Stage 2 is given the raw action frame of stage 1, not its mean tiled again."""
     policy, backend = noting_policy()
-    acted = policy.act(OBS, n=1)
+    acted = policy.act(OBS, PlanQuery(1))
     policy.predict_future(acted)
     assert torch.equal(backend.calls[10][0][0, :, 5], acted.latents[0, :, 5])
 
@@ -216,7 +206,7 @@ def test_known_frames_are_the_generated_ones_unchanged() -> None:
 def test_direct_mode_reads_the_value_of_the_joint_sample() -> None:
     """Action, future and value from ten calls."""
     policy, backend = noting_policy()
-    candidates = policy.plan(OBS, candidates=2)
+    candidates = policy.plan(OBS, PlanQuery(candidates=2)).candidates
     assert len(backend.calls) == 10
     assert candidates.values.shape == (2, 1)
     assert candidates.future_proprio.shape == (2, 4)
@@ -227,68 +217,30 @@ def test_direct_mode_reads_the_value_of_the_joint_sample() -> None:
 def test_values_may_be_read_from_the_futures() -> None:
     """Stage 2 denoises the value too."""
     policy, backend = noting_policy()
-    assert policy.plan(OBS, candidates=2, futures=3).values.shape == (2, 3)
+    assert policy.plan(OBS, PlanQuery(candidates=2, futures=3)).candidates.values.shape == (2, 3)
     assert len(backend.calls) == 15
 
 
 def test_candidates_differ_and_the_first_is_the_plain_answer() -> None:
     """Candidate i is drawn with seed + i."""
     policy = tiny_policy()
-    many = policy.plan(OBS, candidates=3, seed=195)
-    alone = [policy.plan(OBS, seed=s).positions[0] for s in (195, 196, 197)]
+    many = policy.plan(OBS, PlanQuery(candidates=3, seed=195)).candidates
+    alone = [
+        policy.plan(OBS, PlanQuery(1, seed=s)).candidates.positions[0] for s in (195, 196, 197)
+    ]
     np.testing.assert_allclose(many.positions, alone, atol=1e-5)
     assert np.abs(many.positions[0] - many.positions[1]).max() > 1e-2
-
-
-def assert_shown(
-    policy: CosmosPolicy, backend: NotingBackend, positions: NDArray[np.float32]
-) -> None:
-    """The arms' part of the actions is what the stage after acting is shown."""
-    shown = read_vector(backend.calls[10][0], 5, positions[0].size).reshape(positions.shape)
-    unit = policy.stats.normalize_actions(positions)
-    arms = [i for i in range(positions.shape[2]) if i not in policy.grippers]
-    np.testing.assert_allclose(shown[..., arms], unit[..., arms], atol=1e-5)
-
-
-def test_displaced_candidates_stay_off_and_are_judged_where_they_are() -> None:
-    """Every arm joint by one number, the first candidate and the grippers not at all."""
-    policy, backend = noting_policy()
-    plain = tiny_policy().plan(OBS, 3)
-    displaced = policy.plan(OBS, 3, spread_rad=0.05)
-    off = displaced.positions - plain.positions
-    np.testing.assert_allclose(off[0], 0.0, atol=1e-6)
-    np.testing.assert_allclose(off[:, :, policy.grippers], 0.0, atol=1e-6)
-    np.testing.assert_allclose(off[:, 4:], off[:, 4:5].repeat(off.shape[1] - 4, axis=1), atol=1e-6)
-    np.testing.assert_allclose(off[1:, 1], off[1:, 4] / 4.0, atol=1e-6)
-    assert 0.005 < off[1:, -1].std() < 0.1
-    assert len(backend.calls) == 15  # a future for each, since the joint one is of another action
-    assert_shown(policy, backend, displaced.positions)
-    later = policy.plan(replace(OBS, stamp_ns=OBS.stamp_ns + 10**9), 3, spread_rad=0.05)
-    assert np.abs(later.positions - displaced.positions)[1:].max() > 0.01
-
-
-def test_a_single_candidate_is_not_displaced() -> None:
-    """Nor is anything else asked for it."""
-    policy, backend = noting_policy()
-    plain, alone = tiny_policy().plan(OBS), policy.plan(OBS, spread_rad=0.05)
-    np.testing.assert_array_equal(plain.positions, alone.positions)
-    assert len(backend.calls) == 10
-
-
-def test_displaced_candidates_are_judged_by_their_actions_where_there_are_no_futures() -> None:
-    """Q(s, a) sees the displaced action."""
-    policy, backend = noting_policy('value_q')
-    displaced = policy.plan(OBS, 2, spread_rad=0.05)
-    assert_shown(policy, backend, displaced.positions)
 
 
 def test_batched_members_equal_members_one_by_one() -> None:
     """Seeds as in the reference: candidate i, future j, value k use s+i, s+i+j, s+i+k."""
     policy = tiny_policy()
-    batched = policy.plan(OBS, candidates=2, futures=3, values=2, seed=5).values
+    batched = policy.plan(
+        OBS, PlanQuery(candidates=2, futures=3, values=2, seed=5)
+    ).candidates.values
     serial = []
     for i in range(2):
-        acted = policy.act(OBS, seed=5 + i)
+        acted = policy.act(OBS, PlanQuery(1, seed=5 + i))
         futures = policy.predict_future(acted, members=3)
         values = policy.predict_value(futures, members=2)
         assert futures.seeds == (5 + i,) * 3
@@ -299,7 +251,7 @@ def test_batched_members_equal_members_one_by_one() -> None:
 def test_same_seed_same_answer() -> None:
     """Nothing else is random."""
     policy = tiny_policy()
-    first, second = (policy.plan(OBS, 2, 1, 1, seed=3) for _ in range(2))
+    first, second = (policy.plan(OBS, PlanQuery(2, 1, 1, seed=3)).candidates for _ in range(2))
     assert np.array_equal(first.positions, second.positions)
     assert np.array_equal(first.values, second.values)
 
@@ -307,7 +259,7 @@ def test_same_seed_same_answer() -> None:
 def test_proprio_is_shown_normalised() -> None:
     """Range -2 … 2: 0.5, -0.5, 1, 0 become a quarter, and fill frame 1."""
     policy, backend = noting_policy()
-    policy.act(OBS)
+    policy.act(OBS, PlanQuery(1))
     frame = backend.calls[0][0][0, :, 1].flatten()
     assert frame.tolist() == pytest.approx([0.25, -0.25, 0.5, 0.0] * 16)
 
@@ -316,7 +268,7 @@ def test_actions_come_in_robot_units() -> None:
     """A frame of ones is the upper end of the range, of a gripper 1."""
     policy = tiny_policy()
     latents = torch.ones(1, 4, 11, 4, 4)
-    actions = policy.read_actions(replace(policy.act(OBS), latents=latents))
+    actions = policy.read_actions(replace(policy.act(OBS, PlanQuery(1)), latents=latents))
     assert actions.shape == (1, 6, 4)
     assert actions.dtype == np.float32
     assert actions[0, 0].tolist() == [2.0, 1.0, 2.0, 1.0]
@@ -326,50 +278,37 @@ def test_libero_layout_runs_too() -> None:
     """Two cameras, wrist before primary."""
     cameras = ('wrist', 'primary')
     policy = tiny_policy(cameras=cameras)
-    candidates = policy.plan(tiny_observation(cameras), 2, 2, 2, images=True)
-    assert candidates.values.shape == (2, 4)
-    assert tuple(candidates.future_images) == cameras
+    answer = policy.plan(tiny_observation(cameras), PlanQuery(2, 2, 2))
+    assert answer.candidates.values.shape == (2, 4)
+    assert tuple(policy.images(answer)) == cameras
 
 
 def test_missing_camera_is_named() -> None:
     """Both sides in the message."""
     obs = tiny_observation(('left_wrist', 'high'))
     with pytest.raises(ValueError, match=r"'right_wrist'.*got \('left_wrist', 'high'\)"):
-        tiny_policy().plan(obs)
+        tiny_policy().plan(obs, PlanQuery(1))
 
 
 def test_wrong_proprio_size_is_refused() -> None:
     """Both sizes in the message."""
     obs = Observation(0, OBS.images, np.zeros(5, np.float32), TASK)
     with pytest.raises(ValueError, match='4 numbers, got 5'):
-        tiny_policy().plan(obs)
+        tiny_policy().plan(obs, PlanQuery(1))
 
 
 def test_unknown_task_is_refused() -> None:
     """A task without embedding."""
     obs = Observation(0, OBS.images, OBS.proprio, 'juggle')
     with pytest.raises(ConfigError, match=r"'juggle'.*lift the cube"):
-        tiny_policy().plan(obs)
-
-
-@pytest.mark.parametrize('counts', [(0, 0, 0), (1, -1, 0), (1, 0, -1)])
-def test_impossible_counts_are_refused(counts: tuple[int, int, int]) -> None:
-    """At least one candidate, nothing negative."""
-    with pytest.raises(ValueError, match='cannot plan with'):
-        tiny_policy().plan(OBS, *counts)
-
-
-def test_negative_spread_is_refused() -> None:
-    """It is a standard deviation."""
-    with pytest.raises(ValueError, match=r'spread_rad=-0\.1'):
-        tiny_policy().plan(OBS, 2, spread_rad=-0.1)
+        tiny_policy().plan(obs, PlanQuery(1))
 
 
 def test_blank_image_is_encoded_once() -> None:
     """A frame-independent autoencoder sees a black image, then three images per query."""
     policy, backend = noting_policy()
-    policy.act(OBS)
-    policy.act(OBS)
+    policy.act(OBS, PlanQuery(1))
+    policy.act(OBS, PlanQuery(1))
     assert [shape[0] for shape in backend.encoded] == [1, 3, 3]
 
 
@@ -409,17 +348,17 @@ def test_both_ways_to_see_agree_in_the_policy() -> None:
         CosmosPolicy(networks, tiny_config(independent_frames=i), tiny_stats(), tiny_text())
         for i in (True, False)
     ]
-    one, other = (p.plan(OBS, candidates=2, futures=1, images=True) for p in ways)
-    np.testing.assert_allclose(one.positions, other.positions, atol=1e-4)
+    one, other = (p.plan(OBS, PlanQuery(candidates=2, futures=1)) for p in ways)
+    np.testing.assert_allclose(one.candidates.positions, other.candidates.positions, atol=1e-4)
     for camera in CONFIG.cameras:
-        difference = one.future_images[camera].astype(int) - other.future_images[camera]
+        difference = ways[0].images(one)[camera].astype(int) - ways[1].images(other)[camera]
         assert np.abs(difference).max() <= 1  # rounding to uint8
 
 
 def test_predicted_images_equal_a_full_decoding() -> None:
     """Reference way: placeholders restored, everything decoded, pixel frame (i - 1) * 4 + 1."""
     policy = tiny_policy(independent_frames=False)
-    acted = policy.act(OBS, n=2)
+    acted = policy.act(OBS, PlanQuery(2))
     vae = tiny_vae(independent=False)
     black = -torch.ones(1, 3, 32, 32)
     slots = torch.cat([black, acted.images, black, black, acted.images, black])[None]
@@ -430,7 +369,7 @@ def test_predicted_images_equal_a_full_decoding() -> None:
             latents[:, :, i] = clean[:, :, i]
         video = decode_video(vae, latents)
     for i, camera in enumerate(CONFIG.cameras):
-        shown = policy.read_futures(acted)[camera]
+        shown = policy.read_images(acted)[camera]
         wanted = ((video[:, :, (7 + i - 1) * 4 + 1].movedim(1, -1) + 1) * 127.5).round()
         assert shown.shape == (2, 32, 32, 3)
         assert np.abs(shown.astype(int) - wanted.numpy()).max() <= 1
@@ -440,11 +379,11 @@ def test_predicted_images_equal_a_full_decoding() -> None:
 def test_current_images_decode_to_what_the_autoencoder_makes_of_them() -> None:
     """Camera order is kept from observation to predicted image."""
     policy = tiny_policy()
-    acted = policy.act(OBS)
+    acted = policy.act(OBS, PlanQuery(1))
     latents = acted.latents.clone()
     latents[:, :, 7:10] = latents[:, :, 2:5]
     vae = tiny_vae()
-    for camera, shown in policy.read_futures(replace(acted, latents=latents)).items():
+    for camera, shown in policy.read_images(replace(acted, latents=latents)).items():
         i = CONFIG.cameras.index(camera)
         again = decode_video(vae, encode_video(vae, acted.images[i][None, :, None]))
         difference = scale_pixels(shown[0]) - again[0, :, 0]
@@ -473,6 +412,8 @@ def test_official_networks_with_their_own_padding_mask_are_served() -> None:
 def test_bfloat16_answers_almost_the_same() -> None:
     """Mixed precision rounds to three digits."""
     fast = TorchBackend(tiny_transformer(), tiny_vae(), precision='bfloat16')
-    rounded = CosmosPolicy(fast, CONFIG, tiny_stats(), tiny_text()).plan(OBS)
-    exact = tiny_policy().plan(OBS)
+    rounded = (
+        CosmosPolicy(fast, CONFIG, tiny_stats(), tiny_text()).plan(OBS, PlanQuery(1)).candidates
+    )
+    exact = tiny_policy().plan(OBS, PlanQuery(1)).candidates
     np.testing.assert_allclose(rounded.positions, exact.positions, atol=0.1)

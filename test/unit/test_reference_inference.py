@@ -8,6 +8,7 @@ from pathlib import Path
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.backends.parity import made_up_observations
 from cosmos_policy_ros.core.diffusion import sigma_levels
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 import numpy as np
@@ -32,7 +33,8 @@ def check(path: Path, shape: tuple[int, int, int], atol: float, seed: int = 195)
     policy = load_policy(path, 'torch', precision='float32')
     reference = ReferenceInference(path)
     obs = made_up_observations(policy, 1)[0]
-    got = policy.plan(obs, *shape, seed=seed, images=True)
+    got, shown = policy.plan(obs, PlanQuery(candidates, futures, values, seed=seed))
+    images = policy.read_images(shown)
     want: list[Answer] = [
         reference.candidate(obs.images, obs.proprio, obs.task, seed + i, futures, values)
         for i in range(candidates)
@@ -47,7 +49,7 @@ def check(path: Path, shape: tuple[int, int, int], atol: float, seed: int = 195)
     np.testing.assert_allclose(got.future_proprio, last, atol=atol)
     for i, answer in enumerate(want):
         for name, picture in answer.pictures[-1].items():
-            difference = np.abs(got.future_images[name][i].astype(int) - picture)
+            difference = np.abs(images[name][i].astype(int) - picture)
             assert difference.max() <= 1, name  # a rounding
     spread = np.abs(actions[0] - actions[-1]).max()
     assert candidates == 1 or spread > 100 * atol, 'the candidates are all alike'

@@ -23,6 +23,7 @@ from cosmos_policy_ros.cli.export import Export, run
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.denoiser import Denoiser, lower, read_text, text_layers
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
@@ -112,7 +113,7 @@ def test_planning_through_an_engine_gives_the_same_answer(
     policy = CosmosPolicy(backend, loaded.config, loaded.stats, loaded.text)
     plain = load_policy(tiny, precision='float32')
     for obs in made_up_observations(plain, 2):
-        got, want = (p.plan(obs, 2, 2, 2) for p in (policy, plain))
+        got, want = (p.plan(obs, PlanQuery(2, 2, 2)).candidates for p in (policy, plain))
         np.testing.assert_allclose(got.positions, want.positions, atol=1e-5)
         np.testing.assert_allclose(got.values, want.values, atol=1e-5)
     sizes = {(0, 1, 1), (0, 1, 5), (1, 2, 1), (1, 2, 5), (1, 2, 6), (1, 3, 1), (1, 3, 5)}

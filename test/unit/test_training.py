@@ -17,6 +17,7 @@ from cosmos_policy_ros.cli.demonstrate import record
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.config import read_config
 from cosmos_policy_ros.core.images import scale_pixels
+from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.data.episodes import StoredEpisode
 from cosmos_policy_ros.resources import share_path
@@ -84,8 +85,8 @@ def test_trained_checkpoint_plans(out: Path, robot: RobotSpec) -> None:
     """What the trainer writes, the policy loads and answers with."""
     policy = load_policy(out, threads=1)
     images = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in robot.cameras}
-    task = policy.text.tasks[0]
-    answer = policy.plan(Observation(0, images, robot.start, task), candidates=2)
+    task = policy.tasks[0]
+    answer = policy.plan(Observation(0, images, robot.start, task), PlanQuery(2)).candidates
     assert answer.positions.shape == (2, 4, 14)
 
 

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the running stack and the measurements need of a policy network, whatever it is inside.
+
+``core.policy.CosmosPolicy`` is one; another network with the same five members takes its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+from cosmos_policy_ros.core.query import PlanQuery
+from cosmos_policy_ros.types import Candidates, Observation
+import numpy as np
+from numpy.typing import NDArray
+
+
+class PolicyFacts(Protocol):
+    """What a policy was trained for, which ``core.config.check_robot`` compares with a robot.
+
+    Attributes:
+        cameras: Names of the cameras it needs.
+        joint_names: Joints in action order.
+        rate_hz: Spacing of the action rows [Hz].
+        horizon: Rows H of an action chunk.
+        action_size: Numbers A of an action row.
+        proprio_size: Numbers P of the proprio vector.
+        action_steps: Denoising steps of an action chunk, the most that ``PlanQuery.keep`` holds.
+    """
+
+    @property
+    def cameras(self) -> tuple[str, ...]: ...  # noqa: D102 (see Attributes)
+    @property
+    def joint_names(self) -> tuple[str, ...]: ...  # noqa: D102
+    @property
+    def rate_hz(self) -> float: ...  # noqa: D102
+    @property
+    def horizon(self) -> int: ...  # noqa: D102
+    @property
+    def action_size(self) -> int: ...  # noqa: D102
+    @property
+    def proprio_size(self) -> int: ...  # noqa: D102
+    @property
+    def action_steps(self) -> int: ...  # noqa: D102
+
+
+class Answer(NamedTuple):
+    """The answer to a planning query.
+
+    Attributes:
+        candidates: Candidates with their values, without predicted images.
+        futures: What ``Policy.images`` decodes them from; only the policy that made it reads it.
+    """
+
+    candidates: Candidates
+    futures: Any
+
+
+class Policy(Protocol):
+    """A policy with a value: proposes action chunks and predicts what comes of them."""
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Language instructions that it was trained on."""
+
+    @property
+    def config(self) -> PolicyFacts:
+        """Cameras, joints, sizes and rate that it was trained for."""
+
+    def check(self, obs: Observation) -> None:
+        """Refuse an observation that this policy cannot use.
+
+        Raises:
+            ValueError: Cameras, proprio size or task are others than it was trained on.
+        """
+
+    def plan(self, obs: Observation, query: PlanQuery) -> Answer:
+        """Return candidates, each with the value that the policy expects of it.
+
+        Args:
+            obs: What the robot senses; row 0 of every candidate is due at its stamp.
+            query: How many candidates, futures and values.
+
+        Raises:
+            ValueError: See ``check``, or the policy cannot answer such a query.
+        """
+
+    def images(
+        self, answer: Answer, rows: Sequence[int] | None = None
+    ) -> dict[str, NDArray[np.uint8]]:
+        """Return camera -> (R, height, width, 3) uint8 RGB images predicted after the chunk.
+
+        Args:
+            answer: What ``plan`` returned.
+            rows: Candidates to decode; None is all.
+        """

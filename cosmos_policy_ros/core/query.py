@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much a policy computes for one observation: candidates, futures, values, pruning, seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosmos_policy_ros.types import ConfigError
+
+
+@dataclass(frozen=True)
+class PlanQuery:
+    """A planning query: N candidates, M futures of each, K values of each of those.
+
+    The default of N is the one of the running stack; whoever measures the plain policy says 1.
+
+    Attributes:
+        candidates: Candidates N, at least 1; candidate 0 is what a query for one would return.
+        futures: Futures M per candidate; 0 takes the one denoised together with the action.
+        values: Values K per future; 0 reads the value of the stage before.
+        keep: Candidates kept after the first, second, … denoising step, those with the best value
+            so far; empty keeps all. Dropped candidates are not in the answer, and only what is
+            kept goes through the stages of futures and values.
+        seed: Base seed; candidate i is drawn with ``seed + i``.
+        steps: Denoising steps of the action chunk; None takes the checkpoint's.
+    """
+
+    candidates: int = 4
+    futures: int = 0
+    values: int = 0
+    keep: tuple[int, ...] = ()
+    seed: int = 0
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: A count is out of range, or ``keep`` does not fall to 1 at least.
+        """
+        if self.candidates < 1 or min(self.futures, self.values) < 0:
+            msg = (
+                f'cannot plan with {self.candidates} candidates, {self.futures} futures, '
+                f'{self.values} values; it takes at least 1 candidate and 0 of the others'
+            )
+            raise ConfigError(msg)
+        if self.seed < 0:
+            msg = f'the seed of a query must be at least 0, got {self.seed}'
+            raise ConfigError(msg)
+        if self.steps is not None and self.steps < 1:
+            msg = f'an action chunk takes at least 1 denoising step, got {self.steps}'
+            raise ConfigError(msg)
+        before = (self.candidates, *self.keep)
+        if not all(a >= b >= 1 for a, b in zip(before, self.keep, strict=False)):
+            msg = f'{self._kept}; it takes numbers {self._falling}, one for each denoising step'
+            raise ConfigError(msg)
+
+    def check(self, action_steps: int) -> None:
+        """Refuse a query that prunes more often than candidates are denoised.
+
+        Args:
+            action_steps: Denoising steps that the checkpoint takes for an action chunk.
+
+        Raises:
+            ConfigError: ``keep`` has more numbers than there are steps.
+        """
+        steps = self.steps or action_steps
+        if len(self.keep) > steps:
+            msg = (
+                f'{self._kept}; it takes at most {steps} numbers, one for each denoising step, '
+                f'{self._falling}'
+            )
+            raise ConfigError(msg)
+
+    @property
+    def _kept(self) -> str:
+        return f'keep is {" ".join(map(str, self.keep))}'
+
+    @property
+    def _falling(self) -> str:
+        return f'falling from {self.candidates} candidates to 1 at least'
+
+
+def read_keep(text: str) -> tuple[int, ...]:
+    """Return the numbers of a text such as ``4 2 1``, for ``PlanQuery.keep``.
+
+    Raises:
+        ConfigError: It holds something else.
+    """
+    try:
+        return tuple(int(word) for word in text.split())
+    except ValueError as error:
+        msg = f'keep must be whole numbers such as 4 2 1, got {text!r}'
+        raise ConfigError(msg) from error
