@@ -4,7 +4,7 @@
 PYTHON ?=
 ARGS ?=
 
-.PHONY: help setup demo test test-all lint clean
+.PHONY: help setup demo test test-all lint docs clean
 
 PYTEST = .venv/bin/python -m pytest -q
 EVERY_CORE = --numprocesses=logical --maxprocesses=8 --dist=loadfile
@@ -16,6 +16,7 @@ help:
 	@echo 'make test   set up, then run all tests but the slow ones (8 minutes on 2 cores)'
 	@echo 'make test-all  the slow ones too (25 minutes)'
 	@echo 'make lint   set up, then run ruff and mypy'
+	@echo 'make docs   set up, then write the documents as a site to site/'
 	@echo 'make setup  only set up .venv'
 	@echo 'make clean  remove .venv and caches'
 
@@ -43,5 +44,9 @@ lint: setup
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+docs: setup
+	.venv/bin/python scripts/reference.py
+	.venv/bin/python scripts/build_site.py
+
 clean:
-	rm -rf .venv build install log .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv site build install log .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands of docs/your_own_task.md, run as they stand there, with fewer episodes."""
+"""The commands of docs/tutorials/your_own_task.md, run as they are, with fewer episodes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = root / 'my_task'
     folder.mkdir()
     (folder / 'train.yaml').write_text(CONFIG, encoding='utf-8')
-    page = (ROOT / 'docs' / 'your_own_task.md').read_text(encoding='utf-8')
+    page = (ROOT / 'docs' / 'tutorials' / 'your_own_task.md').read_text(encoding='utf-8')
     commands = re.findall(r'```bash\n(.*?)```', page, re.DOTALL)[0]
     fewer = {'EPISODES': '3', 'EVALUATED': '2', 'WATCHED': '1', 'KILL_AFTER': '45'}
     with ros_domain():

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which instructions are taken for which task, and which move no arm.
 
-The sentences are the measurement in the README. Rules and threshold were set with ``FIRST`` in
-sight; ``LATER`` was written before the rules met it, after which they only became stricter.
+The sentences are the measurement in docs/explanation/instructions.md. Rules and threshold were set
+with ``FIRST`` in sight; ``LATER`` was written before the rules met it, after which they only
+became stricter.
 """
 
 from __future__ import annotations

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the documents name exists: commands, options, topics, files, links and numbers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import re
+from typing import Any
+
+from build_site import PAGES
+from cosmos_policy_ros.sim.tasks import EPISODE_S
+from document_commands import (
+    blocks,
+    check_program,
+    check_span,
+    DOCUMENTS,
+    programs,
+    ROOT,
+    spans,
+    text_of,
+)
+import pytest
+from reference import PAGE_MAKERS
+from test_layering import MAY_IMPORT, WAIST
+import yaml
+
+WRITTEN_BY_CODE = [f'docs/reference/{name}' for name in PAGE_MAKERS]
+DESIGN = 'docs/explanation/design.md'
+HISTORY = {'CHANGELOG.md'}  # names what was there
+LAYERS = sorted(path.parent.name for path in (ROOT / 'cosmos_policy_ros').glob('*/__init__.py'))
+TOP = (*LAYERS, 'launch', 'config', 'models', 'scripts', 'docs', 'test', 'examples')
+PATH = re.compile(rf'(cosmos_policy_ros|{"|".join(TOP)})/[\w./*-]*')
+LINK = re.compile(r'\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)')
+
+
+def settings(path: str) -> Any:
+    """Return what a YAML or JSON file holds."""
+    text = text_of(path)
+    return json.loads(text) if path.endswith('.json') else yaml.safe_load(text)
+
+
+TRAIN, FINETUNE = settings('config/train.yaml'), settings('config/finetune.yaml')
+COMMITTED = settings('models/aloha_sim/train.yaml')
+POLICY = settings('models/aloha_sim/policy.json')
+WEIGHT = TRAIN['action_weight']
+AHEAD_S = POLICY['horizon'] / POLICY['rate_hz']  # of a predicted future
+PLANNER = settings('config/nodes.yaml')['planner']['ros__parameters']
+NUMBERS = [  # document, sentence with a number, where the number is set
+    ('docs/explanation/differences.md', r'action frame counts (\d+) times', WEIGHT),
+    ('docs/explanation/learning.md', r'so `config/train.yaml` has (\d+)', WEIGHT),
+    ('docs/explanation/differences.md', r'Chunks of (\d+) rows', POLICY['horizon']),
+    ('docs/explanation/differences.md', r'rows at ([\d.]+) Hz', POLICY['rate_hz']),
+    ('docs/explanation/differences.md', r'(\d+) denoising steps instead', POLICY['action_steps']),
+    ('docs/explanation/differences.md', r'a query leaves every ([\d.]+) s', PLANNER['replan_s']),
+    ('docs/how-to/evaluate.md', r'one query every ([\d.]+) s', PLANNER['replan_s']),
+    ('docs/how-to/evaluate.md', r'at its end\s+after (\d+) s', EPISODE_S),
+    ('docs/how-to/several_inference_nodes.md', r'`merge_s` \(([\d.]+) s\)', PLANNER['merge_s']),
+    ('docs/tutorials/first_demo.md', r'last query, ([\d.]+) s\s+ahead', AHEAD_S),
+    ('README.md', r'last query, ([\d.]+) s\s+ahead', AHEAD_S),
+]  # fmt: skip
+
+
+def slug(heading: str) -> str:
+    """Return the anchor that GitHub gives a heading."""
+    words = re.sub(r'\[([^]]*)\]\([^)]*\)', r'\1', heading).strip().lower()
+    return re.sub(r'[^\w\- ]', '', words).replace(' ', '-')
+
+
+@pytest.mark.parametrize('document', DOCUMENTS)
+def test_every_command_of_a_block_would_be_taken(document: str, tmp_path: Path) -> None:
+    """The programs exist and their options are parsed by the real parser."""
+    for number, block in enumerate(blocks(document, 'bash')):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for words in programs(block, folder):
+            check_program(words)
+
+
+@pytest.mark.parametrize('document', DOCUMENTS)
+def test_every_command_in_a_sentence_has_its_options(document: str) -> None:
+    """A renamed command or option is found in prose too."""
+    for span in spans(document):
+        check_span(span)
+
+
+@pytest.mark.parametrize('document', DOCUMENTS)
+def test_every_link_leads_to_a_file_and_a_heading(document: str) -> None:
+    """As GitHub shows them; the site generator checks pages and anchors, but no images."""
+    for target, anchor in LINK.findall(text_of(document)):
+        file = (ROOT / document).parent / target if target else ROOT / document
+        assert file.exists(), f'{document} links to {target}'
+        if anchor:
+            text = re.sub(r'^ *```.*?^ *```', '', file.read_text('utf-8'), flags=re.M | re.S)
+            headings = {slug(h) for h in re.findall(r'^#+ (.*)$', text, re.M)}
+            assert anchor in headings, f'{document} links to {target}#{anchor}'
+
+
+@pytest.mark.parametrize('document', sorted({*DOCUMENTS} - HISTORY))
+def test_every_file_that_is_named_exists(document: str) -> None:
+    """A path from the root, or a module by its path in the package; * stands for any name."""
+    for span in spans(document):
+        if not PATH.fullmatch(span):
+            continue
+        in_package = span.split('/')[0] in LAYERS and span.endswith('.py')
+        if span.split('/')[0] in LAYERS and not in_package and not (ROOT / span).exists():
+            continue  # data/, report/: a user's own folder
+        start = ROOT / 'cosmos_policy_ros' if in_package else ROOT
+        assert list(start.glob(span.rstrip('/'))), f'{document} names {span}'
+
+
+@pytest.mark.parametrize(('document', 'sentence', 'value'), NUMBERS)
+def test_numbers_are_those_of_the_configuration(
+    document: str, sentence: str, value: float
+) -> None:
+    """A number that is set in a file and repeated in a sentence is the same in both."""
+    found = [float(m[1]) for m in re.finditer(sentence, text_of(document))]
+    assert found
+    assert found == [value] * len(found)
+
+
+def test_committed_policy_was_trained_as_its_configuration_says() -> None:
+    """What starts from scratch, what goes on and what is committed weigh the action alike."""
+    assert WEIGHT == COMMITTED['action_weight'] == 100.0
+    assert FINETUNE['action_weight'] == 100.0
+
+
+def test_readme_can_be_read_in_ten_minutes() -> None:
+    """Everything else has a page of its own."""
+    assert len(text_of('README.md').split()) <= 1500
+
+
+def test_readme_shows_the_robot_and_what_it_expects() -> None:
+    """A film that a browser loads at once."""
+    assert '](docs/images/demo.gif)' in text_of('README.md')
+    film = (ROOT / 'docs' / 'images' / 'demo.gif').read_bytes()
+    assert film[:6] == b'GIF89a'
+    assert len(film) < 3_000_000
+
+
+def test_readme_has_the_two_services_of_a_real_robot() -> None:
+    """Who has a robot reads them before anything else."""
+    (block,) = [b for b in blocks('README.md', 'bash') if '/command_executor/' in b]
+    assert '/command_executor/estop' in block
+    assert '/command_executor/enable' in block
+
+
+@pytest.mark.parametrize('name', sorted(PAGE_MAKERS))
+def test_reference_pages_are_current(name: str) -> None:
+    """`make docs` writes them; what it would write is committed."""
+    assert text_of(f'docs/reference/{name}') == PAGE_MAKERS[name]()
+
+
+def test_every_page_is_in_the_navigation_once() -> None:
+    """A page that nobody can reach is not read."""
+    pages = re.findall(r'^ +- ([\w/-]+\.md)$|^  - (index\.md)$', text_of('mkdocs.yml'), re.M)
+    listed = sorted(''.join(page) for page in pages)
+    there = [d.removeprefix('docs/') for d in DOCUMENTS if d.startswith('docs/')]
+    assert listed == sorted([*there, *PAGES.values()])
+
+
+@pytest.mark.parametrize('document', DOCUMENTS)
+def test_python_of_the_documents_runs(document: str) -> None:
+    """Examples are pieces of programs that work."""
+    for block in blocks(document, 'python'):
+        exec(compile(block, document, 'exec'), {'__name__': 'example'})
+
+
+def test_pages_written_by_code_say_so() -> None:
+    """Who would mend one by hand is sent to the script."""
+    for document in WRITTEN_BY_CODE:
+        assert 'scripts/reference.py' in text_of(document).splitlines()[0]
+
+
+def test_design_has_the_layers_of_the_import_rule() -> None:
+    """The table that people read is the one that is checked."""
+    rows = re.findall(r'^\| `(\w+)` \| [^|]+ \| ([^|]+) \|', text_of(DESIGN), re.M)
+    table = {layer: {name.strip() for name in names.split(',')} for layer, names in rows}
+    rule = {
+        layer: (names - WAIST) | ({'waist'} if names >= WAIST else set())
+        for layer, names in MAY_IMPORT.items()
+    }
+    assert table == rule
+    (waist,) = re.findall(r'^\| ([^|]+) \(the waist\) \|', text_of(DESIGN), re.M)
+    assert set(re.findall(r'`(\w+)`', waist)) == WAIST
