@@ -18,7 +18,7 @@ import tempfile
 import time
 from typing import Any
 
-from cosmos_policy_ros.bench.full_load import play, ROBOT
+from cosmos_policy_ros.bench.load import play_under_load, ROBOT
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.ticks import (
     Lateness,
@@ -28,7 +28,7 @@ from cosmos_policy_ros.control.ticks import (
     Ticker,
 )
 from cosmos_policy_ros.metrics import percentiles
-from cosmos_policy_ros.report.machine import describe_machine
+from cosmos_policy_ros.report.machine import describe_machine, load_average
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import EPISODE_S
 from cosmos_policy_ros.stack.domain import choose_domain
@@ -46,8 +46,8 @@ TIMES_EMPTY = 1.5  # times the empty loop's p99 that p99 may be under SCHED_FIFO
 NORMAL_MS = 2.0  # [ms] that p99 may be without
 
 
-def measure(seconds: float, domain: int | None) -> dict[str, Any]:
-    """Let the arms be driven for a while, print how late the commands were, return the figures.
+def measure_control(seconds: float, domain: int | None = None) -> dict[str, Any]:
+    """Play episodes under load, print how late the commands were, and return the figures.
 
     Args:
         seconds: How long commands are sent [s]; whole episodes are played.
@@ -89,23 +89,29 @@ def measure(seconds: float, domain: int | None) -> dict[str, Any]:
 
         empty = f'{EMPTY}({rate_hz}, {priority}, {str(empty_log)!r})'
         stolen_s = psutil.cpu_times().steal
-        stack = play(out, episodes, {'empty': empty}, show)
+        stack = play_under_load(out, episodes, {'empty': empty}, show)
         stolen_s = psutil.cpu_times().steal - stolen_s
-        figures = compare(read_lateness(out / 'lateness.json'), read_lateness(empty_log), rate_hz)
+        own, empty_loop = read_lateness(out / 'lateness.json'), read_lateness(empty_log)
+        figures = compare_loops(own, empty_loop, rate_hz)
     machine = describe_machine()
     machine['versions']['kernel'] = platform.release()
-    load = {'load': round(psutil.getloadavg()[0], 2), 'stolen_s': round(stolen_s, 2)}
+    load = {'load': load_average(), 'stolen_s': round(stolen_s, 2)}
     figures |= {**load, **machine, 'stack': stack}
     _print(figures)
     return figures
 
 
-def compare(
+def compare_loops(
     own: tuple[str, NDArray[np.float64]], empty: tuple[str, NDArray[np.float64]], rate_hz: float
 ) -> dict[str, Any]:
-    """Return the figures of both loops, each as ``read_lateness`` returns it.
+    """Return lateness, misses and the verdict of the executor's loop beside the empty one.
 
     Of the empty loop only the ticks between two commands count.
+
+    Args:
+        own: Scheduling and ticks of the executor, as ``read_lateness`` returns them.
+        empty: Those of the empty loop.
+        rate_hz: Ticks per second of both [Hz].
 
     Raises:
         RuntimeError: There are no commands.

@@ -5,7 +5,7 @@ All backends answer in this process, one after the other in every round, so that
 disturbs all. A latency runs from an observation in memory to the chosen chunk in memory: images
 prepared and encoded, rows denoised, the best one chosen. The baseline is the plain network of
 diffusers in float32 on the same device; errors are those against its answers on the CPU. Start and
-memory are those of processes of their own, and ``bench_stack.py`` measures in the running stack.
+memory are those of processes of their own, and ``stack_latency.py`` measures in the running stack.
 """
 
 from __future__ import annotations
@@ -23,30 +23,29 @@ from cosmos_policy_ros.backends.first_answer import time_first_answer
 from cosmos_policy_ros.backends.parity import CANDIDATES, compare
 from cosmos_policy_ros.bench.latency_table import print_figures
 from cosmos_policy_ros.bench.load import Condition, CONDITIONS
-from cosmos_policy_ros.bench.planning import observations
+from cosmos_policy_ros.bench.planning import sample_observations
 from cosmos_policy_ros.bench.stack_latency import time_stacks
 from cosmos_policy_ros.bench.variants import AUTO, BASELINE, load_variants, Variant
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.protocol import Policy
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.report.machine import describe_machine
+from cosmos_policy_ros.report.machine import describe_machine, load_average
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.types import Observation, Plan
 import numpy as np
-import psutil
 from rich.progress import Progress
 
 KINDS = {'direct': 1, 'best_of_8': CANDIDATES}  # queries by joint value, and their candidates
 OBSERVATIONS = 100  # on which answers are compared
-SLICE_S = 1.0  # [s] that a backend is asked for in every round
+SLICE_S = 1.0  # [s] of a backend and a kind of query in every round
 LEAST = 5  # queries in a round, however long they take
 STARTS, EPISODES = 3, 5  # at most: processes of a backend, episodes of a stack
 Rounds = list[list[float]]  # [s] of the queries of every round
 Policies = Mapping[Variant, CosmosPolicy]
 
 
-def measure(
+def measure_latency(
     checkpoint: Path,
     rounds: int,
     threads: int,
@@ -64,14 +63,14 @@ def measure(
 
     Returns:
         ``backends``, by name: ``ms`` of the direct query, quiet; the errors of ``parity.compare``;
-        ``time_starts``; under ``quiet`` and ``loaded`` what ``summarize`` says of ``KINDS``.
-        ``stack``: ``time_stacks``. ``left_out``: name -> why. Also
-        ``load`` before and after, and on what all this was measured.
+        ``time_starts``; under ``quiet`` and ``loaded`` the latencies of ``KINDS``, see
+        ``summarize``. ``stack``: ``time_stacks``. ``left_out``: name -> why. Also ``load`` before
+        and after, and on what all this was measured.
 
     Raises:
         ConfigError: The checkpoint or the name of a backend is wrong.
     """
-    load_before = psutil.getloadavg()[0]
+    load_before = load_average()
     domain = choose_domain(domain)
     conditions, stack = dict(CONDITIONS), {}
     with Progress(transient=True) as progress:
@@ -79,11 +78,16 @@ def measure(
         if not find_spec('rclpy'):
             del conditions['loaded']
             left_out['loaded'] = left_out['stack'] = 'there is no ROS 2 (no module rclpy)'
-        seen = observations(policies[BASELINE], OBSERVATIONS)
-        errors = compare_all(policies, seen, progress)
+        observations = sample_observations(policies[BASELINE], OBSERVATIONS)
+        errors = compare_all(policies, observations, progress)
         queries = {
-            name: time_queries(policies, seen, progress.track(range(rounds), description=name), go)
-            for name, go in conditions.items()
+            name: time_queries(
+                policies,
+                observations,
+                progress.track(range(rounds), description=name),
+                condition,
+            )
+            for name, condition in conditions.items()
         }
         variants = list(policies)
         policies.clear()  # leaves the memory to the processes to come
@@ -109,7 +113,7 @@ def measure(
         'baseline': BASELINE.name,
         'rounds': rounds,
         'threads': threads,
-        'load': {'before': round(load_before, 2), 'after': round(psutil.getloadavg()[0], 2)},
+        'load': {'before': load_before, 'after': load_average()},
         'machine': machine['processor'],
         'cores': machine['cores'],
         'versions': machine['versions'],
@@ -119,14 +123,14 @@ def measure(
 
 
 def compare_all(
-    policies: Policies, seen: Sequence[Observation], progress: Progress
+    policies: Policies, observations: Sequence[Observation], progress: Progress
 ) -> dict[Variant, dict[str, object]]:
-    """Return what ``parity.compare`` says of every variant's best of 8 beside the baseline's."""
+    """Return errors of every variant's best of 8 against the baseline, see ``parity.compare``."""
     query = PlanQuery(CANDIDATES)
-    truths = [policies[BASELINE].plan(obs, query).candidates for obs in seen]
+    truths = [policies[BASELINE].plan(obs, query).candidates for obs in observations]
     return {
         variant: compare(
-            [policy.plan(obs, query).candidates for obs in seen], truths, policy.config
+            [policy.plan(obs, query).candidates for obs in observations], truths, policy.config
         )
         for variant, policy in progress.track(policies.items(), description='comparing')
     }
@@ -134,30 +138,30 @@ def compare_all(
 
 def time_queries(
     policies: Policies,
-    seen: Sequence[Observation],
+    observations: Sequence[Observation],
     rounds: Iterable[int],
     condition: Condition,
     slice_s: float = SLICE_S,
 ) -> dict[Variant, dict[str, dict[str, float]]]:
-    """Return what ``summarize`` says of every variant and kind of query.
+    """Return latencies by variant and kind of query, as ``summarize`` describes them.
 
     Args:
-        policies: Who is asked; the baseline of every device is among them.
-        seen: What they are asked about, one after the other.
+        policies: Policies by variant; the baseline of every device is among them.
+        observations: Inputs of the queries, one after the other.
         rounds: Rounds.
-        condition: What each of them runs in.
-        slice_s: How long a variant is asked for in a round [s].
+        condition: Load under which each of them runs.
+        slice_s: Time of a variant and kind in a round [s].
     """
-    asked = {
-        (variant, kind): (partial(_choose, policy, PlanQuery(n)), cycle(seen))
+    queries = {
+        (variant, kind): (partial(_choose, policy, PlanQuery(n)), cycle(observations))
         for kind, n in KINDS.items()
         for variant, policy in policies.items()
     }
-    times: dict[tuple[Variant, str], Rounds] = {key: [] for key in asked}
+    times: dict[tuple[Variant, str], Rounds] = {key: [] for key in queries}
     for _ in rounds:
         with condition():
-            for key, (ask, turn) in asked.items():
-                times[key].append(_time_slice(ask, turn, slice_s))
+            for key, (query, turn) in queries.items():
+                times[key].append(_time_slice(query, turn, slice_s))
     return {
         v: {
             kind: summarize(times[v, kind], times[BASELINE._replace(device=v.device), kind])
@@ -217,13 +221,13 @@ def _choose(policy: Policy, query: PlanQuery, obs: Observation) -> Plan:
 
 
 def _time_slice(
-    ask: Callable[[Observation], object], turn: Iterator[Observation], slice_s: float
+    query: Callable[[Observation], object], turn: Iterator[Observation], slice_s: float
 ) -> list[float]:
-    """Return how long queries took [s], asked until the time is over."""
+    """Return the durations of queries [s], one after the other until the time is over."""
     times: list[float] = []
     while len(times) < LEAST or sum(times) < slice_s:
         obs = next(turn)
         start_s = time.perf_counter()
-        ask(obs)
+        query(obs)
         times.append(time.perf_counter() - start_s)
     return times

@@ -13,7 +13,11 @@ TARGET = 0.1  # of the compiled network's time to the first answer
 
 
 def print_figures(figures: dict[str, Any]) -> None:
-    """Print what ``bench_latency.measure`` returns."""
+    """Print tables of latencies, errors, starts and the running stack.
+
+    Args:
+        figures: What ``latency.measure_latency`` returned.
+    """
     console = Console()
     rows = figures['backends']
     for condition in ('quiet', 'loaded'):

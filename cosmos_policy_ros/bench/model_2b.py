@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
-from importlib.metadata import version
 import math
 from multiprocessing import get_context
 from pathlib import Path
@@ -27,7 +26,8 @@ from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.core.random_weights import Sizes, write_random_checkpoint
+from cosmos_policy_ros.core.random_weights import released_sizes, Sizes, write_random_checkpoint
+from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from rich.console import Console
@@ -47,7 +47,29 @@ VARIANTS = (
 )
 
 
-def measure(
+def measure_model_2b(
+    layers: int | None = None,
+    device: str = 'cuda',
+    backends: Sequence[str] = (),
+    precision: Precision = 'auto',
+    rounds: int = 20,
+) -> dict[str, Any]:
+    """Measure the network at the sizes of the release, as ``measure_network`` does.
+
+    Args:
+        layers: Layers of the transformer, by default all 28; few of them to try it on a CPU.
+        device: Torch device.
+        backends: Some of ``VARIANTS``; none is all.
+        precision: Their arithmetic; ``auto`` is that of ``VARIANTS``.
+        rounds: Most times that every figure is taken.
+
+    Raises:
+        ConfigError: The device is not there, or a backend is unknown.
+    """
+    return measure_network(released_sizes(layers), device, backends, precision, rounds)
+
+
+def measure_network(
     sizes: Sizes,
     device: str = 'cuda',
     backends: Sequence[str] = (),
@@ -58,7 +80,7 @@ def measure(
     """Time direct and planning queries with every backend, print a table, return the figures.
 
     Args:
-        sizes: What is measured.
+        sizes: Sizes of policy, transformer, autoencoder and text.
         device: Torch device.
         backends: Some of ``VARIANTS``; none is all.
         precision: Their arithmetic; ``auto`` is that of ``VARIANTS``.
@@ -66,8 +88,8 @@ def measure(
         candidates: Candidates of the planning queries; none is ``CANDIDATES``, on a CPU the first.
 
     Returns:
-        ``variants``, see ``answer``, or with ``failed``, why there is none; what the device is and
-        can do, and ``tflop`` of the transformer for one row.
+        ``variants``, see ``time_queries``, or with ``failed``, why there is none; name and
+        arithmetic of the device, and ``tflop`` of the transformer for one row.
 
     Raises:
         ConfigError: The device is not there, or a backend is unknown.
@@ -88,7 +110,7 @@ def measure(
         **_in_process(describe_device, device),
         'layers': sizes.transformer['num_layers'],
         'tflop': round(sizes.flop / 1e12, 6),
-        'torch': version('torch'),
+        'torch': describe_machine()['versions']['torch'],
         'variants': [],
     }
     with tempfile.TemporaryDirectory(prefix='bench_2b_') as folder:
@@ -101,8 +123,9 @@ def measure(
                 how = (path, backend, device, arithmetic)
                 try:
                     if backend == 'tensorrt':
-                        variant |= _in_process(build, path, arithmetic)
-                    variant |= _in_process(answer, *how, rounds, candidates, time.monotonic())
+                        variant |= _in_process(build_engine, path, arithmetic)
+                    start_s = time.monotonic()
+                    variant |= _in_process(time_queries, *how, rounds, candidates, start_s)
                 except (ConfigError, RuntimeError) as error:
                     variant['failed'] = str(error).splitlines()[0]
             figures['variants'].append(_with_shares(variant, sizes, figures))
@@ -110,13 +133,13 @@ def measure(
     return figures
 
 
-def build(path: Path, precision: EnginePrecision) -> dict[str, Any]:
+def build_engine(path: Path, precision: EnginePrecision) -> dict[str, Any]:
     """Build an engine and return ``build_s`` and how far it is from the plain network."""
     _, note = export_tensorrt(path, precision, ROWS, queries=1, max_error_rad=math.inf)
     return {'build_s': note['build_s'], 'parity': note['parity']}
 
 
-def answer(
+def time_queries(
     path: Path,
     backend: str,
     device: str,
@@ -125,7 +148,7 @@ def answer(
     candidates: Sequence[int],
     start_s: float,
 ) -> dict[str, Any]:
-    """Load a policy, ask it, and return how long that took.
+    """Load a policy, time direct and planning queries, and return their typical durations.
 
     Args:
         path: Checkpoint folder.

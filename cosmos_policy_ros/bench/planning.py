@@ -4,16 +4,14 @@
 Both run in this process on the same weights, observations and noise, one after the other in every
 round. The reference denoises one candidate, one future and one value at a time, encodes a whole
 video for every candidate and decodes every future; see ``bench/reference_order.py``. Searches that
-are cheaper than the exact one are measured by ``bench_search.py``.
+are cheaper than the exact one are measured by ``bench/search.py``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-import platform
 import time
 from typing import Any, TypeVar
 
@@ -32,13 +30,13 @@ from cosmos_policy_ros.bench.search import (
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.report.machine import describe_machine, load_average
+from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.experts.table import make_expert, TASKS
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
-import psutil
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -50,7 +48,7 @@ OBSERVATIONS = 100  # on which searches by joint value are compared
 SEED = 100000  # of the first scene, which no training has seen
 
 
-def measure(
+def measure_planning(
     checkpoint: Path,
     rounds: int,
     threads: int,
@@ -72,17 +70,17 @@ def measure(
         ``speedup_n1`` of one candidate; ``same_choice``, the share of queries with the same
         chosen candidate; ``max_action_error_rad`` and ``max_value_error`` against the reference;
         ``t8_over_8t1``; ``network_calls`` and those of the reference; ``ms`` by candidates; under
-        ``searches`` what ``compare_searches`` says of cheaper ones.
+        ``searches`` cost and choice of cheaper ones, see ``compare_searches``.
     """
     policy = load_policy(checkpoint, backend, threads=threads, precision=precision)
     exact = load_policy(checkpoint, 'diffusers', threads=threads, precision='float32')
     fast = policy.backend = Counted(policy.backend)
     slow = exact.backend = Counted(exact.backend)
-    seen = observations(policy, max(rounds, OBSERVATIONS))
+    observations = sample_observations(policy, max(rounds, OBSERVATIONS))
     pairs = {n: Pair(policy, exact, n) for n in (1, CANDIDATES)}
     curve: dict[int, list[float]] = {n: [] for n in CURVE}
     with Progress(transient=True) as progress:
-        for obs in progress.track(seen[:rounds], description='planning'):
+        for obs in progress.track(observations[:rounds], description='planning'):
             for pair in pairs.values():
                 fast.calls = slow.calls = 0
                 pair.run(obs)
@@ -90,10 +88,13 @@ def measure(
             for n, times in curve.items():
                 times.append(_time(partial(policy.plan, obs, PlanQuery(n, FUTURES, VALUES)))[0])
         searches = {
-            **compare_searches(policy, JOINT, progress.track(seen, description='searching')),
-            **compare_searches(policy, ENSEMBLE, progress.track(seen[:rounds])),
+            **compare_searches(
+                policy, JOINT, progress.track(observations, description='searching')
+            ),
+            **compare_searches(policy, ENSEMBLE, progress.track(observations[:rounds])),
         }
     most, one = pairs[CANDIDATES], pairs[1]
+    machine = describe_machine()
     ms = {n: round(1e3 * float(np.median(times)), 2) for n, times in curve.items()}
     figures: dict[str, Any] = {
         'speedup_vs_reference': round(most.speedup, 2),
@@ -111,10 +112,10 @@ def measure(
         'threads': threads,
         'backend': backend,
         'precision': f'{policy.backend.precision} against float32',
-        'machine': platform.processor() or platform.machine(),
-        'cores': psutil.cpu_count(),
-        'load': round(psutil.getloadavg()[0], 2),
-        'torch': version('torch'),
+        'machine': machine['processor'],
+        'cores': machine['cores'],
+        'load': load_average(),
+        'torch': machine['versions']['torch'],
     }
     _print(figures)
     return figures
@@ -166,20 +167,25 @@ class Pair:
         return float(np.median(np.array(self.slow) / np.array(self.fast)))
 
 
-def observations(policy: CosmosPolicy, n: int) -> list[Observation]:
-    """Return what the robot senses at times spread over episodes of the scripted experts.
+def sample_observations(policy: CosmosPolicy, n: int) -> list[Observation]:
+    """Return observations from times spread over episodes of the scripted experts.
+
+    Args:
+        policy: Tasks of its own are taken.
+        n: How many, each of another scene.
+
 
     Raises:
         ConfigError: The policy knows none of the simulated tasks.
     """
-    robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
+    robot = read_robot(robot_file('aloha_sim'))
     size = (robot.cameras[0].height, robot.cameras[0].width)
-    tasks = [name for name, told in TASKS.items() if told in policy.tasks]
+    tasks = [name for name, instruction in TASKS.items() if instruction in policy.tasks]
     if not tasks:
         msg = f'the checkpoint knows {policy.tasks}, and none of the simulated tasks {TASKS}'
         raise ConfigError(msg)
     rng = np.random.default_rng(SEED)
-    seen = []
+    observations = []
     for i in range(n):
         sim = AlohaSim(tasks[i % len(tasks)], size)
         sim.reset(SEED + i)
@@ -187,9 +193,9 @@ def observations(policy: CosmosPolicy, n: int) -> list[Observation]:
         for _ in range(int(rng.integers(250))):
             sim.step(expert.action())
         images = {c.name: sim.render(c.name) for c in robot.cameras}
-        seen.append(Observation(0, images, sim.proprio, sim.task))
+        observations.append(Observation(0, images, sim.proprio, sim.task))
         sim.close()
-    return seen
+    return observations
 
 
 def _time(work: Callable[[], Result]) -> tuple[float, Result]:

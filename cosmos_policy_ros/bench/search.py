@@ -24,7 +24,7 @@ CANDIDATES, FUTURES, VALUES = 8, 3, 5  # the paper's planning query
 
 
 class Search(NamedTuple):
-    """How the best action chunk is looked for.
+    """A way to search for the best action chunk.
 
     Attributes:
         name: In figures and tables.
@@ -55,7 +55,7 @@ ENSEMBLE = (
 
 
 class Counted:
-    """A backend that counts what its network is asked.
+    """A backend that counts the calls and rows of its network.
 
     Attributes:
         calls: Calls of the transformer since the last reset.
@@ -77,7 +77,7 @@ class Counted:
 
 
 class Found(NamedTuple):
-    """What a search came to.
+    """Cost and outcome of one search.
 
     Attributes:
         took_s: How long it took [s].
@@ -95,11 +95,15 @@ class Found(NamedTuple):
 
 
 def compare_searches(
-    policy: CosmosPolicy, searches: Sequence[Search], seen: Iterable[Observation]
+    policy: CosmosPolicy, searches: Sequence[Search], observations: Iterable[Observation]
 ) -> dict[str, dict[str, float]]:
-    """Return what every search costs and chooses, by name; the first one is the exact search.
+    """Return what every search costs and chooses, by name.
 
-    Searches that need more denoising steps than the policy takes are left out.
+    Args:
+        policy: The policy.
+        searches: The first one is the exact search; those that need more denoising steps than the
+            policy takes are left out.
+        observations: What is searched for.
 
     Returns:
         ``ms``; ``speedup``, the median of the ratios to the exact search on the same observation;
@@ -112,16 +116,18 @@ def compare_searches(
     policy.backend = counted = Counted(networks)
     fitting = [s for s in searches if max(len(s.query.keep), s.query.steps or 1) <= steps]
     found: dict[str, list[Found]] = {search.name: [] for search in fitting}
-    for obs in seen:
+    for obs in observations:
         for search in fitting:
-            found[search.name].append(_look(policy, counted, search, obs))
+            found[search.name].append(_search_once(policy, counted, search, obs))
     policy.backend = networks
     exact = found[searches[0].name]
     return {name: _judge(rows, exact) for name, rows in found.items()}
 
 
-def _look(policy: CosmosPolicy, counted: Counted, search: Search, obs: Observation) -> Found:
-    """Search once."""
+def _search_once(
+    policy: CosmosPolicy, counted: Counted, search: Search, obs: Observation
+) -> Found:
+    """Search for the best chunk of one observation."""
     counted.rows, start_s = 0, time.perf_counter()
     answer = policy.plan(obs, search.query)
     best = make_plan(answer.candidates, policy.config.rate_hz).best
@@ -153,7 +159,11 @@ def _judge(rows: Sequence[Found], exact: Sequence[Found]) -> dict[str, float]:
 
 
 def print_searches(figures: dict[str, dict[str, float]]) -> None:
-    """Print what ``compare_searches`` returned."""
+    """Print a table of searches.
+
+    Args:
+        figures: What ``compare_searches`` returned.
+    """
     table = Table(title=f'cheaper searches beside the exact one, best of {CANDIDATES}')
     table.add_column('', no_wrap=True)
     for head in ('ms', 'faster', 'rows', 'same best', 'regret', 'mean rad'):

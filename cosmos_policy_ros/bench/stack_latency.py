@@ -58,7 +58,7 @@ def measure_stack(episodes: int, **values: Value) -> dict[str, Any]:
 
     Args:
         episodes: Episodes of 8 s with a query every 0.8 s.
-        values: Arguments of the nodes, see ``stack.ARGUMENTS``.
+        values: Arguments of the nodes, see ``node_list.ARGUMENTS``.
 
     Returns:
         ``p50`` and ``p99`` from query to chunk [ms], ``queries``, and ``answers``, which may be

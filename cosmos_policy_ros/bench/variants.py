@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ways to run a checkpoint's networks on this machine, which measurements compare."""
+"""Backends, precisions and devices that can run the networks of a checkpoint on this machine."""
 
 from __future__ import annotations
 

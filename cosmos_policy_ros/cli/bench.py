@@ -5,12 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-import json
+from functools import partial
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from cosmos_policy_ros.bench import control as bench_control, recorder as bench_recorder
+from cosmos_policy_ros.bench.parts import Figures, has_losses, measure_parts
 from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
@@ -74,7 +74,7 @@ class Bench:
 
 
 def run(options: Bench) -> int:
-    """Measure, print tables and write the figures."""
+    """Measure and print; exit status 1 where something was lost or missed."""
     if options.seconds is not None and not 1.0 <= options.seconds < math.inf:
         msg = f'--seconds must be a number from 1, got {options.seconds}'
         raise ConfigError(msg)
@@ -85,51 +85,48 @@ def run(options: Bench) -> int:
         msg = 'only the latency of --model 2b is measured, with at least 1 of its --layers'
         raise ConfigError(msg)
     check_output('--json', options.json)
-    figures: dict[str, Any] = {}
-    for name in PARTS if options.what == 'all' else (options.what,):
-        figures[name] = PARTS[name](options)
-        if options.json:  # now, for the next part may fail
-            written = figures if options.what == 'all' else figures[name]
-            options.json.write_text(json.dumps(written, indent=2) + '\n', encoding='utf-8')
-    return 1 if any(part.get('lost') or part.get('misses') for part in figures.values()) else 0
+    names = tuple(PARTS) if options.what == 'all' else (options.what,)
+    parts = {name: partial(PARTS[name], options) for name in names}
+    figures = measure_parts(parts, options.json, nested=options.what == 'all')
+    return 1 if has_losses(figures) else 0
 
 
-def _recorder(options: Bench) -> dict[str, Any]:
-    return bench_recorder.measure(options.seconds or 60.0, options.domain)
+# Imported where they are called: they load torch, MuJoCo and the readers of bags.
+def _recorder(options: Bench) -> Figures:
+    from cosmos_policy_ros.bench.recorder import measure_recorder
+
+    return measure_recorder(options.seconds or 60.0, options.domain)
 
 
-def _control(options: Bench) -> dict[str, Any]:
-    return bench_control.measure(options.seconds or 600.0, options.domain)
+def _control(options: Bench) -> Figures:
+    from cosmos_policy_ros.bench.control import measure_control
+
+    return measure_control(options.seconds or 600.0, options.domain)
 
 
-def _planning(options: Bench) -> dict[str, Any]:
-    from cosmos_policy_ros.bench import planning as bench_planning  # torch takes a while to load
+def _planning(options: Bench) -> Figures:
+    from cosmos_policy_ros.bench.planning import measure_planning
 
-    return bench_planning.measure(
+    return measure_planning(
         options.checkpoint, options.rounds, options.threads, options.backend, options.precision
     )
 
 
-def _latency(options: Bench) -> dict[str, Any]:
+def _latency(options: Bench) -> Figures:
     if options.model:
-        from cosmos_policy_ros.bench import model_2b as bench_2b
-        from cosmos_policy_ros.core.random_weights import released_sizes
+        from cosmos_policy_ros.bench.model_2b import measure_model_2b
 
-        return bench_2b.measure(
-            released_sizes(options.layers),
-            options.device,
-            options.backends,
-            options.precision,
-            options.rounds,
+        return measure_model_2b(
+            options.layers, options.device, options.backends, options.precision, options.rounds
         )
-    from cosmos_policy_ros.bench import latency as bench_latency
+    from cosmos_policy_ros.bench.latency import measure_latency
 
-    return bench_latency.measure(
+    return measure_latency(
         options.checkpoint, options.rounds, options.threads, options.backends, options.domain
     )
 
 
-PARTS: dict[str, Callable[[Bench], dict[str, Any]]] = {
+PARTS: dict[str, Callable[[Bench], Figures]] = {
     'recorder': _recorder,
     'control': _control,
     'planning': _planning,

@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.bench.control import compare
+from cosmos_policy_ros.bench.control import compare_loops
 from ros_domains import wait_for
 
 STOPPED_S = 0.1  # the executor is stopped for at least this long
@@ -40,7 +40,7 @@ EMPTY = ticks((9.99, 5, 5, 0), (10.01, 0.001, 0.001, 0), (10.09, 0.003, 0.003, 1
 
 def test_late_and_skipped_commands_are_misses() -> None:
     """Two had left after more than 2 ms, two ticks had no command; one was half a period late."""
-    figures = compare(('fifo 50', COMMANDS), ('fifo 50', EMPTY), 50.0)
+    figures = compare_loops(('fifo 50', COMMANDS), ('fifo 50', EMPTY), 50.0)
     assert figures['samples'] == 4
     assert (figures['misses'], figures['misses_half_period'], figures['skipped']) == (4, 3, 2)
     assert figures['lateness_ms']['max'] == pytest.approx(11.0)
@@ -50,7 +50,7 @@ def test_late_and_skipped_commands_are_misses() -> None:
 
 def test_the_empty_loop_counts_between_commands_only() -> None:
     """Before the first and long after the last one there was another load."""
-    figures = compare(('fifo 50', COMMANDS), ('fifo 50', EMPTY), 50.0)
+    figures = compare_loops(('fifo 50', COMMANDS), ('fifo 50', EMPTY), 50.0)
     assert figures['empty_loop_samples'] == 2
     assert figures['empty_loop_ms']['max'] == pytest.approx(3.0)
     assert figures['empty_loop_misses'] == 2
@@ -59,8 +59,8 @@ def test_the_empty_loop_counts_between_commands_only() -> None:
 def test_the_target_depends_on_the_scheduling() -> None:
     """1.5 times the empty loop under SCHED_FIFO, 2 ms without."""
     commands, empty = COMMANDS[:1], EMPTY[1:2]
-    fifo = compare(('fifo 50', commands), ('fifo 50', empty), 50.0)
-    normal = compare(('normal', commands), ('normal', empty), 50.0)
+    fifo = compare_loops(('fifo 50', commands), ('fifo 50', empty), 50.0)
+    normal = compare_loops(('normal', commands), ('normal', empty), 50.0)
     assert (fifo['p99_limit_ms'], normal['p99_limit_ms']) == (pytest.approx(1.5), 2.0)
     assert fifo['passed']
     assert normal['passed']
@@ -69,7 +69,7 @@ def test_the_target_depends_on_the_scheduling() -> None:
 def test_nothing_sent_is_no_result() -> None:
     """A figure without commands would look perfect."""
     with pytest.raises(RuntimeError, match='sent no command'):
-        compare(('fifo 50', COMMANDS[:0]), ('fifo 50', EMPTY), 50.0)
+        compare_loops(('fifo 50', COMMANDS[:0]), ('fifo 50', EMPTY), 50.0)
 
 
 @pytest.mark.slow

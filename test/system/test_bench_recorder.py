@@ -8,7 +8,8 @@ from pathlib import Path
 import subprocess
 import sys
 
-from cosmos_policy_ros.bench.recorder import _compare, CAMERAS
+from cosmos_policy_ros.bench.load import ARMS, SENSORS
+from cosmos_policy_ros.bench.recorder import compare_stamps
 from cosmos_policy_ros.data.bags.throughput import measure_writer, read_stamps
 from cosmos_policy_ros.data.bags.writer import BagWriter
 import numpy as np
@@ -38,14 +39,14 @@ def test_a_message_that_is_missing_inside_the_window_is_lost(tmp_path: Path) -> 
     """Those before the start and those still on their way at the end do not count."""
     write_bag(tmp_path / 'a', 10)
     published = [SECOND + k * SECOND // 10 for k in range(-5, 25)]
-    for stream in (*CAMERAS, 'arms'):
+    for stream in (*SENSORS, ARMS):
         stamps = {'/high/image_raw': published} if stream == 'high' else {}
         (tmp_path / f'{stream}.json').write_text(json.dumps(stamps), encoding='utf-8')
     window = {'start_ns': SECOND, 'stop_ns': 2 * SECOND + 240_000_000}
-    rows = _compare(tmp_path, tmp_path / 'a', window)
+    rows = compare_stamps(tmp_path, tmp_path / 'a', window)
     assert rows == {'/high/image_raw': {'published': 10, 'recorded': 10, 'lost': 0}}
     window['stop_ns'] += 200_000_000
-    assert _compare(tmp_path, tmp_path / 'a', window)['/high/image_raw']['lost'] == 2
+    assert compare_stamps(tmp_path, tmp_path / 'a', window)['/high/image_raw']['lost'] == 2
 
 
 def test_the_plain_writer_has_a_speed(tmp_path: Path) -> None:

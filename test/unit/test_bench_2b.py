@@ -7,7 +7,7 @@ from pathlib import Path
 import sys
 
 from cosmos_policy_ros.backends.device import data_sheet_flops
-from cosmos_policy_ros.bench.model_2b import measure, VARIANTS
+from cosmos_policy_ros.bench.model_2b import measure_network, VARIANTS
 from cosmos_policy_ros.cli import main
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.random_weights import released_sizes, Sizes, write_random_checkpoint
@@ -44,7 +44,9 @@ def test_random_weights_are_a_checkpoint(tmp_path: Path) -> None:
 
 def test_every_figure_is_taken_the_same_way_on_a_cpu() -> None:
     """Two backends, each in a process of its own."""
-    figures = measure(TINY, 'cpu', ('diffusers', 'torch'), 'float32', rounds=2, candidates=(1, 2))
+    figures = measure_network(
+        TINY, 'cpu', ('diffusers', 'torch'), 'float32', rounds=2, candidates=(1, 2)
+    )
     assert figures['layers'] == 2
     assert figures['gemm_tflops'] > 0.0
     assert figures['data_sheet_tflops'] is None
@@ -67,7 +69,7 @@ def test_every_figure_is_taken_the_same_way_on_a_cpu() -> None:
 def test_a_backend_that_fails_leaves_the_others_alone() -> None:
     """The reason stands in its place."""
     sizes = Sizes(TINY.config, {**TINY.transformer, 'in_channels': 7}, TINY.vae, TINY.tokens)
-    figures = measure(sizes, 'cpu', ('torch',), 'float32', rounds=1, candidates=(1,))
+    figures = measure_network(sizes, 'cpu', ('torch',), 'float32', rounds=1, candidates=(1,))
     [variant] = figures['variants']
     assert 'in_channels 7 does not fit needed 6' in variant['failed']
 
@@ -76,7 +78,7 @@ def test_backends_that_do_not_exist_are_refused() -> None:
     """With the ones that do."""
     assert {name for name, _ in VARIANTS} == {'diffusers', 'torch', 'compiled', 'tensorrt'}
     with pytest.raises(ConfigError, match=r"cannot measure onnx; choose of \['compiled'"):
-        measure(TINY, 'cpu', ('onnx',))
+        measure_network(TINY, 'cpu', ('onnx',))
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='there is a GPU')

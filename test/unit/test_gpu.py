@@ -12,7 +12,7 @@ from cosmos_policy_ros.backends.export import export_tensorrt, MAX_ERROR_RAD
 from cosmos_policy_ros.backends.parity import compare_answers, made_up_observations
 from cosmos_policy_ros.backends.tensorrt_backend import TensorrtBackend
 from cosmos_policy_ros.backends.tensorrt_build import FILE, load_tensorrt
-from cosmos_policy_ros.bench.model_2b import measure
+from cosmos_policy_ros.bench.model_2b import measure_network
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
@@ -133,7 +133,7 @@ def test_a_call_does_not_wait_for_the_gpu(checkpoint: Path) -> None:
 @pytest.mark.parametrize('backend', ['torch', 'tensorrt'])
 def test_the_network_of_the_paper_runs_at_its_size(backend: str) -> None:
     """With random weights; every figure is there and no part of the chip is used twice."""
-    figures = measure(released_sizes(), 'cuda', (backend,), 'bfloat16', 1, candidates=(1,))
+    figures = measure_network(released_sizes(), 'cuda', (backend,), 'bfloat16', 1, candidates=(1,))
     [variant] = figures['variants']
     if 'not installed' in variant.get('failed', '') or 'does not run' in variant.get('failed', ''):
         pytest.skip(variant['failed'])
