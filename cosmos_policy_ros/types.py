@@ -8,14 +8,11 @@ gripper]`` in radians, grippers 0 closed … 1 open.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
-
-TIME, VALUES, FUTURE_PROPRIO = 'time_from_start', 'values', 'future_proprio'  # of a table
 
 
 class ConfigError(ValueError):
@@ -95,38 +92,6 @@ class Candidates:
         _expect(self.future_proprio, 'candidate future proprio', (n, None), np.float32)
         for name, images in self.future_images.items():
             _expect(images, f'future image {name!r}', (n, None, None, 3), np.uint8)
-
-    def columns(self, joints: Sequence[str]) -> dict[str, int]:
-        """Return the names and widths of the columns of ``table``.
-
-        Args:
-            joints: A joint names.
-        """
-        return table_columns(joints, self.values.shape[1], self.future_proprio.shape[1])
-
-    def table(self, rate_hz: float) -> NDArray[np.float32]:
-        """Return (N, H, columns) float32, as ``/policy/candidates`` shows them.
-
-        Every row of a chunk has its joints, when it is due [s], and the values and the future
-        proprio of its candidate.
-
-        Args:
-            rate_hz: Spacing of the action rows [Hz].
-        """
-        n, horizon, _ = self.positions.shape
-        due_s = np.arange(horizon, dtype=np.float64) / rate_hz
-        of_candidate = np.concatenate([self.values, self.future_proprio], axis=1)
-        parts: list[NDArray[np.floating[Any]]] = [
-            self.positions,
-            np.broadcast_to(due_s[None, :, None], (n, horizon, 1)),
-            np.broadcast_to(of_candidate[:, None], (n, horizon, of_candidate.shape[1])),
-        ]
-        return np.concatenate(parts, axis=2).astype(np.float32)
-
-
-def table_columns(joints: Sequence[str], n_values: int, n_proprio: int) -> dict[str, int]:
-    """Return the names and widths of the columns of ``Candidates.table``."""
-    return {**dict.fromkeys((*joints, TIME), 1), VALUES: n_values, FUTURE_PROPRIO: n_proprio}
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,17 +4,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from cosmos_policy_ros.control.chunk_player import ChunkPlayer
 from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.status import Mode
 from cosmos_policy_ros.types import ActionChunk, JointCommand
 import numpy as np
 from numpy.typing import NDArray
-
-Mode = Literal['disabled', 'playing', 'ended', 'hold', 'fault']
 
 
 @dataclass

@@ -15,11 +15,11 @@ from typing import Literal
 
 from cosmos_policy_ros.control.tracking import JointTracker
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.status import State
 from cosmos_policy_ros.types import JointCommand
 import numpy as np
 from numpy.typing import NDArray
 
-State = Literal['disabled', 'enabled', 'fault']
 Status = Literal['ok', 'limited', 'hold', 'fault']
 EARLY_TICK = 0.25  # of a period: a tick this soon after the last one moves nothing
 

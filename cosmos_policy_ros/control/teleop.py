@@ -14,9 +14,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from cosmos_policy_ros.control.playback import Mode, PlaybackStats
+from cosmos_policy_ros.control.playback import PlaybackStats
 from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from cosmos_policy_ros.status import Mode
 from cosmos_policy_ros.types import ConfigError, JointCommand
 import numpy as np
 from numpy.typing import NDArray

@@ -11,7 +11,7 @@ import json
 from typing import Any
 
 from cosmos_policy_ros.data.bags.overview import Overview, Timing
-from cosmos_policy_ros.data.bags.series import Track
+from cosmos_policy_ros.data.bags.series import Series
 from cosmos_policy_ros.report.charts import chart, Line, strip, WIDE
 from cosmos_policy_ros.report.joints import joint_charts
 from cosmos_policy_ros.report.page import describe, duration, milliseconds, outcome
@@ -96,7 +96,7 @@ def _flags(overview: Overview) -> str:
     return f'<h3>Flags over time</h3><table>{rows}</table>' if rows else ''
 
 
-def _true_spans(track: Track, seconds: float) -> Iterator[tuple[float, float]]:
+def _true_spans(track: Series, seconds: float) -> Iterator[tuple[float, float]]:
     """Yield from when to when a flag was true [s]; a message holds until the next."""
     ends = [*track.time_s[1:].tolist(), seconds]
     begin = None

@@ -8,7 +8,7 @@ from html import escape
 from itertools import groupby
 
 from cosmos_policy_ros.data.bags.overview import Overview
-from cosmos_policy_ros.data.bags.series import Track
+from cosmos_policy_ros.data.bags.series import Series
 from cosmos_policy_ros.report.charts import chart, Line, WIDE
 from cosmos_policy_ros.robot import ArmSpec
 import numpy as np
@@ -25,7 +25,7 @@ def joint_charts(overview: Overview) -> str:
         first += len(joints)
         commands = overview.commands
         if commands is not None:
-            commands = Track(commands.time_s, commands.values[:, columns])
+            commands = Series(commands.time_s, commands.values[:, columns])
         tracks = {'command': commands, 'measured': overview.measured.get(name)}
         known = {style: track for style, track in tracks.items() if track is not None}
         figures = ''.join(
@@ -52,7 +52,7 @@ def _arms(overview: Overview) -> list[Arm]:
 
 
 def _position_chart(
-    joint: str, column: int, tracks: dict[str, Track], spec: ArmSpec | None, seconds: float
+    joint: str, column: int, tracks: dict[str, Series], spec: ArmSpec | None, seconds: float
 ) -> str:
     """Return the chart of one joint [rad; gripper 0..1]."""
     lines = [
@@ -69,7 +69,7 @@ def _position_chart(
     return chart(joint, lines, seconds, note=note, limits=limits)
 
 
-def _speed_chart(arm: str, tracks: dict[str, Track], spec: ArmSpec | None, seconds: float) -> str:
+def _speed_chart(arm: str, tracks: dict[str, Series], spec: ArmSpec | None, seconds: float) -> str:
     """Return the chart of the fastest joint of an arm, gripper aside [rad/s]."""
     speeds = {style: _speeds(track) for style, track in tracks.items() if len(track.time_s) > 1}
     lines = [
@@ -87,15 +87,15 @@ def _speed_chart(arm: str, tracks: dict[str, Track], spec: ArmSpec | None, secon
     )  # fmt: skip
 
 
-def _speeds(track: Track) -> Track:
+def _speeds(track: Series) -> Series:
     """Return how fast the joints were over windows of ``SPEED_S``, without sign."""
     time_s = np.arange(track.time_s[0], track.time_s[-1], SPEED_S)
     rows = [np.interp(time_s, track.time_s, column) for column in track.values.T]
     speeds = np.abs(np.diff(np.stack(rows, axis=1), axis=0)) / SPEED_S
-    return Track(time_s[1:], speeds)
+    return Series(time_s[1:], speeds)
 
 
-def _name_fastest(speeds: dict[str, Track], spec: ArmSpec | None) -> Iterator[str]:
+def _name_fastest(speeds: dict[str, Series], spec: ArmSpec | None) -> Iterator[str]:
     """Yield which joint was the fastest when, as far as joints have names."""
     if spec is None:
         return

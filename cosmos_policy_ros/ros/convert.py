@@ -2,23 +2,17 @@
 """ROS messages for our types, and back, checked on the way in.
 
 Machines read standard messages: an action chunk is a JointTrajectory, a set of candidates is a
-PointCloud2 used as an organised table with N rows (candidates) of H points (chunk rows). Every
-point has one float32 field per joint, then ``time_from_start`` [s], ``values`` (M*K numbers) and
-``future_proprio`` (P numbers); the last two are the same for all points of a candidate.
+PointCloud2 used as an organised table (``candidate_table.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from builtin_interfaces.msg import Duration, Time
 from cosmos_policy_ros.align import stamp_of
-from cosmos_policy_ros.types import (
-    ActionChunk,
-    Candidates,
-    JointCommand,
-    table_columns,
-)
+from cosmos_policy_ros.candidate_table import build_table, read_table
+from cosmos_policy_ros.types import ActionChunk, Candidates, JointCommand
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image, JointState, PointCloud2, PointField
@@ -149,17 +143,19 @@ def candidates_message(
         rate_hz: Spacing of the action rows [Hz].
         joints: A joint names.
     """
-    table = candidates.table(rate_hz)
-    n, horizon, _ = table.shape
+    table = build_table(candidates, rate_hz, joints)
     return PointCloud2(
         header=header(candidates.stamp_ns),
-        height=n,
-        width=horizon,
-        fields=_fields(candidates.columns(joints)),
+        height=table.n,
+        width=table.horizon,
+        fields=[
+            PointField(name=c.name, offset=c.offset, datatype=PointField.FLOAT32, count=c.count)
+            for c in table.columns
+        ],
         is_bigendian=False,
-        point_step=4 * table.shape[2],
-        row_step=4 * table.shape[2] * horizon,
-        data=table.astype('<f4').tobytes(),
+        point_step=table.point_step,
+        row_step=table.point_step * table.horizon,
+        data=table.data,
         is_dense=True,
     )
 
@@ -170,48 +166,6 @@ def candidates_from_message(
     """Return the candidates in a table and the rate of their rows [Hz].
 
     Raises:
-        ValueError: The joints are others, the layout is not the one of ``candidates_message``, or
-            a number is not finite.
+        ValueError: As ``candidate_table.read_table``.
     """
-    names = [field.name for field in message.fields]
-    wanted = list(table_columns(joints, 1, 1))
-    if names != wanted:
-        msg = f'candidate table has the fields {names}, this robot needs {wanted}'
-        raise ValueError(msg)
-    counts = [field.count for field in message.fields]
-    n_values, n_proprio = counts[-2:]
-    n, horizon, size = message.height, message.width, len(joints) + 1 + n_values + n_proprio
-    columns = table_columns(joints, n_values, n_proprio)
-    layout = list(message.fields) == _fields(columns)
-    if not layout or message.is_bigendian or message.point_step != 4 * size:
-        msg = (
-            f'candidate table must have little-endian float32 points of {4 * size} bytes, '
-            f'got {message.point_step} bytes with field counts {counts}'
-        )
-        raise ValueError(msg)
-    if n < 1 or horizon < 2 or len(message.data) != 4 * n * horizon * size:
-        msg = f'candidate table of {n}x{horizon} points cannot have {len(message.data)} bytes'
-        raise ValueError(msg)
-    table = np.frombuffer(message.data, dtype='<f4').astype(np.float32).reshape(n, horizon, size)
-    time_s = table[0, :, len(joints)].astype(np.float64)
-    if not (np.isfinite(time_s).all() and time_s[0] == 0 and (np.diff(time_s) > 0).all()):
-        msg = f'candidate rows must be due at rising times from 0 s, got {time_s.tolist()}'
-        raise ValueError(msg)
-    extra = table[:, 0, len(joints) + 1 :]
-    candidates = Candidates(
-        stamp_ns=stamp_of(message),
-        positions=table[:, :, : len(joints)],
-        values=extra[:, :n_values],
-        future_proprio=extra[:, n_values:],
-    )
-    # float32 times are good to 1e-7 of the horizon; nobody runs a policy at a finer rate
-    return candidates, round((horizon - 1) / float(time_s[-1]), 4)
-
-
-def _fields(columns: Mapping[str, int]) -> list[PointField]:
-    fields, offset = [], 0
-    for name, count in columns.items():
-        field = PointField(name=name, offset=offset, datatype=PointField.FLOAT32, count=count)
-        fields.append(field)
-        offset += 4 * count
-    return fields
+    return read_table(message, joints)

@@ -13,7 +13,8 @@ import pytest
 
 PACKAGE = Path(__file__).parents[2] / 'cosmos_policy_ros'
 WAIST = {
-    'types', 'robot', 'align', 'topics', 'config_file', 'resources', 'outputs', 'metrics',
+    'types', 'robot', 'align', 'topics', 'status', 'candidate_table', 'event_log',
+    'config_file', 'resources', 'outputs', 'metrics',
 }  # fmt: skip
 MAY_IMPORT = {
     'core': WAIST,

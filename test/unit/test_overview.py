@@ -6,8 +6,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from bags import ROBOT, START_NS, write_rollout
+from cosmos_policy_ros.candidate_table import read_table
 from cosmos_policy_ros.data.bags.overview import Overview, read_overview
-from cosmos_policy_ros.data.bags.series import read_table
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.types import Candidates, ConfigError
 import numpy as np
@@ -127,7 +127,7 @@ def test_bag_without_messages_is_refused(tmp_path: Path) -> None:
 
 
 def test_tables_of_the_inference_node_are_understood() -> None:
-    """What the running stack publishes reads back as rows and mean values."""
+    """What the running stack publishes reads back as rows and values."""
     pytest.importorskip('rclpy')
     from cosmos_policy_ros.ros.convert import candidates_message
 
@@ -136,6 +136,6 @@ def test_tables_of_the_inference_node_are_understood() -> None:
     message = candidates_message(
         Candidates(5, rows, values, np.zeros((2, 2), np.float32)), 12.5, ('a', 'b')
     )
-    read_rows, read_values = read_table(message)
-    assert read_rows.tolist() == rows.tolist()
-    assert read_values.tolist() == [0.5, 0.75]
+    candidates, _ = read_table(message)
+    assert candidates.positions.tolist() == rows.tolist()
+    assert candidates.values.tolist() == values.tolist()

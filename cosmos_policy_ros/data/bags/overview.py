@@ -15,14 +15,14 @@ from cosmos_policy_ros.align import image_array
 from cosmos_policy_ros.data.bags.files import COMMAND_TOPIC, open_bag
 from cosmos_policy_ros.data.bags.series import (
     Answer,
-    command_track,
+    command_series,
     find_answers,
     find_seams,
-    flag_track,
-    measured_track,
+    flag_series,
+    measured_series,
     Messages,
     Mode,
-    Track,
+    Series,
 )
 from cosmos_policy_ros.data.bags.writer import BOOL, IMAGE, typestore
 from cosmos_policy_ros.robot import RobotSpec
@@ -105,9 +105,9 @@ class Overview:
     seconds: float
     topics: dict[str, Timing]
     joints: tuple[str, ...] = ()
-    commands: Track | None = None
-    measured: dict[str, Track] = field(default_factory=dict)
-    flags: dict[str, Track] = field(default_factory=dict)
+    commands: Series | None = None
+    measured: dict[str, Series] = field(default_factory=dict)
+    flags: dict[str, Series] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     seams: list[tuple[float, float]] = field(default_factory=list)
     modes: list[Mode] = field(default_factory=list)
@@ -175,18 +175,18 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
     if commands := messages[COMMAND_TOPIC]:
         joints = robot.joint_names if robot else tuple(commands[0][1].name)
         try:
-            recording.commands, recording.joints = command_track(commands, joints), joints
+            recording.commands, recording.joints = command_series(commands, joints), joints
         except ValueError as error:
             remarks.append(f'{COMMAND_TOPIC}: {error}')
     for arm in robot.arms if robot else ():
-        track, dropped = measured_track(messages[arm.joint_state_topic], arm)
+        track, dropped = measured_series(messages[arm.joint_state_topic], arm)
         if len(track.time_s):
             recording.measured[arm.name] = track
         if dropped:
             remarks.append(f'{len(dropped)} joint states dropped, the first: {dropped[0]}')
     for topic, timing in recording.topics.items():
         if timing.type == BOOL and messages[topic]:
-            recording.flags[topic] = flag_track(messages[topic])
+            recording.flags[topic] = flag_series(messages[topic])
         if not is_camera(topic, timing.type):
             continue
         try:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the messages of a bag become numbers over time, for whoever looks at a recording.
+"""The messages of a bag as numbers over time, for whoever looks at a recording.
 
 A message list holds pairs of arrival [s, since the start of the bag] and message.
 """
@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cosmos_policy_ros.align import arm_pose, push_pose, stamp_of, StreamBuffer
-from cosmos_policy_ros.data.bags.files import COMMAND_TOPIC, read_topics
+from cosmos_policy_ros.candidate_table import read_table
+from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.status import EXECUTOR_NAME
+from cosmos_policy_ros.topics import JOINT_COMMAND
+from cosmos_policy_ros.types import Candidates, ConfigError
 import numpy as np
 from numpy.typing import NDArray
 
 Messages = list[tuple[float, Any]]
-EXECUTOR = 'command_executor'
-TIME, VALUES = 'time_from_start', 'values'  # fields of a candidate table, as in the README
 MAX_PAUSE_S = 0.1  # [s] between two commands that can be played again; as in the bag reader
-FLOAT32 = 7  # datatype of a sensor_msgs/PointField
 
 
-class Track(NamedTuple):
+class Series(NamedTuple):
     """Numbers over time.
 
     Attributes:
@@ -63,37 +63,37 @@ class Mode(NamedTuple):
     reason: str
 
 
-def read_commands(path: Path, robot: RobotSpec) -> Track:
+def read_commands(path: Path, robot: RobotSpec) -> Series:
     """Return the joint commands of a bag at their stamps [s, from 0], fit to be played again.
 
     Raises:
         ConfigError: The folder is no bag, is damaged, has fewer than two commands, a pause in
             them, NaN, or another robot's joints.
     """
-    messages = read_topics(path, [COMMAND_TOPIC])[COMMAND_TOPIC]
+    messages = read_topics(path, [JOINT_COMMAND.name])[JOINT_COMMAND.name]
     by_stamp = {stamp_of(message): message for _, message in messages}
     stamps = sorted(by_stamp)
     rows = [((ns - stamps[0]) * 1e-9, by_stamp[ns]) for ns in stamps]
     try:
         if len(rows) < 2:
-            msg = f'{len(rows)} messages on {COMMAND_TOPIC}, at least two are needed'
+            msg = f'{len(rows)} messages on {JOINT_COMMAND.name}, at least two are needed'
             raise ValueError(msg)
-        track = command_track(rows, robot.joint_names)
-        if not np.isfinite(track.values).all():
-            msg = f'{COMMAND_TOPIC} has NaN or infinite positions'
+        series = command_series(rows, robot.joint_names)
+        if not np.isfinite(series.values).all():
+            msg = f'{JOINT_COMMAND.name} has NaN or infinite positions'
             raise ValueError(msg)
-        pause_s, row = float(np.diff(track.time_s).max()), int(np.diff(track.time_s).argmax())
+        pause_s, row = float(np.diff(series.time_s).max()), int(np.diff(series.time_s).argmax())
         if pause_s > MAX_PAUSE_S:
-            msg = f'no joint command for {pause_s:.2f} s at {track.time_s[row]:.2f} s, '
+            msg = f'no joint command for {pause_s:.2f} s at {series.time_s[row]:.2f} s, '
             msg += f'limit {MAX_PAUSE_S} s; nobody knows the motion in between'
             raise ValueError(msg)
     except ValueError as error:
         msg = f'episode {path}: {error}'
         raise ConfigError(msg) from error
-    return track
+    return series
 
 
-def command_track(messages: Messages, joints: tuple[str, ...]) -> Track:
+def command_series(messages: Messages, joints: tuple[str, ...]) -> Series:
     """Return the joint commands (S, A) [rad; gripper 0..1].
 
     Raises:
@@ -104,10 +104,10 @@ def command_track(messages: Messages, joints: tuple[str, ...]) -> Track:
             msg = f'joint commands are for {list(message.name)}, expected {list(joints)}'
             raise ValueError(msg)
     rows = [message.position for _, message in messages]
-    return _track(messages, np.array(rows, dtype=np.float64).reshape(len(rows), len(joints)))
+    return _series(messages, np.array(rows, dtype=np.float64).reshape(len(rows), len(joints)))
 
 
-def measured_track(messages: Messages, arm: ArmSpec) -> tuple[Track, list[str]]:
+def measured_series(messages: Messages, arm: ArmSpec) -> tuple[Series, list[str]]:
     """Return the measured poses of an arm (S, joints + 1), and why others were dropped.
 
     The bag reader drops the same ones.
@@ -126,12 +126,12 @@ def measured_track(messages: Messages, arm: ArmSpec) -> tuple[Track, list[str]]:
         else:
             dropped.append(reason)
     poses = np.array([pose for _, pose in kept], dtype=np.float64)
-    return _track(kept, poses.reshape(len(kept), len(arm.joints) + 1)), dropped
+    return _series(kept, poses.reshape(len(kept), len(arm.joints) + 1)), dropped
 
 
-def flag_track(messages: Messages) -> Track:
+def flag_series(messages: Messages) -> Series:
     """Return what a Bool topic said, (S, 1)."""
-    return _track(messages, np.array([[float(m.data)] for _, m in messages]))
+    return _series(messages, np.array([[float(m.data)] for _, m in messages]))
 
 
 def find_answers(candidates: Messages, chunks: Messages, start_ns: int) -> list[Answer]:
@@ -143,44 +143,23 @@ def find_answers(candidates: Messages, chunks: Messages, start_ns: int) -> list[
         start_ns: Start of the bag [ns, ROS clock].
 
     Raises:
-        ValueError: A table has no values, or they are no float32.
+        ValueError: A table is not one of ``candidate_table.py``.
     """
     chosen = {stamp_of(m): np.array([p.positions for p in m.points]) for _, m in chunks}
-    tables: dict[int, list[tuple[NDArray[np.float64], NDArray[np.float64]]]] = {}
+    answers: dict[int, list[Candidates]] = {}
     for _, message in candidates:
-        tables.setdefault(stamp_of(message), []).append(read_table(message))
-    answers = []
-    for stamp_ns in sorted(tables):
-        rows = np.concatenate([rows for rows, _ in tables[stamp_ns]])
-        values = np.concatenate([values for _, values in tables[stamp_ns]])
+        answer, _ = read_table(message)
+        answers.setdefault(answer.stamp_ns, []).append(answer)
+    found = []
+    for stamp_ns in sorted(answers):
+        rows = np.concatenate([answer.positions for answer in answers[stamp_ns]])
+        values = np.concatenate([answer.values for answer in answers[stamp_ns]])
         best, chunk = None, chosen.get(stamp_ns)
         if chunk is not None and chunk.shape == rows.shape[1:]:
             best = int(np.abs(rows - chunk).max(axis=(1, 2)).argmin())
-        answers.append(Answer((stamp_ns - start_ns) * 1e-9, values, best))
-    return answers
-
-
-def read_table(message: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the rows (N, H, A) and mean values (N,) of a candidate table.
-
-    Raises:
-        ValueError: It has no values, or they are no float32.
-    """
-    names = [field.name for field in message.fields]
-    if not {TIME, VALUES} <= set(names) or any(f.datatype != FLOAT32 for f in message.fields):
-        msg = f'a candidate table needs float32 fields {TIME!r} and {VALUES!r}, got {names}'
-        raise ValueError(msg)
-    point = np.dtype(
-        {
-            'names': names,
-            'formats': [('<f4', (field.count,)) for field in message.fields],
-            'offsets': [field.offset for field in message.fields],
-            'itemsize': message.point_step,
-        }
-    )
-    table = np.frombuffer(message.data, point).reshape(message.height, message.width)
-    rows = np.concatenate([table[name] for name in names[: names.index(TIME)]], axis=2)
-    return rows.astype(np.float64), table[VALUES][:, 0].astype(np.float64).mean(axis=1)
+        mean = values.astype(np.float64).mean(axis=1)
+        found.append(Answer((stamp_ns - start_ns) * 1e-9, mean, best))
+    return found
 
 
 def find_seams(reports: Messages) -> tuple[list[tuple[float, float]], list[Mode]]:
@@ -195,7 +174,7 @@ def find_seams(reports: Messages) -> tuple[list[tuple[float, float]], list[Mode]
     modes: list[Mode] = []
     chunks = 0
     for at_s, message in reports:
-        for status in (s for s in message.status if s.name == EXECUTOR):
+        for status in (s for s in message.status if s.name == EXECUTOR_NAME):
             figures = {pair.key: pair.value for pair in status.values}
             count, mode = int(figures.get('chunks', 0)), figures.get('mode', '')
             if count > max(chunks, 1):  # the first chunk has nothing to differ from
@@ -206,5 +185,5 @@ def find_seams(reports: Messages) -> tuple[list[tuple[float, float]], list[Mode]
     return seams, modes
 
 
-def _track(messages: Messages, values: NDArray[np.float64]) -> Track:
-    return Track(np.array([at_s for at_s, _ in messages], dtype=np.float64), values)
+def _series(messages: Messages, values: NDArray[np.float64]) -> Series:
+    return Series(np.array([at_s for at_s, _ in messages], dtype=np.float64), values)

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node reports about itself, as values that other nodes decide by.
+
+A status travels as a diagnostic_msgs/DiagnosticStatus on a topic of its own: ``to_values`` makes
+its key-value pairs and ``from_values`` reads them, exactly. ``figures`` is the same status for
+people, rounded and in handy units, as it stands on ``/diagnostics``; no program decides by those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import dataclasses
+from dataclasses import dataclass
+import math
+from typing import Any, get_args, Literal, TypeVar
+
+T = TypeVar('T', bound='Status')
+Mode = Literal['disabled', 'playing', 'ended', 'hold', 'fault']
+State = Literal['disabled', 'enabled', 'fault']
+NAN = math.nan
+EXECUTOR_NAME = 'command_executor'  # of its node and of its status on /diagnostics
+
+
+@dataclass(frozen=True)
+class ExecutorStatus:
+    """What the command executor does and has done since it was enabled.
+
+    Attributes:
+        state: State of the safety: ``disabled``, ``enabled`` or ``fault``.
+        mode: What it does: ``disabled``, ``playing``, ``ended`` (no rows left, the last one is
+            held), ``hold`` or ``fault``.
+        reason: Why the arms do not just follow, and which messages are refused; empty when all is
+            well.
+        joint_age_s: Age of the oldest arm's joint state [s]; infinite before all were received.
+        standstill_s: Time without rows to play since the first chunk [s].
+        seam_jump_rad: Seam jump of the newest chunk [rad].
+        seam_jump_rad_max: Largest seam jump [rad].
+        interventions: Ticks whose command is not the target.
+        chunks: Chunks that were played.
+        chunks_refused: Chunks that could not be played.
+        late_ms_p50: Median lateness of the newest commands [ms]; NaN before the first.
+        late_ms_p99: 99th percentile of their lateness [ms].
+        late_ms_max: Largest of their latenesses [ms].
+        deadline_misses: Commands that came too late or not at all, since the start.
+        ticks_skipped: Ticks without a command, since the start.
+        scheduling: Scheduling of the control loop that the kernel granted.
+    """
+
+    state: State
+    mode: Mode
+    reason: str = ''
+    joint_age_s: float = math.inf
+    standstill_s: float = 0.0
+    seam_jump_rad: float = 0.0
+    seam_jump_rad_max: float = 0.0
+    interventions: int = 0
+    chunks: int = 0
+    chunks_refused: int = 0
+    late_ms_p50: float = NAN
+    late_ms_p99: float = NAN
+    late_ms_max: float = NAN
+    deadline_misses: int = 0
+    ticks_skipped: int = 0
+    scheduling: str = ''
+
+    def __post_init__(self) -> None:
+        """Check that state and mode exist."""
+        _expect_one_of('state', self.state, get_args(State))
+        _expect_one_of('mode', self.mode, get_args(Mode))
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures for people."""
+        return {
+            'state': self.state,
+            'mode': self.mode,
+            'reason': self.reason,
+            'standstill_s': f'{self.standstill_s:.3f}',
+            'seam_jump_rad': f'{self.seam_jump_rad:.4f}',
+            'seam_jump_rad_max': f'{self.seam_jump_rad_max:.4f}',
+            'interventions': self.interventions,
+            'chunks': self.chunks,
+            'chunks_refused': self.chunks_refused,
+            'joint_age_ms': f'{self.joint_age_s * 1e3:.1f}',
+            'late_ms_p50': f'{self.late_ms_p50:.3f}',
+            'late_ms_p99': f'{self.late_ms_p99:.3f}',
+            'late_ms_max': f'{self.late_ms_max:.3f}',
+            'deadline_misses': self.deadline_misses,
+            'ticks_skipped': self.ticks_skipped,
+            'scheduling': self.scheduling,
+        }
+
+
+@dataclass(frozen=True)
+class RecorderStatus:
+    """What the recorder does.
+
+    Attributes:
+        state: ``recording`` while an episode is on its way into a bag, else ``idle``.
+        path: Folder that the bag being recorded will have; empty while idle.
+        last: What became of the last episode, for people.
+        seconds: Length of the running episode [s].
+        messages: Messages of it.
+        n_bytes: Its size [bytes].
+        free_bytes: Free space of the disk [bytes].
+        stale: Streams that are too old to start an episode; empty when none is.
+        task: Language instruction.
+    """
+
+    state: Literal['recording', 'idle']
+    path: str = ''
+    last: str = ''
+    seconds: float = 0.0
+    messages: int = 0
+    n_bytes: int = 0
+    free_bytes: int = 0
+    stale: str = ''
+    task: str = ''
+
+    def __post_init__(self) -> None:
+        """Check that the state exists."""
+        _expect_one_of('state', self.state, ('recording', 'idle'))
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures for people."""
+        return {
+            'state': self.state,
+            'last': self.last,
+            'seconds': f'{self.seconds:.1f}',
+            'messages': self.messages,
+            'mb': f'{self.n_bytes / 1e6:.1f}',
+            'free_mb': round(self.free_bytes / 1e6),
+            'stale': self.stale,
+            'task': self.task,
+        }
+
+
+@dataclass(frozen=True)
+class SimStatus:
+    """How fast the simulator is.
+
+    Attributes:
+        real_time_factor: Simulated over real time since the last report.
+        camera_hz: Images per second and camera since the last report [Hz].
+        skipped_s: Real time that was not simulated, since the start [s].
+        render_ms_p50: Median time to draw an image [ms]; NaN before the first.
+    """
+
+    real_time_factor: float
+    camera_hz: float
+    skipped_s: float = 0.0
+    render_ms_p50: float = NAN
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures for people."""
+        no_image = math.isnan(self.render_ms_p50)
+        return {
+            'real_time_factor': f'{self.real_time_factor:.3f}',
+            'camera_hz': f'{self.camera_hz:.1f}',
+            'skipped_s': f'{self.skipped_s:.3f}',
+            'render_ms_p50': '' if no_image else f'{self.render_ms_p50:.1f}',
+        }
+
+
+Status = ExecutorStatus | RecorderStatus | SimStatus
+
+
+def to_values(status: Status) -> dict[str, str]:
+    """Return the fields of a status as text that ``from_values`` reads back exactly."""
+    return {key: str(value) for key, value in dataclasses.asdict(status).items()}
+
+
+def from_values(cls: type[T], values: Mapping[str, str]) -> T:
+    """Return the status in key-value pairs.
+
+    Args:
+        cls: Class of the status.
+        values: What ``to_values`` made; further keys are ignored.
+
+    Raises:
+        ValueError: A field is missing, is no number or does not exist.
+    """
+    fields: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        if field.name not in values:
+            msg = f'{cls.__name__} needs {field.name}, got {sorted(values)}; the sender is of '
+            msg += 'another version, start all nodes from one'
+            raise ValueError(msg)
+        parse = {'int': int, 'float': float}.get(str(field.type), str)
+        fields[field.name] = parse(values[field.name])
+    return cls(**fields)
+
+
+def _expect_one_of(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        msg = f'{what} must be one of {known}, got {value!r}'
+        raise ValueError(msg)

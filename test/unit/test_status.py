@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The typed status of a node, on the wire and for people."""
+
+from __future__ import annotations
+
+from cosmos_policy_ros.status import (
+    ExecutorStatus,
+    from_values,
+    RecorderStatus,
+    SimStatus,
+    to_values,
+)
+import pytest
+
+EXECUTOR = ExecutorStatus(
+    state='enabled',
+    mode='hold',
+    reason='joint states are 140 ms old, limit 100 ms',
+    joint_age_s=0.14012345678,
+    standstill_s=1 / 3,
+    interventions=7,
+    late_ms_p50=0.1,
+    late_ms_p99=0.2,
+    late_ms_max=0.3,
+)
+
+
+def test_executor_status_travels_exactly() -> None:
+    """Every digit arrives, so that whoever decides does it by the same number."""
+    values = to_values(EXECUTOR)
+    assert set(map(type, values.values())) == {str}
+    assert from_values(ExecutorStatus, values) == EXECUTOR
+
+
+def test_recorder_and_simulator_status_travel_exactly() -> None:
+    """As that of the executor does."""
+    recorder = RecorderStatus('recording', '/data/episode_000003', seconds=1.25, n_bytes=10**10)
+    assert from_values(RecorderStatus, to_values(recorder)) == recorder
+    sim = SimStatus(0.987654321, 29.97, 0.25, 4.5)
+    assert from_values(SimStatus, to_values(sim)) == sim
+
+
+def test_status_before_the_first_command_travels() -> None:
+    """Nothing was received and nothing sent: infinity and NaN are numbers too."""
+    status = from_values(ExecutorStatus, to_values(ExecutorStatus('disabled', 'disabled')))
+    assert status.joint_age_s == float('inf')
+    assert status.late_ms_p99 != status.late_ms_p99
+
+
+def test_missing_field_is_named() -> None:
+    """A node of another version is not half understood."""
+    values = to_values(EXECUTOR)
+    del values['mode']
+    with pytest.raises(ValueError, match='ExecutorStatus needs mode, got'):
+        from_values(ExecutorStatus, values)
+
+
+def test_unknown_mode_is_refused() -> None:
+    """Nobody decides by a word that he does not know."""
+    with pytest.raises(ValueError, match=r"mode must be one of .*'playing'.*, got 'dancing'"):
+        from_values(ExecutorStatus, to_values(EXECUTOR) | {'mode': 'dancing'})
+
+
+def test_figures_for_people_are_rounded() -> None:
+    """They keep the names that recordings know."""
+    figures = EXECUTOR.figures()
+    assert figures['standstill_s'] == '0.333'
+    assert figures['joint_age_ms'] == '140.1'
+    assert figures['mode'] == 'hold'
+    assert SimStatus(1.0, 30.0).figures()['render_ms_p50'] == ''
+    assert RecorderStatus('idle', n_bytes=2_500_000).figures()['mb'] == '2.5'
