@@ -27,13 +27,13 @@ from cosmos_policy_ros.control.ticks import (
     sleep_until,
     Ticker,
 )
+from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.report.machine import describe_machine, load_average
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import EPISODE_S
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import EXECUTOR, parameters
-from cosmos_policy_ros.stack.running import Event
 import numpy as np
 from numpy.typing import NDArray
 import psutil

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.metrics import rounded_percentiles
 from cosmos_policy_ros.report.machine import describe_machine
-from cosmos_policy_ros.stack.running import Event
 import numpy as np
 
 SLOW = 0.95  # real-time factor below which physics did not keep up

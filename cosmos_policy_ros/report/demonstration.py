@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.report.live import follow_stack, prepare_folder
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import DEMONSTRATION_STACK, DEMONSTRATOR, Value
-from cosmos_policy_ros.stack.running import Event
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

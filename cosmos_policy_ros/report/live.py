@@ -14,8 +14,9 @@ from pathlib import Path
 import shutil
 from typing import NamedTuple
 
+from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.stack.node_list import NodeSpec, OPERATOR, SIM_STACK, Value
-from cosmos_policy_ros.stack.running import Event, run_stack
+from cosmos_policy_ros.stack.running import run_stack
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 

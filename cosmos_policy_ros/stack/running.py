@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-import json
 import logging
 from pathlib import Path
 import re
 import signal
 import subprocess
 import time
-from typing import Any
 
+from cosmos_policy_ros.event_log import Event, FILE_NAME, read_events
 from cosmos_policy_ros.stack.node_list import (
     INFERENCE,
     NodeSpec,
@@ -27,7 +26,6 @@ from cosmos_policy_ros.types import ConfigError
 
 logger = logging.getLogger(__name__)
 
-Event = dict[str, Any]
 POLL_S = 0.1  # [s] between two checks of the processes
 LINES = 12  # last lines of a crashed node's output that are shown
 
@@ -63,7 +61,7 @@ class RunningStack:
         self._values = {'out': str(out), **values}
         self._leader, self._others = leader, one_per_device(others, self._values)
         self._out = out
-        self._events = out / 'events.jsonl'
+        self._events = out / FILE_NAME
         # bytes of the events; an earlier run may have left some
         self._read = self._events.stat().st_size if self._events.exists() else 0
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
@@ -126,13 +124,7 @@ class RunningStack:
 
     def _read_events(self) -> list[Event]:
         """Return the whole lines that were added to the events."""
-        if not self._events.exists():
-            return []
-        with self._events.open('rb') as file:
-            file.seek(self._read)
-            whole, newline, _ = file.read().rpartition(b'\n')
-        self._read += len(whole) + len(newline)
-        added = [json.loads(line) for line in whole.splitlines()]
+        added, self._read = read_events(self._events, self._read)
         self.events += added
         return added
 
