@@ -69,6 +69,10 @@ class Topic:
         """Return the topic of this pattern with a name of the robot file."""
         return replace(self, name=name)
 
+    def at_full_name(self) -> Topic:
+        """Return the topic as nodes open it that stay out of every namespace."""
+        return replace(self, namespaced=False)
+
 
 @dataclass(frozen=True)
 class Service:

@@ -23,19 +23,29 @@ from cosmos_policy_ros.ros.arms import command_topics, open_arms
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_message
-from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import find_second_stack, refuse_second_stack
+from cosmos_policy_ros.ros.endpoints import (
+    create_publisher,
+    create_service,
+    create_subscription,
+)
 from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.status import EXECUTOR_NAME, ExecutorStatus
+from cosmos_policy_ros.topics import (
+    ACTION_CHUNK,
+    ENABLE,
+    ESTOP,
+    EXECUTOR_STATUS,
+    JOINT_COMMAND,
+)
 from cosmos_policy_ros.types import JointCommand
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import QoSProfile
-from sensor_msgs.msg import JointState
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-JOINT_COMMAND, CHUNK = 'joint_command', 'policy/action_chunk'
 LEVELS = {'disabled': 'ok', 'playing': 'ok', 'ended': 'warn', 'hold': 'warn', 'fault': 'error'}
 
 
@@ -43,9 +53,11 @@ LEVELS = {'disabled': 'ok', 'playing': 'ok', 'ended': 'warn', 'hold': 'warn', 'f
 class ExecutorParams:
     """Parameters of the command executor."""
 
-    robot: str = param('', 'Robot YAML.')
+    robot: str = param('', 'Robot YAML file.')
     teleop: bool = param(False, 'Follow the leader arms of the robot YAML instead of chunks.')
-    approach_speed: float = param(0.5, 'Speed to the leaders before following [rad/s].', 0.01, 3.0)
+    approach_speed: float = param(
+        0.5, 'Highest speed to the leaders before following them [rad/s; gripper 1/s].', 0.01, 3.0
+    )
     seam: str = param(
         PlaybackSettings.seam,
         f'How a new chunk takes over from the running one: {" or ".join(SEAMS)}.',
@@ -57,15 +69,39 @@ class ExecutorParams:
     blend_s: float = param(
         PlaybackSettings.blend_s, 'How long a new chunk takes to take over [s].', 0.0, 5.0
     )
-    max_joint_age_s: float = param(0.1, 'Older joint states mean hold [s].', 0.005, 5.0)
-    max_image_age_s: float = param(0.25, 'A camera silent longer: hold; 0: none [s].', 0.0, 5.0)
-    fault_joint_age_s: float = param(2.0, 'Older joint states mean fault [s].', 0.01, 60.0)
-    max_gap_rad: float = param(0.5, 'Larger gaps to the command mean fault [rad].', 0.01, 6.3)
-    max_gap_s: float = param(0.25, 'How long a larger gap may last [s].', 0.0, 10.0)
-    report_hz: float = param(5.0, 'Rate of reports; changes come at once [Hz].', 0.1, 50.0)
-    realtime_priority: int = param(50, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
-    lateness: str = param('', 'File for the lateness of all commands; empty writes none.')
-    discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
+    max_joint_age_s: float = param(
+        0.1, 'Age of a joint state beyond which the arms hold [s].', 0.005, 5.0
+    )
+    max_image_age_s: float = param(
+        0.25,
+        'Time without an image of a camera after which the arms hold; 0 watches no camera [s].',
+        0.0,
+        5.0,
+    )
+    fault_joint_age_s: float = param(
+        2.0, 'Age of a joint state beyond which a fault is latched [s].', 0.01, 60.0
+    )
+    max_gap_rad: float = param(
+        0.5,
+        'Gap between a command and the measured joint beyond which a fault is latched [rad].',
+        0.01,
+        6.3,
+    )
+    max_gap_s: float = param(
+        0.25, 'How long a larger gap may last before the fault is latched [s].', 0.0, 10.0
+    )
+    report_hz: float = param(
+        5.0, 'Rate of the status reports; a change of mode is reported at once [Hz].', 0.1, 50.0
+    )
+    realtime_priority: int = param(
+        50, 'SCHED_FIFO priority of the control loop; 0 keeps normal scheduling.', 0, 99
+    )
+    lateness: str = param(
+        '', 'File for the lateness of all commands, written at the end; empty writes none.'
+    )
+    discovery_s: float = param(
+        3.5, 'How long to search for a second stack before starting [s].', 0.0, 30.0
+    )
 
 
 class CommandExecutor(Node):
@@ -78,7 +114,7 @@ class CommandExecutor(Node):
             ConfigError: The robot file is wrong, a seam or an interpolation does not exist, or
                 another stack commands the same arms.
         """
-        super().__init__('command_executor')
+        super().__init__(EXECUTOR_NAME)
         self.params = p = declare(self, ExecutorParams)
         self.robot = robot = read_robot(Path(p.robot))
         watchdog = WatchdogLimits(
@@ -97,20 +133,20 @@ class CommandExecutor(Node):
         self._lateness, self._sending = Lateness(p.lateness), False
         self._trouble: dict[str, str] = {}  # stream -> why its last message was refused
         self._mode = 'disabled'
-        self._outputs = [JOINT_COMMAND, *command_topics(robot.arms)]
+        self._outputs = [JOINT_COMMAND.ros_name, *command_topics(robot.arms)]
         refuse_second_stack(self, self._outputs, p.discovery_s)
 
         self._pack = open_arms(self, robot.arms, self._period_s)
-        self._commands = self.create_publisher(JointState, JOINT_COMMAND, 10)
-        self._diagnostics = Diagnostics(self, 'command_executor')
+        self._commands = create_publisher(self, JOINT_COMMAND)
+        self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME)
         self._joints = JointStates(self, robot, self._note)
         self._leaders = JointStates(self, leaders, self._note) if leaders else None
         watched = robot.cameras if p.max_image_age_s and not p.teleop else ()
         self._cameras = CameraWatch(self, watched)
         if not p.teleop:
-            self.create_subscription(JointTrajectory, CHUNK, self._on_chunk, QoSProfile(depth=1))
-        self.create_service(SetBool, 'command_executor/enable', self._on_enable)
-        self.create_service(Trigger, 'command_executor/estop', self._on_estop)
+            create_subscription(self, ACTION_CHUNK, self._on_chunk)
+        create_service(self, ENABLE, self._on_enable)
+        create_service(self, ESTOP, self._on_estop)
         self._scheduling = request_realtime(p.realtime_priority)
         if p.realtime_priority and self._scheduling == 'normal':
             self.get_logger().warning('no real-time scheduling; give this user an rtprio limit')
@@ -131,7 +167,7 @@ class CommandExecutor(Node):
         return self.get_clock().now().nanoseconds
 
     def _on_chunk(self, message: JointTrajectory) -> None:
-        """Play a chunk, or say why not; ignored unless enabled."""
+        """Play a chunk, or note why it is refused; ignored unless enabled."""
         if self.playback.safety.state != 'enabled':
             return
         if not all(np.isfinite(point.positions).all() for point in message.points):
@@ -143,9 +179,9 @@ class CommandExecutor(Node):
             self.playback.add(chunk, self._now_ns())
         except ValueError as error:
             self._refused += 1
-            self._note(CHUNK, f'refused: {error}')
+            self._note(ACTION_CHUNK.ros_name, f'refused: {error}')
             return
-        self._note(CHUNK, None)
+        self._note(ACTION_CHUNK.ros_name, None)
 
     def _note(self, stream: str, trouble: str | None) -> None:
         """Keep what is wrong with a stream; log it once until the stream is well again."""
@@ -168,7 +204,7 @@ class CommandExecutor(Node):
                     raise ValueError(others)
                 self.playback.enable(*self._joints.measure(now_ns), now_ns)
                 self._refused = 0
-                self._trouble.pop(CHUNK, None)
+                self._trouble.pop(ACTION_CHUNK.ros_name, None)
             except ValueError as error:
                 response.success, response.message = False, f'not enabled: {error}'
         self._set_trust()
@@ -186,7 +222,7 @@ class CommandExecutor(Node):
         return response
 
     def _tick(self, due_s: float) -> None:
-        """Get one command ready, send it when it is due and tell of changes."""
+        """Get one command ready, send it when it is due and report changes."""
         now_ns = self._now_ns() + round(max(due_s - time.perf_counter(), 0.0) * 1e9)
         missed, self._skipped = self._ticker.skipped - self._skipped, self._ticker.skipped
         measured, age_s = self._joints.measure(now_ns)
@@ -235,25 +271,28 @@ class CommandExecutor(Node):
         """Publish state, reason and figures since enabling."""
         safety, stats = self.playback.safety, self.playback.stats
         reasons = [self.playback.reason, *(f'{k}: {v}' for k, v in self._trouble.items())]
-        reason = '; '.join(r for r in reasons if r)
-        self._diagnostics.publish(
-            'warn' if self._trouble and self._mode == 'playing' else LEVELS[self._mode],
-            reason or self._mode,
+        late_ms = self._lateness.newest_ms()
+        status = ExecutorStatus(
             state=safety.state,
-            mode=self._mode,
-            reason=reason,
-            standstill_s=f'{stats.standstill_s:.3f}',
-            seam_jump_rad=f'{stats.seam_jump_rad:.4f}',
-            seam_jump_rad_max=f'{stats.seam_jump_rad_max:.4f}',
+            mode=self.playback.mode,
+            reason='; '.join(r for r in reasons if r),
+            joint_age_s=joint_age_s,
+            standstill_s=stats.standstill_s,
+            seam_jump_rad=stats.seam_jump_rad,
+            seam_jump_rad_max=stats.seam_jump_rad_max,
             interventions=safety.interventions,
             chunks=stats.chunks,
             chunks_refused=self._refused,
-            joint_age_ms=f'{joint_age_s * 1e3:.1f}',
-            **{f'late_ms_{n}': f'{ms:.3f}' for n, ms in self._lateness.newest_ms().items()},
+            late_ms_p50=late_ms['p50'],
+            late_ms_p99=late_ms['p99'],
+            late_ms_max=late_ms['max'],
             deadline_misses=self._lateness.misses,
             ticks_skipped=self._skipped,
             scheduling=self._scheduling,
         )
+        troubled = self._trouble and status.mode == 'playing'
+        level = 'warn' if troubled else LEVELS[status.mode]
+        self._status.publish(level, status.reason or status.mode, status)
 
 
 def main() -> None:

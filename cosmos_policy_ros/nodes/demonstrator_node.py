@@ -8,27 +8,25 @@ command executor follows them as it follows real ones, and the recorder writes w
 from __future__ import annotations
 
 from dataclasses import dataclass
-import json
 from pathlib import Path
 
 from cosmos_policy_ros.control.teleop import leader_robot
+from cosmos_policy_ros.event_log import EventLog, FILE_NAME, read_events
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.episode_monitor import EpisodeLog, EXECUTOR
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.stack_client import Controls
+from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.experts.base import Expert, LIMIT_S, REST_S
 from cosmos_policy_ros.sim.experts.table import make_expert
-from diagnostic_msgs.msg import DiagnosticArray
+from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, LEADER_JOINT_STATES, SIM_STATE
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, Float64MultiArray
 
-RECORDER = 'recorder'
 FOLLOW_S = 20.0  # [s] the followers may take to reach the leaders
 REPORT_S = 5.0  # [s] within which simulator and executor must report
 PROGRESS_S = 0.2  # [s] between two events of progress
@@ -39,9 +37,9 @@ LATE_TICKS = 3  # a command is sent this much later than its leader pose, at mos
 class DemonstratorParams:
     """Parameters of the demonstrator."""
 
-    robot: str = param('', 'Robot YAML with leaders.')
-    task: str = param('transfer_cube', 'Simulated task.')
-    out: str = param('', 'Folder of the bags; events go to .live in it.')
+    robot: str = param('', 'Robot YAML file with leaders.')
+    task: str = param('transfer_cube', 'Simulated task; that of the simulator.')
+    out: str = param('', 'Folder of the bags; the events go to .live in it.')
     episodes: int = param(50, 'Number of episodes.', 1, 100000)
     seed: int = param(0, 'Episode i uses seed + i for the scene and what goes wrong.', 0, 2**31)
     ready_s: float = param(60.0, 'How long the other nodes may take to start [s].', 1.0, 3600.0)
@@ -63,50 +61,38 @@ class DemonstratorNode(Node):
         self.params = p = declare(self, DemonstratorParams)
         self.robot = robot = read_robot(Path(p.robot))
         self.leaders = leader_robot(robot)
-        self.scene = AlohaSim(p.task)  # a copy that shows what the simulator says
-        self._file = Path(p.out) / '.live' / 'events.jsonl'  # beside the bags, none itself
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        self._events = self._file.open('a', encoding='utf-8')
+        self.scene = AlohaSim(p.task)  # a copy of the simulator's scene
+        self._file = Path(p.out) / '.live' / FILE_NAME  # beside the bags, none itself
+        self._events = EventLog(self._file)
         arms = [a.joint_state_topic for r in (robot, self.leaders) for a in r.arms]
-        refuse_second_stack(self, [*arms, 'joint_command'], p.discovery_s)
+        refuse_second_stack(self, [*arms, JOINT_COMMAND.ros_name], p.discovery_s)
 
         self._ready = np.where(robot.arm_joints, robot.start, 0.0).astype(np.float32)
         self._pose = self._ready
         self._expert: Expert | None = None
         self._wrong_ticks = 0  # until what is sent is the expert's own again
-        self._heard = False
-        self.log = EpisodeLog(robot.joint_names, self.now_ns, lambda _answer: None)
-        qos = qos_profile_sensor_data
-        self._leading = [
-            self.create_publisher(JointState, a.joint_state_topic, qos) for a in self.leaders.arms
-        ]
-        self._flag = self.create_publisher(Bool, 'demonstration/expert', 10)
-        self.create_subscription(Float64MultiArray, 'sim/state', self._on_state, qos)
-        self.create_subscription(DiagnosticArray, '/diagnostics', self.log.on_diagnostics, 50)
-        self.create_subscription(Bool, 'sim/success', self.log.on_success, 10)
+        self._has_state = False  # whether a state of the simulator has arrived
+        self.monitor = EpisodeMonitor(self, robot.joint_names)
+        topics = [LEADER_JOINT_STATES.at(arm.joint_state_topic) for arm in self.leaders.arms]
+        self._leading = [create_publisher(self, topic) for topic in topics]
+        self._flag = create_publisher(self, EXPERT)
+        create_subscription(self, SIM_STATE, self._on_state)
         self.create_timer(1.0 / robot.control_rate_hz, self._tick)
-        self.controls = Controls(self)
-        self._tell('clear')
+        self.client = StackClient(self)
+        self._events.write('clear')
 
     def run(self) -> None:
-        """Demonstrate what is not in the folder yet.
+        """Demonstrate the episodes that are not in the folder yet; raises as ``run_to_end``."""
+        run_to_end(self, self._run)
 
-        Raises:
-            SystemExit: Something refused or did not answer; the status is 1.
-        """
+    def _run(self) -> None:
         p = self.params
         done = self._find_done()
         seeds = [s for s in range(p.seed, p.seed + p.episodes) if s not in done]
-        try:
-            self.controls.wait(lambda: not self._missing(), p.ready_s, self._describe_missing)
-            self._tell('ready', task=self.scene.task, missing=len(seeds))
-            for seed in seeds:
-                self.demonstrate(seed)
-        except (RuntimeError, TimeoutError) as error:
-            if not self.context.ok():
-                return  # Ctrl-C
-            self.get_logger().error(str(error))
-            raise SystemExit(1) from error
+        self.client.wait_until_ready(self._missing, p.ready_s)
+        self._events.write('ready', task=self.scene.task, missing=len(seeds))
+        for seed in seeds:
+            self.demonstrate(seed)
 
     def demonstrate(self, seed: int) -> None:
         """Record one episode.
@@ -115,33 +101,40 @@ class DemonstratorNode(Node):
             RuntimeError: A service refused.
             TimeoutError: A service, the simulator or the executor did not answer.
         """
-        controls, log = self.controls, self.log
-        controls.reset(seed)
-        controls.enable(True)
-        controls.wait(self._follows, FOLLOW_S, self._describe_executor)
-        controls.start_recording()
-        controls.wait(self._records, REPORT_S, lambda: 'the recorder reports nothing')
-        bag = log.status[RECORDER]['message']
+        client, monitor = self.client, self.monitor
+        client.reset(seed)
+        client.enable(True)
+        client.wait(self._follows, FOLLOW_S, self._describe_executor)
+        client.start_recording()
+        client.wait(self._records, REPORT_S, lambda: 'the recorder reports nothing')
+        assert monitor.recorder is not None
+        bag = monitor.recorder.path
         expert = self._expert = make_expert(self.scene, np.random.default_rng(seed))
-        self._tell('started', seed=seed)
+        self._events.write('started', seed=seed)
         start_ns, next_s = self.now_ns(), 0.0
         while (at_s := (self.now_ns() - start_ns) * 1e-9) < LIMIT_S and expert.rested_s < REST_S:
-            controls.spin_once(1.0 / self.robot.control_rate_hz)
+            client.spin_once(1.0 / self.robot.control_rate_hz)
             if at_s >= next_s:
                 next_s = at_s + PROGRESS_S
-                self._tell('progress', seconds=round(at_s, 2), phase=expert.phase)
-            if self._mode() != 'playing':
+                self._events.write('progress', seconds=round(at_s, 2), phase=expert.phase)
+            if not self._plays():
                 break  # the executor holds or faults; what was recorded is a failure
         end_ns = self.now_ns()
-        controls.wait(lambda: log.success_ns >= end_ns, REPORT_S, self._describe_executor)
-        success = log.success and self._mode() == 'playing'
-        whole, told = controls.stop_recording(success)
+        client.wait(lambda: monitor.success_ns >= end_ns, REPORT_S, self._describe_executor)
+        success = monitor.success and self._plays()
+        whole, told = client.stop_recording(success)
         self._expert, self._pose, self._wrong_ticks = None, self._ready, 0
-        controls.enable(False)
-        controls.wait(log.is_disabled, REPORT_S, self._describe_executor)
-        seconds = round((end_ns - start_ns) * 1e-9, 2)
-        result = {'success': success and whole, 'whole': whole, 'told': told, 'seconds': seconds}
-        self._tell('episode', seed=seed, bag=bag, **result)
+        client.enable(False)
+        client.wait(monitor.is_disabled, REPORT_S, self._describe_executor)
+        self._events.write(
+            'episode',
+            seed=seed,
+            bag=bag,
+            success=success and whole,
+            whole=whole,
+            told=told,
+            seconds=round((end_ns - start_ns) * 1e-9, 2),
+        )
 
     def now_ns(self) -> int:
         """Return the time now [ns, ROS clock]."""
@@ -163,47 +156,42 @@ class DemonstratorNode(Node):
             first = last + 1
 
     def _on_state(self, message: Float64MultiArray) -> None:
-        """Let the copy of the scene show what the simulator says."""
+        """Bring the copy of the scene into the state of the simulator."""
         self.scene.show(np.array(message.data))
-        self._heard = True
+        self._has_state = True
 
-    def _mode(self) -> str:
-        """Return what the executor does."""
-        return self.log.status.get(EXECUTOR, {}).get('mode', '')
+    def _plays(self) -> bool:
+        """Whether the executor moves the followers as it should."""
+        executor = self.monitor.executor
+        return executor is not None and executor.mode == 'playing'
 
     def _follows(self) -> bool:
         """Whether the followers have come to where the leaders stand, and follow them."""
-        return self._mode() == 'playing' and not self.log.status[EXECUTOR]['reason']
+        executor = self.monitor.executor
+        return executor is not None and executor.mode == 'playing' and not executor.reason
 
     def _records(self) -> bool:
         """Whether the recorder reported that it records."""
-        return self.log.status.get(RECORDER, {}).get('state') == 'recording'
+        recorder = self.monitor.recorder
+        return recorder is not None and recorder.state == 'recording'
 
     def _missing(self) -> list[str]:
-        """Return what is not there yet of what an episode needs."""
-        missing = self.controls.missing(policy=False, recorder=True)
-        missing += [] if self._heard else ['sim/state']
-        return missing + [n for n in ('sim', EXECUTOR) if n not in self.log.status]
-
-    def _describe_missing(self) -> str:
-        missing = ', '.join(self._missing())
-        return f'not ready after {self.params.ready_s:.0f} s, nothing seen of {missing}'
+        """Return the names of what an episode needs and is not there yet."""
+        missing = self.client.missing(policy=False, recorder=True)
+        missing += [] if self._has_state else [SIM_STATE.ros_name]
+        missing += [] if self.monitor.sim else ['sim']
+        return missing + ([] if self.monitor.executor else ['command_executor'])
 
     def _describe_executor(self) -> str:
-        reason = self.log.status.get(EXECUTOR, {}).get('message', 'nothing')
+        executor = self.monitor.executor
+        reason = 'nothing' if executor is None else executor.reason or executor.mode
         return f'the executor or the simulator is silent or does not follow; it says: {reason}'
 
     def _find_done(self) -> set[int]:
         """Return the seeds whose bags are there already."""
-        lines = self._file.read_text(encoding='utf-8').splitlines()
-        events = [json.loads(line) for line in lines if line.endswith('}')]
-        ended = [e for e in events if e['event'] == 'episode']
+        events, _ = read_events(self._file)
+        ended = [event for event in events if event['event'] == 'episode']
         return {e['seed'] for e in ended if e['whole'] and Path(e['bag']).is_dir()}
-
-    def _tell(self, event: str, **details: object) -> None:
-        """Append an event for whoever follows."""
-        self._events.write(json.dumps({'event': event, **details}) + '\n')
-        self._events.flush()
 
 
 def main() -> None:

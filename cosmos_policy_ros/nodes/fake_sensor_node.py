@@ -21,14 +21,20 @@ from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import CameraSpec, read_robot
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
-from cosmos_policy_ros.ros.observer import TASK_QOS, TASK_TOPIC
+from cosmos_policy_ros.ros.endpoints import create_client, create_publisher
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.topics import (
+    IMAGE,
+    JOINT_STATES,
+    START_RECORDING,
+    STOP_RECORDING,
+    TASK,
+)
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import Image
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
@@ -38,8 +44,8 @@ RETRY_S = 0.5  # [s] between two requests to start
 
 
 @dataclass(frozen=True)
-class StreamParams:
-    """Parameters of the stream node."""
+class FakeSensorParams:
+    """Parameters of the fake sensor."""
 
     robot: str = param('', 'Robot YAML.')
     stream: str = param(ARMS, 'Name of a camera, or arms for the joint states of all arms.')
@@ -48,7 +54,7 @@ class StreamParams:
     realtime_priority: int = param(40, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
 
 
-class StreamNode(Node):
+class FakeSensorNode(Node):
     """Publish at the nominal rate and account for every message."""
 
     def __init__(self) -> None:
@@ -58,37 +64,35 @@ class StreamNode(Node):
             ConfigError: The robot file is wrong or has no such stream.
         """
         super().__init__('fake_sensor')
-        self.params = p = declare(self, StreamParams)
+        self.params = p = declare(self, FakeSensorParams)
         robot = read_robot(Path(p.robot))
         cameras = {camera.name: camera for camera in robot.cameras}
         if p.stream != ARMS and p.stream not in cameras:
             msg = f'no stream {p.stream!r}; the robot has {[ARMS, *cameras]}'
             raise ConfigError(msg)
         if p.stream == ARMS:
-            rate_hz, kind = robot.joint_state_rate_hz, JointState
+            rate_hz = robot.joint_state_rate_hz
             names = [[*a.joints, a.gripper.state_joint] for a in robot.arms]
             poses = [[*a.start[:-1], a.gripper.to_state(0.0)] for a in robot.arms]
-            topics = [a.joint_state_topic for a in robot.arms]
+            topics = [JOINT_STATES.at(a.joint_state_topic) for a in robot.arms]
             messages = [joint_state_message(*m, 0) for m in zip(names, poses, strict=True)]
         else:
             camera = cameras[p.stream]
-            rate_hz, kind, topics = camera.rate_hz, Image, [camera.topic]
+            rate_hz, topics = camera.rate_hz, [IMAGE.at(camera.topic)]
             messages = [_pattern(camera)]
         self._data = [bytearray(serialize_message(message)) for message in messages]
-        self._publishers_of = {
-            t: self.create_publisher(kind, t, qos_profile_sensor_data) for t in topics
-        }
-        self._stamps_ns: dict[str, list[int]] = {topic: [] for topic in topics}
+        self._publishers_of = {t.name: create_publisher(self, t) for t in topics}
+        self._stamps_ns: dict[str, list[int]] = {topic.name: [] for topic in topics}
         request_realtime(p.realtime_priority)  # hardware does not wait for a processor
         self._ticker = Ticker(1.0 / rate_hz, time.perf_counter())
         if p.record_s:
-            self.create_publisher(String, TASK_TOPIC, TASK_QOS).publish(String(data='measure'))
-            self._start = self.create_client(Trigger, 'recorder/start')
-            self._stop = self.create_client(SetBool, 'recorder/stop')
+            create_publisher(self, TASK).publish(String(data='measure'))
+            self._start = create_client(self, START_RECORDING)
+            self._stop = create_client(self, STOP_RECORDING)
             self._asked: Any = None
             self._window: dict[str, Any] = {}
             self._next_ns = 0
-        self.get_logger().info(f'publishing {topics} at {rate_hz} Hz')
+        self.get_logger().info(f'publishing {[topic.name for topic in topics]} at {rate_hz} Hz')
 
     def run(self) -> None:
         """Tick until the context is shut down, then write what was published."""
@@ -149,7 +153,7 @@ def _write(path: Path, value: object) -> None:
 
 def main() -> None:
     """Run the node until Ctrl-C."""
-    run_node(StreamNode, StreamNode.run)
+    run_node(FakeSensorNode, FakeSensorNode.run)
 
 
 if __name__ == '__main__':

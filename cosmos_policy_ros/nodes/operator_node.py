@@ -9,23 +9,29 @@ the processor; ``cosmos-policy demo`` makes the report afterwards.
 from __future__ import annotations
 
 from dataclasses import dataclass
-import json
 from pathlib import Path
 import time
 from typing import Any
 
 from cosmos_policy_ros.data.bags.recording import Recording, stream_rates
 from cosmos_policy_ros.data.bags.writer import definition
+from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.capture import Capture, recorded_topics, type_name
+from cosmos_policy_ros.ros.capture import Capture, recorded_topics
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.episode_monitor import EpisodeLog
-from cosmos_policy_ros.ros.observer import TASK_TOPIC
+from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.stack_client import Controls
+from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
 from cosmos_policy_ros.sim.tasks import EPISODE_S
+from cosmos_policy_ros.topics import (
+    ACTION_CHUNK,
+    CANDIDATES,
+    future_image,
+    JOINT_COMMAND,
+    QUERY,
+    TASK,
+)
 from rclpy.node import Node
-from sensor_msgs.msg import Image
 from std_msgs.msg import String
 
 PROGRESS_S = 0.2  # [s] between two events of progress
@@ -36,7 +42,7 @@ REPORT_S = 5.0  # [s] within which simulator and executor must report
 class OperatorParams:
     """Parameters of the operator node."""
 
-    robot: str = param('', 'Robot YAML.')
+    robot: str = param('', 'Robot YAML file.')
     out: str = param('', 'Folder for events and bags.')
     episodes: int = param(5, 'Number of episodes.', 1, 100000)
     seed: int = param(100000, 'Episode i plays the scene of seed + i.', 0, 2**31)
@@ -61,48 +67,39 @@ class OperatorNode(Node):
         out = Path(p.out)
         self._bags = out / 'bags'
         self._bags.mkdir(parents=True, exist_ok=True)
-        self._events = (out / 'events.jsonl').open('a', encoding='utf-8')
+        self._events = EventLog(out / FILE_NAME)
         self._task = ''
         arms = [arm.joint_state_topic for arm in robot.arms]
-        refuse_second_stack(self, [*arms, 'policy/query', 'joint_command'], p.discovery_s)
+        taken = [*arms, QUERY.ros_name, JOINT_COMMAND.ros_name]
+        refuse_second_stack(self, taken, p.discovery_s)
 
-        self.log = EpisodeLog(robot.joint_names, self.now_ns, self._on_answer)
+        self.monitor = EpisodeMonitor(self, robot.joint_names, self._on_answer)
         listeners = {
-            TASK_TOPIC: self._on_task,
-            '/diagnostics': self.log.on_diagnostics,
-            '/policy/query': self.log.on_query,
-            '/policy/candidates': self.log.on_candidates,
-            '/policy/action_chunk': self.log.on_chunk,
-            '/sim/success': self.log.on_success,
+            TASK.name: self._on_task,
+            QUERY.name: self.monitor.on_query,
+            CANDIDATES.name: self.monitor.on_candidates,
+            ACTION_CHUNK.name: self.monitor.on_chunk,
         }
-        futures = {f'/policy/future/{camera.name}': Image for camera in robot.cameras}
-        topics = recorded_topics(robot) | futures
-        for kind in set(topics.values()):
-            definition(type_name(kind))  # now, not while an episode starts
+        futures = [future_image(camera.name) for camera in robot.cameras]
+        topics = [*recorded_topics(robot), *futures]
+        for msg_type in {topic.type for topic in topics}:
+            definition(msg_type)  # now, not while an episode starts
         self.capture = Capture(self, topics, listeners)
-        self.controls = Controls(self)
-        self._tell('clear')
+        self.client = StackClient(self)
+        self._events.write('clear')
         self.get_logger().info(f'{p.episodes} episodes from seed {p.seed} go to {p.out}')
 
     def run(self) -> None:
-        """Play all episodes.
+        """Play all episodes; raises as ``run_to_end``."""
+        run_to_end(self, self._run, lambda reason: self._events.write('failed', reason=reason))
 
-        Raises:
-            SystemExit: Something refused or did not answer; the status is 1.
-        """
+    def _run(self) -> None:
         p = self.params
-        try:
-            self.controls.wait(lambda: not self._missing(), p.ready_s, self._describe_missing)
-            self._tell('ready', task=self._task)
-            for i in range(p.episodes):
-                self.play(p.seed + i)
-            self._tell('done')
-        except (RuntimeError, TimeoutError) as error:
-            if not self.context.ok():
-                return  # Ctrl-C
-            self.get_logger().error(str(error))
-            self._tell('failed', reason=str(error))
-            raise SystemExit(1) from error
+        self.client.wait_until_ready(self._missing, p.ready_s)
+        self._events.write('ready', task=self._task)
+        for i in range(p.episodes):
+            self.play(p.seed + i)
+        self._events.write('done')
 
     def play(self, seed: int) -> None:
         """Play one episode; write its events and its bag.
@@ -111,51 +108,54 @@ class OperatorNode(Node):
             RuntimeError: A service refused.
             TimeoutError: A service, the simulator or the executor did not answer.
         """
-        controls, log = self.controls, self.log
-        controls.reset(seed)
+        client, monitor = self.client, self.monitor
+        client.reset(seed)
         recording = self._record(seed)
-        controls.enable(True)
+        client.enable(True)
         start_ns = self.now_ns()
-        log.start(start_ns)
-        self._tell('started', seed=seed, start_ns=start_ns)
-        controls.activate(True)
+        monitor.start(start_ns)
+        self._events.write('started', seed=seed, start_ns=start_ns)
+        client.activate(True)
         end_ns, next_s = start_ns + round(EPISODE_S * 1e9), 0.0
         while self.now_ns() < end_ns:
-            controls.spin_once((end_ns - self.now_ns()) * 1e-9)
+            client.spin_once((end_ns - self.now_ns()) * 1e-9)
             if time.perf_counter() >= next_s:
                 next_s = time.perf_counter() + PROGRESS_S
-                self._tell('progress', **log.progress())
-        controls.wait(lambda: log.success_ns >= end_ns, REPORT_S, _describe_silence)
-        verdict = log.verdict()
+                self._events.write('progress', **monitor.progress())
+        client.wait(lambda: monitor.success_ns >= end_ns, REPORT_S, _describe_silence)
+        verdict = monitor.verdict()
         self.capture.stop()
         recording.finish(self.now_ns(), bool(verdict['success']))
-        controls.activate(False)
-        controls.enable(False)
-        controls.wait(log.is_disabled, REPORT_S, _describe_silence)
-        bag = str(recording.path)
-        self._tell('episode', seed=seed, seconds=EPISODE_S, bag=bag, **verdict, **log.summary())
+        client.activate(False)
+        client.enable(False)
+        client.wait(monitor.is_disabled, REPORT_S, _describe_silence)
+        self._events.write(
+            'episode',
+            seed=seed,
+            seconds=EPISODE_S,
+            bag=str(recording.path),
+            **verdict,
+            **monitor.summary(),
+        )
 
     def now_ns(self) -> int:
         """Return the time now [ns, ROS clock]."""
         return self.get_clock().now().nanoseconds
 
     def _missing(self) -> list[str]:
-        """Return what is not there yet of what an episode needs."""
+        """Return the names of what an episode needs and is not there yet."""
         streams = [c.topic for c in self.robot.cameras]
         streams += [a.joint_state_topic for a in self.robot.arms]
         silent = [topic for topic in streams if topic not in self.capture.newest_ns]
-        silent += [name for name in ('sim', 'command_executor') if name not in self.log.status]
-        return [*self.controls.missing(), *silent, *([] if self._task else [TASK_TOPIC])]
-
-    def _describe_missing(self) -> str:
-        missing = ', '.join(self._missing())
-        return f'not ready after {self.params.ready_s:.0f} s, nothing seen of {missing}'
+        silent += [] if self.monitor.sim else ['sim']
+        silent += [] if self.monitor.executor else ['command_executor']
+        return [*self.client.missing(), *silent, *([] if self._task else [TASK.name])]
 
     def _on_task(self, message: String) -> None:
         self._task = message.data
 
     def _on_answer(self, answer: dict[str, Any]) -> None:
-        self._tell('answer', **answer)
+        self._events.write('answer', **answer)
 
     def _record(self, seed: int) -> Recording:
         """Begin the bag of an episode."""
@@ -165,11 +165,6 @@ class OperatorNode(Node):
         recording = Recording(path, details, stream_rates(self.robot), self.now_ns())
         self.capture.start(recording.write)
         return recording
-
-    def _tell(self, event: str, **details: object) -> None:
-        """Append an event for whoever follows."""
-        self._events.write(json.dumps({'event': event, **details}) + '\n')
-        self._events.flush()
 
 
 def _describe_silence() -> str:

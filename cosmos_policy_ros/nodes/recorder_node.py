@@ -1,39 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records episodes: start, stop with a label, or discard; one bag each.
 
-Messages are written as they came, never decoded. An episode does not start while a camera or an
-arm is silent, and ends by itself, marked, when one falls silent or the disk gets full. What a
-recorder that was killed left in the folder is finished at the start of the next one.
+Messages are written as they came, never decoded. When an episode may begin, and when it ends by
+itself, is decided by ``data/bags/session.py``. What a recorder that was killed left in the folder
+is finished at the start of the next one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-import shutil
 
-from cosmos_policy_ros.data.bags.recording import (
-    find_full,
-    find_stale,
-    hash_folder,
-    next_episode,
-    Recording,
-    stream_rates,
-)
+from cosmos_policy_ros.data.bags.recording import hash_folder, stream_rates
 from cosmos_policy_ros.data.bags.recovery import recover_all
+from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
 from cosmos_policy_ros.data.bags.writer import definition
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.capture import Capture, recorded_topics, type_name
+from cosmos_policy_ros.ros.capture import Capture, recorded_topics
 from cosmos_policy_ros.ros.control_loop import spin_events
-from cosmos_policy_ros.ros.diagnostics import Diagnostics
-from cosmos_policy_ros.ros.observer import TASK_TOPIC
+from cosmos_policy_ros.ros.diagnostics import StatusReport
+from cosmos_policy_ros.ros.endpoints import create_service
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.topics import (
+    DISCARD_RECORDING,
+    RECORDER_STATUS,
+    START_RECORDING,
+    STOP_RECORDING,
+    TASK,
+)
 from cosmos_policy_ros.types import ConfigError
 from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
-CHECK_S = 0.1  # [s] between two looks at streams and disk
+CHECK_S = 0.1  # [s] between two checks of streams and disk
 REPORT_S = 1.0  # [s] between two reports while nothing changes
 SOURCES = ('demo', 'rollout')
 
@@ -42,7 +42,7 @@ SOURCES = ('demo', 'rollout')
 class RecorderParams:
     """Parameters of the recorder."""
 
-    robot: str = param('', 'Robot YAML.')
+    robot: str = param('', 'Robot YAML file.')
     out: str = param('', 'Folder for the bags.')
     source: str = param('demo', 'demo (a human or a script acts) or rollout (a policy).')
     operator: str = param('', 'Who records; kept with every episode.')
@@ -68,37 +68,35 @@ class RecorderNode(Node):
         if p.source not in SOURCES:
             msg = f'parameter source is {p.source!r}; give one of {SOURCES}'
             raise ConfigError(msg)
-        self._details = {'source': p.source, 'operator': p.operator, 'robot': robot.name}
-        self._details['robot_yaml'] = Path(p.robot).read_text(encoding='utf-8')
+        details = {'source': p.source, 'operator': p.operator, 'robot': robot.name}
+        details['robot_yaml'] = Path(p.robot).read_text(encoding='utf-8')
         if p.policy:
-            self._details['checkpoint'] = hash_folder(Path(p.policy))
-        self._out = _open_folder(p.out)
-        for path in recover_all(self._out):
+            details['checkpoint'] = hash_folder(Path(p.policy))
+        out = _open_folder(p.out)
+        for path in recover_all(out):
             self.get_logger().warning(
                 f'finished {path}, which an earlier recorder left incomplete'
             )
+        limits = SessionLimits(p.max_age_s, p.max_silence_s, p.min_free_mb)
+        self._session = RecordingSession(out, details, stream_rates(robot), limits, p.compress)
+        self._task, self._reported_ns = '', 0
 
         topics = recorded_topics(robot)
-        for kind in set(topics.values()):
-            definition(type_name(kind))  # now, not while an episode starts
-
-        self._rates_hz = stream_rates(robot)
-        self._recording: Recording | None = None
-        self._task, self._last = '', 'nothing recorded yet'
-        self._failed, self._reported_ns, self._start_ns = False, 0, 0
-        self._diagnostics = Diagnostics(self, 'recorder')
-        listeners = {TASK_TOPIC: self._on_task}
-        self._capture = Capture(self, topics, listeners)
-        self.create_service(Trigger, 'recorder/start', self._on_start)
-        self.create_service(SetBool, 'recorder/stop', self._on_stop)
-        self.create_service(Trigger, 'recorder/discard', self._on_discard)
+        for msg_type in {topic.type for topic in topics}:
+            definition(msg_type)  # now, not while an episode starts
+        self._status = StatusReport(self, RECORDER_STATUS, 'recorder')
+        self._capture = Capture(self, topics, {TASK.name: self._on_task})
+        create_service(self, START_RECORDING, self._on_start)
+        create_service(self, STOP_RECORDING, self._on_stop)
+        create_service(self, DISCARD_RECORDING, self._on_discard)
         self.create_timer(CHECK_S, self._check)
-        self.get_logger().info(f'ready; episodes of {robot.name} go to {self._out}')
+        self.get_logger().info(f'ready; episodes of {robot.name} go to {out}')
 
     def destroy_node(self) -> None:
         """Keep what is being recorded when the node is ended in mid-episode."""
-        if self._recording is not None:
-            self._end(success=None, cut='the recorder was stopped')
+        if self._session.recording is not None:
+            self._session.end(self._now_ns(), None, cut='the recorder was stopped')
+            self._after_end()
         super().destroy_node()
 
     def _now_ns(self) -> int:
@@ -109,44 +107,33 @@ class RecorderNode(Node):
         self._report()
 
     def _on_start(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Begin an episode, or say what is missing."""
-        now_ns = self._now_ns()
-        reason = 'an episode is being recorded' if self._recording is not None else ''
-        reason = reason or find_stale(
-            self._capture.newest_ns, self._rates_hz, now_ns, self.params.max_age_s
-        )
-        if not reason and not self._task:
-            reason = f'no task; publish it on {TASK_TOPIC} (std_msgs/String, transient local)'
-        reason = reason or find_full(self._out, self.params.min_free_mb)
-        if reason:
-            return self._answer(response, False, f'not started: {reason}')
-        path = next_episode(self._out)
-        details = {**self._details, 'task': self._task}
+        """Begin an episode, or answer what is missing."""
         try:
-            recording = Recording(path, details, self._rates_hz, now_ns, self.params.compress)
-        except OSError as error:
+            path = self._session.start(self._now_ns(), self._task, self._capture.newest_ns)
+        except (ValueError, OSError) as error:
             return self._answer(response, False, f'not started: {error}')
-        self._recording, self._start_ns, self._failed = recording, now_ns, False
         self._capture.start(self._write)
         return self._answer(response, True, f'recording {path}')
 
     def _on_stop(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """End the episode with its label."""
-        if self._recording is None:
-            return self._answer(response, False, f'not recording; {self._last}')
-        self._end(success=bool(request.data))
-        return self._answer(response, not self._failed, self._last)
+        session = self._session
+        if session.recording is None:
+            return self._answer(response, False, f'not recording; {session.last}')
+        session.end(self._now_ns(), success=bool(request.data))
+        self._after_end()
+        return self._answer(response, not session.failed, session.last)
 
     def _on_discard(
         self, _request: Trigger.Request, response: Trigger.Response
     ) -> Trigger.Response:
         """Throw the episode away."""
-        if self._recording is None:
-            return self._answer(response, False, f'not recording; {self._last}')
+        session = self._session
+        if session.recording is None:
+            return self._answer(response, False, f'not recording; {session.last}')
         self._capture.stop()
-        self._recording.discard()
-        self._last, self._recording = f'{self._recording.path} was discarded', None
-        return self._answer(response, True, self._last)
+        session.discard()
+        return self._answer(response, True, session.last)
 
     def _answer(
         self,
@@ -165,66 +152,33 @@ class RecorderNode(Node):
         return response
 
     def _write(self, topic: str, msg_type: str, data: bytes, stamp_ns: int) -> None:
-        """Write a message; a failing disk ends the episode."""
-        assert self._recording is not None
-        try:
-            self._recording.write(topic, msg_type, data, stamp_ns)
-        except OSError as error:
-            self._end(success=None, cut=f'writing failed: {error.strerror}')
+        """Write a message of the running episode."""
+        if not self._session.write(topic, msg_type, data, stamp_ns):
+            self._after_end()
 
     def _check(self) -> None:
-        """End the episode when a stream is silent or the disk almost full."""
+        """End the episode when it must not go on, and report from time to time."""
         now_ns = self._now_ns()
-        if self._recording is not None:
-            silent = self._recording.find_silent(now_ns, self.params.max_silence_s)
-            full = '' if silent else find_full(self._out, self.params.min_free_mb)
-            if silent or full:
-                self._end(success=None, cut=silent or full, invalid=silent)
+        if self._session.check(now_ns):
+            self._after_end()
         if now_ns - self._reported_ns > REPORT_S * 1e9:
             self._report()
 
-    def _end(self, success: bool | None, cut: str = '', invalid: str = '') -> None:
-        """Close the bag; what cannot be closed stays unfinished for the next recorder."""
-        recording, self._recording = self._recording, None
-        assert recording is not None
+    def _after_end(self) -> None:
+        """Stop handing messages on, and report what became of the episode."""
         self._capture.stop()
-        now_ns = self._now_ns()
-        if not cut:  # a stream that stopped since the last look
-            invalid = recording.find_silent(now_ns, self.params.max_silence_s)
-        self._failed = bool(cut or invalid)
-        try:
-            audit = recording.finish(now_ns, success, cut, invalid)
-        except OSError as error:
-            self._failed = True
-            self._last = f'{recording.path} is unfinished: {error}; make room and start a recorder'
-        else:
-            seconds = (now_ns - self._start_ns) * 1e-9
-            n = sum(row['count'] for row in audit.values())
-            self._last = f'{recording.path} has {seconds:.1f} s, {n} messages'
-            self._last += f', ended because {cut}' if cut else ''
-            self._last += f', invalid because {invalid}' if invalid and not cut else ''
-        if self._failed:
-            self.get_logger().error(self._last)
+        if self._session.failed:
+            self.get_logger().error(self._session.last)
         if self.context.ok():  # not after Ctrl-C
             self._report()
 
     def _report(self) -> None:
         """Publish state and figures."""
-        now_ns, recording = self._now_ns(), self._recording
-        self._reported_ns = now_ns
-        stale = find_stale(self._capture.newest_ns, self._rates_hz, now_ns, self.params.max_age_s)
-        self._diagnostics.publish(
-            'error' if self._failed else 'warn' if stale else 'ok',
-            str(recording.path) if recording else self._last,
-            state='recording' if recording else 'idle',
-            last=self._last,
-            seconds=f'{(now_ns - self._start_ns) * 1e-9:.1f}' if recording else '0.0',
-            messages=recording.n if recording else 0,
-            mb=f'{recording.n_bytes / 1e6:.1f}' if recording else '0.0',
-            free_mb=round(shutil.disk_usage(self._out).free / 1e6),
-            stale=stale,
-            task=self._task,
-        )
+        self._reported_ns = now_ns = self._now_ns()
+        session = self._session
+        status = session.status(now_ns, self._task, self._capture.newest_ns)
+        level = 'error' if session.failed else 'warn' if status.stale else 'ok'
+        self._status.publish(level, status.path or status.last, status)
 
 
 def _open_folder(out: str) -> Path:

@@ -21,19 +21,33 @@ from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.data.bags.writer import camera_frame
 from cosmos_policy_ros.robot import ArmSpec, read_robot, RobotSpec
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
-from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.observer import TASK_QOS, TASK_TOPIC
+from cosmos_policy_ros.ros.endpoints import (
+    create_publisher,
+    create_service,
+    create_subscription,
+)
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.aloha import AlohaSim, CAMERAS, joint_state
 from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.realtime import RealTime, STEP_NS
+from cosmos_policy_ros.status import SimStatus
+from cosmos_policy_ros.topics import (
+    ARM_FORWARD_COMMAND,
+    IMAGE,
+    JOINT_STATES,
+    RESET_SIM,
+    SIM_STATE,
+    SIM_STATUS,
+    STREAM,
+    SUCCESS,
+    TASK,
+)
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
@@ -82,20 +96,21 @@ class SimNode(Node):
         self._n_images = 0
         self._reported = (0, 0, self._now_ns())  # steps, images, time of the last report
 
-        cameras, arms, qos = self.robot.cameras, self.robot.arms, qos_profile_sensor_data
+        cameras, arms = self.robot.cameras, self.robot.arms
         refuse_second_stack(self, [a.joint_state_topic for a in arms], self.params.discovery_s)
-        self._images = {c.name: self.create_publisher(Image, c.topic, qos) for c in cameras}
-        self._joints = [self.create_publisher(JointState, a.joint_state_topic, qos) for a in arms]
-        self._success = self.create_publisher(Bool, 'sim/success', 10)
-        self._state = self.create_publisher(Float64MultiArray, 'sim/state', qos)
-        self._task = self.create_publisher(String, TASK_TOPIC, TASK_QOS)
-        self._diagnostics = Diagnostics(self, 'sim')
+        self._images = {c.name: create_publisher(self, IMAGE.at(c.topic)) for c in cameras}
+        joint_topics = [JOINT_STATES.at(arm.joint_state_topic) for arm in arms]
+        self._joints = [create_publisher(self, topic) for topic in joint_topics]
+        self._success = create_publisher(self, SUCCESS)
+        self._state = create_publisher(self, SIM_STATE)
+        self._task = create_publisher(self, TASK)
+        self._status = StatusReport(self, SIM_STATUS, 'sim')
         first = 0
         for arm in arms:
-            callback = partial(self._on_command, arm, first)
-            self.create_subscription(Float64MultiArray, arm.command_topic, callback, 10)
+            topic, callback = ARM_FORWARD_COMMAND.at(arm.command_topic), self._on_command
+            create_subscription(self, topic, partial(callback, arm, first), STREAM)
             first += len(arm.joints) + 1
-        self.create_service(Trigger, 'sim/reset', self._on_reset)
+        create_service(self, RESET_SIM, self._on_reset)
 
         self._task.publish(String(data=sim.task))  # the scene comes with its operator
         self._reset()
@@ -179,14 +194,10 @@ class SimNode(Node):
         elapsed_ns = max(now_ns - since_ns, 1)
         factor = (self.scene.n_steps - steps) * STEP_NS / elapsed_ns
         camera_hz = (self._n_images - images) / len(self.robot.cameras) / (elapsed_ns * 1e-9)
-        self._diagnostics.publish(
-            'ok' if factor > 0.95 else 'warn',
-            f'{factor:.2f} of real time',
-            real_time_factor=f'{factor:.3f}',
-            camera_hz=f'{camera_hz:.1f}',
-            skipped_s=f'{self.scene.skipped_ns * 1e-9:.3f}',
-            render_ms_p50=f'{np.median(self._render_ms):.1f}' if self._render_ms else '',
-        )
+        render_ms = float(np.median(self._render_ms)) if self._render_ms else float('nan')
+        status = SimStatus(factor, camera_hz, self.scene.skipped_ns * 1e-9, render_ms)
+        level = 'ok' if factor > 0.95 else 'warn'
+        self._status.publish(level, f'{factor:.2f} of real time', status)
 
 
 def _load_scene(task: str, robot: RobotSpec) -> AlohaSim:

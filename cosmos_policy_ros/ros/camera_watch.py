@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When each camera was last heard, at the cost of a time stamp per image."""
+"""When the newest image of each camera arrived, at the cost of a time stamp per image."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from functools import partial
 
 from cosmos_policy_ros.robot import CameraSpec
+from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.topics import IMAGE
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
-from sensor_msgs.msg import Image
 
 
 class CameraWatch:
-    """Subscribe to the cameras without looking at their images."""
+    """Subscribe to cameras without unpacking their images."""
 
     def __init__(self, node: Node, cameras: Sequence[CameraSpec]) -> None:
         """Subscribe.
@@ -23,15 +23,13 @@ class CameraWatch:
             cameras: Cameras to watch.
         """
         self._clock = node.get_clock()
-        self._heard_ns: dict[str, int | None] = {camera.topic: None for camera in cameras}
-        for topic in self._heard_ns:
+        self._newest_ns: dict[str, int | None] = {camera.topic: None for camera in cameras}
+        for topic in self._newest_ns:
             # raw: the message is never unpacked
-            node.create_subscription(
-                Image, topic, partial(self._on_image, topic), qos_profile_sensor_data, raw=True
-            )
+            create_subscription(node, IMAGE.at(topic), partial(self._on_image, topic), raw=True)
 
     def _on_image(self, topic: str, _message: bytes) -> None:
-        self._heard_ns[topic] = self._clock.now().nanoseconds
+        self._newest_ns[topic] = self._clock.now().nanoseconds
 
     def silent(self, now_ns: int, max_age_s: float) -> str:
         """Return which camera has been silent for too long, empty when none has.
@@ -40,10 +38,10 @@ class CameraWatch:
             now_ns: Now [ns, ROS clock].
             max_age_s: How long a camera may be silent [s].
         """
-        for topic, heard_ns in self._heard_ns.items():
-            if heard_ns is None:
+        for topic, newest_ns in self._newest_ns.items():
+            if newest_ns is None:
                 return f'{topic} was never heard; check that the camera runs'
-            age_s = (now_ns - heard_ns) * 1e-9
+            age_s = (now_ns - newest_ns) * 1e-9
             if age_s > max_age_s:
                 limit_ms = max_age_s * 1e3
                 return f'{topic} is silent for {age_s * 1e3:.0f} ms, limit {limit_ms:.0f} ms'

@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a node reports its health on ``/diagnostics``."""
+"""How a node reports its health: figures for people, and a typed status for other nodes.
+
+``/diagnostics`` is for people and recordings. What other nodes decide by is a status of
+``status.py`` on a topic of its own.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from typing import TypeVar
+
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.status import from_values, Status, to_values
+from cosmos_policy_ros.topics import DIAGNOSTICS, Topic
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 
+T = TypeVar('T', bound=Status)
 LEVELS = {
     'ok': DiagnosticStatus.OK,
     'warn': DiagnosticStatus.WARN,
@@ -15,7 +26,7 @@ LEVELS = {
 
 
 class Diagnostics:
-    """Publish one named status."""
+    """Publish one named status on ``/diagnostics``."""
 
     def __init__(self, node: Node, name: str) -> None:
         """Open ``/diagnostics``.
@@ -25,18 +36,68 @@ class Diagnostics:
             name: Name of its status.
         """
         self._clock, self._name = node.get_clock(), name
-        self._publisher = node.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._publisher = create_publisher(node, DIAGNOSTICS)
 
-    def publish(self, level: str, message: str, **values: object) -> None:
+    def publish(self, level: str, message: str, **figures: object) -> None:
         """Publish the status now.
 
         Args:
             level: ``ok``, ``warn``, ``error`` or ``stale``.
             message: What is the matter, for people.
-            **values: Figures by name, shown as text.
+            **figures: Figures by name, shown as text.
         """
-        status = DiagnosticStatus(level=LEVELS[level], name=self._name, message=message)
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        array = DiagnosticArray(status=[status])
+        text = {key: str(figure) for key, figure in figures.items()}
+        array = DiagnosticArray(status=[_message(self._name, level, message, text)])
         array.header.stamp = self._clock.now().to_msg()
         self._publisher.publish(array)
+
+
+class StatusReport:
+    """Publish a typed status for other nodes, and its figures on ``/diagnostics``."""
+
+    def __init__(self, node: Node, topic: Topic, name: str) -> None:
+        """Open both topics.
+
+        Args:
+            node: Node that reports.
+            topic: Topic of the typed status.
+            name: Name of the status.
+        """
+        self._name = name
+        self._publisher = create_publisher(node, topic)
+        self._diagnostics = Diagnostics(node, name)
+
+    def publish(self, level: str, message: str, status: Status) -> None:
+        """Publish the status now.
+
+        Args:
+            level: ``ok``, ``warn``, ``error`` or ``stale``.
+            message: What is the matter, for people.
+            status: The status.
+        """
+        self._publisher.publish(_message(self._name, level, message, to_values(status)))
+        self._diagnostics.publish(level, message, **status.figures())
+
+
+def subscribe_status(
+    node: Node, topic: Topic, cls: type[T], callback: Callable[[T], None]
+) -> None:
+    """Call ``callback`` with every typed status of another node.
+
+    Args:
+        node: Node that owns the subscription.
+        topic: Topic of the status.
+        cls: Class of the status.
+        callback: Called with it.
+    """
+
+    def on_message(message: DiagnosticStatus) -> None:
+        callback(from_values(cls, {pair.key: pair.value for pair in message.values}))
+
+    create_subscription(node, topic, on_message)
+
+
+def _message(name: str, level: str, message: str, values: Mapping[str, str]) -> DiagnosticStatus:
+    status = DiagnosticStatus(level=LEVELS[level], name=name, message=message)
+    status.values = [KeyValue(key=key, value=value) for key, value in values.items()]
+    return status

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happens in an episode, as figures: answers, outcome and what the nodes report."""
+"""One episode in figures while it runs: answers of the policy, outcome, status of the nodes."""
 
 from __future__ import annotations
 
@@ -8,43 +8,57 @@ from typing import Any
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.ros.convert import candidates_from_message, chunk_from_message
+from cosmos_policy_ros.ros.diagnostics import subscribe_status
+from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.status import ExecutorStatus, RecorderStatus, SimStatus
+from cosmos_policy_ros.topics import EXECUTOR_STATUS, RECORDER_STATUS, SIM_STATUS, SUCCESS
 from cosmos_policy_ros.types import ActionChunk, Candidates
-from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
+from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import Bool
 from trajectory_msgs.msg import JointTrajectory
 
-EXECUTOR, SIM = 'command_executor', 'sim'
 
-
-class EpisodeLog:
-    """Listen to one episode after the other.
+class EpisodeMonitor:
+    """Follow one episode after the other.
 
     Attributes:
-        success: What the simulator said last.
-        success_ns: When it said so [ns, ROS clock]; 0 before.
-        status: Node -> figures of its newest report, ``message`` among them.
+        success: Newest verdict of the simulator.
+        success_ns: When it arrived [ns, ROS clock]; 0 before.
+        executor: Newest status of the command executor, None before the first.
+        recorder: Newest status of the recorder, None before the first.
+        sim: Newest status of the simulator, None before the first.
     """
 
     def __init__(
         self,
+        node: Node,
         joints: Sequence[str],
-        now_ns: Callable[[], int],
-        tell: Callable[[dict[str, Any]], None],
+        on_answer: Callable[[dict[str, Any]], None] | None = None,
     ) -> None:
-        """Listen to nothing yet.
+        """Subscribe to the verdict and to the status of the nodes.
+
+        Queries, candidates and chunks are for ``on_query``, ``on_candidates`` and ``on_chunk``,
+        for a node that has subscribed to them already.
 
         Args:
+            node: Node that owns the subscriptions.
             joints: Joint names in action order.
-            now_ns: Returns the time now [ns, ROS clock].
-            tell: Gets every answer: ``at_s`` since the start, ``query_ms`` from the query to the
-                chunk, ``values`` of the N candidates, ``best`` the one that is played.
+            on_answer: Called with every answer: ``at_s`` since the start, ``query_ms`` from the
+                query to the chunk, ``values`` of the N candidates, ``best`` the one that is
+                played.
         """
         self.success, self.success_ns = False, 0
-        self.status: dict[str, dict[str, str]] = {}
-        self._joints, self._now_ns, self._tell = joints, now_ns, tell
+        self.executor: ExecutorStatus | None = None
+        self.recorder: RecorderStatus | None = None
+        self.sim: SimStatus | None = None
+        self._clock, self._joints, self._on_answer = node.get_clock(), joints, on_answer
         self.start(0)
+        create_subscription(node, SUCCESS, self.on_success)
+        subscribe_status(node, EXECUTOR_STATUS, ExecutorStatus, self.on_executor)
+        subscribe_status(node, RECORDER_STATUS, RecorderStatus, self.on_recorder)
+        subscribe_status(node, SIM_STATUS, SimStatus, self.on_sim)
 
     def start(self, start_ns: int) -> None:
         """Begin an episode [ns, ROS clock]."""
@@ -64,15 +78,20 @@ class EpisodeLog:
         elif self._success_since_ns is None:
             self._success_since_ns = self.success_ns
 
-    def on_diagnostics(self, message: DiagnosticArray) -> None:
-        """Take a node's report."""
-        for status in message.status:
-            values = {pair.key: pair.value for pair in status.values}
-            self.status[status.name] = {'message': status.message, **values}
-            if status.name == EXECUTOR and values['state'] == 'fault':
-                self._fault = values['reason']
-            if status.name == SIM:
-                self._slowest = min(self._slowest, float(values['real_time_factor']))
+    def on_executor(self, status: ExecutorStatus) -> None:
+        """Take a status of the command executor, and keep why it faulted."""
+        self.executor = status
+        if status.state == 'fault':
+            self._fault = status.reason
+
+    def on_recorder(self, status: RecorderStatus) -> None:
+        """Take a status of the recorder."""
+        self.recorder = status
+
+    def on_sim(self, status: SimStatus) -> None:
+        """Take a status of the simulator."""
+        self.sim = status
+        self._slowest = min(self._slowest, status.real_time_factor)
 
     def on_query(self, message: JointTrajectory) -> None:
         """Count a query."""
@@ -90,25 +109,25 @@ class EpisodeLog:
         self._chunks[chunk.stamp_ns] = chunk, (self._now_ns() - chunk.stamp_ns) * 1e-6
         self._match(chunk.stamp_ns)
 
+    def is_disabled(self) -> bool:
+        """Whether the executor reported that nothing is sent any more."""
+        return self.executor is not None and self.executor.state == 'disabled'
+
     def progress(self) -> dict[str, Any]:
-        """Return the figures of this moment."""
-        executor = self.status.get(EXECUTOR, {})
+        """Return the figures of this moment, for an event of progress."""
+        executor = self.executor or ExecutorStatus('disabled', 'disabled')
         return {
             'seconds': self._seconds(self._now_ns()),
             'answers': self._answers,
             'value': _number(self._value),
             'query_ms': _number(self._query_ms),
-            'standstill_s': float(executor.get('standstill_s', 'nan')),
-            'late_ms_p99': _number(float(executor.get('late_ms_p99', 'nan'))),
-            'deadline_misses': int(executor.get('deadline_misses', 0)),
-            'state': executor.get('mode', 'unknown'),
-            'reason': executor.get('reason', ''),
+            'standstill_s': round(executor.standstill_s, 3),
+            'late_ms_p99': _number(executor.late_ms_p99),
+            'deadline_misses': executor.deadline_misses,
+            'state': executor.mode,
+            'reason': executor.reason,
             'success': self.success,
         }
-
-    def is_disabled(self) -> bool:
-        """Whether the executor reported that nothing is sent any more."""
-        return self.status.get(EXECUTOR, {}).get('state') == 'disabled'
 
     def verdict(self) -> dict[str, Any]:
         """Return whether the task is done now and since when it has been."""
@@ -118,25 +137,31 @@ class EpisodeLog:
 
     def summary(self) -> dict[str, Any]:
         """Return the figures of the episode; call it when the executor is disabled again."""
-        executor = self.status[EXECUTOR]
+        executor, sim = self.executor, self.sim
+        assert executor is not None
+        assert sim is not None
         return {
             'queries': self._queries,
             'answers': self._answers,
-            'standstill_s': float(executor['standstill_s']),
-            'seam_jump_rad_max': float(executor['seam_jump_rad_max']),
-            'interventions': int(executor['interventions']),
-            'chunks_refused': int(executor['chunks_refused']),
-            'control_late_ms_p99': float(executor['late_ms_p99']),
-            'real_time_factor_min': self._slowest,
-            'camera_hz': float(self.status[SIM]['camera_hz']),
+            'standstill_s': round(executor.standstill_s, 3),
+            'seam_jump_rad_max': round(executor.seam_jump_rad_max, 4),
+            'interventions': executor.interventions,
+            'chunks_refused': executor.chunks_refused,
+            'control_late_ms_p99': round(executor.late_ms_p99, 3),
+            'real_time_factor_min': round(self._slowest, 3),
+            'camera_hz': round(sim.camera_hz, 1),
             'fault': self._fault,
         }
 
+    def _now_ns(self) -> int:
+        return self._clock.now().nanoseconds
+
     def _seconds(self, stamp_ns: int) -> float:
+        """Return a time since the start of the episode [s]."""
         return round((stamp_ns - self._start_ns) * 1e-9, 3)
 
     def _match(self, stamp_ns: int) -> None:
-        """Tell which of the candidates was chosen once candidates and choice are here."""
+        """Report which of the candidates was chosen once candidates and choice are here."""
         if stamp_ns not in self._candidates or stamp_ns not in self._chunks:
             return
         candidates = self._candidates.pop(stamp_ns)
@@ -148,7 +173,9 @@ class EpisodeLog:
         best = int(np.abs(positions - chunk.positions).max(axis=(1, 2)).argmin())
         self._answers += 1
         self._value, self._query_ms = float(values[best]), latency_ms
-        self._tell(
+        if self._on_answer is None:
+            return
+        self._on_answer(
             {
                 'at_s': self._seconds(stamp_ns),
                 'query_ms': round(latency_ms, 2),

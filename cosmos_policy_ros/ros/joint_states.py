@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The newest measured joints of all arms, without messages that cannot be true."""
+"""The newest measured joints of all arms, without poses that no arm can have reached."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from functools import partial
 
 from cosmos_policy_ros.align import arm_pose, push_pose, stamp_of, StreamBuffer
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.topics import JOINT_STATES
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 
 Note = Callable[[str, 'str | None'], None]
@@ -39,15 +40,13 @@ class JointStates:
             StreamBuffer[NDArray[np.float32]](arm.joint_state_topic, 1) for arm in robot.arms
         ]
         for arm, stream in zip(robot.arms, self._streams, strict=True):
-            callback = partial(self.on_message, arm, stream)
-            node.create_subscription(
-                JointState, arm.joint_state_topic, callback, qos_profile_sensor_data
-            )
+            topic = JOINT_STATES.at(arm.joint_state_topic)
+            create_subscription(node, topic, partial(self.on_message, arm, stream))
 
     def on_message(
         self, arm: ArmSpec, stream: StreamBuffer[NDArray[np.float32]], message: JointState
     ) -> None:
-        """Take an arm's joint state, or note why not."""
+        """Take a joint state of an arm, or note why it is refused."""
         now_ns = self._clock.now().nanoseconds
         if self.trusting:
             stream.clear()
@@ -63,7 +62,7 @@ class JointStates:
     def measure(self, now_ns: int) -> tuple[NDArray[np.float32] | None, float]:
         """Return the (A,) float32 joints [rad; gripper 0..1] and the age of the oldest arm [s].
 
-        Before every arm was heard that is None and infinity.
+        That is None and infinity until a joint state of every arm has arrived.
         """
         if not all(len(stream) for stream in self._streams):
             return None, float('inf')

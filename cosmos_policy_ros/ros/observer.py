@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the robot senses right now, or which stream is too old to say so.
+"""The observation at a time from live messages, or which stream is too old for one.
 
 Messages go through ``align.py``, exactly as the bag reader's do, so that an observation taken live
 equals the one read from a recording of the same messages.
@@ -18,16 +18,15 @@ from cosmos_policy_ros.align import (
     StreamBuffer,
 )
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
+from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.topics import IMAGE, JOINT_STATES, TASK
 from cosmos_policy_ros.types import Observation
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-TASK_TOPIC = '/task'
-TASK_QOS = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
 KEPT_IMAGES = 8  # per camera; a query asks for the last 0.1 s
 KEPT_POSES = 100  # per arm, 1 s of the Interbotix driver
 
@@ -62,17 +61,15 @@ class Observer:
             a.name: StreamBuffer[NDArray[np.float32]](a.joint_state_topic, KEPT_POSES)
             for a in robot.arms
         }
-        qos = qos_profile_sensor_data
         for camera in robot.cameras:
-            callback = partial(self.on_image, camera)
-            node.create_subscription(Image, camera.topic, callback, qos)
+            create_subscription(node, IMAGE.at(camera.topic), partial(self.on_image, camera))
         for arm in robot.arms:
-            callback = partial(self.on_joints, arm)
-            node.create_subscription(JointState, arm.joint_state_topic, callback, qos)
-        node.create_subscription(String, TASK_TOPIC, self.on_task, TASK_QOS)
+            topic = JOINT_STATES.at(arm.joint_state_topic)
+            create_subscription(node, topic, partial(self.on_joints, arm))
+        create_subscription(node, TASK, self.on_task)
 
     def observation(self, stamp_ns: int) -> Observation:
-        """Return what was sensed at a time.
+        """Return the observation at a time.
 
         Args:
             stamp_ns: Time of the observation [ns, ROS clock]; later messages are left out.
@@ -82,19 +79,19 @@ class Observer:
                 old, the limit, and why its last message was refused if it was.
         """
         if not self.task:
-            msg = f'{TASK_TOPIC}: no task yet; publish one (std_msgs/String, transient local)'
+            msg = f'{TASK.name}: no task yet; publish one (std_msgs/String, transient local)'
             raise TimeoutError(msg)
         try:
-            seen = sample_at(self._cameras, stamp_ns, self._max_image_age_s)
-            felt = sample_at(self._arms, stamp_ns, self._max_joint_age_s)
+            images = sample_at(self._cameras, stamp_ns, self._max_image_age_s)
+            poses = sample_at(self._arms, stamp_ns, self._max_joint_age_s)
         except TimeoutError as error:
             reasons = [r for topic, r in self.refused.items() if str(error).startswith(topic)]
             msg = '; last message refused: '.join([str(error), *reasons])
             raise TimeoutError(msg) from error
         return Observation(
             stamp_ns=stamp_ns,
-            images={name: image.value for name, image in seen.items()},
-            proprio=np.concatenate([felt[a.name].value for a in self._robot.arms]),
+            images={name: image.value for name, image in images.items()},
+            proprio=np.concatenate([poses[a.name].value for a in self._robot.arms]),
             task=self.task,
         )
 
@@ -104,11 +101,11 @@ class Observer:
         return {s.name: (now_ns - s.last_ns) * 1e-9 if len(s) else np.inf for s in streams}
 
     def on_task(self, message: String) -> None:
-        """Take a task."""
+        """Take the task of the episodes to come."""
         self.task = message.data
 
     def on_image(self, camera: CameraSpec, message: Image) -> None:
-        """Take an image, or note why not."""
+        """Take an image of a camera, or note why it is refused."""
         try:
             image = camera_image(camera, message)
         except ValueError as error:
@@ -118,7 +115,7 @@ class Observer:
         self._note(camera.topic, None if accepted else 'its stamp is not newer than the last')
 
     def on_joints(self, arm: ArmSpec, message: JointState) -> None:
-        """Take a joint state, or note why not."""
+        """Take a joint state of an arm, or note why it is refused."""
         try:
             pose = arm_pose(arm, message)
         except ValueError as error:

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The controls of a running stack: set up a scene, allow motion, start and stop the policy."""
+"""A client of a running stack: set up a scene, allow motion, ask the policy, record, wait.
+
+A node that leads a stack has no thread for its callbacks; they run while it waits here.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,16 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.ros.control_loop import EventsExecutor
+from cosmos_policy_ros.ros.endpoints import create_client
+from cosmos_policy_ros.topics import (
+    ACTIVATE,
+    CANDIDATES,
+    ENABLE,
+    RESET_SIM,
+    SET_SIM_PARAMETERS,
+    START_RECORDING,
+    STOP_RECORDING,
+)
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException
@@ -15,13 +28,13 @@ from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 
 CALL_S = 20.0  # [s] a service may take on a machine that is busy with other things
-SPIN_S = 0.05  # [s] between two looks at a condition
+SPIN_S = 0.05  # [s] between two evaluations of a condition
 # After a reset the arms seem to have jumped, and a jump is believed only when the time since the
 # last good message allows it: half a turn at the motors' 3.14 rad/s.
 SETTLE_S = 1.2
 
 
-class Controls:
+class StackClient:
     """Call the services of a stack from a node and wait, while the node's callbacks run."""
 
     def __init__(self, node: Node) -> None:
@@ -31,31 +44,32 @@ class Controls:
             node: Node that calls; nothing else may spin it.
         """
         self._node = node
-        self._seed = node.create_client(SetParameters, 'sim/set_parameters')
-        self._reset = node.create_client(Trigger, 'sim/reset')
-        self._activate = node.create_client(SetBool, 'planner/activate')
-        self._enable = node.create_client(SetBool, 'command_executor/enable')
-        self._record = node.create_client(Trigger, 'recorder/start')
-        self._stop = node.create_client(SetBool, 'recorder/stop')
+        self._set_parameters = create_client(node, SET_SIM_PARAMETERS)
+        self._reset = create_client(node, RESET_SIM)
+        self._activate = create_client(node, ACTIVATE)
+        self._enable = create_client(node, ENABLE)
+        self._start_recording = create_client(node, START_RECORDING)
+        self._stop_recording = create_client(node, STOP_RECORDING)
         self._executor = EventsExecutor()
         self._executor.add_node(node)
 
     def missing(self, policy: bool = True, recorder: bool = False) -> list[str]:
-        """Return what is not there yet of services and nodes.
+        """Return the names of the services and nodes that are not there yet.
 
         Args:
             policy: Whether those of the policy are needed.
             recorder: Whether the recorder's are.
         """
-        clients = [self._seed, self._reset, self._enable, *([self._activate] if policy else [])]
-        clients += [self._record, self._stop] if recorder else []
+        clients = [self._set_parameters, self._reset, self._enable]
+        clients += [self._activate] if policy else []
+        clients += [self._start_recording, self._stop_recording] if recorder else []
         missing = [c.srv_name for c in clients if not c.service_is_ready()]
-        if policy and not self._node.count_publishers('policy/candidates'):
+        if policy and not self._node.count_publishers(CANDIDATES.ros_name):
             missing.append('inference node')
         return missing
 
     def reset(self, seed: int) -> None:
-        """Set up the scene of a seed and wait until everybody trusts the joint states again.
+        """Set up the scene of a seed and wait until joint states are believed again.
 
         Raises:
             RuntimeError: The simulator refuses the seed.
@@ -63,7 +77,7 @@ class Controls:
         """
         number = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
         request = SetParameters.Request(parameters=[Parameter(name='seed', value=number)])
-        result = self._call(self._seed, request).results[0]
+        result = self._call(self._set_parameters, request).results[0]
         if not result.successful:
             msg = f'the simulator refuses seed {seed}: {result.reason}'
             raise RuntimeError(msg)
@@ -77,7 +91,7 @@ class Controls:
             RuntimeError: The executor refuses.
             TimeoutError: It does not answer.
         """
-        self._ask(self._enable, wanted)
+        self._switch(self._enable, wanted)
 
     def activate(self, wanted: bool) -> None:
         """Start or stop asking the policy.
@@ -86,35 +100,35 @@ class Controls:
             RuntimeError: The planner refuses.
             TimeoutError: It does not answer.
         """
-        self._ask(self._activate, wanted)
+        self._switch(self._activate, wanted)
 
     def start_recording(self) -> str:
-        """Let the recorder begin an episode; return what it says.
+        """Begin an episode of the recorder and return its message for people.
 
         Raises:
-            RuntimeError: It refuses.
+            RuntimeError: The recorder refuses.
             TimeoutError: It does not answer.
         """
-        response = self._call(self._record, Trigger.Request())
+        response = self._call(self._start_recording, Trigger.Request())
         if not response.success:
-            msg = f'{self._record.srv_name} refused: {response.message}'
+            msg = f'{self._start_recording.srv_name} refused: {response.message}'
             raise RuntimeError(msg)
         return response.message
 
     def stop_recording(self, success: bool) -> tuple[bool, str]:
-        """Let the recorder end its episode with a label.
+        """End the episode of the recorder with a label.
 
         Returns:
-            Whether the whole episode is in the bag, and what the recorder says.
+            Whether the whole episode is in the bag, and the recorder's message for people.
 
         Raises:
-            TimeoutError: It does not answer.
+            TimeoutError: The recorder does not answer.
         """
-        response = self._call(self._stop, SetBool.Request(data=success))
+        response = self._call(self._stop_recording, SetBool.Request(data=success))
         return response.success, response.message
 
     def pause(self, seconds: float) -> None:
-        """Do nothing but listen for a while."""
+        """Run nothing but callbacks for a while."""
         end_s = time.perf_counter() + seconds
         while (left_s := end_s - time.perf_counter()) > 0:
             self.spin_once(left_s)
@@ -122,15 +136,15 @@ class Controls:
     def wait(
         self, condition: Callable[[], bool], timeout_s: float, describe: Callable[[], str]
     ) -> None:
-        """Listen until a condition holds.
+        """Run callbacks until a condition holds.
 
         Args:
             condition: The condition.
             timeout_s: How long it may take [s].
-            describe: Says what is missing when it does not hold in time.
+            describe: Returns the error message for a condition that does not hold in time.
 
         Raises:
-            TimeoutError: It does not hold in time.
+            TimeoutError: The condition does not hold in time.
         """
         end_s = time.perf_counter() + timeout_s
         while not condition():
@@ -138,8 +152,27 @@ class Controls:
                 raise TimeoutError(describe())
             self.spin_once(SPIN_S)
 
+    def wait_until_ready(self, missing: Callable[[], list[str]], timeout_s: float) -> None:
+        """Run callbacks until nothing is missing.
+
+        Args:
+            missing: Returns the names of what an episode needs and is not there yet.
+            timeout_s: How long it may take [s].
+
+        Raises:
+            TimeoutError: Something is still missing; names it.
+        """
+        self.wait(
+            lambda: not missing(),
+            timeout_s,
+            lambda: f'not ready after {timeout_s:.0f} s, nothing seen of {", ".join(missing())}',
+        )
+
     def spin_once(self, timeout_s: float) -> None:
-        """Run what is due.
+        """Run the callbacks that are due, or wait for one.
+
+        Args:
+            timeout_s: How long to wait for one [s].
 
         Raises:
             ExternalShutdownException: Ctrl-C came.
@@ -149,12 +182,48 @@ class Controls:
         self._executor.spin_once(timeout_sec=timeout_s)
 
     def _call(self, client: Any, request: Any) -> Any:
+        """Return the response of a service.
+
+        Raises:
+            TimeoutError: It does not answer.
+        """
         future = client.call_async(request)
         self.wait(future.done, CALL_S, lambda: f'{client.srv_name}: no answer for {CALL_S:.0f} s')
         return future.result()
 
-    def _ask(self, client: Any, wanted: bool) -> None:
+    def _switch(self, client: Any, wanted: bool) -> None:
+        """Call a SetBool service.
+
+        Raises:
+            RuntimeError: It refuses.
+            TimeoutError: It does not answer.
+        """
         response = self._call(client, SetBool.Request(data=wanted))
         if not response.success:
             msg = f'{client.srv_name} refused: {response.message}'
             raise RuntimeError(msg)
+
+
+def run_to_end(
+    node: Node, play: Callable[[], None], on_failure: Callable[[str], None] | None = None
+) -> None:
+    """Run the one thing that a node was started for.
+
+    Args:
+        node: The node.
+        play: Does it.
+        on_failure: Called with the reason when the stack fails.
+
+    Raises:
+        SystemExit: A node of the stack refused, did not answer or stopped the arms, which was
+            logged; the status is 1.
+    """
+    try:
+        play()
+    except (RuntimeError, TimeoutError) as error:
+        if not node.context.ok():
+            return  # Ctrl-C
+        node.get_logger().error(str(error))
+        if on_failure is not None:
+            on_failure(str(error))
+        raise SystemExit(1) from error

@@ -18,6 +18,9 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.robot import ArmSpec, read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message, trajectory_message
+from cosmos_policy_ros.ros.diagnostics import subscribe_status
+from cosmos_policy_ros.status import ExecutorStatus
+from cosmos_policy_ros.topics import EXECUTOR_STATUS
 from diagnostic_msgs.msg import DiagnosticArray
 from node_bench import ThreadedBench
 import rclpy
@@ -259,6 +262,18 @@ def test_nothing_is_sent_before_enabling(bench: Bench) -> None:
     assert bench.arms.received == []
     assert bench.arms.commands == []
     assert bench.status(state='disabled')['mode'] == 'disabled'
+
+
+def test_status_is_there_for_whoever_comes_late(live: Bench) -> None:
+    """The newest one at once, typed, with the figures of /diagnostics."""
+    live.status(mode='hold')
+    found: list[ExecutorStatus] = []
+    subscribe_status(live.arms, EXECUTOR_STATUS, ExecutorStatus, found.append)
+    live.wait(lambda: found)
+    assert (found[0].state, found[0].mode) == ('enabled', 'hold')
+    assert found[0].reason == 'no action chunk yet'
+    assert found[0].joint_age_s < 0.3
+    assert set(found[0].figures()) == set(live.arms.status)
 
 
 @pytest.mark.usefixtures('executor')

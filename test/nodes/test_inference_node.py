@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from cosmos_policy_ros import topics
 from cosmos_policy_ros.align import image_array, stamp_of
 from cosmos_policy_ros.nodes.inference_node import InferenceNode
 from cosmos_policy_ros.robot import read_robot
@@ -21,7 +22,7 @@ from cosmos_policy_ros.ros.convert import (
     joint_state_message,
     trajectory_message,
 )
-from cosmos_policy_ros.ros.observer import TASK_QOS
+from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.types import Candidates
 from diagnostic_msgs.msg import DiagnosticArray
 from node_bench import SteppedBench
@@ -55,7 +56,7 @@ class Bench(SteppedBench):
         self.arms = {
             a: self.node.create_publisher(JointState, a.joint_state_topic, qos) for a in ROBOT.arms
         }
-        self.task = self.node.create_publisher(String, '/task', TASK_QOS)
+        self.task = create_publisher(self.node, topics.TASK)
         self.task.publish(String(data=TASK))
         self.query = self.node.create_publisher(
             JointTrajectory, '/policy/query', QoSProfile(depth=1)

@@ -15,7 +15,7 @@ pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
 from cosmos_policy_ros.nodes.demonstrator_node import DemonstratorParams
-from cosmos_policy_ros.nodes.fake_sensor_node import StreamParams
+from cosmos_policy_ros.nodes.fake_sensor_node import FakeSensorParams
 from cosmos_policy_ros.nodes.inference_node import InferenceParams
 from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
@@ -36,7 +36,7 @@ CLASSES = {
     'operator': OperatorParams,
     'recorder': RecorderParams,
     'demonstrator': DemonstratorParams,
-    'stream': StreamParams,
+    'fake_sensor': FakeSensorParams,
     'replay': ReplayParams,
 }
 DYNAMIC = {'sim': {'seed'}}  # declared outside the frozen dataclass

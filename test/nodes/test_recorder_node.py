@@ -22,7 +22,8 @@ from cosmos_policy_ros.data.bags.files import list_bags
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message, trajectory_message
-from cosmos_policy_ros.ros.observer import TASK_QOS
+from cosmos_policy_ros.ros.endpoints import create_publisher
+from cosmos_policy_ros.topics import TASK
 from cosmos_policy_ros.types import ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
 from mcap.reader import make_reader
@@ -60,7 +61,7 @@ class Robot(Node):
         ]
         self._commands = self.create_publisher(JointState, 'joint_command', 10)
         self.chunks = self.create_publisher(JointTrajectory, 'policy/action_chunk', 1)
-        self.task = self.create_publisher(String, 'task', TASK_QOS)
+        self.task = create_publisher(self, TASK)
         self.start = self.create_client(Trigger, 'recorder/start')
         self.stop = self.create_client(SetBool, 'recorder/stop')
         self.discard = self.create_client(Trigger, 'recorder/discard')

@@ -14,7 +14,8 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.align import arm_pose, image_array, stamp_of
 from cosmos_policy_ros.nodes.sim_node import SimNode
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.observer import TASK_QOS
+from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.topics import TASK
 from cosmos_policy_ros.types import ConfigError
 from node_bench import SteppedBench
 import rclpy
@@ -168,7 +169,7 @@ def test_success_is_false_while_the_cube_lies_on_the_table(bench: Bench) -> None
 def test_task_is_published_for_late_listeners(bench: Bench) -> None:
     """The scene comes with the instruction that belongs to it."""
     heard: list[String] = []
-    bench.node.create_subscription(String, '/task', heard.append, TASK_QOS)
+    create_subscription(bench.node, TASK, heard.append)
     bench.wait(lambda: heard)
     assert heard[0].data == 'hand the red cube from the right gripper to the left'
 

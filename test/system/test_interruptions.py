@@ -23,7 +23,7 @@ from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import chunk_from_message
-from cosmos_policy_ros.ros.stack_client import Controls
+from cosmos_policy_ros.ros.stack_client import StackClient
 from cosmos_policy_ros.stack.node_list import (
     EXECUTOR,
     INFERENCE,
@@ -77,8 +77,8 @@ class Bench:
         subscribe(DiagnosticArray, '/diagnostics', self._on_report, 50)
         subscribe(JointTrajectory, '/policy/action_chunk', self._on_chunk, 10)
         subscribe(JointState, '/joint_command', self._on_command, 50)
-        self.controls = Controls(self.node)
-        self.wait(lambda: not self.controls.missing(), 180.0)
+        self.client = StackClient(self.node)
+        self.wait(lambda: not self.client.missing(), 180.0)
 
     def start(self, name: str) -> None:
         """Start a node."""
@@ -109,13 +109,13 @@ class Bench:
 
     def wait(self, condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
         """Listen until a condition holds."""
-        self.controls.wait(condition, timeout_s, lambda: f'nothing happened, see {self.logs}')
+        self.client.wait(condition, timeout_s, lambda: f'nothing happened, see {self.logs}')
 
     def play(self, seed: int) -> None:
         """Begin an episode and let two chunks come."""
-        self.controls.reset(seed)
-        self.controls.enable(True)
-        self.controls.activate(True)
+        self.client.reset(seed)
+        self.client.enable(True)
+        self.client.activate(True)
         self.chunks.clear()
         self.wait(lambda: len(self.chunks) >= 2)
 
@@ -174,8 +174,8 @@ def episode(bench: Bench) -> Iterator[Bench]:
     bench.play(seed=100000)
     yield bench
     bench.plugged = True
-    bench.controls.activate(False)
-    bench.controls.enable(False)
+    bench.client.activate(False)
+    bench.client.enable(False)
 
 
 def test_arms_hold_when_a_camera_is_cut(episode: Bench) -> None:
