@@ -21,6 +21,7 @@ import tempfile
 import time
 from typing import Any
 
+from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.stack.node_list import (
     EXECUTOR,
@@ -32,7 +33,7 @@ from cosmos_policy_ros.stack.node_list import (
     Value,
 )
 from cosmos_policy_ros.stack.processes import start_node, start_process, stop_nodes
-from cosmos_policy_ros.stack.running import Event, explain_end, run_stack
+from cosmos_policy_ros.stack.running import explain_end, run_stack
 import yaml
 
 ROBOT = robot_file('aloha_sim')
