@@ -448,6 +448,12 @@ def configuration_page() -> str:
     ]
     for cls in nested(robot.RobotSpec):
         parts += [f'### {cls.__name__}', summary(cls), dataclass_table(cls, {})]
+    drivers: Rows = [[code(name), text] for name, text in robot.DRIVERS.items()]
+    parts += [
+        '### Drivers',
+        'How the commands of an arm leave ([add a robot](../how-to/add_a_robot.md)).',
+        table(['`driver`', 'sends'], drivers),
+    ]
     files = training_files()
     parts += [
         '## Training',

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 import re
+import subprocess
+import sys
 from typing import Any
 
 from build_site import PAGES
@@ -163,7 +165,9 @@ def test_every_page_is_in_the_navigation_once() -> None:
 def test_python_of_the_documents_runs(document: str) -> None:
     """Examples are pieces of programs that work."""
     for block in blocks(document, 'python'):
-        exec(compile(block, document, 'exec'), {'__name__': 'example'})
+        if 'cosmos_policy_ros.ros' in block:
+            pytest.importorskip('rclpy')
+        subprocess.run([sys.executable, '-c', block], check=True)  # it may change tables
 
 
 def test_pages_written_by_code_say_so() -> None:
