@@ -169,6 +169,7 @@ def load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
     from cosmos_policy_ros.core.config import check_robot
     from cosmos_policy_ros.core.paraphrase import TaskMatcher
     from cosmos_policy_ros.sim.aloha import AlohaSim
+    from cosmos_policy_ros.sim.task_words import task_synonyms
 
     robot = read_robot(options.robot)
     policy = load_policy(
@@ -182,7 +183,7 @@ def load(options: Evaluate) -> tuple[CosmosPolicy, AlohaSim, RobotSpec, Match]:
     plan_query(options, 0).check(policy.config.action_steps)
     sim = AlohaSim(options.task, (robot.cameras[0].height, robot.cameras[0].width))
     told = sim.task if options.instruction is None else options.instruction
-    return policy, sim, robot, TaskMatcher(policy.tasks).find(told)
+    return policy, sim, robot, TaskMatcher(policy.tasks, task_synonyms()).find(told)
 
 
 def propose(

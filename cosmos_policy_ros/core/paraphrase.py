@@ -8,11 +8,14 @@ A text encoder cannot judge this alone: left and right may change places without
 "do not", "throw" and "the red ball" change little. The arms would move on such a sentence, so its
 words are held against the task's first; in doubt it is refused:
 
-1. Every word is one of the task, one that ``ALSO`` allows for it, or filler. That refuses another
-   colour, thing or deed, a negation, a condition and a second task, known or not.
+1. Every word is one of the task, a synonym of one, or filler. That refuses another colour, thing
+   or deed, a negation, a condition and a second task, known or not.
 2. The deed and every side are said, and each word stands after "from", after "to" or after neither
    as in the task, in the task's order.
 3. Only one task is left. What remains to judge is how much may be missing; that is the encoder's.
+
+Sides, places, articles and filler are English and stand here; synonyms belong to tasks and come
+from where those are known, see ``sim/task_words.py``.
 
 The encoder is the extra ``language``: the token embeddings of WordLlama, averaged. Its files are
 read; nothing of it is imported and nothing downloaded (its own loader looks for the tokenizer in a
@@ -21,6 +24,7 @@ folder that it does not install, and then asks the network).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 import re
@@ -33,15 +37,10 @@ from numpy.typing import NDArray
 PACKAGE = 'wordllama'
 WEIGHTS = Path('weights', 'l2_supercat_256.safetensors')
 TOKENIZER = Path('tokenizers', 'l2_supercat_tokenizer_config.json')
+Synonyms = Mapping[str, str]
+NO_SYNONYMS: Synonyms = {}
 SIMILARITY = 0.85  # lowest cosine; what shall pass has 0.878 or more, test_paraphrase.py
 LISTED = 5  # most tasks that a refusal names
-ALSO = {  # word of a task -> what may be said for it in that task; what is not listed is refused
-    'hand': 'pass give transfer move bring deliver take',
-    'insert': 'put place plug push slide fit',
-    'cube': 'block',
-    'peg': 'pin',
-    'socket': 'hole',
-}
 SIDES = frozenset(['left', 'right'])
 GRIPPERS = frozenset(['gripper', 'hand', 'arm', 'claw'])  # after a side they add nothing to it
 OVER = re.compile(r'(?<=\bhand) over\b|\bover (?=to |from )')  # "hand over", "give it over to"
@@ -67,15 +66,17 @@ class TaskMatcher:
 
     Args:
         tasks: The checkpoint's tasks.
+        synonyms: Word of a task -> words that may stand for it in that task, separated by spaces;
+            what is not listed is refused.
     """
 
-    def __init__(self, tasks: tuple[str, ...]) -> None:
+    def __init__(self, tasks: tuple[str, ...], synonyms: Synonyms = NO_SYNONYMS) -> None:
         """Read the encoder if it is installed, which takes 0.2 s; an instruction takes 1 ms then.
 
         Raises:
             ConfigError: It is installed, but another version.
         """
-        self.tasks = tasks
+        self.tasks, self._synonyms = tasks, synonyms
         spec = find_spec(PACKAGE)
         folders = spec.submodule_search_locations if spec else None
         self._encoder = TextEncoder(Path(folders[0])) if folders else None
@@ -105,8 +106,9 @@ class TaskMatcher:
                 f'{self.tasks}: give one of them word for word, or install {PACKAGE} (the extra '
                 'language) for paraphrases'
             )
-        scores = {task: self._encoder.similarity(instruction, task) for task in self.tasks}
-        faults = {task: fault(instruction, task) for task in self.tasks}
+        about = self._synonyms
+        scores = {task: self._encoder.similarity(instruction, task, about) for task in self.tasks}
+        faults = {task: fault(instruction, task, about) for task in self.tasks}
         fitting = [task for task in self.tasks if not faults[task]]
         if len(fitting) == 1 and scores[fitting[0]] >= SIMILARITY:
             return Match(fitting[0], scores[fitting[0]])
@@ -155,15 +157,23 @@ class TextEncoder:
         total = self._table[tokens].astype(np.float32).sum(axis=0)
         return total / max(float(np.linalg.norm(total)), 1e-9)
 
-    def similarity(self, instruction: str, task: str) -> float:
-        """Return the cosine of what two sentences say, ``ALSO`` applied, filler left out."""
-        said, wanted = (self.encode(' '.join(_said(text, task))) for text in (instruction, task))
+    def similarity(self, instruction: str, task: str, synonyms: Synonyms = NO_SYNONYMS) -> float:
+        """Return the cosine of two sentences, synonyms replaced and filler left out."""
+        said, wanted = (
+            self.encode(' '.join(_said(text, task, synonyms))) for text in (instruction, task)
+        )
         return float(said @ wanted)
 
 
-def fault(instruction: str, task: str) -> str:
-    """Return why the words of an instruction do not fit a task, or nothing if they do."""
-    wanted, said = _said(task, task), _said(instruction, task)
+def fault(instruction: str, task: str, synonyms: Synonyms = NO_SYNONYMS) -> str:
+    """Return why the words of an instruction do not fit a task, or nothing if they do.
+
+    Args:
+        instruction: What was said.
+        task: One of the checkpoint's tasks.
+        synonyms: See ``TaskMatcher``.
+    """
+    wanted, said = _said(task, task, synonyms), _said(instruction, task, synonyms)
     strange = [repr(word) for word in said if word not in wanted]
     if strange:
         return f'but that has no {", ".join(strange)}'
@@ -179,15 +189,15 @@ def fault(instruction: str, task: str) -> str:
     return ''
 
 
-def _said(text: str, task: str) -> dict[str, str]:
+def _said(text: str, task: str, synonyms: Synonyms) -> dict[str, str]:
     """Return the words of a text without filler, and where each stands.
 
-    A word that ``ALSO`` allows is replaced by the task's. Places are "from", "to", nothing, or
+    A synonym is replaced by the task's word. Places are "from", "to", nothing, or
     several with "and".
     """
     names = _split(task)
     deed = names[0] if names else ''
-    also = {w: name for name in names for w in ALSO.get(name, '').split()}
+    also = {w: name for name in names for w in synonyms.get(name, '').split()}
     also |= {name: name for name in names}
     ending = {w + end: deed for w in also if also[w] == deed for end in ('s', 'es')}  # it passes
     found: dict[str, set[str]] = {}

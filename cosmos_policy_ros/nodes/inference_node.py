@@ -24,6 +24,7 @@ from cosmos_policy_ros.ros.convert import candidates_message, image_message, tra
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.sim.task_words import task_synonyms
 from cosmos_policy_ros.types import Observation
 import numpy as np
 from rclpy.node import Node
@@ -72,7 +73,7 @@ class InferenceNode(Node):
             planning,
         )  # fmt: skip
         check_robot(self.policy.config, self.robot)
-        self._matcher = TaskMatcher(self.policy.tasks)
+        self._matcher = TaskMatcher(self.policy.tasks, task_synonyms())
         self._told, self._taken = '', Match('', 0.0)
         self._query = PlanQuery(p.candidates, p.futures, p.values, read_keep(p.keep), p.seed)
         warm_up_s = self._warm_up()

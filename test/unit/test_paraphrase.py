@@ -14,11 +14,13 @@ import socket
 import sys
 
 from cosmos_policy_ros.core.paraphrase import fault, SIMILARITY, TaskMatcher
+from cosmos_policy_ros.sim.task_words import task_synonyms
 from cosmos_policy_ros.types import ConfigError
 import pytest
 
 HAND = 'hand the red cube from the right gripper to the left'
 PEG = 'insert the red peg into the blue socket'
+SYNONYMS = task_synonyms()
 with_encoder = pytest.mark.skipif(not find_spec('wordllama'), reason='without extra "language"')
 
 FIRST_MEANT = {
@@ -171,7 +173,10 @@ MISSED = FIRST_MISSED + LATER_MISSED
 WRONG = FIRST_WRONG + LATER_WRONG
 
 
-build = cache(TaskMatcher)
+@cache
+def build(tasks: tuple[str, ...]) -> TaskMatcher:
+    """Return a matcher of some tasks that knows the simulated tasks' synonyms."""
+    return TaskMatcher(tasks, SYNONYMS)
 
 
 @pytest.fixture
@@ -220,7 +225,11 @@ def test_refusal_tells_similarity_and_reason(matcher: TaskMatcher) -> None:
 @with_encoder
 def test_too_little_is_told_from_enough_by_the_encoder(matcher: TaskMatcher) -> None:
     """Colours may be missing, the socket may not; no rule says so."""
-    assert fault('insert the red peg', PEG) == fault('insert the peg into the socket', PEG) == ''
+    assert (
+        fault('insert the red peg', PEG, SYNONYMS)
+        == fault('insert the peg into the socket', PEG, SYNONYMS)
+        == ''
+    )
     assert matcher.find('insert the peg into the socket').task == PEG
     with pytest.raises(ConfigError, match='leaves out too much'):
         matcher.find('insert the red peg')
@@ -229,7 +238,7 @@ def test_too_little_is_told_from_enough_by_the_encoder(matcher: TaskMatcher) -> 
 @with_encoder
 def test_an_instruction_that_fits_two_tasks_is_refused() -> None:
     """It says no colour, and there are two cubes."""
-    matcher = TaskMatcher((HAND, HAND.replace('red', 'green')))
+    matcher = build((HAND, HAND.replace('red', 'green')))
     assert matcher.find('pass the green cube from right to left').task != HAND
     with pytest.raises(ConfigError, match='fits another task as well'):
         matcher.find('pass the cube from right to left')
@@ -277,7 +286,7 @@ def test_without_the_encoder_other_words_are_refused_with_a_hint(
 )
 def test_rules_of_the_handover(instruction: str, reason: str) -> None:
     """The opposite, another cube, a negation, a part of it and more than it."""
-    assert reason in fault(instruction, HAND)
+    assert reason in fault(instruction, HAND, SYNONYMS)
 
 
 @pytest.mark.parametrize(
@@ -295,11 +304,25 @@ def test_rules_of_the_handover(instruction: str, reason: str) -> None:
 )
 def test_rules_of_the_insertion(instruction: str, reason: str) -> None:
     """Things and colours that change places, and the deed undone."""
-    assert reason in fault(instruction, PEG)
+    assert reason in fault(instruction, PEG, SYNONYMS)
 
 
 def test_things_that_change_places_without_from_and_to_are_noticed() -> None:
     """The order of the words tells them apart."""
     task = 'stack the red cube on the blue cube'
-    assert 'another order' in fault('stack the blue cube on the red cube', task)
-    assert fault('please stack the red block on the blue block', task) == ''
+    assert 'another order' in fault('stack the blue cube on the red cube', task, SYNONYMS)
+    assert fault('please stack the red block on the blue block', task, SYNONYMS) == ''
+
+
+def test_synonyms_are_those_that_are_given() -> None:
+    """The rules know no thing and no deed of their own, only sides, places and filler."""
+    asked = 'pass the red block from right to left'
+    assert fault(asked, HAND) == "but that has no 'pass', 'block'"
+    assert fault(asked, HAND, {'hand': 'pass', 'cube': 'block'}) == ''
+    assert fault(asked, HAND, {'hand': 'give pass'}) == "but that has no 'block'"
+
+
+def test_synonyms_of_the_simulated_tasks_are_collected() -> None:
+    """Word by word, of all tasks."""
+    assert set(SYNONYMS) == {'hand', 'cube', 'insert', 'peg', 'socket'}
+    assert SYNONYMS['socket'] == 'hole'
