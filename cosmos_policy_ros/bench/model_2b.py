@@ -23,10 +23,10 @@ from cosmos_policy_ros.backends.device import describe_device, has_device, memor
 from cosmos_policy_ros.backends.export import export_tensorrt
 from cosmos_policy_ros.backends.parity import made_up_observations
 from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
+from cosmos_policy_ros.bench.random_weights import released_sizes, Sizes, write_random_checkpoint
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.core.random_weights import released_sizes, Sizes, write_random_checkpoint
 from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.types import ConfigError
 import numpy as np

@@ -8,9 +8,9 @@ import sys
 
 from cosmos_policy_ros.backends.device import data_sheet_flops
 from cosmos_policy_ros.bench.model_2b import measure_network, VARIANTS
+from cosmos_policy_ros.bench.random_weights import released_sizes, Sizes, write_random_checkpoint
 from cosmos_policy_ros.cli import main
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
-from cosmos_policy_ros.core.random_weights import released_sizes, Sizes, write_random_checkpoint
 from cosmos_policy_ros.types import ConfigError
 import pytest
 from tiny import tiny_config, tiny_transformer, tiny_vae

@@ -32,8 +32,8 @@ from cosmos_policy_ros.core.official.names import (
     VAE_WAN,
 )
 from cosmos_policy_ros.core.official.presets import preset, PRESETS
+from cosmos_policy_ros.core.official.tensor_files import read_torch_file, write_safetensors
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.core.tensor_files import read_torch_file, write_safetensors
 from cosmos_policy_ros.outputs import whole_folder
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError

@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 from importlib import import_module
 from pathlib import Path
+import re
 import subprocess
 import sys
 
@@ -51,7 +52,7 @@ ROS_MODULES = {
 }
 WHO_MAY_USE = {  # third-party module -> layers
     'torch': {'core', 'backends', 'training', 'bench'},
-    'diffusers': {'core', 'backends', 'training'},
+    'diffusers': {'core', 'backends', 'training', 'bench'},
     'mujoco': {'sim', 'nodes'},  # a node may open the window
     'rosbags': {'data'},
     'tyro': {'cli'},
@@ -96,6 +97,24 @@ def test_layer_imports_only_what_it_may(path: Path) -> None:
         if parts[0] in WHO_MAY_USE:
             users = WHO_MAY_USE[parts[0]]
             assert layer in users, f'{path}: only {sorted(users)} may use {name}'
+
+
+@pytest.mark.parametrize(
+    'path', [p for p in FILES if layer_of(p) == 'core'], ids=lambda p: str(p.relative_to(PACKAGE))
+)
+def test_core_knows_no_published_file(path: Path) -> None:
+    """What NVIDIA's files are called is of no concern to a policy, once they are imported."""
+    official = [
+        name for name in imports(path) if name.startswith('cosmos_policy_ros.core.official')
+    ]
+    assert not official or path.parent.name == 'official', official
+
+
+def test_core_knows_no_simulated_task() -> None:
+    """Whoever adds a task writes its words beside it."""
+    for path in (p for p in FILES if layer_of(p) == 'core'):
+        found = re.search(r'\b(cube|peg|socket)s?\b', path.read_text(encoding='utf-8'))
+        assert found is None, f'{path}: {found}'
 
 
 def test_reading_and_writing_episodes_needs_no_torch() -> None:

@@ -35,7 +35,7 @@ from cosmos_policy_ros.core.official.names import (
     vae_names,
     VAE_WAN,
 )
-from cosmos_policy_ros.core.tensor_files import (
+from cosmos_policy_ros.core.official.tensor_files import (
     is_float,
     Precision,
     read_json,

@@ -18,7 +18,7 @@ from cosmos_policy_ros.core.normalize import NormStats, write_stats
 from cosmos_policy_ros.core.official.checkpoint import empty_network
 from cosmos_policy_ros.core.official.names import TRANSFORMER_2B, VAE_WAN
 from cosmos_policy_ros.core.official.presets import preset
-from cosmos_policy_ros.core.tensor_files import write_network
+from cosmos_policy_ros.core.official.tensor_files import write_network
 from cosmos_policy_ros.core.text import TextEmbeddings, write_text
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
