@@ -23,7 +23,7 @@ class FakeEngine:
     """An engine with a profile for every number of rows in ``rows``.
 
     Attributes:
-        launches: Profile, rows and asked frames of what really ran, in order.
+        launches: Profile, rows and target frames of what really ran, in order.
         contexts: Execution contexts that were made.
     """
 
@@ -32,7 +32,7 @@ class FakeEngine:
 
         Args:
             network: A ``Denoiser``.
-            text: Shape of what ``read_text`` returns.
+            text: Shape of what ``encode_text`` returns.
             rows: Largest calls of the profiles.
         """
         self.network, self.rows = network, rows

@@ -128,12 +128,12 @@ class NotingBackend(TorchBackend):
         latents: Tensor,
         time: Tensor,
         text: Tensor,
-        asked: Tensor,
+        target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
-        """Note latents, timesteps and asked frames."""
-        self.calls.append((latents, time, asked))
-        return super().denoise(latents, time, text, asked, frames)
+        """Note latents, timesteps and target frames."""
+        self.calls.append((latents, time, target))
+        return super().denoise(latents, time, text, target, frames)
 
     def encode(self, video: Tensor) -> Tensor:
         """Note the shape."""

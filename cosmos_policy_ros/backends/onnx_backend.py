@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The exported network on a CPU: OpenVINO or ONNX Runtime, from the same ONNX file.
 
-Its types are those of the network that was written, so ``denoiser.lower`` decides the precision.
-The autoencoder and the reading of the text, once per task, stay in torch.
+Its types are those of the network that was written, so ``denoiser.to_mixed_precision`` decides the
+precision.
+The autoencoder, and keys and values of the text, once per task, stay in torch.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import warnings
 from cosmos_policy_ros.backends.engines import find_engine, model_hash
 from cosmos_policy_ros.backends.torch_backend import TorchAutoencoder
 from cosmos_policy_ros.core.checkpoint import Checkpoint
-from cosmos_policy_ros.core.denoiser import Denoiser, lower, read_text
+from cosmos_policy_ros.core.denoiser import Denoiser, encode_text, to_mixed_precision
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import torch
@@ -26,8 +27,10 @@ from torch import Tensor
 KIND = 'onnx'
 FILE = 'denoiser.onnx'
 OPSET = 20
-ASKED = 'asked'
-INPUTS = ('latents', 'time', 'text', ASKED)
+# Indices of the target frames. The name stands in exported files and in the hash by which they are
+# found: another one would lose what users have exported.
+TARGET = 'asked'
+INPUTS = ('latents', 'time', 'text', TARGET)
 PER_ROW = ('latents', 'time')  # of them
 ROWS = (24, 8, 4, 2, 1)  # that OpenVINO computes at once
 FRAMES = 'frames'  # a further one where a checkpoint leaves frames out
@@ -43,18 +46,18 @@ def write_onnx(file: Path, checkpoint: Checkpoint, precision: str = 'float32') -
 
     Args:
         file: Where it goes.
-        checkpoint: What is written; ``denoiser.lower`` is applied to it.
+        checkpoint: What is written; ``denoiser.to_mixed_precision`` is applied to it.
         precision: Float type of attention and feed-forward.
 
     Raises:
         ConfigError: The packages that write ONNX files are not installed.
     """
     config, transformer = checkpoint.config, checkpoint.transformer
-    lower(transformer, getattr(torch, precision))
+    to_mixed_precision(transformer, getattr(torch, precision))
     shape = config.latent_shape
-    text = read_text(transformer, next(iter(checkpoint.text.embeddings.values())))
-    asked = torch.arange(len(config.layout.current), shape[1])
-    example = [torch.zeros(2, *shape), torch.tensor([0.5, 0.9]), text.detach(), asked]
+    text = encode_text(transformer, next(iter(checkpoint.text.embeddings.values())))
+    target = torch.arange(len(config.layout.current), shape[1])
+    example = [torch.zeros(2, *shape), torch.tensor([0.5, 0.9]), text.detach(), target]
     names = [*INPUTS]
     rows = torch.export.Dim('rows', min=1, max=4096)
     some = torch.export.Dim('some', min=1, max=shape[1])
@@ -136,20 +139,20 @@ class OnnxBackend(TorchAutoencoder):
         self._transformer = checkpoint.transformer
 
     @torch.inference_mode()
-    def read_text(self, text: Tensor) -> Tensor:
+    def encode_text(self, text: Tensor) -> Tensor:
         """Return the text's keys and values, see ``core.backend.Backend``."""
-        return read_text(self._transformer, text)
+        return encode_text(self._transformer, text)
 
     def denoise(
         self,
         latents: Tensor,
         time: Tensor,
         text: Tensor,
-        asked: Tensor,
+        target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
-        rows = dict(zip(INPUTS, (latents, time, text, asked), strict=True))
+        rows = dict(zip(INPUTS, (latents, time, text, target), strict=True))
         if frames is not None:
             rows[FRAMES] = frames
         feed = {name: np.ascontiguousarray(value.numpy()) for name, value in rows.items()}
@@ -161,7 +164,7 @@ class _Openvino:
 
     That is faster than a network for any number, most of all for a single row; beyond 24, more
     rows are no faster by the row. So calls are divided into the sizes of ``ROWS``, and only these
-    are compiled, each at its first call. The number of asked frames stays open: compiled for a
+    are compiled, each at its first call. The number of target frames stays open: compiled for a
     single one, OpenVINO 2026.4 answers wrongly in float32.
     """
 
@@ -192,7 +195,7 @@ class _Openvino:
         shape = feed['latents'].shape
         if shape not in self._requests:
             network = self._network.clone()
-            network.reshape({n: a.shape for n, a in feed.items() if n != ASKED})
+            network.reshape({n: a.shape for n, a in feed.items() if n != TARGET})
             compiled = self._core.compile_model(network, 'CPU', self._options)
             self._requests[shape] = compiled.create_infer_request()
         request = self._requests[shape]

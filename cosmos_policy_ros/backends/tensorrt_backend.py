@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An exported network as a TensorRT engine on a GPU.
 
-The autoencoder and the reading of the text, once per task, stay in torch.
+The autoencoder, and keys and values of the text, once per task, stay in torch.
 
-Every number of rows and asked frames that is met gets an execution context of its own, whose
+Every number of rows and target frames that is met gets an execution context of its own, whose
 launches are captured in a CUDA graph after its first call. A call then is: copy the inputs to
 where the graph reads, replay, copy the answer; the host waits for nothing. All contexts share
 their buffers, those of a profile their scratch memory, since one runs at a time. Calls with more
@@ -22,7 +22,7 @@ from cosmos_policy_ros.backends.onnx_backend import INPUTS
 from cosmos_policy_ros.backends.tensorrt_build import engine_facts, KIND, load_tensorrt
 from cosmos_policy_ros.backends.torch_backend import TorchAutoencoder
 from cosmos_policy_ros.core.checkpoint import Checkpoint
-from cosmos_policy_ros.core.denoiser import read_text, text_layers
+from cosmos_policy_ros.core.denoiser import encode_text, text_layers
 from cosmos_policy_ros.types import ConfigError
 import torch
 from torch import Tensor
@@ -92,9 +92,9 @@ class TensorrtBackend(TorchAutoencoder):
         self._network = Engine(file, self.device, graphs)
 
     @torch.inference_mode()
-    def read_text(self, text: Tensor) -> Tensor:
+    def encode_text(self, text: Tensor) -> Tensor:
         """Return the text's keys and values, see ``core.backend.Backend``."""
-        return read_text(self._transformer, text.to(self.device))
+        return encode_text(self._transformer, text.to(self.device))
 
     @torch.inference_mode()
     def denoise(
@@ -102,7 +102,7 @@ class TensorrtBackend(TorchAutoencoder):
         latents: Tensor,
         time: Tensor,
         text: Tensor,
-        asked: Tensor,
+        target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
@@ -110,7 +110,7 @@ class TensorrtBackend(TorchAutoencoder):
             msg = 'engines are built for whole sequences'  # which the export has refused
             raise RuntimeError(msg)
         parts = zip(latents.split(self._network.rows), time.split(self._network.rows), strict=True)
-        return torch.cat([self._network(part, level, text, asked) for part, level in parts])
+        return torch.cat([self._network(part, level, text, target) for part, level in parts])
 
 
 class Engine:
@@ -164,10 +164,10 @@ class Engine:
         self._calls: dict[tuple[int, int], _Call] = {}
         self._text: Tensor | None = None  # what the input holds
 
-    def __call__(self, latents: Tensor, time: Tensor, text: Tensor, asked: Tensor) -> Tensor:
-        """Return the (B, C, U, h, w) velocity of the asked frames, of at most ``rows`` rows."""
-        size = len(latents), len(asked)
-        feed = [latents, time, text, asked]
+    def __call__(self, latents: Tensor, time: Tensor, text: Tensor, target: Tensor) -> Tensor:
+        """Return the (B, C, U, h, w) velocity of the target frames, of at most ``rows`` rows."""
+        size = len(latents), len(target)
+        feed = [latents, time, text, target]
         out = latents.new_empty(size[0], latents.shape[1], size[1], *latents.shape[3:])
         here = torch.cuda.current_stream(self._device)
         self._stream.wait_stream(here)

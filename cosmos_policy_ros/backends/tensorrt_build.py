@@ -17,10 +17,10 @@ import logging
 from pathlib import Path
 from typing import Any, Literal
 
-from cosmos_policy_ros.backends.onnx_backend import onnx_facts, write_onnx
+from cosmos_policy_ros.backends.onnx_backend import onnx_facts, TARGET, write_onnx
 from cosmos_policy_ros.core.checkpoint import CONFIG, load_checkpoint, TEXT
 from cosmos_policy_ros.core.config import PolicyConfig, read_config
-from cosmos_policy_ros.core.text import read_text
+from cosmos_policy_ros.core.text import load_text_embeddings
 from cosmos_policy_ros.types import ConfigError
 import torch
 
@@ -92,7 +92,7 @@ def engine_facts(path: Path) -> dict[str, Any]:
         gpu = f'{about.name}, compute capability {about.major}.{about.minor}'
     return {
         **onnx_facts(path),
-        'text': list(read_text(path / TEXT).shape),
+        'text': list(load_text_embeddings(path / TEXT).shape),
         'library': f'{trt.__name__} {trt.__version__}',
         'gpu': gpu,
     }
@@ -110,7 +110,7 @@ def build_engine(
     Args:
         folder: Where it goes; the ONNX file lies there while it is needed.
         path: Checkpoint folder.
-        precision: Arithmetic of attention and feed-forward, see ``denoiser.lower``.
+        precision: Arithmetic of attention and feed-forward, see ``denoiser.to_mixed_precision``.
         rows: The largest calls of the engine's optimisation profiles, rising. A profile takes all
             calls between the one before it and its own, and is fastest at its own.
         say: Is told what is being done.
@@ -191,7 +191,7 @@ def _profiles(config: PolicyConfig, rows: Sequence[int]) -> list[dict[str, list[
             {
                 'latents': [[n, *shape] for n in sizes],
                 'time': [[n] for n in sizes],
-                'asked': [[1], [shape[1] - current], [shape[1]]],
+                TARGET: [[1], [shape[1] - current], [shape[1]]],
             }
         )
         least = most + 1

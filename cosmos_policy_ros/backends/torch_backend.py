@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.core.denoiser import Denoiser, lower, read_text
+from cosmos_policy_ros.core.denoiser import Denoiser, encode_text, to_mixed_precision
 from cosmos_policy_ros.core.networks import (
     decode_video,
     encode_video,
     predict_velocity,
-    use_picture_convolutions,
+    use_image_convolutions,
 )
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
@@ -43,7 +43,7 @@ class TorchAutoencoder:
             msg = f"device {device!r} cannot be used ({reason}); use 'cpu' or install its driver"
             raise ConfigError(msg) from error
         self.precision, self._half = precision, precision == 'bfloat16'
-        self._vae = use_picture_convolutions(vae.to(self.device).eval())
+        self._vae = use_image_convolutions(vae.to(self.device).eval())
 
     @torch.inference_mode()
     def encode(self, video: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ class DiffusersBackend(TorchAutoencoder):
         super().__init__(vae, device, precision)
         self._transformer = transformer.to(self.device).eval()
 
-    def read_text(self, text: Tensor) -> Tensor:
+    def encode_text(self, text: Tensor) -> Tensor:
         """Return the embeddings as they are, see ``core.backend.Backend``."""
         return text.to(self.device)
 
@@ -95,17 +95,17 @@ class DiffusersBackend(TorchAutoencoder):
         latents: Tensor,
         time: Tensor,
         text: Tensor,
-        asked: Tensor,
+        target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
         rows, t = latents.shape[0], latents.shape[2]
-        mask = latents.new_ones(t).index_fill(0, asked, 0.0).expand(rows, -1)
+        mask = latents.new_ones(t).index_fill(0, target, 0.0).expand(rows, -1)
         timestep, words = (1.0 - mask) * time[:, None], text.expand(rows, -1, -1)
         at = None if frames is None else frames.tolist()
         with self._autocast():
             velocity = predict_velocity(self._transformer, latents, timestep, words, mask, at)
-        return velocity.index_select(2, asked).float()
+        return velocity.index_select(2, target).float()
 
 
 class TorchBackend(DiffusersBackend):
@@ -134,15 +134,15 @@ class TorchBackend(DiffusersBackend):
         """Move the networks to the device."""
         super().__init__(transformer, vae, device, precision)
         if self._half:
-            lower(self._transformer, torch.bfloat16)
+            to_mixed_precision(self._transformer, torch.bfloat16)
         self._mode = 'reduce-overhead' if self.device.type == 'cuda' else 'default'
         self._compiled = compiled
         self._denoisers: dict[tuple[int, ...], nn.Module] = {}  # by shape of a whole row
 
     @torch.inference_mode()
-    def read_text(self, text: Tensor) -> Tensor:
+    def encode_text(self, text: Tensor) -> Tensor:
         """Return the text's keys and values, see ``core.backend.Backend``."""
-        return read_text(self._transformer, text.to(self.device))
+        return encode_text(self._transformer, text.to(self.device))
 
     @torch.inference_mode()
     def denoise(
@@ -150,7 +150,7 @@ class TorchBackend(DiffusersBackend):
         latents: Tensor,
         time: Tensor,
         text: Tensor,
-        asked: Tensor,
+        target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
         """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
@@ -161,4 +161,4 @@ class TorchBackend(DiffusersBackend):
             if self._compiled:
                 denoiser.compile(mode=self._mode)
             self._denoisers[shape] = denoiser
-        return self._denoisers[shape](latents, time, text, asked, frames)
+        return self._denoisers[shape](latents, time, text, target, frames)

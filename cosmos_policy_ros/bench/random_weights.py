@@ -19,7 +19,7 @@ from cosmos_policy_ros.core.official.checkpoint import empty_network
 from cosmos_policy_ros.core.official.names import TRANSFORMER_2B, VAE_WAN
 from cosmos_policy_ros.core.official.presets import preset
 from cosmos_policy_ros.core.official.tensor_files import write_network
-from cosmos_policy_ros.core.text import TextEmbeddings, write_text
+from cosmos_policy_ros.core.text import save_text_embeddings, TextEmbeddings
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
 import torch
@@ -76,7 +76,7 @@ def write_random_checkpoint(path: Path, sizes: Sizes) -> None:
     ranges = (np.array([[-1.0] * n, [1.0] * n]) for n in (config.action_size, config.proprio_size))
     write_stats(path / STATS, NormStats.from_steps(*ranges))
     words = torch.randn(sizes.tokens, sizes.transformer['text_embed_dim'], generator=_seeded(0))
-    write_text(path / TEXT, TextEmbeddings({TASK: words}))
+    save_text_embeddings(path / TEXT, TextEmbeddings({TASK: words}))
     networks = (
         (TRANSFORMER, empty_network(CosmosTransformer3DModel, sizes.transformer)),
         (VAE, empty_network(AutoencoderKLWan, sizes.vae)),

@@ -67,7 +67,7 @@ class Counted:
         self._backend, self.calls, self.rows = backend, 0, 0
         self.device, self.precision = backend.device, backend.precision
         self.encode, self.decode = backend.encode, backend.decode
-        self.read_text = backend.read_text
+        self.encode_text = backend.encode_text
 
     def denoise(self, latents: Any, *inputs: Any) -> Any:
         """Count a call and pass it on."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the policy needs of whatever runs the networks."""
+"""The interface between the policy and whatever runs its networks: encode, denoise, decode."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 class Autoencoder(Protocol):
-    """Pictures to latents and back.
+    """The image autoencoder: images to latents and back.
 
     Attributes:
         device: Where tensors go in and come out.
@@ -26,7 +26,7 @@ class Autoencoder(Protocol):
 
 
 class Backend(Autoencoder, Protocol):
-    """Autoencoder and transformer of one checkpoint.
+    """The networks of one checkpoint: autoencoder and transformer.
 
     Attributes:
         precision: Arithmetic of the networks, for people.
@@ -34,10 +34,15 @@ class Backend(Autoencoder, Protocol):
 
     precision: str
 
-    def read_text(self, text: Tensor) -> Tensor:
-        """Return what ``denoise`` needs of the (L, D) float32 embeddings of a task.
+    def encode_text(self, text: Tensor) -> Tensor:
+        """Return the text of a task as ``denoise`` takes it, the same in every call.
 
-        It is the same for every call, so that a task costs this once.
+        Args:
+            text: (L, D) float32 embeddings of the task.
+
+        Returns:
+            (layers, 2, heads, L, D / heads) keys and values of every layer, or the embeddings as
+            they are where the network computes those in every call.
         """
 
     def denoise(
@@ -45,16 +50,16 @@ class Backend(Autoencoder, Protocol):
         latents: Tensor,
         time: Tensor,
         text: Tensor,
-        asked: Tensor,
+        target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
-        """Return the (B, C, U, h, w) float32 velocity of the asked frames.
+        """Return the (B, C, U, h, w) float32 velocity of the target frames.
 
         Args:
-            latents: (B, C, T, h, w) float32, known frames clean, asked frames mixed with noise.
-            time: (B,) float32, sigma / (1 + sigma) of the asked frames.
-            text: What ``read_text`` returned.
-            asked: (U,) int64 indices, among the latents, of the frames that are to be denoised,
+            latents: (B, C, T, h, w) float32, known frames clean, target frames mixed with noise.
+            time: (B,) float32, sigma / (1 + sigma) of the target frames.
+            text: Keys and values of the task, from ``encode_text``.
+            target: (U,) int64 indices, among the latents, of the frames that are to be denoised,
                 rising.
             frames: (T,) int64 positions of the frames in a sequence that others may have been
                 left out of, rising; given in every call for a checkpoint that does so, else None.

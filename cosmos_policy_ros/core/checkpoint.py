@@ -19,7 +19,7 @@ from cosmos_policy_ros.core.images import COPIES
 from cosmos_policy_ros.core.layout import LatentLayout
 from cosmos_policy_ros.core.networks import is_frame_independent, spatial_stride, temporal_stride
 from cosmos_policy_ros.core.normalize import NormStats, read_stats, write_stats
-from cosmos_policy_ros.core.text import read_text, TextEmbeddings, write_text
+from cosmos_policy_ros.core.text import load_text_embeddings, save_text_embeddings, TextEmbeddings
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel, ModelMixin
 import numpy as np
@@ -67,7 +67,7 @@ def load_checkpoint(path: Path, exported: bool = False) -> Checkpoint:
     checkpoint = Checkpoint(
         read_config(path / CONFIG),
         read_stats(path / STATS),
-        read_text(path / TEXT),
+        load_text_embeddings(path / TEXT),
         _load_network(
             CosmosTransformer3DModel, path / TRANSFORMER, text_layers if exported else None
         ),
@@ -98,7 +98,7 @@ def save_checkpoint(
     path.mkdir(parents=True, exist_ok=True)
     write_config(path / CONFIG, config)
     write_stats(path / STATS, stats)
-    write_text(path / TEXT, text)
+    save_text_embeddings(path / TEXT, text)
     for network, name in ((transformer, TRANSFORMER), (vae, VAE)):
         network.save_pretrained(path / name)
         file = path / name / 'config.json'

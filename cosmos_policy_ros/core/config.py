@@ -44,8 +44,8 @@ class PolicyConfig:
         value_steps: Most denoising steps of a predicted value.
         value_kind: Which frames the value network is shown.
         return_discount: Factor per row by which a later success is worth less.
-        drop_hidden_frames: Frames that are hidden from the value network, neither shown nor asked
-            for, are not in its sequence; otherwise they stand there as noise.
+        drop_hidden_frames: Frames that are hidden from the value network, neither known nor
+            denoised, are not in its sequence; otherwise they stand there as noise.
     """
 
     cameras: tuple[str, ...]

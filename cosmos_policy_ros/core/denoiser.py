@@ -4,11 +4,11 @@
 What a query repeats and this does once:
 
 - modulation is computed per noise level, not per token: a row has its own, known frames share one;
-- keys and values of the text are computed once per task (``read_text``), and a text of a single
-  token is not attended to, since the softmax over one key is 1;
+- keys and values of the text are computed once per task (``encode_text``), and attention to a text
+  of a single token is left out, since the softmax over one key is 1;
 - positions are computed when the module is made;
-- the last block and the output are computed for the asked frames only: nobody reads the velocity
-  of a known frame.
+- the last block and the output are computed for the target frames only, since the velocity of a
+  known frame is used nowhere.
 
 Source: diffusers ``transformer_cosmos.CosmosTransformer3DModel``, whose modules are used.
 """
@@ -38,7 +38,7 @@ class Denoiser(nn.Module):
         super().__init__()
         self.network = transformer
         self.heads = int(transformer.config.num_attention_heads)
-        self.dtype = transformer.transformer_blocks[0].attn1.to_q.weight.dtype  # see ``lower``
+        self.dtype = transformer.transformer_blocks[0].attn1.to_q.weight.dtype  # of attention
         channels = int(transformer.config.in_channels) - 1  # without the condition mask
         # A padding mask that the network would add by itself enters here as zeros like any other.
         self.n_zeros = channels + int(transformer.config.concat_padding_mask) - latent_shape[0]
@@ -59,29 +59,29 @@ class Denoiser(nn.Module):
         latents: Tensor,
         time: Tensor,
         text: Tensor,
-        asked: Tensor,
+        target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
-        """Return the (B, C, U, h, w) velocity of the asked frames.
+        """Return the (B, C, U, h, w) velocity of the target frames.
 
         Args:
-            latents: (B, C, T, h, w) asked frames mixed with noise, the others clean.
-            time: (B,) sigma / (1 + sigma) of the asked frames.
-            text: What ``read_text`` returned.
-            asked: (U,) int64 indices, among the latents, of the frames that are to be denoised.
+            latents: (B, C, T, h, w) target frames mixed with noise, the others clean.
+            time: (B,) sigma / (1 + sigma) of the target frames.
+            text: (layers, 2, heads, L, D / heads) keys and values, see ``encode_text``.
+            target: (U,) int64 indices, among the latents, of the frames that are to be denoised.
             frames: (T,) int64 positions of the frames in a sequence that others were left out of;
                 None is all of it.
         """
         net = self.network
         b, _, t, h, w = latents.shape
-        is_asked = torch.zeros(t, dtype=torch.int64, device=latents.device)
-        is_asked = is_asked.index_fill(0, asked, 1)
-        known = (1 - is_asked).to(latents.dtype).view(1, 1, t, 1, 1).expand(b, 1, t, h, w)
+        is_target = torch.zeros(t, dtype=torch.int64, device=latents.device)
+        is_target = is_target.index_fill(0, target, 1)
+        known = (1 - is_target).to(latents.dtype).view(1, 1, t, 1, 1).expand(b, 1, t, h, w)
         zeros = torch.zeros_like(known).expand(b, self.n_zeros, t, h, w)
         x = net.patch_embed(torch.cat([latents, known, zeros], dim=1)).flatten(2, 3)  # (B,T,S,D)
 
         levels = torch.cat([torch.zeros_like(time[:1]), time])  # that of known frames first
-        level_of = is_asked * torch.arange(1, b + 1, device=latents.device)[:, None]  # (B, T)
+        level_of = is_target * torch.arange(1, b + 1, device=latents.device)[:, None]  # (B, T)
         projected = net.time_embed.time_proj(levels).to(x.dtype)
         shifts = net.time_embed.t_embedder(projected)  # (B + 1, 3 D)
         level = functional.silu(net.time_embed.norm(projected))  # (B + 1, D)
@@ -102,14 +102,14 @@ class Denoiser(nn.Module):
                 x = x + positions.to(x.dtype)
             shown, gate = modulate(block.norm1, x)
             if i < last:
-                x = x + gate * self._look(block.attn1, shown, shown, angles, angles)
+                x = x + gate * self._self_attention(block.attn1, shown, shown, angles, angles)
             else:
-                x, gate, wanted = (v.index_select(1, asked) for v in (x, gate, shown))
-                level_of = level_of.index_select(1, asked)
-                own = angles.index_select(1, asked)
-                x = x + gate * self._look(block.attn1, wanted, shown, own, angles)
+                x, gate, wanted = (v.index_select(1, target) for v in (x, gate, shown))
+                level_of = level_of.index_select(1, target)
+                own = angles.index_select(1, target)
+                x = x + gate * self._self_attention(block.attn1, wanted, shown, own, angles)
             shown, gate = modulate(block.norm2, x)
-            x = x + gate * self._read(block.attn2, shown, text[i])
+            x = x + gate * self._cross_attention(block.attn2, shown, text[i])
             shown, gate = modulate(block.norm3, x)
             x = x + gate * block.ff(shown.to(self.dtype))
 
@@ -121,27 +121,41 @@ class Denoiser(nn.Module):
         x = x.unflatten(3, (p, p, -1)).unflatten(2, (h // p, w // p))  # (B, U, H, W, p, p, C)
         return x.permute(0, 6, 1, 2, 4, 3, 5).flatten(5, 6).flatten(3, 4)
 
-    def _look(
+    def _self_attention(
         self, attention: Any, wanted: Tensor, shown: Tensor, own: Tensor, angles: Tensor
     ) -> Tensor:
-        """Return what the wanted frames, at angles of their own, see in all: (B, U, S, D)."""
+        """Return (B, U, S, D) the attention of some frames to all frames of their row.
+
+        Args:
+            attention: Weights of the layer.
+            wanted: (B, U, S, D) frames that attend.
+            shown: (B, T, S, D) frames attended to.
+            own: (2, U, S, D / heads) cosines and sines of the positions of ``wanted``.
+            angles: (2, T, S, D / heads) those of ``shown``.
+        """
         shown, wanted = shown.to(self.dtype), wanted.to(self.dtype)
         key, value = (self._split(layer(shown)) for layer in (attention.to_k, attention.to_v))
         key = _rotate(attention.norm_k(key), angles)
         query = _rotate(attention.norm_q(self._split(attention.to_q(wanted))), own)
         query, key = query.to(self.dtype), key.to(self.dtype)
-        seen = functional.scaled_dot_product_attention(query, key, value)
-        return self._join(attention, seen, wanted.shape[2])
+        mixed = functional.scaled_dot_product_attention(query, key, value)
+        return self._join(attention, mixed, wanted.shape[2])
 
-    def _read(self, attention: Any, shown: Tensor, text: Tensor) -> Tensor:
-        """Return what the frames read in the text: (B, U, S, D), or (1, 1, 1, D) for all alike."""
+    def _cross_attention(self, attention: Any, shown: Tensor, text: Tensor) -> Tensor:
+        """Return (B, U, S, D) the attention of frames to the text, or (1, 1, 1, D) for all alike.
+
+        Args:
+            attention: Weights of the layer.
+            shown: (B, U, S, D) frames that attend.
+            text: (2, heads, L, D / heads) keys and values of the text in this layer.
+        """
         key, value = text.to(self.dtype)[:, None]  # (1, heads, L, D / heads) each
         if text.shape[2] == 1:
             return self._join(attention, value, 1)
         query = attention.norm_q(self._split(attention.to_q(shown.to(self.dtype))))
         key, value = (a.expand(shown.shape[0], -1, -1, -1) for a in (key, value))
-        seen = functional.scaled_dot_product_attention(query.to(self.dtype), key, value)
-        return self._join(attention, seen, shown.shape[2])
+        mixed = functional.scaled_dot_product_attention(query.to(self.dtype), key, value)
+        return self._join(attention, mixed, shown.shape[2])
 
     def _split(self, x: Tensor) -> Tensor:
         """Return (B, heads, T S, D / heads) of (B, T, S, D)."""
@@ -153,7 +167,7 @@ class Denoiser(nn.Module):
         return attention.to_out[0](x.transpose(1, 2).flatten(2)).unflatten(1, (-1, tokens))
 
 
-def read_text(transformer: CosmosTransformer3DModel, text: Tensor) -> Tensor:
+def encode_text(transformer: CosmosTransformer3DModel, text: Tensor) -> Tensor:
     """Return (layers, 2, heads, L, D / heads) keys and values of (L, D_text) embeddings."""
     if transformer.config.use_crossattn_projection:
         text = transformer.crossattn_proj(text)
@@ -168,19 +182,19 @@ def read_text(transformer: CosmosTransformer3DModel, text: Tensor) -> Tensor:
 
 
 def text_layers(transformer: CosmosTransformer3DModel) -> list[nn.Module]:
-    """Return the layers that ``read_text`` needs, a small part of the network."""
+    """Return the layers that compute keys and values of the text, a small part of the network."""
     attentions = [block.attn2 for block in transformer.transformer_blocks]
     layers = [layer for a in attentions for layer in (a.to_k, a.to_v, a.norm_k)]
     projected = transformer.config.use_crossattn_projection
     return [transformer.crossattn_proj, *layers] if projected else layers
 
 
-def lower(transformer: CosmosTransformer3DModel, half: torch.dtype) -> None:
+def to_mixed_precision(transformer: CosmosTransformer3DModel, half: torch.dtype) -> None:
     """Let attention and feed-forward compute in a smaller float type, in place.
 
     That is nearly all of the work. The stream between the blocks, norms, modulation, patches and
     the output stay in float32, which leaves a fifth of the error of ``torch.autocast`` in
-    bfloat16; the text is read in float32 too, once per task.
+    bfloat16; keys and values of the text are computed in float32 too, once per task.
     """
     for block in transformer.transformer_blocks:
         for part in (block.attn1, block.attn2.to_q, block.attn2.to_out, block.ff):

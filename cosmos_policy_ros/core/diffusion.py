@@ -10,8 +10,8 @@ Source: Cosmos Policy (arXiv:2601.16163); NVlabs/cosmos-policy ``cosmos_sampler`
 ``res_sampler.differential_equation_solver`` ("2ab", arXiv:2308.02157),
 ``denoiser_scaling.RectifiedFlowScaling``, ``hybrid_edm_sde.HybridEDMSDE`` and
 ``misc.arch_invariant_rand``.
-Differs: two denoising steps make two network calls; the reference makes one
-(``reference_two_steps``).
+Differs: two denoising steps make two network calls; the reference makes one, at the level of a
+single step.
 """
 
 from __future__ import annotations
@@ -41,7 +41,6 @@ def sigma_levels(
     sigma_max: float = 80.0,
     sigma_min: float = 4.0,
     rho: float = 7.0,
-    reference_two_steps: bool = False,
 ) -> list[float]:
     """Return the noise levels at which the network is called, highest first.
 
@@ -50,8 +49,6 @@ def sigma_levels(
         sigma_max: First noise level.
         sigma_min: Last noise level.
         rho: Bend of the grid; higher puts more levels near ``sigma_min``.
-        reference_two_steps: Answer two steps with the single level of one step, as the
-            reference does.
 
     Raises:
         ValueError: ``n_steps`` is below 1.
@@ -59,7 +56,7 @@ def sigma_levels(
     if n_steps < 1:
         msg = f'denoising needs at least 1 step, got {n_steps}'
         raise ValueError(msg)
-    if n_steps == 1 or (n_steps == 2 and reference_two_steps):
+    if n_steps == 1:
         return [sigma_max]
     high, low = sigma_max ** (1.0 / rho), sigma_min ** (1.0 / rho)
     return [(high + i / (n_steps - 1) * (low - high)) ** rho for i in range(n_steps)]

@@ -141,7 +141,7 @@ def make_frame_independent(vae: AutoencoderKLWan) -> None:
                 module.bias.zero_()
 
 
-def use_picture_convolutions(vae: AutoencoderKLWan) -> AutoencoderKLWan:
+def use_image_convolutions(vae: AutoencoderKLWan) -> AutoencoderKLWan:
     """Let single frames go through two-dimensional convolutions, a third of the work; in place.
 
     A causal convolution pads a single frame with two frames of zeros, so only its newest tap

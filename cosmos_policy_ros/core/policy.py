@@ -63,7 +63,7 @@ class CosmosPolicy:
         self.max_rows = max_rows
         self.grippers = [i for i, n in enumerate(config.joint_names) if n.endswith('gripper')]
         self._vision = Vision(backend, config)
-        self._text_read: tuple[str, Tensor] | None = None  # of the last task
+        self._encoded_text: tuple[str, Tensor] | None = None  # of the last task
 
     def __str__(self) -> str:
         """Return what runs the networks, for people: backend and precision."""
@@ -198,7 +198,7 @@ class CosmosPolicy:
         return denoise_frames(
             self.backend,
             self.config,
-            self._read_text(given.task),
+            self._encode_text(given.task),
             given,
             kind,
             steps,
@@ -257,8 +257,8 @@ class CosmosPolicy:
         write_vector(latents, self.layout.index('proprio'), unit[None])
         return latents
 
-    def _read_text(self, task: str) -> Tensor:
-        """Return what the network needs of a task, computed when the task changes."""
-        if self._text_read is None or self._text_read[0] != task:
-            self._text_read = task, self.backend.read_text(self.text.lookup(task))
-        return self._text_read[1]
+    def _encode_text(self, task: str) -> Tensor:
+        """Return keys and values of a task's text, computed when the task changes."""
+        if self._encoded_text is None or self._encoded_text[0] != task:
+            self._encoded_text = task, self.backend.encode_text(self.text.lookup(task))
+        return self._encoded_text[1]

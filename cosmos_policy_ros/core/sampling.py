@@ -64,8 +64,8 @@ def denoise_frames(
     Args:
         backend: What runs the network.
         config: Layout, sizes and noise levels.
-        text: (layers, 2, heads, L, D / heads) or (L, D), what ``backend.read_text`` returned for
-            the task.
+        text: (layers, 2, heads, L, D / heads) or (L, D), of the task, see
+            ``Backend.encode_text``.
         given: R rows whose known frames are used.
         kind: Policy, world model or value: which frames are known, and which are denoised.
         steps: Denoising steps of each of the members of a row.

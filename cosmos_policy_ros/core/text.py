@@ -66,7 +66,7 @@ class TextEmbeddings:
         return self.embeddings[task]
 
 
-def read_text(path: Path) -> TextEmbeddings:
+def load_text_embeddings(path: Path) -> TextEmbeddings:
     """Read embeddings from a safetensors file whose tensor names are the tasks.
 
     Raises:
@@ -87,6 +87,6 @@ def read_text(path: Path) -> TextEmbeddings:
         raise ConfigError(msg) from error
 
 
-def write_text(path: Path, text: TextEmbeddings) -> None:
+def save_text_embeddings(path: Path, text: TextEmbeddings) -> None:
     """Write embeddings to a safetensors file."""
     save_file({k: v.contiguous() for k, v in text.embeddings.items()}, path)

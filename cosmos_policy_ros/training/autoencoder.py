@@ -8,7 +8,7 @@ that it learns from single pictures and each latent frame depends on its own pic
 from __future__ import annotations
 
 from cosmos_policy_ros.core.images import scale_pixels
-from cosmos_policy_ros.core.networks import make_frame_independent, use_picture_convolutions
+from cosmos_policy_ros.core.networks import make_frame_independent, use_image_convolutions
 from cosmos_policy_ros.training.sizes import AutoencoderConfig
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify, unpatchify
@@ -40,7 +40,7 @@ def build_autoencoder(config: AutoencoderConfig) -> AutoencoderKLWan:
         scale_factor_spatial=config.patch * 2**halvings,
     )
     make_frame_independent(vae)
-    return use_picture_convolutions(vae)
+    return use_image_convolutions(vae)
 
 
 def train_autoencoder(

@@ -16,7 +16,7 @@ from cosmos_policy_ros.core.images import black_like, scale_pixels
 from cosmos_policy_ros.core.networks import (
     encode_video,
     is_frame_independent,
-    use_picture_convolutions,
+    use_image_convolutions,
 )
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.text import TextEmbeddings
@@ -87,7 +87,7 @@ def load_autoencoder(
     folder = work / 'vae'
     if (folder / 'config.json').exists():
         vae: AutoencoderKLWan = AutoencoderKLWan.from_pretrained(folder)
-        return use_picture_convolutions(vae).eval().to(device)
+        return use_image_convolutions(vae).eval().to(device)
     if start is None and not config.autoencoder.updates:
         msg = 'autoencoder: updates is 0, which keeps the one of --init; give --init'
         raise ConfigError(msg)
@@ -97,14 +97,14 @@ def load_autoencoder(
             'pictures; keep it with autoencoder: {updates: 0}'
         )
         raise ConfigError(msg)
-    vae = use_picture_convolutions(start) if start else build_autoencoder(config.autoencoder)
+    vae = use_image_convolutions(start) if start else build_autoencoder(config.autoencoder)
     vae.to(device)
     if config.autoencoder.updates:
         pictures = pick_pictures(files, config)
         psnr = train_autoencoder(vae, pictures, config.autoencoder, config.seed)
         logger.info('autoencoder: %.1f dB on pictures held out', psnr)
     # Rounded once, so that the latents below are those of the checkpoint on disk.
-    vae = use_picture_convolutions(vae.half().float())
+    vae = use_image_convolutions(vae.half().float())
     vae.save_pretrained(folder)
     return vae.eval()
 

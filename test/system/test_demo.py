@@ -18,7 +18,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.core.text import read_text, TextEmbeddings, write_text
+from cosmos_policy_ros.core.text import load_text_embeddings, save_text_embeddings, TextEmbeddings
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
@@ -215,9 +215,9 @@ def test_wrong_option_is_one_line(words: list[str], said: str) -> None:
 def test_task_the_checkpoint_does_not_know_is_one_line(tmp_path: Path) -> None:
     """It was trained on one of the two; nothing is started."""
     shutil.copy(CHECKPOINT / 'policy.json', tmp_path)
-    text = read_text(CHECKPOINT / 'text_embeddings.safetensors')
+    text = load_text_embeddings(CHECKPOINT / 'text_embeddings.safetensors')
     cube = {TASKS['transfer_cube']: text.lookup(TASKS['transfer_cube'])}
-    write_text(tmp_path / 'text_embeddings.safetensors', TextEmbeddings(cube))
+    save_text_embeddings(tmp_path / 'text_embeddings.safetensors', TextEmbeddings(cube))
     words = ['--checkpoint', str(tmp_path), '--task', 'insert_peg']
     done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
     assert done.returncode == 1

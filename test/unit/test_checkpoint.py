@@ -14,7 +14,7 @@ from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.cli.export import COMMITTED
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.core.config import check_robot, PolicyConfig, read_config, write_config
-from cosmos_policy_ros.core.text import TextEmbeddings, write_text
+from cosmos_policy_ros.core.text import save_text_embeddings, TextEmbeddings
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
@@ -209,7 +209,8 @@ def test_parts_that_do_not_fit(folder: Path, changes: dict[str, Any], match: str
 
 def test_text_of_another_width(folder: Path) -> None:
     """Embeddings of another encoder."""
-    write_text(folder / 'text_embeddings.safetensors', TextEmbeddings({'a': torch.ones(2, 9)}))
+    wide = TextEmbeddings({'a': torch.ones(2, 9)})
+    save_text_embeddings(folder / 'text_embeddings.safetensors', wide)
     refuse(folder, 'text_embed_dim 8')
 
 

@@ -33,11 +33,11 @@ def test_sampler_reaches_the_golden_value(n_steps: int, golden: float) -> None:
     assert result.item() == pytest.approx(golden, abs=1e-9)
 
 
-def test_two_steps_as_the_reference_are_one() -> None:
-    """The reference answers n = 2 with a single evaluation at sigma 80."""
-    levels = sigma_levels(2, reference_two_steps=True)
-    result = sample(toy, torch.tensor([40.0]), [levels])
-    assert levels == [80.0]
+def test_two_steps_of_the_reference_are_our_single_one() -> None:
+    """The reference answers n = 2 with a single evaluation at sigma 80, this package with two."""
+    result = sample(toy, torch.tensor([40.0]), [sigma_levels(1)])
+    assert sigma_levels(1) == [80.0]
+    assert sigma_levels(2) == pytest.approx([80.0, 4.0])
     assert result.item() == pytest.approx(0.3062021559, abs=1e-9)
 
 

@@ -13,7 +13,7 @@ from cosmos_policy_ros.backends.export import export, MAX_ERROR_RAD
 from cosmos_policy_ros.backends.onnx_backend import FILE, OnnxBackend, write_onnx
 from cosmos_policy_ros.backends.parity import refuse_worse
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
-from cosmos_policy_ros.core.denoiser import Denoiser, read_text
+from cosmos_policy_ros.core.denoiser import Denoiser, encode_text
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.resources import share_path
@@ -35,15 +35,15 @@ PROJECTED = {
 }
 
 
-@pytest.mark.parametrize('asked', [[5, 6, 7, 8, 9, 10], [10], [1, 2, 3, 4, 5, 10]])
+@pytest.mark.parametrize('target', [[5, 6, 7, 8, 9, 10], [10], [1, 2, 3, 4, 5, 10]])
 @pytest.mark.parametrize(
     ('changes', 'tokens', 'width'),
     [({}, 3, 8), ({}, 1, 8), (LEARNED, 3, 8), (PROJECTED, 3, 6)],
 )
 def test_nothing_changes_without_repeated_work(
-    changes: dict[str, object], tokens: int, width: int, asked: list[int]
+    changes: dict[str, object], tokens: int, width: int, target: list[int]
 ) -> None:
-    """Every row at a noise level of its own, some frames asked."""
+    """Every row at a noise level of its own, some frames as target."""
     transformer = tiny_transformer(**changes)
     torch.manual_seed(2)
     for name, weight in transformer.named_parameters():
@@ -52,14 +52,14 @@ def test_nothing_changes_without_repeated_work(
     latents, text = torch.randn(3, *SHAPE), torch.randn(tokens, width)
     time = torch.tensor([0.8, 0.9, 0.99])
     mask = torch.ones(3, 11)
-    mask[:, asked] = 0.0
+    mask[:, target] = 0.0
     with torch.inference_mode():
         denoiser = Denoiser(transformer, SHAPE)
-        fast = denoiser(latents, time, read_text(transformer, text), torch.tensor(asked))
+        fast = denoiser(latents, time, encode_text(transformer, text), torch.tensor(target))
         plain = predict_velocity(
             transformer, latents, (1 - mask) * time[:, None], text.expand(3, -1, -1), mask
-        )[:, :, asked]
-    assert fast.shape == (3, 4, len(asked), 4, 4)
+        )[:, :, target]
+    assert fast.shape == (3, 4, len(target), 4, 4)
     assert plain.abs().max() > 0.5
     torch.testing.assert_close(fast, plain, atol=2e-6, rtol=1e-5)
 
@@ -105,9 +105,9 @@ def test_all_backends_give_the_same_answer(exported: Path, runtime: str) -> None
     np.testing.assert_allclose(got.values, want.values, atol=1e-4)
 
 
-@pytest.mark.parametrize('asked', [[5, 10], [10], [5, 6, 7, 8, 9, 10]])
+@pytest.mark.parametrize('target', [[5, 10], [10], [5, 6, 7, 8, 9, 10]])
 def test_openvino_divides_rows_into_sizes_that_it_compiles(
-    exported: Path, asked: list[int]
+    exported: Path, target: list[int]
 ) -> None:
     """27 rows are 24, 2 and 1, each with its own latents and noise level, in this order."""
     pytest.importorskip('openvino')
@@ -115,16 +115,16 @@ def test_openvino_divides_rows_into_sizes_that_it_compiles(
     for name in ('torch', 'openvino'):
         policy = load_policy(exported, name, precision='float32', threads=1)
         shape = policy.config.latent_shape
-        text = policy.backend.read_text(next(iter(policy.text.embeddings.values())))
+        text = policy.backend.encode_text(next(iter(policy.text.embeddings.values())))
         latents = torch.randn(27, *shape, generator=torch.Generator().manual_seed(3))
-        answers.append(policy.backend.denoise(latents, time, text, torch.tensor(asked)))
-    assert answers[0].shape == (27, *shape[:1], len(asked), *shape[2:])
+        answers.append(policy.backend.denoise(latents, time, text, torch.tensor(target)))
+    assert answers[0].shape == (27, *shape[:1], len(target), *shape[2:])
     assert (answers[0][0] - answers[0][26]).abs().max() > 0.1
     torch.testing.assert_close(answers[1], answers[0], atol=2e-5, rtol=1e-4)
 
 
-def test_openvino_is_right_for_any_number_of_asked_frames(tmp_path: Path) -> None:
-    """On the committed weights: compiled for a single asked frame it is off by more than 0.3."""
+def test_openvino_is_right_for_any_number_of_target_frames(tmp_path: Path) -> None:
+    """On the committed weights: compiled for a single target frame it is off by more than 0.3."""
     pytest.importorskip('openvino')
     pytest.importorskip('onnxscript')
     checkpoint = load_checkpoint(COMMITTED)
@@ -133,9 +133,9 @@ def test_openvino_is_right_for_any_number_of_asked_frames(tmp_path: Path) -> Non
     plain = load_policy(COMMITTED, 'torch', precision='float32', threads=1).backend
     torch.manual_seed(4)
     latents, time = torch.randn(3, *checkpoint.config.latent_shape), torch.tensor([0.8, 0.9, 0.99])
-    text = plain.read_text(next(iter(checkpoint.text.embeddings.values())))
-    for asked in ([10], [5], [6, 7], [5, 6, 7, 8, 9, 10]):
-        query = latents, time, text, torch.tensor(asked)
+    text = plain.encode_text(next(iter(checkpoint.text.embeddings.values())))
+    for target in ([10], [5], [6, 7], [5, 6, 7, 8, 9, 10]):
+        query = latents, time, text, torch.tensor(target)
         torch.testing.assert_close(
             exported.denoise(*query), plain.denoise(*query), atol=1e-4, rtol=1e-4
         )

@@ -13,10 +13,10 @@ from cosmos_policy_ros.backends.parity import compare_answers, made_up_observati
 from cosmos_policy_ros.backends.tensorrt_backend import TensorrtBackend
 from cosmos_policy_ros.backends.tensorrt_build import FILE, load_tensorrt
 from cosmos_policy_ros.bench.model_2b import measure_network
+from cosmos_policy_ros.bench.random_weights import released_sizes
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.core.random_weights import released_sizes
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -100,7 +100,7 @@ def test_captured_launches_compute_the_same(checkpoint: Path) -> None:
     backends = [TensorrtBackend(file, loaded, 'cuda', 'float16', g) for g in (True, False)]
     shape, asked = loaded.config.latent_shape, torch.arange(5, 11, device='cuda')
     text = next(iter(loaded.text.embeddings.values()))
-    read = [backend.read_text(text) for backend in backends]
+    read = [backend.encode_text(text) for backend in backends]
     answers: list[list[torch.Tensor]] = [[], []]
     for call in range(3):
         for rows in (1, 8, 3, 11):
@@ -119,7 +119,7 @@ def test_a_call_does_not_wait_for_the_gpu(checkpoint: Path) -> None:
     file = engine(checkpoint, 'bfloat16')
     loaded = load_checkpoint(checkpoint, exported=True)
     backend = TensorrtBackend(file, loaded, 'cuda', 'bfloat16')
-    text = backend.read_text(next(iter(loaded.text.embeddings.values())))
+    text = backend.encode_text(next(iter(loaded.text.embeddings.values())))
     latents = torch.randn(8, *loaded.config.latent_shape, device='cuda')
     inputs = latents, torch.rand(8, device='cuda'), text, torch.arange(5, 11, device='cuda')
     backend.denoise(*inputs)

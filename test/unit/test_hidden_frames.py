@@ -12,7 +12,7 @@ from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.backends.export import export
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
 from cosmos_policy_ros.core.config import read_config, write_config
-from cosmos_policy_ros.core.denoiser import Denoiser, read_text
+from cosmos_policy_ros.core.denoiser import Denoiser, encode_text
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
@@ -110,7 +110,7 @@ def test_a_frame_left_out_is_a_frame_that_nobody_sees(changes: dict[str, object]
 def test_the_network_without_repeated_work_leaves_out_the_same(changes: dict[str, object]) -> None:
     """It gets the positions with the frames."""
     transformer, (latents, time, text) = learned_transformer(**changes), question()
-    plain, known = dropped(transformer, latents, time, text), read_text(transformer, text)
+    plain, known = dropped(transformer, latents, time, text), encode_text(transformer, text)
     denoiser, frames = Denoiser(transformer, SHAPE), torch.tensor(SHOWN)
     fast = denoiser(latents[:, :, SHOWN], time, known, torch.tensor([5]), frames)
     torch.testing.assert_close(fast, plain, atol=2e-6, rtol=1e-5)

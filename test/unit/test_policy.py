@@ -66,17 +66,17 @@ def test_max_rows_bounds_every_call() -> None:
 
 
 @pytest.mark.parametrize(
-    ('value_kind', 'asked'),
+    ('value_kind', 'target'),
     [('value', [10]), ('value_future_only', [1, 2, 3, 4, 5, 10])],
 )
-def test_each_stage_asks_for_its_unknown_frames(value_kind: str, asked: list[int]) -> None:
+def test_each_stage_asks_for_its_unknown_frames(value_kind: str, target: list[int]) -> None:
     """Those of policy, world model and value, at the noise level of the first step."""
     policy, backend = noting_policy(value_kind)
     policy.plan(OBS, PlanQuery(candidates=1, futures=1, values=1))
     frames = [a.tolist() for _, _, a in backend.calls]
     assert frames[0] == [5, 6, 7, 8, 9, 10]
     assert frames[10] == [6, 7, 8, 9, 10]
-    assert frames[15] == asked
+    assert frames[15] == target
     assert backend.calls[15][1].tolist() == pytest.approx([80 / 81])
 
 
@@ -131,10 +131,11 @@ def test_a_pruned_search_keeps_the_best_so_far() -> None:
 
 def early_values(backend: NotingBackend, step: int) -> list[float]:
     """Return what the values of the candidates are estimated to be after a step, from 0."""
-    latents, time, asked = backend.calls[step]
-    velocity = backend.denoise(latents, time, backend.read_text(tiny_text().lookup(TASK)), asked)
+    latents, time, target = backend.calls[step]
+    text = backend.encode_text(tiny_text().lookup(TASK))
+    velocity = backend.denoise(latents, time, text, target)
     backend.calls.pop()
-    clean = latents[:, :, asked] - time[:, None, None, None, None] * velocity
+    clean = latents[:, :, target] - time[:, None, None, None, None] * velocity
     return read_value(clean, -1).tolist()
 
 

@@ -21,7 +21,7 @@ from cosmos_policy_ros.backends.tensorrt_build import engine_facts, FILE, KIND
 from cosmos_policy_ros.cli import main
 from cosmos_policy_ros.cli.export import Export, run
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
-from cosmos_policy_ros.core.denoiser import Denoiser, lower, read_text, text_layers
+from cosmos_policy_ros.core.denoiser import Denoiser, encode_text, text_layers, to_mixed_precision
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.resources import share_path
@@ -73,14 +73,14 @@ def test_lowered_network_is_close_to_the_plain_one() -> None:
     checkpoint = load_checkpoint(COMMITTED)
     shape, text = checkpoint.config.latent_shape, next(iter(checkpoint.text.embeddings.values()))
     torch.manual_seed(0)
-    asked = torch.arange(5, 11)
+    target = torch.arange(5, 11)
     inputs = torch.randn(4, *shape), torch.tensor([0.8, 0.9, 0.95, 0.99])
     velocity = []
     for precision in (torch.float32, torch.bfloat16):
-        lower(checkpoint.transformer, precision)
+        to_mixed_precision(checkpoint.transformer, precision)
         with torch.inference_mode():
-            read = read_text(checkpoint.transformer, text)
-            velocity.append(Denoiser(checkpoint.transformer, shape)(*inputs, read, asked))
+            read = encode_text(checkpoint.transformer, text)
+            velocity.append(Denoiser(checkpoint.transformer, shape)(*inputs, read, target))
     assert velocity[1].dtype == torch.float32
     error = (velocity[1] - velocity[0]).abs().mean()
     assert 0.0 < error < 0.005
@@ -93,7 +93,7 @@ def test_an_exported_network_needs_little_of_the_transformer(tiny: Path) -> None
         load_checkpoint(tiny, exported=True).transformer,
     )
     text = torch.randn(2, 8)
-    assert torch.equal(read_text(part, text), read_text(whole, text))
+    assert torch.equal(encode_text(part, text), encode_text(whole, text))
     read = {id(w) for layer in text_layers(part) for w in layer.parameters()}
     assert all((id(w) in read) != w.is_meta for w in part.parameters())
 
@@ -130,13 +130,13 @@ def test_an_answer_stays_when_the_next_one_comes(
     install(monkeypatch, FakeEngine(network, (2, 2, 2, 2, 12), rows=(2,)))
     (tiny / FILE).write_bytes(b'engine')
     backend = TensorrtBackend(tiny / FILE, load_checkpoint(tiny, exported=True), 'cpu', 'float32')
-    asked, time = torch.arange(5, 11), torch.tensor([0.8, 0.9])
-    texts = [backend.read_text(torch.randn(2, 8)) for _ in range(2)]
+    target, time = torch.arange(5, 11), torch.tensor([0.8, 0.9])
+    texts = [backend.encode_text(torch.randn(2, 8)) for _ in range(2)]
     calls = [(torch.randn(2, 4, 11, 4, 4), text) for text in (*texts, *texts)]
-    answers = [backend.denoise(latents, time, text, asked) for latents, text in calls]
+    answers = [backend.denoise(latents, time, text, target) for latents, text in calls]
     with torch.inference_mode():
         for (latents, text), answer in zip(calls, answers, strict=True):
-            torch.testing.assert_close(answer, network(latents, time, text, asked))
+            torch.testing.assert_close(answer, network(latents, time, text, target))
 
 
 def add_engine(path: Path, precision: str = 'bfloat16', **changes: Any) -> Path:

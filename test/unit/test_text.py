@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosmos_policy_ros.core.text import read_text, TextEmbeddings, write_text
+from cosmos_policy_ros.core.text import load_text_embeddings, save_text_embeddings, TextEmbeddings
 from cosmos_policy_ros.types import ConfigError
 import pytest
 import torch
@@ -15,8 +15,8 @@ TEXT = TextEmbeddings({'fold the shirt': torch.ones(2, 3), 'Zünd a candle.': to
 
 def test_embeddings_are_written_and_read_back(tmp_path: Path) -> None:
     """Any string is a task name."""
-    write_text(tmp_path / 't.safetensors', TEXT)
-    again = read_text(tmp_path / 't.safetensors')
+    save_text_embeddings(tmp_path / 't.safetensors', TEXT)
+    again = load_text_embeddings(tmp_path / 't.safetensors')
     assert set(again.tasks) == {'fold the shirt', 'Zünd a candle.'}
     assert again.shape == (2, 3)
     assert torch.equal(again.lookup('fold the shirt'), torch.ones(2, 3))
@@ -24,8 +24,9 @@ def test_embeddings_are_written_and_read_back(tmp_path: Path) -> None:
 
 def test_half_precision_is_read_as_float32(tmp_path: Path) -> None:
     """Official embeddings are bfloat16."""
-    write_text(tmp_path / 't.safetensors', TextEmbeddings({'a': torch.ones(1, 2).bfloat16()}))
-    assert read_text(tmp_path / 't.safetensors').lookup('a').dtype == torch.float32
+    half = TextEmbeddings({'a': torch.ones(1, 2).bfloat16()})
+    save_text_embeddings(tmp_path / 't.safetensors', half)
+    assert load_text_embeddings(tmp_path / 't.safetensors').lookup('a').dtype == torch.float32
 
 
 def test_unknown_task_lists_the_known_ones() -> None:
@@ -37,16 +38,16 @@ def test_unknown_task_lists_the_known_ones() -> None:
 def test_missing_file_is_named(tmp_path: Path) -> None:
     """The message names the file."""
     with pytest.raises(ConfigError, match='no text embeddings'):
-        read_text(tmp_path / 'none.safetensors')
+        load_text_embeddings(tmp_path / 'none.safetensors')
 
 
 def test_truncated_file_is_one_clear_line(tmp_path: Path) -> None:
     """Half a safetensors file."""
     file = tmp_path / 't.safetensors'
-    write_text(file, TEXT)
+    save_text_embeddings(file, TEXT)
     file.write_bytes(file.read_bytes()[:-7])
     with pytest.raises(ConfigError, match='damaged') as caught:
-        read_text(file)
+        load_text_embeddings(file)
     assert '\n' not in str(caught.value)
 
 

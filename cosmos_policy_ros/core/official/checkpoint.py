@@ -43,7 +43,7 @@ from cosmos_policy_ros.core.official.tensor_files import (
     read_torch_file,
     write_network,
 )
-from cosmos_policy_ros.core.text import TextEmbeddings, write_text
+from cosmos_policy_ros.core.text import save_text_embeddings, TextEmbeddings
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel, ModelMixin
 import torch
@@ -111,7 +111,7 @@ def import_checkpoint(
     folder.mkdir(parents=True)
     write_config(folder / CONFIG, config)
     write_stats(folder / STATS, stats)
-    write_text(folder / TEXT, text)
+    save_text_embeddings(folder / TEXT, text)
     for name, network in networks.items():
         write_network(folder / name, network.model, network.weights, precision)
     return networks
