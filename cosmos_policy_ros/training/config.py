@@ -58,7 +58,7 @@ class TrainConfig:
         held_out: Share of the episodes that is only measured on.
         seed: Seed of weights, sampling and noise.
         compile: Compile the transformer first; needs a C++ compiler.
-        augment: Versions of every episode with pictures cropped, turned and recoloured; 0 for
+        augment: Versions of every episode with images cropped, turned and recoloured; 0 for
             none. With any, the policy sees the centre crop.
         measure_every: Steps between two measurements on the episodes held out.
         save_s: Time between two saved states [s]; they are saved when the log gets a line.
@@ -79,7 +79,7 @@ class TrainConfig:
     ranges: Literal['data', 'init'] = 'data'
     sigma_low: float | None = None
     sigma_high: float | None = None
-    action_weight: float = 4.0
+    action_weight: float = 100.0
     joint: bool = True
     updates: int = 8000
     batch_size: int = 64

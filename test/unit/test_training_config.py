@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Training configurations: what a file may say, and that the committed ones agree."""
+
+from __future__ import annotations
+
+from pathlib import Path
+import re
+from typing import Any
+
+from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.training.config import read_train_config, TrainConfig
+from cosmos_policy_ros.types import ConfigError
+import pytest
+import yaml
+
+FROM_SCRATCH = share_path('config', 'train.yaml')
+
+
+def test_unknown_training_key_is_refused(tmp_path: Path) -> None:
+    """A typo in the YAML must not train something else."""
+    file = tmp_path / 'train.yaml'
+    file.write_text('updatse: 3\n')
+    with pytest.raises(ConfigError, match='updatse'):
+        read_train_config(file)
+
+
+def test_number_written_as_text_is_refused(tmp_path: Path) -> None:
+    """YAML reads 1e-3 as text; the message says how to write it."""
+    file = tmp_path / 'train.yaml'
+    file.write_text('learning_rate: 1e-3\n')
+    with pytest.raises(ConfigError, match=r'0\.001'):
+        read_train_config(file)
+
+
+@pytest.mark.parametrize(
+    ('line', 'message'),
+    [
+        ('rate_hz: 15', 'whole multiple of rate_hz'),
+        ('updates: -1', 'updates must be above 0'),
+        ('horizon: 0', 'horizon must be above 0'),
+        ('batch_size: 2.5', 'batch_size must be a whole number, got 2.5'),
+        ('sigma_low: 0', 'sigma_low must be above 0'),
+        ('{sigma_low: 9, sigma_high: 8}', 'sigma_low must be below sigma_high'),
+        ('compile: yes please', "compile must be true or false, got 'yes please'"),
+        ('cameras: high', 'cameras must be a list'),
+        ('transformer: {max_size: [4, 4]}', 'max_size must be three numbers'),
+        ('autoencoder: {updates: many}', 'autoencoder: updates must be a whole number'),
+    ],
+)
+def test_training_value_that_cannot_be_is_refused(tmp_path: Path, line: str, message: str) -> None:
+    """Before hours are spent on it."""
+    file = tmp_path / 'train.yaml'
+    file.write_text(line)
+    with pytest.raises(ConfigError, match=message):
+        read_train_config(file)
+
+
+def flat(data: dict[str, Any], prefix: str = '') -> dict[str, Any]:
+    """Return key -> value, keys of sections as ``section.key``."""
+    found: dict[str, Any] = {}
+    for key, value in data.items():
+        found |= flat(value, f'{key}.') if isinstance(value, dict) else {prefix + key: value}
+    return found
+
+
+def stated(file: Path) -> dict[str, Any]:
+    """Return key -> value of what a file states itself, without defaults."""
+    return flat(yaml.safe_load(file.read_text(encoding='utf-8')))
+
+
+@pytest.mark.parametrize('name', ['finetune.yaml', 'planning.yaml'])
+def test_value_other_than_that_of_a_run_from_scratch_says_so(name: str) -> None:
+    """Where both files state a key, the comment has the other value: ``train.yaml: 9000``."""
+    file = share_path('config', name)
+    ours, theirs = stated(file), stated(FROM_SCRATCH)
+    comments, section = {}, ''
+    for line in file.read_text(encoding='utf-8').splitlines():
+        if line.startswith('#'):
+            continue
+        key = line.split(':')[0]
+        section = section if key.startswith(' ') else key
+        path = f'{section}.{key.strip()}' if key.startswith(' ') else key
+        comments[path] = re.findall(r'train\.yaml: ([^\s;)]+)', line)
+    for key in ours.keys() & theirs.keys():
+        told = [yaml.safe_load(text) for text in comments[key]]
+        wanted = [] if ours[key] == theirs[key] else [theirs[key]]
+        assert told == wanted, f'{name}: {key} is {ours[key]}, train.yaml says {theirs[key]}'
+
+
+def test_default_action_weight_is_that_of_a_run_from_scratch() -> None:
+    """A configuration that leaves it out trains as config/train.yaml does."""
+    assert TrainConfig().action_weight == 100.0
+    assert read_train_config(FROM_SCRATCH).action_weight == 100.0
+    assert read_train_config(share_path('config', 'finetune.yaml')).action_weight == 100.0
