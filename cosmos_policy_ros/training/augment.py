@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Random changes of training pictures: crop, turn and colour.
+"""Random augmentation of training images: crop, rotation and colour.
 
 Source: NVlabs/cosmos-policy ``dataset_utils.apply_image_aug``, its "stronger" setting.
-Differs: one change is drawn for a version of an episode instead of for every sample, so that the
-latents of a version can be computed once.
+Differs: one augmentation is drawn for a version of an episode instead of for every sample, so that
+the latents of a version can be computed once.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ HUE = 0.05  # of the colour circle
 
 
 @dataclass(frozen=True)
-class Change:
-    """What is done to a picture.
+class Augmentation:
+    """The parameters of one augmentation.
 
     Attributes:
         left: Place of the crop, 0 at the left border to 1 at the right.
-        top: The same from the top.
-        turn_deg: Rotation, counter-clockwise.
-        brightness: Factor.
-        contrast: Factor.
-        saturation: Factor.
-        hue: Shift, in turns of the colour circle.
+        top: Place of the crop, 0 at the upper border to 1 at the lower.
+        turn_deg: Rotation, counter-clockwise [degrees].
+        brightness: Factor of the brightness.
+        contrast: Factor of the contrast.
+        saturation: Factor of the saturation.
+        hue: Shift of the hue, in turns of the colour circle.
     """
 
     left: float
@@ -44,30 +44,36 @@ class Change:
     hue: float
 
 
-def draw_change(rng: np.random.Generator) -> Change:
-    """Return a random change."""
-    return Change(
-        rng.uniform(),
-        rng.uniform(),
-        rng.uniform(-TURN_DEG, TURN_DEG),
-        rng.uniform(*BRIGHTNESS),
-        rng.uniform(*CONTRAST),
-        rng.uniform(*SATURATION),
-        rng.uniform(-HUE, HUE),
+def draw_augmentation(rng: np.random.Generator) -> Augmentation:
+    """Return a random augmentation."""
+    return Augmentation(
+        left=rng.uniform(),
+        top=rng.uniform(),
+        turn_deg=rng.uniform(-TURN_DEG, TURN_DEG),
+        brightness=rng.uniform(*BRIGHTNESS),
+        contrast=rng.uniform(*CONTRAST),
+        saturation=rng.uniform(*SATURATION),
+        hue=rng.uniform(-HUE, HUE),
     )
 
 
-def change_picture(picture: NDArray[np.uint8], change: Change) -> NDArray[np.uint8]:
-    """Return a changed (size, size, 3) uint8 RGB picture of the same size."""
-    size = picture.shape[0]
+def augment_image(image: NDArray[np.uint8], augmentation: Augmentation) -> NDArray[np.uint8]:
+    """Return an augmented copy of an image, of the same size.
+
+    Args:
+        image: (size, size, 3) uint8 RGB.
+        augmentation: Crop, rotation and colour, applied in this order.
+    """
+    size = image.shape[0]
     side = int(size * math.sqrt(CROP_AREA))
-    left, top = round(change.left * (size - side)), round(change.top * (size - side))
+    left = round(augmentation.left * (size - side))
+    top = round(augmentation.top * (size - side))
     bilinear = Image.Resampling.BILINEAR
-    image = Image.fromarray(picture).crop((left, top, left + side, top + side))
-    image = image.resize((size, size), bilinear).rotate(change.turn_deg, bilinear)
-    image = ImageEnhance.Brightness(image).enhance(change.brightness)
-    image = ImageEnhance.Contrast(image).enhance(change.contrast)
-    image = ImageEnhance.Color(image).enhance(change.saturation)
-    hsv = np.array(image.convert('HSV'))
-    hsv[..., 0] = (hsv[..., 0].astype(np.int64) + round(change.hue * 256)) % 256
+    pil = Image.fromarray(image).crop((left, top, left + side, top + side))
+    pil = pil.resize((size, size), bilinear).rotate(augmentation.turn_deg, bilinear)
+    pil = ImageEnhance.Brightness(pil).enhance(augmentation.brightness)
+    pil = ImageEnhance.Contrast(pil).enhance(augmentation.contrast)
+    pil = ImageEnhance.Color(pil).enhance(augmentation.saturation)
+    hsv = np.array(pil.convert('HSV'))
+    hsv[..., 0] = (hsv[..., 0].astype(np.int64) + round(augmentation.hue * 256)) % 256
     return np.array(Image.fromarray(hsv, 'HSV').convert('RGB'))

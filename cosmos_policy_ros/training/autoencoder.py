@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Train the small image autoencoder whose latents the policy thinks in.
+"""The small image autoencoder whose latents the policy denoises, and its training.
 
 It is the Wan autoencoder of diffusers at a small size, with every connection through time cut, so
-that it learns from single pictures and each latent frame depends on its own picture alone.
+that it learns from single images and each latent frame depends on its own image alone.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ LATENT_CHANNELS = 16
 
 
 def build_autoencoder(config: AutoencoderConfig) -> AutoencoderKLWan:
-    """Return a new frame-independent autoencoder."""
+    """Return a new frame-independent autoencoder with random weights."""
     halvings = len(config.dim_mult) - 1
     vae = AutoencoderKLWan(
         base_dim=config.base_dim,
@@ -44,18 +44,21 @@ def build_autoencoder(config: AutoencoderConfig) -> AutoencoderKLWan:
 
 
 def train_autoencoder(
-    vae: AutoencoderKLWan, pictures: NDArray[np.uint8], config: AutoencoderConfig, seed: int
+    vae: AutoencoderKLWan, images: NDArray[np.uint8], config: AutoencoderConfig, seed: int
 ) -> float:
-    """Train in place, set the latent statistics, and return the PSNR on pictures held out [dB].
+    """Train an autoencoder in place and return its PSNR on images held out [dB].
+
+    Mean and standard deviation of the latents are set in its configuration. 64 images are held
+    out.
 
     Args:
-        vae: From ``build_autoencoder``.
-        pictures: (n, size, size, 3) uint8 RGB.
+        vae: Frame-independent autoencoder, on the device to compute on.
+        images: (n, size, size, 3) uint8 RGB.
         config: Size and length of the training.
-        seed: Seed of the order of the pictures.
+        seed: Seed of the held-out images and of the batches.
     """
     rng = np.random.default_rng(seed)
-    order = rng.permutation(len(pictures))
+    order = rng.permutation(len(images))
     held_out, trained = order[:64], order[64:]
     weights = [p for n, p in vae.named_parameters() if 'time_conv' not in n]
     optimizer = torch.optim.AdamW(weights, config.learning_rate, weight_decay=0.0, fused=True)
@@ -68,7 +71,7 @@ def train_autoencoder(
         bar = progress.add_task('autoencoder', total=config.updates)
         for _ in range(config.updates):
             drawn = rng.choice(trained, config.batch_size, replace=False)
-            x = scale_pixels(pictures[drawn]).to(device)
+            x = scale_pixels(images[drawn]).to(device)
             loss = _loss(vae, x, config)
             optimizer.zero_grad()
             loss.backward()
@@ -79,18 +82,18 @@ def train_autoencoder(
     vae.eval()
     make_frame_independent(vae)
     with torch.no_grad():
-        sample = scale_pixels(pictures[trained[:256]]).to(device)
+        sample = scale_pixels(images[trained[:256]]).to(device)
         z = _encode(vae, sample)
         vae.register_to_config(
             latents_mean=z.mean(dim=(0, 2, 3)).tolist(), latents_std=z.std(dim=(0, 2, 3)).tolist()
         )
-        x = scale_pixels(pictures[held_out]).to(device)
+        x = scale_pixels(images[held_out]).to(device)
         error = (_decode(vae, _encode(vae, x)).clamp(-1, 1) - x).pow(2).mean().item()
     return float(10.0 * np.log10(4.0 / error))
 
 
 def _loss(vae: AutoencoderKLWan, x: Tensor, config: AutoencoderConfig) -> Tensor:
-    """Return the weighted L1 error of the pictures, with noise on the latents."""
+    """Return the weighted L1 error of (B, 3, H, W) images, decoded from noisy latents."""
     z = _encode(vae, x)
     decoded = _decode(vae, z + config.latent_noise * torch.randn_like(z))
     colour = x.amax(dim=1, keepdim=True) - x.amin(dim=1, keepdim=True)  # (B, 1, H, W) in 0..2
@@ -100,12 +103,12 @@ def _loss(vae: AutoencoderKLWan, x: Tensor, config: AutoencoderConfig) -> Tensor
 
 
 def _encode(vae: AutoencoderKLWan, x: Tensor) -> Tensor:
-    """Return (B, C, h, w) latents of (B, 3, H, W) pictures, not normalised."""
+    """Return (B, C, h, w) latents of (B, 3, H, W) images, not normalised."""
     hidden = vae.encoder(patchify(x[:, :, None], vae.config.patch_size))
     return vae.quant_conv(hidden)[:, :LATENT_CHANNELS, 0]
 
 
 def _decode(vae: AutoencoderKLWan, z: Tensor) -> Tensor:
-    """Return (B, 3, H, W) pictures of (B, C, h, w) latents."""
+    """Return (B, 3, H, W) images of (B, C, h, w) latents."""
     hidden = vae.decoder(vae.post_quant_conv(z[:, :, None]))
     return unpatchify(hidden, vae.config.patch_size)[:, :, 0]

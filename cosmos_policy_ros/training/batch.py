@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training samples as latent sequences, and their loss."""
+"""Training samples as latent sequences, and the error and weights of their loss."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 from cosmos_policy_ros.core.codec import write_value, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
@@ -12,6 +10,7 @@ from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import Batch, POLICY
+from cosmos_policy_ros.training.latent_cache import LatentCache
 from cosmos_policy_ros.training.microbatch import frames_of, sample_kinds
 from diffusers import CosmosTransformer3DModel
 import numpy as np
@@ -19,39 +18,30 @@ from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-FRAMES = ('action', 'future_proprio', 'future_images', 'value')  # what is learned, for the log
-
-
-@dataclass(frozen=True, eq=False)
-class LatentStore:
-    """The latents of every picture of the training data.
-
-    Attributes:
-        latents: (n_versions * n, C, h, w) float16, one version of all pictures after the other.
-        blank: (C, h, w) float32 latent of a black picture.
-        text: (n_tasks, L, D) float32 embeddings of the tasks.
-        n_versions: 1, or more with augmented pictures.
-    """
-
-    latents: Tensor
-    blank: Tensor
-    text: Tensor
-    n_versions: int = 1
+# What is learned, as the log names it.
+FRAMES = ('action', 'future_proprio', 'future_images', 'value')
 
 
 def latent_sequences(
-    batch: Batch, store: LatentStore, policy: PolicyConfig, stats: NormStats
+    batch: Batch, cache: LatentCache, policy: PolicyConfig, stats: NormStats
 ) -> Tensor:
-    """Return (B, C, T, h, w) float32 clean latents of a batch."""
+    """Return (B, C, T, h, w) float32 clean latents of a batch, vectors written, on the CPU.
+
+    Args:
+        batch: Samples in robot units.
+        cache: Latents of their images.
+        policy: Layout and sizes.
+        stats: Ranges of actions and proprio.
+    """
     layout, n = policy.layout, len(batch.kind)
     x0 = torch.zeros(n, *policy.latent_shape)
-    x0[:, :, 0] = store.blank
-    shift = batch.version * (len(store.latents) // store.n_versions)
+    x0[:, :, 0] = cache.blank
+    shift = batch.version * (len(cache.latents) // cache.n_versions)
     for column, camera in enumerate(policy.cameras):
         now, then = layout.index(camera), layout.index(f'future_{camera}')
         after = column + len(policy.cameras)
-        x0[:, :, now] = store.latents[batch.latent_row[:, column] + shift].float()
-        x0[:, :, then] = store.latents[batch.latent_row[:, after] + shift].float()
+        x0[:, :, now] = cache.latents[batch.latent_row[:, column] + shift].float()
+        x0[:, :, then] = cache.latents[batch.latent_row[:, after] + shift].float()
     chunk = torch.from_numpy(stats.normalize_actions(batch.chunk))
     write_vector(x0, layout.index('action'), chunk)
     proprio = torch.from_numpy(stats.normalize_proprio(batch.proprio))
@@ -65,15 +55,20 @@ def latent_sequences(
 def loss_weights(
     batch: Batch, policy: PolicyConfig, action_weight: float, joint: bool = True
 ) -> Tensor:
-    """Return (B, C, T, h, w) weights: 0 where nothing is to be learned.
+    """Return the (B, C, T, h, w) float32 weights of the errors in the loss, on the CPU.
 
-    Known frames count 0. In a policy sample, rows after a disturbance began are left out, and so
-    are the future and the value, which the disturbance changed; without ``joint`` they always
-    are. The loss is the weighted sum of
-    the errors divided by the sum of the weights.
+    The loss is the weighted sum of the squared errors divided by the sum of the weights. Known
+    frames weigh 0. In a policy sample, rows of the chunk after a disturbance began weigh 0, and so
+    do the future and the value, which the disturbance changed.
 
     Differs from the reference: its mean runs over known frames too, so that a value sample counts
     a fraction of a policy sample, and all frames weigh the same.
+
+    Args:
+        batch: Samples.
+        policy: Layout, and which frames a value sample is shown.
+        action_weight: Weight of the action frame; the other scored frames weigh 1.
+        joint: Whether policy samples teach future and value too, not the action alone.
     """
     layout, shape = policy.layout, policy.latent_shape
     table = np.stack([layout.mask(layout.scored(kind)) for kind in sample_kinds(policy)])
@@ -83,13 +78,9 @@ def loss_weights(
     after = [layout.index(name) for name in (*layout.future, 'value')]
     frames[:, after] *= ((whole & joint) | ~is_policy)[:, None]
     weights = frames[:, None, :, None, None].expand(-1, shape[0], -1, *shape[2:]).clone()
-    rows = (
-        torch.from_numpy(batch.imitate)
-        .float()[..., None]
-        .expand_as(torch.empty(batch.chunk.shape))
-    )
-    taught = torch.ones(len(rows), *shape)
-    write_vector(taught, layout.index('action'), rows)
+    imitated = torch.from_numpy(batch.imitate).float()[..., None]  # (B, H, 1)
+    taught = torch.ones(len(imitated), *shape)
+    write_vector(taught, layout.index('action'), imitated.expand(batch.chunk.shape))
     weights *= taught
     weights[:, :, layout.index('action')] *= action_weight
     return weights
@@ -98,7 +89,7 @@ def loss_weights(
 def velocity_error(
     transformer: CosmosTransformer3DModel,
     batch: Batch,
-    store: LatentStore,
+    cache: LatentCache,
     policy: PolicyConfig,
     stats: NormStats,
     config: TrainConfig,
@@ -112,14 +103,14 @@ def velocity_error(
     Args:
         transformer: The network, on ``device``.
         batch: Samples whose sequences have the same frames.
-        store: Their latents.
+        cache: Latents of their images, and embeddings of their tasks.
         policy: Layout and sizes.
         stats: Ranges of actions and proprio.
         config: Noise levels and precision.
         generator: Noise, drawn on the CPU so that it is the same on every device.
         device: Where to compute.
     """
-    x0 = latent_sequences(batch, store, policy, stats)
+    x0 = latent_sequences(batch, cache, policy, stats)
     mask = torch.from_numpy(known_table(policy)[batch.kind])
     noise = torch.randn(x0.shape, generator=generator)
     sigma = draw_training_sigma(
@@ -129,7 +120,7 @@ def velocity_error(
     x0, noise, mask = x0[:, :, frames], noise[:, :, frames], mask[:, frames]
     x0, mask, noise, sigma = (t.to(device) for t in (x0, mask, noise, sigma))
     network_input, timestep, target = training_input(x0, noise, sigma, mask)
-    text = store.text[batch.task].to(device)
+    text = cache.text[batch.task].to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == 'bfloat16'):
         velocity = predict_velocity(transformer, network_input, timestep, text, mask, frames)
     error = torch.zeros(len(x0), *policy.latent_shape, device=device)
@@ -138,11 +129,11 @@ def velocity_error(
 
 
 def frame_sums(error: Tensor, weights: Tensor, policy: PolicyConfig) -> Tensor:
-    """Return (4, 2) float64 sums of squared errors and counts of the frames in ``FRAMES``.
+    """Return (4, 2) float64 sums of squared errors and counts of scored numbers, by ``FRAMES``.
 
     Args:
-        error: (B, C, T, h, w) squared errors.
-        weights: (B, C, T, h, w) weights, 0 where nothing is to be learned.
+        error: (B, C, T, h, w) squared errors, see ``velocity_error``.
+        weights: (B, C, T, h, w) weights, see ``loss_weights``.
         policy: Layout of the frames.
     """
     layout = policy.layout
@@ -161,7 +152,7 @@ def frame_sums(error: Tensor, weights: Tensor, policy: PolicyConfig) -> Tensor:
 
 
 def known_table(policy: PolicyConfig) -> NDArray[np.float32]:
-    """Return (3, T) float32 condition masks, by ``Batch.kind``."""
+    """Return the (3, T) float32 mask of known frames of every ``Batch.kind``."""
     return np.stack(
         [policy.layout.mask(policy.layout.known(kind)) for kind in sample_kinds(policy)]
     )

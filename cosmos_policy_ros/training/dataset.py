@@ -21,19 +21,19 @@ POLICY, WORLD_MODEL, VALUE = 0, 1, 2  # values of ``Batch.kind``
 
 
 @dataclass(frozen=True, eq=False)
-class Track:
-    """One episode without its pixels.
+class CachedEpisode:
+    """One episode of S ticks without its pixels, whose images are rows of the caches.
 
     Attributes:
-        demo: Whether it may be imitated.
-        success: Outcome.
-        image_row: (S, C) int64 row of every camera's newest frame among all pictures.
+        demo: Whether it is a demonstration that succeeded, which may be imitated.
+        success: Whether the task was done.
+        image_row: (S, C) int64 row of every camera's newest image among all images.
         proprio: (S, P) float32 [rad; gripper 0..1].
         actions: (S, A) float32 [rad; gripper 0..1].
         expert: (S,) bool, False where the action was a disturbance.
-        task: Row of its instruction in the store of embeddings.
-        latent_row: (S, 2C) int64 rows of the latents of the current pictures and of those when the
-            chunk ends; None where every picture has one latent, in the same row.
+        task: Row of its instruction in ``LatentCache.text``.
+        latent_row: (S, 2C) int64 rows of the latents of the current images and of those when the
+            chunk ends; None where every image has one latent, in the same row.
     """
 
     demo: bool
@@ -56,12 +56,12 @@ class Batch:
         imitate: (B, H) bool, rows of ``chunk`` that are the expert's own.
         proprio: (B, P) float32 at the observation [rad; gripper 0..1].
         future_proprio: (B, P) float32 when the chunk ends.
-        image_row: (B, C) int64 rows of the current pictures.
-        future_row: (B, C) int64 rows of the pictures when the chunk ends.
+        image_row: (B, C) int64 rows of the current images.
+        future_row: (B, C) int64 rows of the images when the chunk ends.
         latent_row: (B, 2C) int64 rows of the latents of both.
         value: (B,) float32 discounted return when the chunk ends, in [0, 1].
-        task: (B,) int64 rows of the instructions in the store of embeddings.
-        version: (B,) int64 which version of the pictures, 0 for the unchanged one.
+        task: (B,) int64 rows of the instructions in ``LatentCache.text``.
+        version: (B,) int64 which version of the images, 0 for the unchanged one.
     """
 
     kind: NDArray[np.int64]
@@ -77,11 +77,11 @@ class Batch:
     version: NDArray[np.int64]
 
     def part(self, index: int, n_parts: int) -> Batch:
-        """Return every ``n_parts``-th sample from ``index`` on."""
+        """Return the batch of every ``n_parts``-th sample from ``index`` on."""
         return self.rows(slice(index, None, n_parts))
 
     def rows(self, which: slice | NDArray[np.bool_]) -> Batch:
-        """Return some of the samples."""
+        """Return the batch of some samples, by a slice or a (B,) mask."""
         return Batch(*(getattr(self, field.name)[which] for field in fields(self)))
 
 
@@ -90,7 +90,7 @@ class Mixture:
     """How often each kind of sample is drawn.
 
     Attributes:
-        demo: Share of policy samples, drawn from what is imitated.
+        demo: Share of policy samples, drawn from the episodes that are imitated.
         success: Share of successes among the other samples.
         world_model: Share of world-model samples among the other samples; the rest asks the value.
         reuse_demos: Whether demonstrations count among the successes of the other samples too.
@@ -105,11 +105,19 @@ class Mixture:
 
 
 class SampleTable:
-    """All ticks of all episodes, ready to be drawn from."""
+    """Every tick of every episode as a training sample, drawn at random by a mixture.
+
+    Attributes:
+        episodes: The episodes.
+        horizon: Rows H of a chunk.
+        stride: Ticks between two rows of a chunk.
+        mixture: How often each kind of sample is drawn.
+        n_versions: Versions of every image in the latent cache.
+    """
 
     def __init__(
         self,
-        tracks: Sequence[Track],
+        episodes: Sequence[CachedEpisode],
         horizon: int,
         stride: int,
         discount: float,
@@ -119,32 +127,32 @@ class SampleTable:
         """Index the ticks.
 
         Args:
-            tracks: Episodes.
+            episodes: Episodes.
             horizon: Rows H of a chunk.
             stride: Ticks between two rows of a chunk.
             discount: Factor per row of the chunk by which a later success is worth less.
             mixture: How often each kind is drawn.
-            n_versions: Versions of every picture in the store of latents.
+            n_versions: Versions of every image in the latent cache.
 
         Raises:
             ConfigError: There is no demonstration to imitate.
         """
-        self.tracks, self.horizon, self.stride = list(tracks), horizon, stride
+        self.episodes, self.horizon, self.stride = list(episodes), horizon, stride
         self.mixture, self.n_versions = mixture, n_versions
         self._returns = [
             monte_carlo_returns(len(t.actions), t.success, discount ** (1.0 / stride))
-            for t in self.tracks
+            for t in self.episodes
         ]
         imitated: list[NDArray[np.int64]] = []
         successes: list[NDArray[np.int64]] = []
         failures: list[NDArray[np.int64]] = []
-        for index, track in enumerate(self.tracks):
-            ticks = np.arange(len(track.actions))
+        for index, episode in enumerate(self.episodes):
+            ticks = np.arange(len(episode.actions))
             pairs = np.stack([np.full_like(ticks, index), ticks], axis=1)
-            if track.demo or (mixture.imitate_rollouts and track.success):
-                imitated.append(pairs[track.expert])
-            if not track.demo or mixture.reuse_demos:
-                (successes if track.success else failures).append(pairs)
+            if episode.demo or (mixture.imitate_rollouts and episode.success):
+                imitated.append(pairs[episode.expert])
+            if not episode.demo or mixture.reuse_demos:
+                (successes if episode.success else failures).append(pairs)
         if not imitated:
             msg = 'no episode is a demonstration; record some that succeed and try again'
             raise ConfigError(msg)
@@ -157,7 +165,7 @@ class SampleTable:
         self._failures = np.concatenate(failures or successes)
 
     def draw(self, n: int, rng: np.random.Generator) -> Batch:
-        """Return ``n`` samples."""
+        """Return ``n`` samples drawn by the mixture."""
         is_demo = rng.random(n) < self.mixture.demo
         is_success = rng.random(n) < self.mixture.success
         asks_world = rng.random(n) < self.mixture.world_model
@@ -187,10 +195,10 @@ class SampleTable:
         Args:
             picks: (B, 2) int64 episode and tick.
             kind: (B,) int64 kinds.
-            version: (B,) int64 versions of the pictures; None for the unchanged ones.
+            version: (B,) int64 versions of the images; None for the unchanged ones.
         """
         rows = [self._sample(int(e), int(t)) for e, t in picks]
-        task = np.array([self.tracks[int(e)].task for e, _ in picks], dtype=np.int64)
+        task = np.array([self.episodes[int(e)].task for e, _ in picks], dtype=np.int64)
         if version is None:
             version = np.zeros(len(picks), dtype=np.int64)
         columns = [np.stack(c) for c in zip(*rows, strict=True)]
@@ -198,20 +206,21 @@ class SampleTable:
         return Batch(*columns)
 
     def _sample(self, episode: int, tick: int) -> tuple[NDArray[np.generic], ...]:
-        track = self.tracks[episode]
-        last = len(track.actions) - 1
+        """Return the fields of a batch from ``chunk`` to ``value`` for one sample."""
+        one = self.episodes[episode]
+        last = len(one.actions) - 1
         at = np.minimum(tick + self.stride * np.arange(self.horizon), last)
-        then = int(chunk_end(np.array(tick), len(track.actions), self.horizon, self.stride))
+        then = int(chunk_end(np.array(tick), len(one.actions), self.horizon, self.stride))
         # A row is the expert's if no disturbance began since the observation.
-        disturbed = np.logical_or.accumulate(~track.expert[tick : then + 1])
+        disturbed = np.logical_or.accumulate(~one.expert[tick : then + 1])
         imitate = ~disturbed[at - tick]
-        now_row, then_row = track.image_row[tick], track.image_row[then]
-        own = track.latent_row
+        now_row, then_row = one.image_row[tick], one.image_row[then]
+        own = one.latent_row
         return (
-            track.actions[at],
+            one.actions[at],
             imitate,
-            track.proprio[tick],
-            track.proprio[then],
+            one.proprio[tick],
+            one.proprio[then],
             now_row,
             then_row,
             np.concatenate([now_row, then_row]) if own is None else own[tick],
@@ -222,12 +231,25 @@ class SampleTable:
 def chunk_end(
     tick: NDArray[np.int64], n_ticks: int, horizon: int, stride: int
 ) -> NDArray[np.int64]:
-    """Return the ticks at which chunks from ``tick`` on end, at most the episode's last."""
+    """Return the ticks at which chunks end, at most the episode's last.
+
+    Args:
+        tick: Ticks at which they begin, int64 of any shape.
+        n_ticks: Ticks of the episode.
+        horizon: Rows H of a chunk.
+        stride: Ticks between two rows of a chunk.
+    """
     return np.minimum(tick + stride * horizon, n_ticks - 1)
 
 
 def monte_carlo_returns(n: int, success: bool, discount: float) -> NDArray[np.float32]:
-    """Return (n,) float32 discounted returns of a reward at the last tick, 1 or 0."""
+    """Return the (n,) float32 discounted returns of an episode, rewarded at its last tick.
+
+    Args:
+        n: Ticks of the episode.
+        success: Whether the reward is 1; else it is 0.
+        discount: Factor per tick.
+    """
     if not success:
         return np.zeros(n, dtype=np.float32)
     return np.power(discount, np.arange(n)[::-1]).astype(np.float32)

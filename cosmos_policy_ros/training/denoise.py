@@ -8,7 +8,7 @@ from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.training.batch import known_table, latent_sequences
 from cosmos_policy_ros.training.dataset import Batch, VALUE
 from cosmos_policy_ros.training.microbatch import frames_of
-from cosmos_policy_ros.training.training_data import Material
+from cosmos_policy_ros.training.training_data import TrainingData
 from diffusers import CosmosTransformer3DModel
 import torch
 from torch import Tensor
@@ -17,7 +17,10 @@ AT_ONCE = 128  # samples in one call of the network
 
 
 def denoise_batch(
-    transformer: CosmosTransformer3DModel, batch: Batch, material: Material, device: torch.device
+    transformer: CosmosTransformer3DModel,
+    batch: Batch,
+    training_data: TrainingData,
+    device: torch.device,
 ) -> Tensor:
     """Return (B, C, T, h, w) float32 sequences on the CPU, denoised from the known frames.
 
@@ -26,23 +29,26 @@ def denoise_batch(
     Args:
         transformer: The network, on ``device``.
         batch: Samples of one kind, which says what is known.
-        material: Layout, noise levels and latents.
+        training_data: Layout, noise levels and latents.
         device: Where to compute.
     """
     n_parts = -(-len(batch.kind) // AT_ONCE)
-    whole = torch.empty(len(batch.kind), *material.policy.latent_shape)
+    whole = torch.empty(len(batch.kind), *training_data.policy.latent_shape)
     for i in range(n_parts):
-        whole[i::n_parts] = _denoise(transformer, batch.part(i, n_parts), material, device)
+        whole[i::n_parts] = _denoise(transformer, batch.part(i, n_parts), training_data, device)
     return whole
 
 
 def _denoise(
-    transformer: CosmosTransformer3DModel, batch: Batch, material: Material, device: torch.device
+    transformer: CosmosTransformer3DModel,
+    batch: Batch,
+    training_data: TrainingData,
+    device: torch.device,
 ) -> Tensor:
-    policy, frames = material.policy, frames_of(batch, material.policy)
-    whole = latent_sequences(batch, material.store, policy, material.stats)
+    policy, frames = training_data.policy, frames_of(batch, training_data.policy)
+    whole = latent_sequences(batch, training_data.latents, policy, training_data.stats)
     truth = whole[:, :, frames].to(device)
-    text = material.store.text[batch.task].to(device)
+    text = training_data.latents.text[batch.task].to(device)
     mask = torch.from_numpy(known_table(policy)[batch.kind])[:, frames].to(device)
     target = torch.nonzero(mask[0] == 0).flatten()  # the same in all samples of a kind
     steps = policy.value_steps if (batch.kind == VALUE).all() else policy.action_steps

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The processes that train one model together, one for each device.
+"""The ranks of a training run: processes that train one model together, one for each device.
 
 One process needs nothing. Several are started by ``torchrun``, on one machine or many; each of
-them then holds a share of the weights, their averages and the optimiser's state (FSDP).
+them then holds a shard of the weights, their averages and the optimiser's state (FSDP).
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from torch import distributed, nn, Tensor
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
-PATIENCE = timedelta(hours=12)  # how long the others wait while the first one prepares the data
+TIMEOUT = timedelta(hours=12)  # the other ranks wait while the first one prepares the data
 
 
 @dataclass(frozen=True)
-class Processes:
-    """This process among those of a run.
+class Ranks:
+    """This rank among those of a run, and what they do together.
 
     Attributes:
-        rank: Its number, from 0.
+        rank: Number of this process, from 0.
         size: Number of processes.
-        device: What it computes on.
+        device: Device that this process computes on.
     """
 
     rank: int
@@ -36,11 +36,16 @@ class Processes:
 
     @property
     def first(self) -> bool:
-        """Whether this one writes files and the log."""
+        """Whether this rank writes files and the log."""
         return self.rank == 0
 
-    def share(self, model: nn.Module, blocks: nn.ModuleList) -> None:
-        """Move a model to the device and divide it among the processes, block by block."""
+    def shard(self, model: nn.Module, blocks: nn.ModuleList) -> None:
+        """Move a model to the device and shard it over the ranks, block by block.
+
+        Args:
+            model: Network, changed in place.
+            blocks: The layers of the model that are gathered one at a time.
+        """
         model.to(self.device)
         if self.size == 1:
             return
@@ -52,38 +57,38 @@ class Processes:
         fully_shard(model, mesh=mesh, reshard_after_forward=True)
 
     def sum(self, numbers: Tensor) -> Tensor:
-        """Return the sum over all processes, where ``numbers`` are.
+        """Return the sum of a tensor over all ranks, on the tensor's own device.
 
-        They go by way of the device, since NCCL adds nothing up on a CPU.
+        It is computed on the device of the rank, since NCCL adds nothing up on a CPU.
         """
         total = numbers.detach().to(self.device, copy=True)
         if self.size > 1:
             distributed.all_reduce(total)
         return total.to(numbers.device)
 
-    def any(self, answer: bool) -> bool:
-        """Return whether one process at least says so."""
-        return bool(self.sum(torch.tensor(float(answer))) > 0)
+    def any(self, flag: bool) -> bool:
+        """Return whether the flag is true on at least one rank."""
+        return bool(self.sum(torch.tensor(float(flag))) > 0)
 
-    def wait(self) -> None:
-        """Return when every process is here."""
+    def barrier(self) -> None:
+        """Return when every rank has called this."""
         if self.size > 1:
             distributed.barrier()
 
 
 @contextmanager
-def join_processes() -> Iterator[Processes]:
+def join_ranks() -> Iterator[Ranks]:
     """Yield this process among those that ``torchrun`` started, or alone."""
     gpu = torch.cuda.is_available()
     if not distributed.is_torchelastic_launched():
-        yield Processes(0, 1, torch.device('cuda' if gpu else 'cpu'))
+        yield Ranks(0, 1, torch.device('cuda' if gpu else 'cpu'))
         return
-    distributed.init_process_group('nccl' if gpu else 'gloo', timeout=PATIENCE)
+    distributed.init_process_group('nccl' if gpu else 'gloo', timeout=TIMEOUT)
     device = torch.device('cpu')
     if gpu:
         device = torch.device('cuda', distributed.get_node_local_rank())
         torch.cuda.set_device(device)
     try:
-        yield Processes(distributed.get_rank(), distributed.get_world_size(), device)
+        yield Ranks(distributed.get_rank(), distributed.get_world_size(), device)
     finally:
         distributed.destroy_process_group()

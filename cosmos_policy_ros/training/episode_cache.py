@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read episodes once and keep what training needs of them.
+"""What training needs of the episodes, read once and kept in a cache folder.
 
-``<cache>/<episode>.npz`` holds the pictures at the model's size and the track of the episode,
+``<cache>/<episode>.npz`` holds the images at the model's size and the joints of the episode,
 ``<cache>/left_out.json`` why an episode is not used.
 """
 
@@ -22,7 +22,7 @@ from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredE
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.config import TrainConfig
-from cosmos_policy_ros.training.dataset import Track
+from cosmos_policy_ros.training.dataset import CachedEpisode
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 from numpy.typing import NDArray
@@ -33,18 +33,18 @@ LEFT_OUT = 'left_out.json'
 REST_S = 1.0  # kept of a rollout after its success, as simulated demonstrations have it [s]
 
 
-def prepare_bags(
+def prepare_episodes(
     data: Sequence[Path], cache: Path, robot: RobotSpec, config: TrainConfig, workers: int = 2
 ) -> list[Path]:
-    """Return one cache file per usable episode; those there already are kept.
+    """Write a cache file of every usable episode and return their paths; existing ones are kept.
 
     Episodes that cannot be read or hold NaN are named in the log and left out.
 
     Args:
-        data: Whatever ``data/episodes.py`` recognises, one or more.
+        data: Paths of episodes in any format that ``data/episodes.py`` recognises.
         cache: Folder of the cache files.
         robot: Robot of the episodes.
-        config: Tick rate, cameras and size of the pictures.
+        config: Tick rate, cameras and size of the images.
         workers: Processes that read side by side.
 
     Raises:
@@ -58,7 +58,7 @@ def prepare_bags(
     if missing:
         context = multiprocessing.get_context('spawn')
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = {pool.submit(_prepare, r, files[r], robot, config): r for r in missing}
+            jobs = {pool.submit(_write_cache_file, r, files[r], robot, config): r for r in missing}
             for job in track(as_completed(jobs), 'reading episodes', total=len(jobs)):
                 error = job.exception()
                 if isinstance(error, ConfigError):
@@ -69,11 +69,10 @@ def prepare_bags(
     text = json.dumps(left_out, indent=2, sort_keys=True) + '\n'
     (cache / LEFT_OUT).write_text(text, encoding='utf-8')
     ready = [file for file in files.values() if file.stem not in left_out]
-    told = ', '.join(map(str, data))
     if not ready or 2 * len(left_out) > len(files):
         msg = (
-            f'{len(left_out)} of the {len(files)} episodes in {told} cannot be used, the first '
-            f'because: {next(iter(left_out.values()))}'
+            f'{len(left_out)} of the {len(files)} episodes in {", ".join(map(str, data))} '
+            f'cannot be used, the first because: {next(iter(left_out.values()))}'
         )
         raise ConfigError(msg)
     left = f', {len(left_out)} left out' if left_out else ''
@@ -82,7 +81,7 @@ def prepare_bags(
 
 
 def name_episodes(data: Sequence[Path]) -> dict[str, StoredEpisode]:
-    """Return the episodes of all paths by names that tell them apart.
+    """Return the episodes of all paths by distinct names.
 
     Raises:
         ConfigError: A path holds none, or two of several paths end in the same name.
@@ -100,19 +99,27 @@ def name_episodes(data: Sequence[Path]) -> dict[str, StoredEpisode]:
     }
 
 
-def n_left_out(cache: Path) -> int:
-    """Return how many episodes ``prepare_bags`` left out."""
+def count_left_out(cache: Path) -> int:
+    """Return how many episodes ``prepare_episodes`` left out of a cache folder."""
     return len(json.loads((cache / LEFT_OUT).read_text(encoding='utf-8')))
 
 
-def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig) -> None:
-    """Write one cache file: pictures at the model's size and the track."""
+def _write_cache_file(
+    recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig
+) -> None:
+    """Write the cache file of one episode: images at the model's size, joints and outcome.
+
+    Raises:
+        ConfigError: The episode cannot be read or has no outcome.
+    """
     episode = read_episode(recording, robot, config.tick_hz)
     if episode.success is None:
         msg = f'episode {recording.name} has no outcome: it was cut off or nobody judged it'
         raise ConfigError(msg)
     if recording.format == 'bag' and episode.source == 'rollout' and episode.success:
-        episode = _cut(episode, read_topics(recording.path, [SUCCESS_TOPIC])[SUCCESS_TOPIC])
+        episode = _cut_after_success(
+            episode, read_topics(recording.path, [SUCCESS_TOPIC])[SUCCESS_TOPIC]
+        )
     arrays: dict[str, NDArray[np.generic]] = {
         'demo': np.array(episode.source == 'demo' and episode.success),
         'success': np.array(episode.success),
@@ -122,22 +129,22 @@ def _prepare(recording: StoredEpisode, file: Path, robot: RobotSpec, config: Tra
         'expert': episode.expert,
     }
     for camera in config.cameras:
-        frames = [prepare_image(i, config.image_size, False) for i in episode.images[camera]]
-        arrays[f'images/{camera}'] = np.stack(frames)
+        images = [prepare_image(i, config.image_size, False) for i in episode.images[camera]]
+        arrays[f'images/{camera}'] = np.stack(images)
         arrays[f'index/{camera}'] = episode.image_index[camera]
     with whole_file(file) as partial:
         np.savez(partial, **arrays)  # type: ignore[arg-type]
 
 
-def _cut(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Episode:
-    """Return a success until its task had been done for ``REST_S``, where flags tell when it was.
+def _cut_after_success(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Episode:
+    """Return a success until its task had been done for ``REST_S``, where flags say when it was.
 
     Returns count back from the end. In an episode that waits until its time is over, a sooner
-    success would be worth less, which no picture shows; and the waiting would be imitated.
+    success would be worth less, which no image shows; and the waiting would be imitated.
 
     Args:
         episode: What was recorded.
-        flags: Time [ns] and message of each flag that says whether the task is done.
+        flags: Time [ns] and std_msgs/Bool of each message that says whether the task is done.
     """
     done_ns = None
     for stamp_ns, message in flags:
@@ -152,7 +159,7 @@ def _cut(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Episode:
     return replace(
         episode,
         stamps_ns=episode.stamps_ns[:n],
-        images={c: pictures[: index[c].max() + 1] for c, pictures in episode.images.items()},
+        images={c: rows[: index[c].max() + 1] for c, rows in episode.images.items()},
         image_index=index,
         proprio=episode.proprio[:n],
         actions=episode.actions[:n],
@@ -162,15 +169,17 @@ def _cut(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Episode:
     )
 
 
-def load_tracks(
+def load_episodes(
     files: Iterable[Path], config: TrainConfig, independent_frames: bool
-) -> tuple[list[Track], list[str]]:
-    """Return the tracks and the tasks in name order, image rows counted through all files.
+) -> tuple[list[CachedEpisode], list[str]]:
+    """Return the episodes of the cache files and the names of their tasks, sorted.
+
+    Image rows are counted through all files.
 
     Args:
         files: The cache files.
         config: Cameras.
-        independent_frames: Whether a picture has the same latent wherever it stands in the video.
+        independent_frames: Whether an image has the same latent wherever it stands in the video.
     """
     files = list(files)
     names = []
@@ -178,7 +187,7 @@ def load_tracks(
         with np.load(file) as data:
             names.append(str(data['task']))
     tasks = sorted(set(names))
-    tracks, row, latent_row = [], 0, 0
+    episodes, row, latent_row = [], 0, 0
     per_tick = 2 * len(config.cameras)
     for file, name in zip(files, names, strict=True):
         with np.load(file) as data:
@@ -188,8 +197,8 @@ def load_tracks(
                 row += int(data[f'index/{camera}'].max()) + 1
             rows = latent_row + np.arange(len(data['actions']) * per_tick).reshape(-1, per_tick)
             latent_row += rows.size
-            tracks.append(
-                Track(
+            episodes.append(
+                CachedEpisode(
                     demo=bool(data['demo']),
                     success=bool(data['success']),
                     image_row=np.stack(columns, axis=1),
@@ -200,24 +209,26 @@ def load_tracks(
                     latent_row=None if independent_frames else rows,
                 )
             )
-    return tracks, tasks
+    return episodes, tasks
 
 
-def hold_out(tracks: Sequence[Track], share: float) -> tuple[list[Track], list[Track]]:
-    """Return the tracks to train on and those only measured on, the last ones of every kind.
+def hold_out(
+    episodes: Sequence[CachedEpisode], share: float
+) -> tuple[list[CachedEpisode], list[CachedEpisode]]:
+    """Return the episodes to train on and those to validate on, the last ones of every kind.
 
     Demonstrations, other successes and failures of every task are divided alike, so that each is
     measured.
 
     Args:
-        tracks: Episodes.
+        episodes: Episodes.
         share: How many of them to hold out; at least one demonstration of every task.
 
     Raises:
         ConfigError: A task has one demonstration only, which cannot be both.
     """
     groups: dict[tuple[int, bool, bool], list[int]] = {}
-    for index, one in enumerate(tracks):
+    for index, one in enumerate(episodes):
         groups.setdefault((one.task, one.demo, one.success), []).append(index)
     held: set[int] = set()
     for (_, demo, _), group in groups.items():
@@ -226,4 +237,5 @@ def hold_out(tracks: Sequence[Track], share: float) -> tuple[list[Track], list[T
             msg = f'a task has {n} demonstration(s), all held out to measure; record some more'
             raise ConfigError(msg)
         held.update(group[len(group) - n :])
-    return [t for i, t in enumerate(tracks) if i not in held], [tracks[i] for i in sorted(held)]
+    trained = [episode for i, episode in enumerate(episodes) if i not in held]
+    return trained, [episodes[i] for i in sorted(held)]

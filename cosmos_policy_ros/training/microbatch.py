@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which samples of a batch go through the network together.
+"""How a batch is split into microbatches: samples that go through the network in one call.
 
 A call of the network needs sequences of the same frames. Where frames that are hidden from the
 value are left out, value samples go on their own, at their own length.
@@ -8,6 +8,7 @@ value are left out, value samples go on their own, at their own length.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.layout import SampleKind
@@ -15,16 +16,34 @@ from cosmos_policy_ros.training.dataset import Batch
 import numpy as np
 
 
+class Microbatch(NamedTuple):
+    """Samples that go through the network in one call.
+
+    Attributes:
+        number: Its place among all microbatches of a step, which seeds its noise.
+        samples: Samples whose sequences have the same frames.
+        weight: 1, or 0 for a sample that only fills the call of a rank for which none is left.
+    """
+
+    number: int
+    samples: Batch
+    weight: float
+
+
 def sample_kinds(policy: PolicyConfig) -> tuple[SampleKind, ...]:
-    """Return what is asked, by ``Batch.kind``."""
+    """Return the kind of sample that every value of ``Batch.kind`` stands for."""
     return ('policy', 'world_model', policy.value_kind)
 
 
 def frames_of(batch: Batch, policy: PolicyConfig) -> list[int]:
-    """Return the positions of the frames in the sequences of a batch, which has some samples.
+    """Return the positions of the latent frames in the network's sequences of a batch.
+
+    Args:
+        batch: At least one sample.
+        policy: Latent frames, and whether hidden ones are left out.
 
     Raises:
-        ValueError: Its samples have sequences of different frames.
+        ValueError: The samples have sequences of different frames.
     """
     kinds = sample_kinds(policy)
     first, *others = [policy.frames(kinds[kind]) for kind in np.unique(batch.kind)]
@@ -34,28 +53,29 @@ def frames_of(batch: Batch, policy: PolicyConfig) -> list[int]:
     return first
 
 
-def deal(
+def split_batch(
     batch: Batch, policy: PolicyConfig, n_parts: int, mine: Iterable[int]
-) -> list[tuple[int, Batch, float]]:
-    """Return some parts of a batch: number, samples and weight.
+) -> list[Microbatch]:
+    """Return the microbatches of a batch that one rank computes.
 
-    The samples of a part have sequences of the same frames. Whoever calls the network together
-    has to do so equally often, so a part for which nothing is left is a sample of weight 0; the
-    others have weight 1.
+    Ranks that call a sharded network together have to do so equally often, so where no sample is
+    left for one of them, it gets another's with weight 0.
 
     Args:
-        batch: All samples of a step, the same for everybody.
-        policy: Says which frames are there.
-        n_parts: Parts that all together compute, per length of sequences.
-        mine: Numbers of those that are returned.
+        batch: All samples of a step, the same on every rank.
+        policy: Latent frames, and whether hidden ones are left out.
+        n_parts: Microbatches of all ranks together, per length of sequences.
+        mine: Numbers below ``n_parts`` of those that are returned.
     """
     lengths = np.array([len(policy.frames(kind)) for kind in sample_kinds(policy)])[batch.kind]
-    parts = []
+    microbatches = []
     for g, length in enumerate(sorted(set(lengths.tolist()), reverse=True)):
         group = batch.rows(lengths == length)
         for i in mine:
             part = group.part(i, n_parts)
-            spare = not len(part.kind)
-            samples = group.rows(slice(1)) if spare else part
-            parts.append((i + g * n_parts, samples, 0.0 if spare else 1.0))
-    return parts
+            number = i + g * n_parts
+            if len(part.kind):
+                microbatches.append(Microbatch(number, part, 1.0))
+            else:
+                microbatches.append(Microbatch(number, group.rows(slice(1)), 0.0))
+    return microbatches

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the transformer is trained on: bags, pictures, autoencoder and latents, made once."""
+"""What the transformer is trained on: autoencoder, latents, samples, facts of the checkpoint."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from cosmos_policy_ros.training.autoencoder import (
     build_autoencoder,
     train_autoencoder,
 )
-from cosmos_policy_ros.training.batch import LatentStore
 from cosmos_policy_ros.training.config import TrainConfig
-from cosmos_policy_ros.training.dataset import SampleTable
-from cosmos_policy_ros.training.episode_cache import hold_out, load_tracks
-from cosmos_policy_ros.training.image_cache import encode_all, pick_pictures
+from cosmos_policy_ros.training.dataset import CachedEpisode, SampleTable
+from cosmos_policy_ros.training.episode_cache import hold_out, load_episodes
+from cosmos_policy_ros.training.image_cache import draw_images
+from cosmos_policy_ros.training.latent_cache import encode_images, LatentCache
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan
 import numpy as np
@@ -43,24 +43,24 @@ CPU = torch.device('cpu')
 
 
 @dataclass(frozen=True, eq=False)
-class Material:
-    """What the transformer is trained on.
+class TrainingData:
+    """Samples and facts that training and validation of a transformer share.
 
     Attributes:
         policy: Facts of the coming checkpoint.
         stats: Ranges of actions and proprio.
         text: Embeddings of the tasks.
-        files: The episodes' pictures.
-        store: Latents.
+        files: Cache files of all episodes, with their images.
+        latents: Latents of all images.
         trained: Samples to train on.
-        held_out: Samples only measured on.
+        held_out: Samples to validate on.
     """
 
     policy: PolicyConfig
     stats: NormStats
     text: TextEmbeddings
     files: list[Path]
-    store: LatentStore
+    latents: LatentCache
     trained: SampleTable
     held_out: SampleTable
 
@@ -75,14 +75,14 @@ def load_autoencoder(
     """Return the autoencoder of a run on ``device``, trained now if it is not yet.
 
     Args:
-        files: The episodes' pictures.
+        files: Cache files of the episodes.
         work: Folder of the run.
         config: Size and length of the training; 0 updates keep ``start`` as it is.
         start: Autoencoder to start from.
         device: Where to compute.
 
     Raises:
-        ConfigError: There is nothing to keep, or what there is cannot be trained on pictures.
+        ConfigError: There is nothing to keep, or what there is cannot be trained on images.
     """
     folder = work / 'vae'
     if (folder / 'config.json').exists():
@@ -94,37 +94,37 @@ def load_autoencoder(
     if start is not None and config.autoencoder.updates and not is_frame_independent(start):
         msg = (
             'the autoencoder of --init looks at earlier frames and cannot be trained on single '
-            'pictures; keep it with autoencoder: {updates: 0}'
+            'images; keep it with autoencoder: {updates: 0}'
         )
         raise ConfigError(msg)
     vae = use_image_convolutions(start) if start else build_autoencoder(config.autoencoder)
     vae.to(device)
     if config.autoencoder.updates:
-        pictures = pick_pictures(files, config)
-        psnr = train_autoencoder(vae, pictures, config.autoencoder, config.seed)
-        logger.info('autoencoder: %.1f dB on pictures held out', psnr)
+        images = draw_images(files, config)
+        psnr = train_autoencoder(vae, images, config.autoencoder, config.seed)
+        logger.info('autoencoder: %.1f dB on images held out', psnr)
     # Rounded once, so that the latents below are those of the checkpoint on disk.
     vae = use_image_convolutions(vae.half().float())
     vae.save_pretrained(folder)
     return vae.eval()
 
 
-def load_material(
+def load_training_data(
     files: list[Path],
     vae: AutoencoderKLWan,
     work: Path,
     robot: RobotSpec,
     config: TrainConfig,
     start: Checkpoint | None = None,
-) -> Material:
-    """Return what the transformer is trained on, pictures encoded now if they are not yet.
+) -> TrainingData:
+    """Return the training data of a run; images are encoded now if they are not yet.
 
     Args:
-        files: The cache files.
+        files: Cache files of the episodes.
         vae: Autoencoder of the run.
         work: Folder of the run.
         robot: Robot of the episodes.
-        config: What to do.
+        config: Configuration of the run.
         start: Checkpoint the run starts from; its noise levels and embeddings are kept.
 
     Raises:
@@ -132,26 +132,26 @@ def load_material(
             demonstration.
     """
     independent = is_frame_independent(vae)
-    tracks, tasks = load_tracks(files, config, independent)
+    episodes, tasks = load_episodes(files, config, independent)
     file = work / 'latents.safetensors'
     n_versions = config.augment + 1
     if not file.exists():
-        versions = [encode_all(files, tracks, vae, config, v) for v in range(n_versions)]
+        versions = [encode_images(files, episodes, vae, config, v) for v in range(n_versions)]
         with whole_file(file) as partial:
             save_file({'latents': torch.cat(versions)}, partial)
     latents = load_file(file)['latents']
-    rows = [t.image_row if t.latent_row is None else t.latent_row for t in tracks]
+    rows = [t.image_row if t.latent_row is None else t.latent_row for t in episodes]
     used = n_versions * (max(int(r.max()) for r in rows) + 1)
     if len(latents) != used:
         msg = f'{file} has {len(latents)} latents, the episodes {used}; remove it and try again'
         raise ConfigError(msg)
     with torch.inference_mode():
-        picture = scale_pixels(np.zeros((1, config.image_size, config.image_size, 3), np.uint8))
-        black = black_like(picture)[:, :, None].to(next(vae.parameters()).device)
+        image = scale_pixels(np.zeros((1, config.image_size, config.image_size, 3), np.uint8))
+        black = black_like(image)[:, :, None].to(next(vae.parameters()).device)
         blank = encode_video(vae, black)[0, :, 0].cpu()
     embeddings = {task: _embed(task, config, start) for task in tasks}
     text = torch.stack([*embeddings.values()])
-    demos = [t for t in tracks if t.demo]
+    demos = [t for t in episodes if t.demo]
     if not demos:
         msg = 'no episode is a demonstration; record some that succeed and try again'
         raise ConfigError(msg)
@@ -164,16 +164,28 @@ def load_material(
         raise ConfigError(msg)
     else:
         stats = start.stats
-    trained, held_out = hold_out(tracks, config.held_out)
-    kinds = (config.horizon, config.stride, config.return_discount, config.mixture)
-    return Material(
+    trained, held_out = hold_out(episodes, config.held_out)
+    return TrainingData(
         policy=_policy_config(config, robot, latents, independent, start),
         stats=stats,
         text=TextEmbeddings(embeddings),
         files=files,
-        store=LatentStore(latents, blank.clone(), text, n_versions),
-        trained=SampleTable(trained, *kinds, n_versions),
-        held_out=SampleTable(held_out, *kinds),
+        latents=LatentCache(latents, blank.clone(), text, n_versions),
+        trained=_sample_table(trained, config, n_versions),
+        held_out=_sample_table(held_out, config),
+    )
+
+
+def _sample_table(
+    episodes: list[CachedEpisode], config: TrainConfig, n_versions: int = 1
+) -> SampleTable:
+    return SampleTable(
+        episodes,
+        horizon=config.horizon,
+        stride=config.stride,
+        discount=config.return_discount,
+        mixture=config.mixture,
+        n_versions=n_versions,
     )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The transformer before the first step of a run and after the last."""
+"""The transformer of a run: built or taken over before the first step, finished after the last."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor
 
 
 def _build(policy: PolicyConfig, config: TrainConfig) -> CosmosTransformer3DModel:
-    """Return a new transformer that starts as the zero function."""
+    """Return a new transformer whose output is zero, since its last layers are."""
     size = config.transformer
     transformer = CosmosTransformer3DModel(
         # the condition mask, and a padding mask that the network may add by itself
@@ -44,12 +44,12 @@ def _build(policy: PolicyConfig, config: TrainConfig) -> CosmosTransformer3DMode
 def prepare_transformer(
     policy: PolicyConfig, config: TrainConfig, start: CosmosTransformer3DModel | None
 ) -> CosmosTransformer3DModel:
-    """Return the transformer at the start of a run, with adapters if any.
+    """Return the transformer at the start of a run, in training mode, with adapters if any.
 
     Args:
-        policy: Sizes of the latents.
-        config: Size of a new transformer, and adapters.
-        start: Transformer whose size and weights are taken instead.
+        policy: Channels and sizes of the latents.
+        config: Size of a new transformer, and its adapters.
+        start: Transformer whose size and weights are copied; None builds a new one.
 
     Raises:
         ConfigError: ``start`` is for other latents, or ``peft`` is missing.
@@ -83,7 +83,14 @@ def finish_transformer(
     start: CosmosTransformer3DModel | None,
     weights: dict[str, Tensor],
 ) -> CosmosTransformer3DModel:
-    """Return the transformer with trained weights, adapters merged into it."""
+    """Return the transformer at the end of a run, in evaluation mode, adapters merged into it.
+
+    Args:
+        policy: Channels and sizes of the latents.
+        config: Size of the transformer, its adapters, and the seed of the run.
+        start: Transformer that the run began with; None if it began with a new one.
+        weights: Name -> trained weight, those of the adapters alone where there are any.
+    """
     torch.manual_seed(config.seed)
     model = prepare_transformer(policy, config, start)
     model.load_state_dict(weights, strict=False)

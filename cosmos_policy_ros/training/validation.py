@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How good a transformer is on episodes it was not trained on, without a simulator."""
+"""How good a transformer is on episodes it was not trained on, without a simulator.
+
+A validation set is drawn once, the transformer predicts its samples, and the metrics compare what
+it predicted with what happened.
+"""
 
 from __future__ import annotations
 
@@ -11,161 +15,177 @@ from cosmos_policy_ros.training.batch import latent_sequences
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import Batch, POLICY, VALUE
 from cosmos_policy_ros.training.denoise import denoise_batch
-from cosmos_policy_ros.training.image_cache import decode_pictures, load_pictures
-from cosmos_policy_ros.training.training_data import Material
+from cosmos_policy_ros.training.image_cache import load_images
+from cosmos_policy_ros.training.latent_cache import decode_futures
+from cosmos_policy_ros.training.training_data import TrainingData
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
 from numpy.typing import NDArray
 import torch
 from torch import Tensor
 
-FEW = 16  # samples whose pictures are decoded when that is expensive
-Figures = dict[str, float | None]  # None where the data cannot say
+FEW = 16  # samples whose images are decoded by a causal autoencoder, a second each
+Metrics = dict[str, float | None]  # name -> number, None where the data do not determine it
 
 
 @dataclass(frozen=True, eq=False)
-class Exam:
-    """The samples a transformer is measured on, the same ones every time.
+class ValidationSet:
+    """The samples of held-out episodes that a transformer is measured on.
 
     Attributes:
-        policy: (B) demonstration samples asked for action, future and value.
-        value: (B) samples of successes and failures asked for the value of the true future.
+        policy: B samples of demonstrations, of which action, future and value are predicted.
+        value: B samples of successes and failures, of which the value of the true future is
+            predicted.
         outcome: (B,) bool, whether the episodes of ``value`` succeeded.
-        now: (n, C, size, size, 3) uint8 RGB pictures of the first samples of ``policy`` at the
-            observation.
-        then: (n, C, size, size, 3) uint8 RGB pictures when their chunks end.
+        current_images: (n, C, size, size, 3) uint8 RGB of the first n samples of ``policy``, at
+            the observation.
+        future_images: (n, C, size, size, 3) uint8 RGB of the same samples, when the chunk ends.
     """
 
     policy: Batch
     value: Batch
     outcome: NDArray[np.bool_]
-    now: NDArray[np.uint8]
-    then: NDArray[np.uint8]
+    current_images: NDArray[np.uint8]
+    future_images: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
-class Answers:
-    """What a transformer said to an exam.
+class Predictions:
+    """What a transformer predicts for the B + B samples of a validation set.
 
     Attributes:
         chunk: (B, H, A) float32 actions [rad; gripper 0..1].
-        futures: (n, C, size, size, 3) uint8 RGB predicted pictures.
-        expected: (B,) float32 value denoised together with action and future.
-        value: (B,) float32 value of the true future.
+        future_images: (n, C, size, size, 3) uint8 RGB when the chunk ends.
+        joint_value: (B,) float32 value in [0, 1], denoised together with action and future.
+        value: (B,) float32 value in [0, 1] of the true future.
         latents: (B, channels, T, h, w) float32 denoised sequences of the policy samples.
     """
 
     chunk: NDArray[np.float32]
-    futures: NDArray[np.uint8]
-    expected: NDArray[np.float32]
+    future_images: NDArray[np.uint8]
+    joint_value: NDArray[np.float32]
     value: NDArray[np.float32]
     latents: Tensor
 
 
-def set_exam(material: Material, config: TrainConfig, n: int = 128) -> Exam:
-    """Return questions about the episodes held out, the same ones every time.
+def build_validation_set(
+    training_data: TrainingData, config: TrainConfig, n: int = 128
+) -> ValidationSet:
+    """Draw a validation set from the held-out episodes; every call draws the same samples.
 
     Args:
-        material: Training data.
+        training_data: Held-out samples and the files of their images.
         config: Cameras and image size.
-        n: Samples of each kind.
+        n: Samples B of each kind.
     """
     rng = np.random.default_rng(0)
-    table = material.held_out
+    table = training_data.held_out
     imitated, outcomes = table.imitated(), table.outcomes()
     batch = table.take(imitated[rng.integers(len(imitated), size=n)], np.full(n, POLICY))
     picks = outcomes[rng.integers(len(outcomes), size=n)]
-    # Decoding with a causal autoencoder takes a second for every sample.
-    n_pictures = n if material.policy.independent_frames else FEW
-    rows = np.stack([batch.image_row[:n_pictures], batch.future_row[:n_pictures]])
-    now, then = load_pictures(material.files, config, rows)
-    return Exam(
+    n_images = n if training_data.policy.independent_frames else FEW
+    rows = np.stack([batch.image_row[:n_images], batch.future_row[:n_images]])
+    current_images, future_images = load_images(training_data.files, config, rows)
+    return ValidationSet(
         policy=batch,
         value=table.take(picks, np.full(n, VALUE)),
-        outcome=np.array([table.tracks[e].success for e, _ in picks]),
-        now=now,
-        then=then,
+        outcome=np.array([table.episodes[e].success for e, _ in picks]),
+        current_images=current_images,
+        future_images=future_images,
     )
 
 
 @torch.no_grad()  # weights gathered in inference mode could not be trained on afterwards
-def answer(
+def predict(
     transformer: CosmosTransformer3DModel,
     vae: AutoencoderKLWan,
-    exam: Exam,
-    material: Material,
+    validation_set: ValidationSet,
+    training_data: TrainingData,
     device: torch.device,
-) -> Answers:
-    """Return what the transformer says to an exam.
+) -> Predictions:
+    """Return what a transformer predicts for a validation set.
 
     Args:
-        transformer: Network, on ``device``.
+        transformer: The network, on ``device``.
         vae: Image autoencoder, on ``device``.
-        exam: What is asked.
-        material: Training data.
+        validation_set: Samples to predict.
+        training_data: Layout, ranges, noise levels and latents of the samples.
         device: Where to compute.
     """
-    policy = material.policy
+    policy = training_data.policy
     size, value = (policy.horizon, policy.action_size), policy.layout.index('value')
-    latents = denoise_batch(transformer, exam.policy, material, device)
-    valued = denoise_batch(transformer, exam.value, material, device)
+    latents = denoise_batch(transformer, validation_set.policy, training_data, device)
+    valued = denoise_batch(transformer, validation_set.value, training_data, device)
     unit = read_vector(latents, policy.layout.index('action'), size[0] * size[1])
-    return Answers(
-        chunk=material.stats.unnormalize_actions(unit.numpy().reshape(-1, *size)),
-        futures=decode_pictures(vae, latents[: len(exam.now)], exam.now, policy, device),
-        expected=read_value(latents, value).numpy(),
+    current = validation_set.current_images
+    return Predictions(
+        chunk=training_data.stats.unnormalize_actions(unit.numpy().reshape(-1, *size)),
+        future_images=decode_futures(vae, latents[: len(current)], current, policy, device),
+        joint_value=read_value(latents, value).numpy(),
         value=read_value(valued, value).numpy(),
         latents=latents,
     )
 
 
-def mark(answers: Answers, exam: Exam, material: Material) -> Figures:
-    """Return the figures of an exam.
+def compute_metrics(
+    predictions: Predictions, validation_set: ValidationSet, training_data: TrainingData
+) -> Metrics:
+    """Compare predictions with what happened.
+
+    Args:
+        predictions: What the transformer predicts for the validation set.
+        validation_set: What happened.
+        training_data: Layout, ranges and latents of the samples.
 
     Returns:
         ``action_l1_rad`` of the arm joints, also of the chunk's first, middle and last row;
         ``gripper_l1``; ``future_error`` (mean squared, latents; 1 would be no prediction) and
-        ``copy_error`` (of predicting no change); the same two of the pictures as
+        ``copy_error`` (of predicting no change); the same two of the images as
         ``future_psnr_db`` and ``copy_psnr_db``, also of each camera; ``value_l1``; of the value
         of true futures ``value_auc`` (success against failure, None without one of both) and
         ``value_calibration`` (mean gap between predicted and actual return over ten bins).
     """
-    policy, batch = material.policy, exam.policy
-    error = np.abs(answers.chunk - batch.chunk)
+    policy, batch = training_data.policy, validation_set.policy
+    error = np.abs(predictions.chunk - batch.chunk)
     error[~batch.imitate] = np.nan
     arm = np.array([not name.endswith('gripper') for name in policy.joint_names])
-    truth = latent_sequences(batch, material.store, policy, material.stats)
+    truth = latent_sequences(batch, training_data.latents, policy, training_data.stats)
     futures = [policy.layout.index(f'future_{c}') for c in policy.cameras]
     current = [policy.layout.index(c) for c in policy.cameras]
+    # A disturbance changes the future and the value, so such samples measure neither.
     whole: NDArray[np.bool_] = np.asarray(batch.imitate.all(axis=1))
-    rows, seen = torch.from_numpy(whole), whole[: len(exam.now)]
-    there = truth[rows][:, :, futures]
-    then, futures_seen, now = exam.then[seen], answers.futures[seen], exam.now[seen]
-    pictures: Figures = {}
+    rows, with_images = torch.from_numpy(whole), whole[: len(validation_set.current_images)]
+    true_futures = truth[rows][:, :, futures]
+    now = validation_set.current_images[with_images]
+    then = validation_set.future_images[with_images]
+    predicted = predictions.future_images[with_images]
+    by_camera: Metrics = {}
     for i, camera in enumerate(policy.cameras):
-        pictures[f'future_psnr_db/{camera}'] = psnr_db(futures_seen[:, i], then[:, i])
-        pictures[f'copy_psnr_db/{camera}'] = psnr_db(now[:, i], then[:, i])
+        by_camera[f'future_psnr_db/{camera}'] = psnr_db(predicted[:, i], then[:, i])
+        by_camera[f'copy_psnr_db/{camera}'] = psnr_db(now[:, i], then[:, i])
     return {
         'action_l1_rad': _mean(error[..., arm]),
         'action_l1_first': _mean(error[:, 0][:, arm]),
         'action_l1_middle': _mean(error[:, policy.horizon // 2][:, arm]),
         'action_l1_last': _mean(error[:, -1][:, arm]),
         'gripper_l1': _mean(error[..., ~arm]),
-        'future_error': _square(answers.latents[rows][:, :, futures], there),
-        'copy_error': _square(truth[rows][:, :, current], there),
-        'future_psnr_db': psnr_db(futures_seen, then),
+        'future_error': _mean_square(predictions.latents[rows][:, :, futures], true_futures),
+        'copy_error': _mean_square(truth[rows][:, :, current], true_futures),
+        'future_psnr_db': psnr_db(predicted, then),
         'copy_psnr_db': psnr_db(now, then),
-        **pictures,
-        'value_l1': _mean(np.abs(answers.expected - batch.value)[whole]),
-        'value_auc': auc(answers.value, exam.outcome),
-        'value_calibration': calibration(answers.value, exam.value.value),
+        **by_camera,
+        'value_l1': _mean(np.abs(predictions.joint_value - batch.value)[whole]),
+        'value_auc': auc(predictions.value, validation_set.outcome),
+        'value_calibration': calibration(predictions.value, validation_set.value.value),
     }
 
 
 def _mean(errors: NDArray[np.float32]) -> float | None:
+    """Return the mean of the errors that are not NaN, None if there are none."""
     known = errors[~np.isnan(errors)]
     return round(float(known.mean()), 5) if len(known) else None
 
 
-def _square(a: Tensor, b: Tensor) -> float | None:
+def _mean_square(a: Tensor, b: Tensor) -> float | None:
+    """Return the mean squared difference, None of no rows."""
     return round(float((a - b).pow(2).mean()), 5) if len(a) else None

@@ -2,11 +2,11 @@
 """SampleTable: what is drawn, with which chunk, future and value."""
 
 from cosmos_policy_ros.training.dataset import (
+    CachedEpisode,
     Mixture,
     monte_carlo_returns,
     POLICY,
     SampleTable,
-    Track,
     VALUE,
     WORLD_MODEL,
 )
@@ -15,12 +15,14 @@ import numpy as np
 import pytest
 
 
-def track(n: int, demo: bool = True, success: bool = True, pushed: slice = slice(0, 0)) -> Track:
+def episode(
+    n: int, demo: bool = True, success: bool = True, pushed: slice = slice(0, 0)
+) -> CachedEpisode:
     """Return an episode whose action at tick t is t and whose images are counted from 0."""
     expert = np.ones(n, dtype=np.bool_)
     expert[pushed] = False
     column = np.arange(n, dtype=np.float32)[:, None]
-    return Track(demo, success, np.arange(n)[:, None], column, column, expert)
+    return CachedEpisode(demo, success, np.arange(n)[:, None], column, column, expert)
 
 
 def one(table: SampleTable, tick: int, kind: int = POLICY) -> object:
@@ -30,7 +32,7 @@ def one(table: SampleTable, tick: int, kind: int = POLICY) -> object:
 
 def test_chunk_takes_every_stride_and_repeats_the_last_action() -> None:
     """Past the end the last action is repeated, and the future is the last tick."""
-    table = SampleTable([track(10)], 4, 2, 0.9, Mixture())
+    table = SampleTable([episode(10)], 4, 2, 0.9, Mixture())
     batch = one(table, 5)
     assert batch.chunk[0, :, 0].tolist() == [5, 7, 9, 9]
     assert batch.future_proprio[0, 0] == 9
@@ -45,25 +47,25 @@ def test_return_is_one_at_success_and_zero_after_failure() -> None:
 
 def test_discount_is_per_row_of_the_chunk() -> None:
     """Two ticks per row and discount 0.81 are 0.9 per tick."""
-    table = SampleTable([track(4)], 1, 2, 0.81, Mixture())
+    table = SampleTable([episode(4)], 1, 2, 0.81, Mixture())
     assert one(table, 0).value[0] == pytest.approx(0.9)
 
 
 def test_rows_after_a_disturbance_are_not_imitated() -> None:
     """From the moment of a push on, the chunk is not what the expert wanted."""
-    table = SampleTable([track(10, pushed=slice(4, 6))], 4, 2, 0.9, Mixture())
+    table = SampleTable([episode(10, pushed=slice(4, 6))], 4, 2, 0.9, Mixture())
     assert one(table, 0).imitate[0].tolist() == [True, True, False, False]
 
 
 def test_no_policy_sample_starts_in_a_disturbance() -> None:
     """Ticks of a push are no demonstrations."""
-    table = SampleTable([track(10, pushed=slice(4, 6))], 4, 2, 0.9, Mixture())
+    table = SampleTable([episode(10, pushed=slice(4, 6))], 4, 2, 0.9, Mixture())
     assert not {4, 5} & set(table.imitated()[:, 1].tolist())
 
 
 def test_mixture_is_half_policy_a_quarter_each_of_the_others() -> None:
     """The default mixture is that of the reference."""
-    table = SampleTable([track(50), track(50, False, False)], 4, 2, 0.9, Mixture())
+    table = SampleTable([episode(50), episode(50, False, False)], 4, 2, 0.9, Mixture())
     kind = table.draw(4000, np.random.default_rng(0)).kind
     shares = [(kind == k).mean() for k in (POLICY, WORLD_MODEL, VALUE)]
     assert shares == pytest.approx([0.5, 0.25, 0.25], abs=0.03)
@@ -71,7 +73,7 @@ def test_mixture_is_half_policy_a_quarter_each_of_the_others() -> None:
 
 def test_half_of_the_other_samples_come_from_failures() -> None:
     """Value samples see failures as often as successes."""
-    table = SampleTable([track(50), track(50, False, False)], 4, 2, 0.9, Mixture(demo=0.0))
+    table = SampleTable([episode(50), episode(50, False, False)], 4, 2, 0.9, Mixture(demo=0.0))
     value = table.draw(2000, np.random.default_rng(0)).value
     assert (value == 0).mean() == pytest.approx(0.5, abs=0.05)
 
@@ -79,24 +81,24 @@ def test_half_of_the_other_samples_come_from_failures() -> None:
 def test_without_a_demonstration_there_is_nothing_to_imitate() -> None:
     """Only failures cannot train a policy."""
     with pytest.raises(ConfigError, match='no episode is a demonstration'):
-        SampleTable([track(10, False, False)], 4, 2, 0.9, Mixture())
+        SampleTable([episode(10, False, False)], 4, 2, 0.9, Mixture())
 
 
 def test_demonstrations_are_no_rollouts_where_they_are_not_reused() -> None:
     """The planning checkpoint learns from what the policy did, not from what it was shown."""
-    tracks = [track(50), track(50, demo=False), track(50, False, False)]
-    table = SampleTable(tracks, 4, 2, 0.9, Mixture(demo=0.5, reuse_demos=False))
+    episodes = [episode(50), episode(50, demo=False), episode(50, False, False)]
+    table = SampleTable(episodes, 4, 2, 0.9, Mixture(demo=0.5, reuse_demos=False))
     assert set(table.imitated()[:, 0]) == {0}
     assert set(table.outcomes()[:, 0]) == {1, 2}
     with pytest.raises(ConfigError, match='no episode is a rollout'):
-        SampleTable(tracks[:1], 4, 2, 0.9, Mixture(reuse_demos=False))
+        SampleTable(episodes[:1], 4, 2, 0.9, Mixture(reuse_demos=False))
 
 
 def test_successful_rollouts_are_imitated_where_that_is_asked_for() -> None:
     """They stay rollouts for world model and value, and failures are never imitated."""
-    tracks = [track(50), track(50, demo=False), track(50, False, False)]
+    episodes = [episode(50), episode(50, demo=False), episode(50, False, False)]
     for imitate, imitated in (False, {0}), (True, {0, 1}):
         mixture = Mixture(reuse_demos=False, imitate_rollouts=imitate)
-        table = SampleTable(tracks, 4, 2, 0.9, mixture)
+        table = SampleTable(episodes, 4, 2, 0.9, mixture)
         assert set(table.imitated()[:, 0]) == imitated
         assert set(table.outcomes()[:, 0]) == {1, 2}

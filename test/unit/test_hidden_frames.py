@@ -18,10 +18,11 @@ from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.training.batch import LatentStore, loss_weights, velocity_error
+from cosmos_policy_ros.training.batch import loss_weights, velocity_error
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import Batch, POLICY, VALUE, WORLD_MODEL
-from cosmos_policy_ros.training.microbatch import deal, frames_of
+from cosmos_policy_ros.training.latent_cache import LatentCache
+from cosmos_policy_ros.training.microbatch import frames_of, split_batch
 from diffusers.models.transformers.transformer_cosmos import CosmosAttnProcessor2_0
 import numpy as np
 import pytest
@@ -167,7 +168,7 @@ def test_which_frames_are_there_depends_on_the_question() -> None:
 
 
 def samples(kinds: list[int]) -> Batch:
-    """Return samples that differ in every frame, of pictures 0 to 2 n - 1."""
+    """Return samples that differ in every frame, of images 0 to 2 n - 1."""
     n, rng = len(kinds), np.random.default_rng(0)
     cameras, horizon = len(DROPPING.cameras), DROPPING.horizon
     rows = np.arange(2 * n * cameras).reshape(2, n, cameras)
@@ -191,11 +192,11 @@ def train_once(batch: Batch, drop: bool, seed: int = 0) -> tuple[float, Tensor]:
     transformer = tiny_transformer().train()
     policy = replace(DROPPING, drop_hidden_frames=drop)
     torch.manual_seed(0)
-    store = LatentStore(torch.randn(24, 4, 4, 4), torch.zeros(4, 4, 4), tiny_text_table())
+    cache = LatentCache(torch.randn(24, 4, 4, 4), torch.zeros(4, 4, 4), tiny_text_table())
     loss = torch.zeros(())
-    for number, part, weight in deal(batch, policy, 1, [0]):
+    for number, part, weight in split_batch(batch, policy, 1, [0]):
         error = velocity_error(
-            transformer, part, store, policy, tiny_stats(), TrainConfig(precision='float32'),
+            transformer, part, cache, policy, tiny_stats(), TrainConfig(precision='float32'),
             torch.Generator().manual_seed(seed + number), torch.device('cpu'),
         )  # fmt: skip
         loss = loss + (weight * error * loss_weights(part, policy, 1.0)).sum()
@@ -211,7 +212,7 @@ def tiny_text_table() -> Tensor:
 
 @pytest.mark.parametrize('drop', [True, False])
 def test_nothing_is_learned_from_hidden_frames(drop: bool) -> None:
-    """Other pictures, joints and actions: the same gradient; as noise they shine through."""
+    """Other images, joints and actions: the same gradient; as noise they shine through."""
     batch = samples([VALUE, VALUE])
     rows = batch.latent_row.copy()
     rows[:, :3] = rows[::-1, :3]
@@ -225,7 +226,7 @@ def test_nothing_is_learned_from_hidden_frames(drop: bool) -> None:
 def test_samples_that_share_a_call_have_the_same_frames() -> None:
     """Value samples go on their own, and every sample goes once."""
     batch = samples([POLICY, VALUE, WORLD_MODEL, VALUE])
-    parts = deal(batch, DROPPING, 2, range(2))
+    parts = split_batch(batch, DROPPING, 2, range(2))
     assert [number for number, _, _ in parts] == [0, 1, 2, 3]
     assert [part.kind.tolist() for _, part, _ in parts] == [
         [POLICY],
@@ -240,19 +241,22 @@ def test_samples_that_share_a_call_have_the_same_frames() -> None:
         frames_of(batch, DROPPING)
 
 
-def test_every_process_calls_the_network_equally_often() -> None:
+def test_every_rank_calls_the_network_equally_often() -> None:
     """Who has no value sample takes one that counts nothing; without any nobody calls for them."""
     batch = samples([POLICY, WORLD_MODEL, VALUE])
-    dealt = [deal(batch, DROPPING, 2, [rank]) for rank in range(2)]
-    assert [[weight for _, _, weight in parts] for parts in dealt] == [[1.0, 1.0], [1.0, 0.0]]
-    assert [len(deal(samples([POLICY] * 2), DROPPING, 2, [rank])) for rank in range(2)] == [1, 1]
+    split = [split_batch(batch, DROPPING, 2, [rank]) for rank in range(2)]
+    assert [[weight for _, _, weight in parts] for parts in split] == [[1.0, 1.0], [1.0, 0.0]]
+    assert [len(split_batch(samples([POLICY] * 2), DROPPING, 2, [rank])) for rank in range(2)] == [
+        1,
+        1,
+    ]
 
 
-def test_a_batch_without_shorter_sequences_is_dealt_as_ever() -> None:
+def test_a_batch_without_shorter_sequences_is_split_as_ever() -> None:
     """All kinds together, every second sample."""
     policy = replace(DROPPING, drop_hidden_frames=False)
     batch = samples([POLICY, VALUE, WORLD_MODEL, VALUE])
-    [(number, part, weight)] = deal(batch, policy, 2, [1])
+    [(number, part, weight)] = split_batch(batch, policy, 2, [1])
     assert (number, weight) == (1, 1.0)
     np.testing.assert_array_equal(part.chunk, batch.part(1, 2).chunk)
 

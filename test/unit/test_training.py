@@ -22,12 +22,10 @@ from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.data.episodes import StoredEpisode
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.training.batch import latent_sequences, LatentStore, loss_weights
 from cosmos_policy_ros.training.config import read_train_config, TrainConfig, write_train_config
-from cosmos_policy_ros.training.dataset import Batch, POLICY, VALUE
-from cosmos_policy_ros.training.episode_cache import _prepare
+from cosmos_policy_ros.training.episode_cache import _write_cache_file
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig, TransformerConfig
-from cosmos_policy_ros.training.trainer import learning_rate_factor, train
+from cosmos_policy_ros.training.trainer import train
 from cosmos_policy_ros.types import ConfigError, Observation
 import numpy as np
 import pytest
@@ -82,7 +80,7 @@ def out(tmp_path_factory: pytest.TempPathFactory, bags: Path, robot: RobotSpec) 
 
 
 def test_trained_checkpoint_plans(out: Path, robot: RobotSpec) -> None:
-    """What the trainer writes, the policy loads and answers with."""
+    """What the trainer writes, the policy loads and predictions with."""
     policy = load_policy(out, threads=1)
     images = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in robot.cameras}
     task = policy.tasks[0]
@@ -91,7 +89,7 @@ def test_trained_checkpoint_plans(out: Path, robot: RobotSpec) -> None:
 
 
 def test_run_ends_with_pictures_of_what_it_predicts(out: Path) -> None:
-    """Futures and values of the exam that ``figures.json`` comes from."""
+    """Futures and values of the validation set that ``figures.json`` comes from."""
     sheets = out / 'work' / 'sheets'
     assert {'final.png', 'final_values.png'} <= {file.name for file in sheets.iterdir()}
 
@@ -208,7 +206,7 @@ def test_adapters_are_merged_into_the_checkpoint(
 def test_causal_autoencoder_is_kept_and_encodes_as_on_the_robot(
     tmp_path: Path, bags: Path, robot: RobotSpec
 ) -> None:
-    """As the large model's: a picture's latent depends on what the video showed before it."""
+    """As the large model's: a image's latent depends on what the video showed before it."""
     init, folder = tmp_path / 'init', tmp_path / 'run'
     tiny.save_tiny_checkpoint(init, robot, independent_frames=False)
     config = replace(TOY, updates=2, autoencoder=AutoencoderConfig(updates=0))
@@ -218,10 +216,10 @@ def test_causal_autoencoder_is_kept_and_encodes_as_on_the_robot(
     assert end.config.action_steps == start.config.action_steps == 10
     latents = load_file(folder / 'work' / 'latents.safetensors')['latents']
     with np.load(sorted((folder / 'work' / 'episodes').glob('*.npz'))[0]) as data:
-        pictures = [data[f'images/{c}'][data[f'index/{c}'][0]] for c in config.cameras]
+        images = [data[f'images/{c}'][data[f'index/{c}'][0]] for c in config.cameras]
     vision = Vision(TorchBackend(end.transformer, end.vae), end.config)
     with torch.inference_mode():
-        seen = vision.encode_current(scale_pixels(np.stack(pictures)))[0, :, 2:]
+        seen = vision.encode_current(scale_pixels(np.stack(images)))[0, :, 2:]
     torch.testing.assert_close(latents[:3].float(), seen.transpose(0, 1), atol=2e-3, rtol=2e-3)
 
 
@@ -265,124 +263,11 @@ def test_checkpoint_holds_no_pickle(out: Path) -> None:
     assert json.loads((out / 'policy.json').read_text())['horizon'] == 4
 
 
-def test_unknown_training_key_is_refused(tmp_path: Path) -> None:
-    """A typo in the YAML must not train something else."""
-    file = tmp_path / 'train.yaml'
-    file.write_text('updatse: 3\n')
-    with pytest.raises(ConfigError, match='updatse'):
-        read_train_config(file)
-
-
-def test_number_written_as_text_is_refused(tmp_path: Path) -> None:
-    """YAML reads 1e-3 as text; the message says how to write it."""
-    file = tmp_path / 'train.yaml'
-    file.write_text('learning_rate: 1e-3\n')
-    with pytest.raises(ConfigError, match=r'0\.001'):
-        read_train_config(file)
-
-
-@pytest.mark.parametrize(
-    ('line', 'message'),
-    [
-        ('rate_hz: 15', 'whole multiple of rate_hz'),
-        ('updates: -1', 'updates must be above 0'),
-        ('horizon: 0', 'horizon must be above 0'),
-        ('batch_size: 2.5', 'batch_size must be a whole number, got 2.5'),
-        ('sigma_low: 0', 'sigma_low must be above 0'),
-        ('{sigma_low: 9, sigma_high: 8}', 'sigma_low must be below sigma_high'),
-        ('compile: yes please', "compile must be true or false, got 'yes please'"),
-        ('cameras: high', 'cameras must be a list'),
-        ('transformer: {max_size: [4, 4]}', 'max_size must be three numbers'),
-        ('autoencoder: {updates: many}', 'autoencoder: updates must be a whole number'),
-    ],
-)
-def test_training_value_that_cannot_be_is_refused(tmp_path: Path, line: str, message: str) -> None:
-    """Before hours are spent on it."""
-    file = tmp_path / 'train.yaml'
-    file.write_text(line)
-    with pytest.raises(ConfigError, match=message):
-        read_train_config(file)
-
-
-def test_reference_schedule_falls_to_a_third_and_stays_low() -> None:
-    """Linear to 0.3 at the end of the cycle, 0.06 afterwards."""
-    config = TrainConfig(updates=100, warmup=10, decay=60, schedule='reference')
-    factors = [learning_rate_factor(step, config) for step in (0, 10, 35, 59, 60, 99)]
-    assert factors == pytest.approx([0.1, 1.0, 0.65, 0.314, 0.06, 0.06])
-
-
-def test_learning_rate_rises_stays_and_falls() -> None:
-    """Linear up over the warm-up, flat, linear down to 0."""
-    config = TrainConfig(updates=100, warmup=10, decay=20)
-    factors = [learning_rate_factor(step, config) for step in (0, 9, 50, 90, 100)]
-    assert factors == pytest.approx([0.1, 1.0, 1.0, 0.5, 0.0])
-
-
-def batch(kind: int, imitate: list[bool]) -> Batch:
-    """Return one sample of the tiny policy with a chunk whose rows may be disturbed."""
-    config = tiny.CONFIG
-    zeros = np.zeros((1, config.proprio_size), np.float32)
-    rows = np.zeros((1, len(config.cameras)), np.int64)
-    chunk = np.zeros((1, config.horizon, config.action_size), np.float32)
-    return Batch(
-        np.array([kind]),
-        chunk,
-        np.array([imitate]),
-        zeros,
-        zeros,
-        rows,
-        rows.copy(),
-        np.tile(rows, 2),
-        np.zeros(1, 'f4'),
-        np.zeros(1, np.int64),
-        np.zeros(1, np.int64),
-    )
-
-
-def test_disturbed_rows_do_not_enter_the_loss_of_a_policy_sample() -> None:
-    """Neither they nor the future they led to."""
-    config = tiny.CONFIG
-    good = [True] + [False] * (config.horizon - 1)
-    weights = loss_weights(batch(POLICY, good), config, 1.0)[0]
-    action = weights[:, config.layout.index('action')].flatten()
-    assert action[: config.action_size].all()
-    assert not action[config.action_size : config.horizon * config.action_size].any()
-    assert not weights[:, config.layout.index('value')].any()
-
-
-def test_policy_sample_can_teach_the_action_alone() -> None:
-    """What joint training is compared with."""
-    config = tiny.CONFIG
-    weights = loss_weights(batch(POLICY, [True] * config.horizon), config, 1.0, joint=False)[0]
-    scored = weights.sum(dim=(0, 2, 3)).nonzero().flatten().tolist()
-    assert scored == [config.layout.index('action')]
-
-
-def test_value_sample_is_scored_on_the_value_alone() -> None:
-    """All other frames are known to it."""
-    weights = loss_weights(batch(VALUE, [True] * tiny.CONFIG.horizon), tiny.CONFIG, 1.0)[0]
-    assert weights.sum(dim=(0, 2, 3)).nonzero().flatten().tolist() == [weights.shape[1] - 1]
-
-
-def test_current_and_future_pictures_stand_in_their_frames() -> None:
-    """Each camera has its place in both halves of the sequence."""
-    config = tiny.CONFIG
-    shape = config.latent_shape
-    pictures = torch.stack([torch.full((shape[0], *shape[2:]), float(i)) for i in (3, 4)])
-    store = LatentStore(pictures, torch.zeros(shape[0], *shape[2:]), torch.zeros(1, 1, 1))
-    sample = batch(POLICY, [True] * config.horizon)
-    sample.latent_row[:, len(config.cameras) :] = 1
-    x0 = latent_sequences(sample, store, config, tiny.tiny_stats())[0]
-    camera = config.cameras[0]
-    assert (x0[:, config.layout.index(camera)] == 3).all()
-    assert (x0[:, config.layout.index(f'future_{camera}')] == 4).all()
-
-
 def test_an_episode_without_an_outcome_is_left_out(tmp_path: Path) -> None:
     """One that was cut off has no return; the log would say so."""
     record_bag(tmp_path / 'a', meta={k: v for k, v in META.items() if k != 'success'})
     with pytest.raises(ConfigError, match='a has no outcome'):
-        _prepare(
+        _write_cache_file(
             StoredEpisode('bag', tmp_path / 'a'),
             tmp_path / 'a.npz',
             BAG_ROBOT,

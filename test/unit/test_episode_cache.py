@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Training material from every format, without the episodes that cannot be used."""
+"""Training data from every format, without the episodes that cannot be used."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.episode_cache import (
     hold_out,
-    load_tracks,
+    load_episodes,
     name_episodes,
-    prepare_bags,
+    prepare_episodes,
 )
 from cosmos_policy_ros.types import ConfigError
 import h5py
 import numpy as np
 import pytest
 from samples import ROBOT, sample_episode, START_NS
-from test_dataset import track as one_track
+from test_dataset import episode as one_episode
 
 CONFIG = TrainConfig(image_size=32)
 
@@ -49,14 +49,14 @@ def test_rows_train_like_bags(tmp_path: Path, kind: str) -> None:
         data.mkdir()
         for number, episode in enumerate(episodes):
             write_hdf5(data / f'episode_{number}.hdf5', episode, ROBOT)
-    files = prepare_bags([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
-    tracks, tasks = load_tracks(files, CONFIG, True)
+    files = prepare_episodes([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+    cached, tasks = load_episodes(files, CONFIG, True)
     assert set(tasks) == {'move the cube'}
-    for track, episode in zip(tracks, episodes, strict=True):
-        np.testing.assert_array_equal(track.actions, episode.actions)
-        np.testing.assert_array_equal(track.proprio, episode.proprio)
-        np.testing.assert_array_equal(track.expert, episode.expert)
-        assert (track.demo, track.success) == (True, True)
+    for one, episode in zip(cached, episodes, strict=True):
+        np.testing.assert_array_equal(one.actions, episode.actions)
+        np.testing.assert_array_equal(one.proprio, episode.proprio)
+        np.testing.assert_array_equal(one.expert, episode.expert)
+        assert (one.demo, one.success) == (True, True)
 
 
 @pytest.mark.parametrize(('success', 'ends_s'), [('true', 2.0), ('false', 2.58)])
@@ -65,7 +65,7 @@ def test_success_ends_a_second_after_it_was_reached_for_good(
 ) -> None:
     """Done at 0.4 s, lost at 0.6 s, done again at 1.0 s; a failure is kept to its end."""
     about = {'source': 'rollout', 'robot': ROBOT.name, 'success': success, 'task': 'move the cube'}
-    picture = np.zeros((240, 320, 3), np.uint8)
+    image = np.zeros((240, 320, 3), np.uint8)
     with BagWriter(tmp_path / 'data' / 'episode_1', about) as bag:
         bag.write_text('/task', about['task'], START_NS)
         for tick in range(130):
@@ -75,11 +75,11 @@ def test_success_ends_a_second_after_it_was_reached_for_good(
             bag.write_flag(SUCCESS_TOPIC, 0.4 <= at_s < 0.6 or at_s >= 1.0, stamp_ns)
             if tick % 4 == 0:
                 for camera in ROBOT.cameras:
-                    bag.write_image(camera.topic, picture, stamp_ns)
-    files = prepare_bags([tmp_path / 'data'], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
-    ((track,), _) = load_tracks(files, CONFIG, True)
-    assert track.success == (success == 'true')
-    assert len(track.actions) == len(track.proprio) == round(50 * ends_s) + 1
+                    bag.write_image(camera.topic, image, stamp_ns)
+    files = prepare_episodes([tmp_path / 'data'], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+    ((episode,), _) = load_episodes(files, CONFIG, True)
+    assert episode.success == (success == 'true')
+    assert len(episode.actions) == len(episode.proprio) == round(50 * ends_s) + 1
     with np.load(files[0]) as cache:
         assert len(cache['images/high']) == cache['index/high'].max() + 1
 
@@ -96,7 +96,7 @@ def test_unusable_episodes_are_named_left_out_and_counted(
     torn.write_bytes(torn.read_bytes()[:5000])
     spoiled(data / 'episode_2.hdf5', np.nan)
     with caplog.at_level(logging.INFO):
-        files = prepare_bags([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+        files = prepare_episodes([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
     assert [file.name for file in files] == ['episode_0.hdf5.npz', 'episode_3.hdf5.npz']
     warnings = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
     assert any('left out' in w and 'episode_1.hdf5' in w for w in warnings)
@@ -115,7 +115,7 @@ def test_more_bad_than_good_episodes_are_refused(tmp_path: Path) -> None:
     for number in range(2):
         spoiled(data / f'episode_{number}.hdf5', np.inf)
     with pytest.raises(ConfigError, match=r'2 of the 3 episodes .* because: episode .*got 1 NaN'):
-        prepare_bags([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+        prepare_episodes([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
 
 
 def test_folders_of_one_name_are_refused(tmp_path: Path) -> None:
@@ -135,10 +135,10 @@ def test_episodes_of_several_folders_keep_their_folder_in_the_name(tmp_path: Pat
 
 def test_demonstrations_and_failures_of_every_task_are_held_out() -> None:
     """The last ones of each, so that nothing goes unmeasured."""
-    tracks = [
-        replace(one_track(n), task=n % 2, demo=n >= 8, success=n >= 8) for n in range(28)
+    episodes = [
+        replace(one_episode(n), task=n % 2, demo=n >= 8, success=n >= 8) for n in range(28)
     ]  # fmt: skip
-    trained, held = hold_out(tracks, 0.2)
+    trained, held = hold_out(episodes, 0.2)
     assert [(t.task, t.demo, len(t.actions)) for t in held] == [
         (0, False, 6), (1, False, 7), (0, True, 24), (1, True, 25), (0, True, 26), (1, True, 27),
     ]  # fmt: skip
@@ -148,4 +148,4 @@ def test_demonstrations_and_failures_of_every_task_are_held_out() -> None:
 def test_the_only_demonstration_of_a_task_cannot_be_held_out() -> None:
     """It would be trained on or measured, and one of the two would be a lie."""
     with pytest.raises(ConfigError, match='record some more'):
-        hold_out([one_track(10), one_track(9, demo=False)], 0.2)
+        hold_out([one_episode(10), one_episode(9, demo=False)], 0.2)
