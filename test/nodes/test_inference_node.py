@@ -221,11 +221,11 @@ def test_newest_query_wins_while_the_worker_is_busy(bench: Bench) -> None:
     stamp_ns = bench.sense()
     bench.wait(lambda: bench.sensed(stamp_ns))
     obs = bench.inference._observer.observation(bench.node.get_clock().now().nanoseconds)
-    before = bench.inference._replaced
+    before = bench.inference._worker.replaced
     for _ in range(20):
-        bench.inference._put(obs)
+        bench.inference._worker.put(obs)
     bench.wait(lambda: bench.answers)
-    assert bench.inference._replaced > before
+    assert bench.inference._worker.replaced > before
 
 
 def test_report_tells_latency_and_age(bench: Bench) -> None:
