@@ -22,14 +22,14 @@ from cosmos_policy_ros.core.query import PlanQuery, read_keep
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.task_words import task_synonyms
+from cosmos_policy_ros.topics import CANDIDATES, future_image, QUERY
 from cosmos_policy_ros.types import Observation
 import numpy as np
 from rclpy.node import Node
-from rclpy.qos import qos_profile_sensor_data, QoSProfile
-from sensor_msgs.msg import Image, PointCloud2
 from trajectory_msgs.msg import JointTrajectory
 
 
@@ -39,14 +39,18 @@ class InferenceParams:
 
     robot: str = param('', 'Robot YAML.')
     checkpoint: str = param('', 'Checkpoint folder.')
-    planning_checkpoint: str = param('', 'Checkpoint that scores the candidates; empty: the same.')
+    planning_checkpoint: str = param(
+        '', 'Checkpoint folder that scores the candidates; empty lets the policy do it.'
+    )
     backend: str = param('auto', 'What runs the networks; auto takes an exported one.')
     device: str = param('cpu', 'Where they run: cpu, cuda or cuda:1.')
     precision: str = param('auto', 'Arithmetic of the networks: auto, float32 or bfloat16.')
     threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)
     max_rows: int = param(0, 'Most rows of one network call; 0 is all.', 0, 65536)
     candidates: int = param(PlanQuery.candidates, 'Candidates N per query.', 1, 256)
-    keep: str = param('', 'Candidates kept after each denoising step, as 4 2 1; empty: all.')
+    keep: str = param(
+        '', 'Candidates kept after each denoising step, such as 4 2 1; empty keeps all.'
+    )
     futures: int = param(0, 'Futures M per candidate; 0 reads them from the policy.', 0, 64)
     values: int = param(0, 'Values K per future; 0 reads them from the stage before.', 0, 64)
     seed: int = param(0, 'Base seed of the noise; candidate i uses seed + i.', 0, 2**31)
@@ -55,34 +59,43 @@ class InferenceParams:
 
 
 class InferenceNode(Node):
-    """Answer queries."""
+    """Observations at the stamps of queries, a policy in a worker thread, candidates out."""
 
     def __init__(self) -> None:
         """Load the checkpoint, warm up and open the topics.
 
         Raises:
-            ConfigError: The checkpoint or the text encoder is damaged, or the checkpoint was
-                trained for another robot; or candidates cannot be kept as wanted.
+            ConfigError: The checkpoint or the text encoder is damaged, the checkpoint was trained
+                for another robot, or it cannot answer such a query.
         """
         super().__init__('inference')
         self.params = p = declare(self, InferenceParams)
         self.robot = read_robot(Path(p.robot))
         planning = Path(p.planning_checkpoint) if p.planning_checkpoint else None
         self.policy: Policy = load_policy(
-            Path(p.checkpoint), p.backend, p.device, p.threads, p.precision, p.max_rows or None,
-            planning,
-        )  # fmt: skip
+            Path(p.checkpoint),
+            backend=p.backend,
+            device=p.device,
+            threads=p.threads,
+            precision=p.precision,
+            max_rows=p.max_rows or None,
+            planning=planning,
+        )
         check_robot(self.policy.config, self.robot)
         self._matcher = TaskMatcher(self.policy.tasks, task_synonyms())
-        self._told, self._taken = '', Match('', 0.0)
-        self._query = PlanQuery(p.candidates, p.futures, p.values, read_keep(p.keep), p.seed)
+        self._instruction, self._match = '', Match('', 0.0)
+        self._query = PlanQuery(
+            candidates=p.candidates,
+            futures=p.futures,
+            values=p.values,
+            keep=read_keep(p.keep),
+            seed=p.seed,
+        )
         warm_up_s = self._warm_up()
 
-        self._candidates = self.create_publisher(PointCloud2, 'policy/candidates', 10)
+        self._candidates = create_publisher(self, CANDIDATES)
         self._futures = {
-            camera: self.create_publisher(
-                Image, f'policy/future/{camera}', qos_profile_sensor_data
-            )
+            camera: create_publisher(self, future_image(camera))
             for camera in self.policy.config.cameras
         }
         self._diagnostics = Diagnostics(self, self.get_name())
@@ -90,9 +103,7 @@ class InferenceNode(Node):
         self._latency_ms: deque[float] = deque(maxlen=1000)
         self._answered, self._refused, self._reason = 0, 0, ''
         self._worker = NewestWorker(self._work, 'policy')
-        self.create_subscription(
-            JointTrajectory, 'policy/query', self._on_query, QoSProfile(depth=1)
-        )
+        create_subscription(self, QUERY, self._on_query)
         self.create_timer(1.0, self._report)
         self.get_logger().info(
             f'answering with {p.candidates} candidates, {p.futures} futures and {p.values} values '
@@ -120,9 +131,10 @@ class InferenceNode(Node):
     def _on_query(self, message: JointTrajectory) -> None:
         """Take the observation of a query and hand it to the worker."""
         try:
+            # The rows still to be played are checked and dropped: no policy continues them yet.
             trajectory_rows(message, self.robot.joint_names)
             obs = self._observer.observation(stamp_of(message))
-            obs = replace(obs, task=self._take(obs.task))
+            obs = replace(obs, task=self._find_task(obs.task))
             self.policy.check(obs)
         except (ValueError, TimeoutError) as error:
             self._refuse(str(error))
@@ -132,22 +144,23 @@ class InferenceNode(Node):
             self._reason = ''
         self._worker.put(obs)
 
-    def _take(self, instruction: str) -> str:
-        """Return the task that an instruction means; tell once if it is not the task itself.
+    def _find_task(self, instruction: str) -> str:
+        """Return the task that an instruction means; log it if the words differ.
 
         Raises:
-            ConfigError: There is none.
+            ConfigError: The policy knows no such task.
         """
-        is_new, self._told, self._taken = instruction != self._told, instruction, Match('', 0.0)
-        self._taken = taken = self._matcher.find(instruction)
-        if is_new and taken.task != instruction:
+        is_new, self._instruction = instruction != self._instruction, instruction
+        self._match = Match('', 0.0)
+        self._match = match = self._matcher.find(instruction)
+        if is_new and match.task != instruction:
             self.get_logger().info(
-                f'{instruction!r} is taken for {taken.task!r} (similarity {taken.similarity:.2f})'
+                f'{instruction!r} is taken for {match.task!r} (similarity {match.similarity:.2f})'
             )
-        return taken.task
+        return match.task
 
     def _refuse(self, reason: str) -> None:
-        """Count a query that is not answered; tell why, once per stream."""
+        """Count a query that is not answered; log the first reason since the last answer."""
         self._refused += 1
         if not self._reason:
             self.get_logger().warning(f'query refused: {reason}')
@@ -175,7 +188,7 @@ class InferenceNode(Node):
             self._show(answer)
 
     def _show(self, answer: Answer) -> None:
-        """Publish the future images of the candidate with the best value, stamped when due.
+        """Publish the predicted images of the candidate with the best value, stamped when due.
 
         The answer has left by now, and one candidate costs a fraction of all.
         """
@@ -198,8 +211,8 @@ class InferenceNode(Node):
         self._diagnostics.publish(
             'warn' if self._reason else 'ok',
             f'query refused: {self._reason}' if self._reason else 'answering',
-            task=self._taken.task,
-            task_similarity=f'{self._taken.similarity:.2f}',
+            task=self._match.task,
+            task_similarity=f'{self._match.similarity:.2f}',
             answered=self._answered,
             refused=self._refused,
             replaced=self._worker.replaced,

@@ -192,7 +192,7 @@ def test_unknown_task_refuses_the_query(bench: Bench) -> None:
     bench.wait(lambda: bench.inference._observer.task == 'fly')
     bench.sense()
     reason = bench.refusal()
-    assert bench.inference._taken.task == ''
+    assert bench.inference._match.task == ''
     bench.task.publish(String(data=TASK))
     bench.wait(lambda: bench.inference._observer.task == TASK)
     assert "no text embedding for the task 'fly'" in reason
