@@ -9,7 +9,6 @@ import multiprocessing
 from pathlib import Path
 from typing import Annotated
 
-from cosmos_policy_ros.data.bags.files import EXPERT_TOPIC, SUCCESS_TOPIC
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
@@ -18,6 +17,7 @@ from cosmos_policy_ros.sim.experts.base import LIMIT_S, REST_S
 from cosmos_policy_ros.sim.experts.table import find_task, make_expert, TASKS
 from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.tasks import CONTROL_HZ
+from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, SUCCESS, TASK
 import numpy as np
 from rich.progress import track
 import tyro
@@ -99,7 +99,7 @@ def record(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:
     image_ticks = round(CONTROL_HZ / robot.cameras[0].rate_hz)
     details = {'task': sim.task, 'robot': robot.name, 'seed': str(seed)}
     with BagWriter(path, details) as bag:
-        bag.write_text('/task', sim.task, 0)
+        bag.write_text(TASK.name, sim.task, 0)
         for tick in range(round(LIMIT_S * CONTROL_HZ)):
             stamp_ns = round(tick * 1e9 / CONTROL_HZ)
             write_joint_states(bag, sim, robot, stamp_ns)
@@ -107,9 +107,9 @@ def record(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:
                 for camera in robot.cameras:
                     bag.write_image(camera.topic, sim.render(camera.name), stamp_ns)
             action = expert.action()
-            bag.write_joints('/joint_command', robot.joint_names, action, stamp_ns)
-            bag.write_flag(EXPERT_TOPIC, expert.expert, stamp_ns)
-            bag.write_flag(SUCCESS_TOPIC, sim.success, stamp_ns)
+            bag.write_joints(JOINT_COMMAND.name, robot.joint_names, action, stamp_ns)
+            bag.write_flag(EXPERT.name, expert.expert, stamp_ns)
+            bag.write_flag(SUCCESS.name, sim.success, stamp_ns)
             sim.step(action, SUBSTEPS // 2)
             write_joint_states(bag, sim, robot, stamp_ns + round(0.5e9 / CONTROL_HZ))
             sim.step(action, SUBSTEPS // 2)

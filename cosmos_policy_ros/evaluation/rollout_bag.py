@@ -9,12 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 
 from cosmos_policy_ros.cli.demonstrate import write_joint_states
-from cosmos_policy_ros.data.bags.files import SUCCESS_TOPIC
 from cosmos_policy_ros.data.bags.policy_messages import write_candidates, write_chunk
 from cosmos_policy_ros.data.bags.recording import hash_folder
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, SUBSTEPS
+from cosmos_policy_ros.topics import JOINT_COMMAND, SUCCESS, TASK
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError, JointCommand
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +41,7 @@ class Rollout:
         for camera in self._robot.cameras:
             if camera.name in images:
                 self._bag.write_image(camera.topic, images[camera.name], stamp_ns)
-        self._bag.write_flag(SUCCESS_TOPIC, self._sim.success, stamp_ns)
+        self._bag.write_flag(SUCCESS.name, self._sim.success, stamp_ns)
 
     def hear(self, candidates: Candidates, chunk: ActionChunk, stamp_ns: int) -> None:
         """Write all candidates of an answer and the chosen one, when they come [ns]."""
@@ -56,7 +56,7 @@ class Rollout:
         self._sim.step(command.positions, SUBSTEPS // 2)
         if self._bag is not None:
             names = self._robot.joint_names
-            self._bag.write_joints('/joint_command', names, command.positions, stamp_ns)
+            self._bag.write_joints(JOINT_COMMAND.name, names, command.positions, stamp_ns)
             write_joint_states(self._bag, self._sim, self._robot, stamp_ns + self._half_ns)
         self._sim.step(command.positions, SUBSTEPS // 2)
 
@@ -77,7 +77,7 @@ def rollout(
         yield Rollout(None, sim, robot)
         return
     with BagWriter(path, {'source': 'rollout', 'robot': robot.name, **details}) as bag:
-        bag.write_text('/task', details['task'], 0)
+        bag.write_text(TASK.name, details['task'], 0)
         yield Rollout(bag, sim, robot)
         bag.set_metadata('success', str(sim.success).lower())
 

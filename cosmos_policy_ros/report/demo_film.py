@@ -13,6 +13,7 @@ import av
 from cosmos_policy_ros.align import image_array, stamp_of
 from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.topics import future_image
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -57,7 +58,7 @@ def draw_episode(
         robot: The cameras.
         rate_hz: Images per second [Hz].
     """
-    futures = {c.name: f'/policy/future/{c.name}' for c in robot.cameras}
+    futures = {c.name: future_image(c.name).name for c in robot.cameras}
     topics = [c.topic for c in robot.cameras] + list(futures.values())
     messages = read_topics(Path(episode['bag']), topics)
     start_ns = episode['start_ns']

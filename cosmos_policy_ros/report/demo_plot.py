@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.align import arm_pose, stamp_of
-from cosmos_policy_ros.data.bags.files import COMMAND_TOPIC, Messages, read_topics
+from cosmos_policy_ros.data.bags.files import Messages, read_topics
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from cosmos_policy_ros.topics import JOINT_COMMAND
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
@@ -34,7 +35,7 @@ def write_plot(path: Path, report: dict[str, Any], robot: RobotSpec) -> None:
         outcome = 'success' if episode['success'] else 'no success'
         axes[0, column].set_title(f'episode {column + 1}, seed {episode["seed"]}: {outcome}')
         _draw_values(axes[0, column], episode['candidates'])
-        topics = [COMMAND_TOPIC, *(arm.joint_state_topic for arm in robot.arms)]
+        topics = [JOINT_COMMAND.name, *(arm.joint_state_topic for arm in robot.arms)]
         messages = read_topics(Path(episode['bag']), topics)
         for row, arm in enumerate(robot.arms, 1):
             _draw_tracking(axes[row, column], messages, arm, episode['start_ns'])
@@ -62,7 +63,7 @@ def _draw_tracking(ax: Axes, messages: Messages, arm: ArmSpec, start_ns: int) ->
     """Draw commands as dashed and measurements as solid lines, one colour per joint."""
     names = [f'{arm.name}/{joint}' for joint in (*arm.joints, 'gripper')]
     states = [m for _, m in messages[arm.joint_state_topic]]
-    commands = [m for _, m in messages[COMMAND_TOPIC]]
+    commands = [m for _, m in messages[JOINT_COMMAND.name]]
     measured = np.array([arm_pose(arm, m) for m in states]).reshape(-1, len(names))
     commanded = np.array([_pick(m, names) for m in commands]).reshape(-1, len(names))
     state_s = [(stamp_of(m) - start_ns) * 1e-9 for m in states]

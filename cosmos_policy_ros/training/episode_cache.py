@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.core.images import prepare_image
-from cosmos_policy_ros.data.bags.files import read_topics, SUCCESS_TOPIC
+from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.topics import SUCCESS
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import CachedEpisode
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -118,7 +119,7 @@ def _write_cache_file(
         raise ConfigError(msg)
     if recording.format == 'bag' and episode.source == 'rollout' and episode.success:
         episode = _cut_after_success(
-            episode, read_topics(recording.path, [SUCCESS_TOPIC])[SUCCESS_TOPIC]
+            episode, read_topics(recording.path, [SUCCESS.name])[SUCCESS.name]
         )
     arrays: dict[str, NDArray[np.generic]] = {
         'demo': np.array(episode.source == 'demo' and episode.success),

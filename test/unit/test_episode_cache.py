@@ -9,10 +9,10 @@ import logging
 from pathlib import Path
 
 from bags import write_joint_states
-from cosmos_policy_ros.data.bags.files import SUCCESS_TOPIC
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
+from cosmos_policy_ros.topics import SUCCESS
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.episode_cache import (
     hold_out,
@@ -72,7 +72,7 @@ def test_success_ends_a_second_after_it_was_reached_for_good(
             at_s, stamp_ns = tick / 50, START_NS + tick * 20_000_000
             write_joint_states(bag, ROBOT, ROBOT.start, stamp_ns)
             bag.write_joints('/joint_command', ROBOT.joint_names, ROBOT.start, stamp_ns)
-            bag.write_flag(SUCCESS_TOPIC, 0.4 <= at_s < 0.6 or at_s >= 1.0, stamp_ns)
+            bag.write_flag(SUCCESS.name, 0.4 <= at_s < 0.6 or at_s >= 1.0, stamp_ns)
             if tick % 4 == 0:
                 for camera in ROBOT.cameras:
                     bag.write_image(camera.topic, image, stamp_ns)

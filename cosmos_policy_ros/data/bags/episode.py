@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosmos_policy_ros.data.bags.files import COMMAND_TOPIC, EXPERT_TOPIC, TASK_TOPIC
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, TASK
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 
@@ -41,7 +41,7 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
         about['success'] = str(episode.success).lower()
     shown = {c.name: -1 for c in robot.cameras}  # newest row of the images written so far
     with BagWriter(path, about) as bag:
-        bag.write_text(TASK_TOPIC, episode.task, int(episode.stamps_ns[0]))
+        bag.write_text(TASK.name, episode.task, int(episode.stamps_ns[0]))
         for tick, stamp_ns in enumerate(episode.stamps_ns.tolist()):
             _write_arms(bag, robot, episode, tick)
             for camera in robot.cameras:
@@ -49,8 +49,10 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
                 if row != shown[camera.name]:
                     bag.write_image(camera.topic, episode.images[camera.name][row], stamp_ns)
                     shown[camera.name] = row
-            bag.write_joints(COMMAND_TOPIC, robot.joint_names, episode.actions[tick], stamp_ns)
-            bag.write_flag(EXPERT_TOPIC, bool(episode.expert[tick]), stamp_ns)
+            bag.write_joints(
+                JOINT_COMMAND.name, robot.joint_names, episode.actions[tick], stamp_ns
+            )
+            bag.write_flag(EXPERT.name, bool(episode.expert[tick]), stamp_ns)
 
 
 def _write_arms(bag: BagWriter, robot: RobotSpec, episode: Episode, tick: int) -> None:

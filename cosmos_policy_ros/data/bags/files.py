@@ -18,10 +18,6 @@ from cosmos_policy_ros.types import ConfigError
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
 
-COMMAND_TOPIC = '/joint_command'
-TASK_TOPIC = '/task'
-EXPERT_TOPIC = '/demonstration/expert'
-SUCCESS_TOPIC = '/sim/success'
 Messages = dict[str, list[tuple[int, Any]]]  # topic -> (time [ns], message)
 
 # what rosbags raises, by where a file is damaged

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cosmos_policy_ros.align import image_array
-from cosmos_policy_ros.data.bags.files import COMMAND_TOPIC, open_bag
+from cosmos_policy_ros.data.bags.files import open_bag
 from cosmos_policy_ros.data.bags.series import (
     Answer,
     command_series,
@@ -26,13 +26,19 @@ from cosmos_policy_ros.data.bags.series import (
 )
 from cosmos_policy_ros.data.bags.writer import BOOL, IMAGE, typestore
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.topics import (
+    ACTION_CHUNK,
+    CANDIDATES,
+    DIAGNOSTICS,
+    future_image,
+    JOINT_COMMAND,
+)
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 
 GAP_PERIODS = 2.5  # expected periods without a message that count as a gap; cameras jitter by one
-FUTURE = '/policy/future/'  # pictures that the policy expects, not those of a camera
-CANDIDATES, CHUNK, DIAGNOSTICS = '/policy/candidates', '/policy/action_chunk', '/diagnostics'
+FUTURE_PREFIX = future_image('').name  # of images that the policy predicts
 
 
 @dataclass(frozen=True)
@@ -123,7 +129,7 @@ class Overview:
 
 def is_camera(topic: str, msg_type: str) -> bool:
     """Whether a topic has pictures of the world."""
-    return msg_type == IMAGE and not topic.startswith(FUTURE)
+    return msg_type == IMAGE and not topic.startswith(FUTURE_PREFIX)
 
 
 def read_overview(path: Path, robot: RobotSpec | None, n_pictures: int = 8) -> Overview:
@@ -172,12 +178,12 @@ def read_overview(path: Path, robot: RobotSpec | None, n_pictures: int = 8) -> O
 def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> None:
     """Add the series, and a remark for what cannot be used."""
     robot, remarks = recording.robot, recording.remarks
-    if commands := messages[COMMAND_TOPIC]:
+    if commands := messages[JOINT_COMMAND.name]:
         joints = robot.joint_names if robot else tuple(commands[0][1].name)
         try:
             recording.commands, recording.joints = command_series(commands, joints), joints
         except ValueError as error:
-            remarks.append(f'{COMMAND_TOPIC}: {error}')
+            remarks.append(f'{JOINT_COMMAND.name}: {error}')
     for arm in robot.arms if robot else ():
         track, dropped = measured_series(messages[arm.joint_state_topic], arm)
         if len(track.time_s):
@@ -195,8 +201,10 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
         except ValueError as error:
             remarks.append(f'{topic}: {error}')
     try:
-        recording.answers = find_answers(messages[CANDIDATES], messages[CHUNK], start_ns)
-        recording.seams, recording.modes = find_seams(messages[DIAGNOSTICS])
+        recording.answers = find_answers(
+            messages[CANDIDATES.name], messages[ACTION_CHUNK.name], start_ns
+        )
+        recording.seams, recording.modes = find_seams(messages[DIAGNOSTICS.name])
     except (ValueError, LookupError) as error:
         remarks.append(f'candidates or diagnostics cannot be read: {error}')
 
@@ -233,7 +241,9 @@ def _decoded_topics(types: dict[str, str], robot: RobotSpec | None) -> set[str]:
     """Return the topics whose messages are looked into, pictures aside."""
     arms = {arm.joint_state_topic for arm in robot.arms} if robot else set()
     flags = {topic for topic, msg_type in types.items() if msg_type == BOOL}
-    return {COMMAND_TOPIC, CANDIDATES, CHUNK, DIAGNOSTICS} | arms | flags
+    return (
+        {JOINT_COMMAND.name, CANDIDATES.name, ACTION_CHUNK.name, DIAGNOSTICS.name} | arms | flags
+    )
 
 
 def _expected_rates(robot: RobotSpec | None) -> dict[str, float]:
@@ -241,4 +251,4 @@ def _expected_rates(robot: RobotSpec | None) -> dict[str, float]:
         return {}
     rates = {camera.topic: camera.rate_hz for camera in robot.cameras}
     rates |= {arm.joint_state_topic: robot.joint_state_rate_hz for arm in robot.arms}
-    return rates | {COMMAND_TOPIC: robot.control_rate_hz}
+    return rates | {JOINT_COMMAND.name: robot.control_rate_hz}

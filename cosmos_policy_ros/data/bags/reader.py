@@ -22,15 +22,13 @@ from cosmos_policy_ros.align import (
     tick_grid,
 )
 from cosmos_policy_ros.data.bags.files import (
-    COMMAND_TOPIC,
-    EXPERT_TOPIC,
     Messages,
     open_bag,
-    TASK_TOPIC,
 )
 from cosmos_policy_ros.data.bags.writer import typestore
 from cosmos_policy_ros.data.velocity_effort import of_messages
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, TASK
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 from numpy.typing import NDArray
@@ -82,13 +80,13 @@ def read_bag(
 def _messages(bag: Reader, robot: RobotSpec) -> Messages:
     """Return topic -> (stamp, message) of the topics an episode is made of."""
     wanted = [c.topic for c in robot.cameras] + [a.joint_state_topic for a in robot.arms]
-    wanted += [COMMAND_TOPIC, TASK_TOPIC]
+    wanted += [JOINT_COMMAND.name, TASK.name]
     missing = [topic for topic in wanted if topic not in bag.topics]
     if missing:
         msg = f'no topic {", ".join(missing)}; the bag has {sorted(bag.topics)}'
         raise ReaderError(msg)
-    connections = [c for c in bag.connections if c.topic in (*wanted, EXPERT_TOPIC)]
-    messages: Messages = {topic: [] for topic in (*wanted, EXPERT_TOPIC)}
+    connections = [c for c in bag.connections if c.topic in (*wanted, EXPERT.name)]
+    messages: Messages = {topic: [] for topic in (*wanted, EXPERT.name)}
     for connection, bag_ns, data in bag.messages(connections):
         message = typestore().deserialize_cdr(data, connection.msgtype)
         stamp_ns = stamp_of(message) if hasattr(message, 'header') else bag_ns
@@ -109,13 +107,13 @@ def _episode(
     arms, told = {}, {}
     for arm in robot.arms:
         arms[arm.name], told[arm.name] = _joint_stream(messages[arm.joint_state_topic], arm)
-    commands = {COMMAND_TOPIC: _command_stream(messages[COMMAND_TOPIC], robot)}
-    flags = StreamBuffer[bool](EXPERT_TOPIC)
-    for stamp_ns, message in messages[EXPERT_TOPIC]:
+    commands = {JOINT_COMMAND.name: _command_stream(messages[JOINT_COMMAND.name], robot)}
+    flags = StreamBuffer[bool](EXPERT.name)
+    for stamp_ns, message in messages[EXPERT.name]:
         flags.push(stamp_ns, bool(message.data))
     streams: list[StreamBuffer[Any]] = [*cameras.values(), *arms.values(), *commands.values()]
     first_ns = max(stream.first_ns for stream in streams)
-    stamps = tick_grid(first_ns, commands[COMMAND_TOPIC].last_ns, rate_hz)
+    stamps = tick_grid(first_ns, commands[JOINT_COMMAND.name].last_ns, rate_hz)
 
     image_age_s, joint_age_s = max_age_s
     rows, proprio, heard, actions, expert = [], [], [], [], []
@@ -126,7 +124,7 @@ def _episode(
         rows.append([seen[c.name].value for c in robot.cameras])
         proprio.append(np.concatenate([felt[a.name].value for a in robot.arms]))
         heard.append([told[a.name][felt[a.name].stamp_ns] for a in robot.arms])
-        actions.append(sent[COMMAND_TOPIC].value)
+        actions.append(sent[JOINT_COMMAND.name].value)
         judged = len(flags) and flags.first_ns <= stamp_ns
         expert.append(flags.newest_at(stamp_ns, np.inf).value if judged else True)
 
@@ -137,7 +135,7 @@ def _episode(
         image_index[camera.name] = index.astype(np.int64)
     return Episode(
         source=_source(metadata),
-        task=messages[TASK_TOPIC][-1][1].data,
+        task=messages[TASK.name][-1][1].data,
         success=_success(metadata),
         rate_hz=rate_hz,
         stamps_ns=stamps,
@@ -178,10 +176,11 @@ def _command_stream(
     rows: list[tuple[int, Any]], robot: RobotSpec
 ) -> StreamBuffer[NDArray[np.float32]]:
     """Return the commands in the robot's joint order."""
-    stream = StreamBuffer[NDArray[np.float32]](COMMAND_TOPIC)
+    stream = StreamBuffer[NDArray[np.float32]](JOINT_COMMAND.name)
     for stamp_ns, message in rows:
         if tuple(message.name) != robot.joint_names:
-            msg = f'{COMMAND_TOPIC} is for {list(message.name)}, the robot has {robot.joint_names}'
+            names = list(message.name)
+            msg = f'{JOINT_COMMAND.name} is for {names}, the robot has {robot.joint_names}'
             raise ValueError(msg)
         stream.push(stamp_ns, np.asarray(message.position, dtype=np.float32))
     return stream
