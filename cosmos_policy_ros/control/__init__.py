@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What turns action chunks into joint commands, and when to ask for chunks; numpy only."""
+"""From action chunks to safe joint commands, and the pace of planning queries; numpy, no ROS."""

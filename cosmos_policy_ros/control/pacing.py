@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When to ask the policy again, so that the arms neither wait nor follow an old plan.
+"""The time of the next planning query, so that arms neither wait nor follow an old plan.
 
 The next query leaves a fixed time after the last one, or earlier when what is left of the running
 chunk would not outlast an answer as slow as the slowest of late. One query is under way at a time;
@@ -18,16 +18,16 @@ PATIENCE = 1.5  # times the slowest latency of late before a query is given up
 
 
 class Pacer:
-    """Decide when the next query is due; starts inactive.
+    """The pace of planning queries; starts inactive.
 
     Attributes:
         active: Whether queries are due at all.
-        n_queries: Queries asked since the start.
-        n_unanswered: Queries given up since the start.
+        n_queries: Queries sent since the node started.
+        n_unanswered: Queries given up since the node started.
     """
 
     def __init__(self, replan_s: float, margin_s: float, timeout_s: float) -> None:
-        """Take the times.
+        """Start inactive, without a measured latency.
 
         Args:
             replan_s: Time from one query to the next [s].
@@ -47,18 +47,22 @@ class Pacer:
     def stop(self) -> None:
         """Make no query due and forget the running chunk; the measured latencies stay."""
         self.active = False
-        self._asked_ns: int | None = None  # of the last query
+        self._query_ns: int | None = None  # of the last query
         self._waiting = False  # for its answer
-        self._silent_ns: int | None = None  # of the first query since the last answer
+        self._unanswered_since_ns: int | None = None  # of the first query since the last answer
         self._chunk_end_ns: int | None = None
 
     def due(self, now_ns: int) -> bool:
-        """Whether to ask now; gives up a query that is not answered."""
+        """Whether a query is due now; gives up one that has gone without an answer for too long.
+
+        Args:
+            now_ns: Time now [ns, ROS clock].
+        """
         if not self.active:
             return False
-        if self._asked_ns is None:
+        if self._query_ns is None:
             return True
-        since_s = (now_ns - self._asked_ns) * 1e-9
+        since_s = (now_ns - self._query_ns) * 1e-9
         slow_s = self.latency_s(99.0) if self._latencies_s else 0.0
         if self._waiting:
             if since_s < max(self._timeout_s, PATIENCE * slow_s):
@@ -70,14 +74,18 @@ class Pacer:
         left_s = (end_ns - now_ns) * 1e-9
         return since_s >= self._replan_s or left_s < slow_s + self._margin_s
 
-    def asked(self, now_ns: int) -> None:
-        """Note that a query left."""
-        self._asked_ns, self._waiting = now_ns, True
-        if self._silent_ns is None:
-            self._silent_ns = now_ns
+    def note_query(self, now_ns: int) -> None:
+        """Note that a query left.
+
+        Args:
+            now_ns: Stamp of the query [ns, ROS clock].
+        """
+        self._query_ns, self._waiting = now_ns, True
+        if self._unanswered_since_ns is None:
+            self._unanswered_since_ns = now_ns
         self.n_queries += 1
 
-    def answered(self, query_ns: int, now_ns: int, chunk_end_ns: int) -> None:
+    def note_answer(self, query_ns: int, now_ns: int, chunk_end_ns: int) -> None:
         """Note that a query was answered.
 
         Args:
@@ -87,19 +95,30 @@ class Pacer:
         """
         self._latencies_s.append((now_ns - query_ns) * 1e-9)
         self._chunk_end_ns = chunk_end_ns
-        if query_ns == self._asked_ns:
+        if query_ns == self._query_ns:
             self._waiting = False
-        self._silent_ns = self._asked_ns if self._waiting else None
+        self._unanswered_since_ns = self._query_ns if self._waiting else None
 
     def waiting_s(self, now_ns: int) -> float:
-        """Return how long queries have gone without an answer [s]; 0 when none is under way.
+        """Return the time since the first query without an answer [s]; 0 without such a query.
 
-        A query that is asked again after its timeout goes on waiting.
+        A query that replaces one that was given up does not start anew.
+
+        Args:
+            now_ns: Time now [ns, ROS clock].
         """
-        return 0.0 if self._silent_ns is None else (now_ns - self._silent_ns) * 1e-9
+        return (
+            0.0
+            if self._unanswered_since_ns is None
+            else (now_ns - self._unanswered_since_ns) * 1e-9
+        )
 
     def latency_s(self, percentile: float) -> float:
-        """Return a percentile of the time from query to answer [s]; NaN before the first."""
+        """Return a percentile of the time from query to answer [s]; NaN before the first answer.
+
+        Args:
+            percentile: From 0 to 100, over the newest ``KEPT_LATENCIES`` answers.
+        """
         if not self._latencies_s:
             return float('nan')
         return float(np.percentile(list(self._latencies_s), percentile))

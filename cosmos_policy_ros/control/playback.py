@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A chunk player behind the safety, and what happened since it was enabled."""
+"""From action chunks to joint commands: a chunk player behind the safety, with its figures."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 @dataclass
 class PlaybackStats:
-    """What happened since enabling.
+    """Figures of a playback since it was enabled.
 
     Attributes:
-        chunks: Chunks that were played.
+        chunks: Chunks that were accepted.
         seam_jump_rad: Seam jump of the newest chunk [rad].
-        seam_jump_rad_max: Largest of them [rad].
+        seam_jump_rad_max: Largest seam jump [rad].
         standstill_s: Time without rows to play, from the first chunk on [s].
     """
 
@@ -33,11 +33,11 @@ class PlaybackStats:
 
 
 class Playback:
-    """Turn action chunks into joint commands, tick by tick; starts disabled.
+    """Action chunks in, one joint command per tick out; starts disabled.
 
     Attributes:
         safety: The last word on motion.
-        stats: What happened since enabling.
+        stats: Figures since enabling.
         mode: ``disabled``, ``playing``, ``ended`` (no rows left, the last one is held), ``hold``
             or ``fault``, as of the last tick.
     """
@@ -73,6 +73,13 @@ class Playback:
     ) -> None:
         """Allow motion from the measured pose; chunks observed before now are not played.
 
+        Nothing happens while enabled.
+
+        Args:
+            measured: (A,) float32 measured joints [rad; gripper 0..1], None if unknown.
+            measured_age_s: Their age [s].
+            now_ns: Time now [ns, ROS clock].
+
         Raises:
             ValueError: As ``Safety.enable``.
         """
@@ -88,7 +95,11 @@ class Playback:
         self._player.clear()
 
     def add(self, chunk: ActionChunk, now_ns: int) -> None:
-        """Play a chunk.
+        """Let a chunk take over from the running one.
+
+        Args:
+            chunk: The chunk.
+            now_ns: Time of arrival [ns, ROS clock].
 
         Raises:
             ValueError: As ``ChunkPlayer.add``; the running chunk plays on.

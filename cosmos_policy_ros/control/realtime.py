@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a control loop asks of the operating system: scheduling, and memory that stays.
+"""Requests of a control loop to the operating system: scheduling, and memory that stays.
 
 Every request may be refused, as on a machine without an ``rtprio`` or a ``memlock`` limit for this
 user; the loop then runs under normal scheduling, later under load.
@@ -17,10 +17,13 @@ LARGEST_BUFFER = 1 << 25  # [bytes] the most that malloc can be told to reuse
 
 
 def request_realtime(priority: int) -> str:
-    """Ask for real-time scheduling of this thread and return what it runs under now.
+    """Request real-time scheduling of this thread and return the scheduling that it has now.
 
     Args:
-        priority: SCHED_FIFO priority, 1 to 99; 0 does not ask.
+        priority: SCHED_FIFO priority, 1 to 99; 0 requests nothing.
+
+    Returns:
+        ``normal``, or ``fifo`` and the priority.
     """
     if priority:
         try:
@@ -32,7 +35,7 @@ def request_realtime(priority: int) -> str:
 
 
 def prioritise_dds_threads() -> None:
-    """Ask for real-time scheduling of the threads of Fast DDS that carry messages.
+    """Request real-time scheduling of the threads of Fast DDS that carry messages.
 
     Whoever sends waits for locks that they hold, in its own process and, through shared memory, in
     those of its readers. One that had lost its processor to other work while it held a lock kept

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which action chunks play recorded joint commands again, after a slow way to their first pose.
+"""Action chunks that play recorded joint commands again, after a slow way to their first pose.
 
 The chunks overlap like the planner's and agree where they do, so the executor has no seam to blend
 and plays on for a while when one comes late.
@@ -57,11 +57,18 @@ class Replay:
 
     @property
     def n_chunks(self) -> int:
-        """How many chunks it takes."""
+        """Number of chunks from the measured pose to the last recorded command."""
         return max(0, math.ceil((self.total_s - CHUNK_S) / STEP_S)) + 1
 
     def at(self, time_s: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the (R, A) targets at (R,) times [s]; before and after, first and last pose."""
+        """Return the (R, A) targets at (R,) times; before and after, first and last pose.
+
+        Args:
+            time_s: (R,) times since the measured pose was left [s].
+
+        Returns:
+            (R, A) float64 targets [rad; gripper 0..1].
+        """
         u = np.clip(time_s / self._way_s, 0.0, 1.0)
         part = (u**3 * (10.0 + u * (6.0 * u - 15.0)))[:, None]  # least jerk
         way = (1.0 - part) * self._measured + part * self._positions[0]
@@ -70,11 +77,11 @@ class Replay:
         return np.where(time_s[:, None] < self.lead_s, way, recorded)
 
     def chunk(self, number: int, start_ns: int) -> ActionChunk:
-        """Return a chunk; chunk 0 begins at the measured pose.
+        """Return one of the chunks that overlap; chunk 0 begins at the measured pose.
 
         Args:
-            number: Which one, below ``n_chunks``.
-            start_ns: When the whole begins [ns, ROS clock].
+            number: Index of the chunk, below ``n_chunks``.
+            start_ns: When the measured pose is left [ns, ROS clock].
         """
         first_s = number * STEP_S
         rows = first_s + np.arange(round(CHUNK_S * self._rate_hz)) / self._rate_hz
@@ -84,11 +91,13 @@ class Replay:
     def errors(
         self, time_s: NDArray[np.float64], sent: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Return the (R, A) differences between what was sent and the recording, way left out.
+        """Return the (R, A) differences of sent commands to the recorded ones [rad; gripper 0..1].
+
+        The way to the first recorded pose is left out.
 
         Args:
-            time_s: (S,) when it was sent, since the start of the whole [s].
-            sent: (S, A) what was sent [rad; gripper 0..1].
+            time_s: (S,) times of the sent commands since the measured pose was left [s].
+            sent: (S, A) sent commands [rad; gripper 0..1].
         """
         during = (time_s >= self.lead_s) & (time_s <= self.total_s)
         return sent[during] - self.at(time_s[during])

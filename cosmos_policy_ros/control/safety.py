@@ -26,7 +26,7 @@ EARLY_TICK = 0.25  # of a period: a tick this soon after the last one moves noth
 
 @dataclass(frozen=True)
 class Limits:
-    """What the joints may do.
+    """Range, speed and acceleration limits of all joints.
 
     Attributes:
         names: Joint names, for messages.
@@ -63,7 +63,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class WatchdogLimits:
-    """How long and how far reality may stay away from the command.
+    """Ages of joint states and gaps to the command at which motion holds or faults.
 
     Attributes:
         max_joint_age_s: Older joint states mean hold [s].
@@ -81,16 +81,21 @@ class WatchdogLimits:
 
 
 class Safety:
-    """Turn targets into joint commands; starts disabled.
+    """Targets in, joint commands within all limits out; starts disabled.
 
     Attributes:
         state: ``disabled`` (no command leaves), ``enabled`` or ``fault`` (latched).
-        reason: Why the last command was not what was asked for; empty when it was.
+        reason: Why the last command differs from its target; empty when it does not.
         interventions: Targets since enabling that did not pass unchanged.
     """
 
     def __init__(self, limits: Limits, watchdog: WatchdogLimits | None = None) -> None:
-        """Take the limits; nothing moves before ``enable``."""
+        """Take the limits; nothing moves before ``enable``.
+
+        Args:
+            limits: Limits of the joints, in action order.
+            watchdog: When to hold and when to fault; None takes the defaults.
+        """
         self.limits = limits
         self.watchdog = watchdog or WatchdogLimits()
         self.state: State = 'disabled'

@@ -51,12 +51,12 @@ def _leader_arm(arm: ArmSpec) -> ArmSpec:
 
 
 class Teleop:
-    """Turn leader poses into joint commands, tick by tick; starts disabled.
+    """Leader poses in, one joint command per tick out; starts disabled.
 
     Attributes:
         safety: The last word on motion.
-        stats: Empty; there are no chunks.
-        mode: As of ``Playback``, as of the last tick.
+        stats: Figures of a playback, all 0: there are no chunks.
+        mode: As ``Playback.mode``, but never ``ended``.
         phase: ``waiting`` for closed grippers, ``approaching`` or ``following``.
     """
 
@@ -68,7 +68,8 @@ class Teleop:
         Args:
             robot: Robot whose arms all have leaders.
             approach_speed: Highest speed of the approach [rad/s; gripper 1/s].
-            watchdog: As of ``Safety``; leaders are held against ``max_joint_age_s`` too.
+            watchdog: When to hold and when to fault, None takes the defaults; ``max_joint_age_s``
+                holds for the leaders too.
         """
         self.safety = Safety(Limits.from_robot(robot), watchdog)
         self.stats = PlaybackStats()
@@ -86,7 +87,7 @@ class Teleop:
 
     @property
     def reason(self) -> str:
-        """Why the followers do not just follow; empty when they do."""
+        """Why the followers do not just follow the leaders; empty when they do."""
         approaching = self.mode == 'playing' and self.phase == 'approaching'
         return 'approaching the leaders' if approaching else self.safety.reason
 
@@ -94,6 +95,13 @@ class Teleop:
         self, measured: NDArray[np.float32] | None, measured_age_s: float, now_ns: int
     ) -> None:
         """Allow motion from the measured pose, once the leader grippers are closed.
+
+        Nothing happens while enabled.
+
+        Args:
+            measured: (A,) float32 measured follower joints [rad; gripper 0..1], None if unknown.
+            measured_age_s: Their age [s].
+            now_ns: Time now [ns, ROS clock]; not needed here, see ``Playback.enable``.
 
         Raises:
             ValueError: As ``Safety.enable``.
@@ -103,11 +111,11 @@ class Teleop:
             self.phase, self._cursor = 'waiting', None
 
     def disable(self) -> None:
-        """Send nothing more."""
+        """Send nothing more; the arms keep the last command they got."""
         self.safety.disable()
 
     def lead(self, leaders: NDArray[np.float32] | None, age_s: float) -> None:
-        """Take where the leaders are.
+        """Set the newest poses of the leader arms.
 
         Args:
             leaders: (A,) float32 leader joints [rad; gripper 0..1], None if unknown.
@@ -123,9 +131,16 @@ class Teleop:
         n_periods: int = 1,
         hold_reason: str = '',
     ) -> JointCommand | None:
-        """Return the command of one tick, or None while disabled; see ``Playback.tick``.
+        """Return the command of one tick, or None while disabled.
 
-        A tick that was missed brings the approach no farther.
+        Args:
+            measured: (A,) float32 newest measured follower joints [rad; gripper 0..1], None if
+                unknown.
+            measured_age_s: Their age [s].
+            now_ns: Time of this tick [ns, ROS clock].
+            n_periods: Control periods since the last tick; a missed one brings the approach no
+                farther.
+            hold_reason: Why to hold although leaders and followers are well; empty not to.
         """
         reason = hold_reason or self._find_hold_reason()
         target = None if reason or measured is None else self._advance(measured)

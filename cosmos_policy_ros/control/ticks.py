@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When a control loop ticks, and how late what it sends leaves.
+"""The times at which a control loop ticks, and how late its commands leave.
 
 Ticks are due at absolute times of the monotonic clock, so lateness does not add up. A deadline is
 missed when a command has left only ``MISS_S`` after it, or not at all; a missed tick is skipped,
@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 MISS_S = 2e-3  # [s] a command that has left only later has missed its deadline
-NEWEST = 500  # ticks that a status tells of, 10 s at 50 Hz
+NEWEST = 500  # commands whose lateness a status covers, 10 s at 50 Hz
 MOST_KEPT = 1_000_000  # ticks in a log: 5.5 hours at 50 Hz, 32 MB
 
 
 class Ticker:
-    """Say when ticks are due; a missed tick is skipped, never replayed.
+    """Absolute times of ticks; a missed tick is skipped, never replayed.
 
     Attributes:
-        skipped: Ticks missed by now.
+        skipped: Ticks missed since the start.
     """
 
     def __init__(self, period_s: float, now_s: float) -> None:
@@ -52,11 +52,19 @@ class Ticker:
         return cls(period_s, now_s - now_s % period_s + shift_s)
 
     def wait_s(self, now_s: float) -> float:
-        """Return how long until the next tick is due [s]; negative when it is late."""
+        """Return the time from ``now_s`` until the next tick is due [s]; negative when it is late.
+
+        Args:
+            now_s: Now [s, monotonic].
+        """
         return self._due_s - now_s
 
     def take(self, now_s: float) -> float:
-        """Begin the next tick and return when it is or was due [s, monotonic]."""
+        """Begin the next tick and return when it is or was due [s, monotonic].
+
+        Args:
+            now_s: Now [s, monotonic].
+        """
         due_s = self._due_s
         missed = max(0, int((now_s - due_s) / self._period_s))
         self.skipped += missed
@@ -65,7 +73,7 @@ class Ticker:
 
 
 class Lateness:
-    """How late commands began to leave, and when they had left.
+    """Times at which commands began to leave and had left, against their deadlines.
 
     Attributes:
         misses: Deadlines missed so far, by commands and by skipped ticks.
@@ -97,7 +105,10 @@ class Lateness:
             self._log.extend((due_s, began_s - due_s, ended_s - due_s, skipped))
 
     def newest_ms(self) -> dict[str, float]:
-        """Return the ``percentiles`` of the newest commands [ms]."""
+        """Return ``p50``, ``p99`` and ``max`` of how late the newest commands began to leave [ms].
+
+        NaN before the first command.
+        """
         return percentiles(self._newest_ms)
 
     def write(self, scheduling: str) -> None:

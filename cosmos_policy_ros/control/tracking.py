@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How far each joint may move in one tick and still be able to brake in time.
+"""The distance that each joint may move in one tick and still be able to brake in time.
 
 A joint that moves v in a tick and may change that by c per tick needs v + (v - c) + (v - 2c) … to
 stop. The sum is exact for ticks (the textbook v²/2a is not), so a joint that never moves faster
@@ -16,7 +16,7 @@ SLACK = 2e-5  # [rad/s] by which a speed may pass a limit: the rounding of float
 
 
 class JointTracker:
-    """Follow moving targets within range, speed and acceleration; all joints at once.
+    """Position and speed of all joints on their way after moving targets, within all limits.
 
     Attributes:
         position: (A,) float64 commanded now [rad; gripper 0..1].
@@ -31,7 +31,15 @@ class JointTracker:
         max_acceleration: NDArray[np.float32],
         period_s: float,
     ) -> None:
-        """Take the limits of A joints and the length of a tick [s]."""
+        """Start at rest at the lower ends of the ranges.
+
+        Args:
+            lower: (A,) float32 lowest positions [rad; gripper 0..1].
+            upper: (A,) float32 highest positions [rad; gripper 0..1].
+            max_speed: (A,) float32 highest speeds [rad/s; gripper 1/s].
+            max_acceleration: (A,) float32 highest accelerations [rad/s²; gripper 1/s²].
+            period_s: Length of a tick [s].
+        """
         self._lower = lower.astype(np.float64)
         self._upper = upper.astype(np.float64)
         self._max_speed = max_speed.astype(np.float64)

@@ -119,7 +119,7 @@ class PlannerNode(Node):
             rate_hz = self._chunk.rate_hz
             rows, first_s = remaining_rows(self._chunk, now_ns)
         message = trajectory_message(now_ns, rows, rate_hz, self.robot.joint_names, first_s)
-        self._pacer.asked(now_ns)
+        self._pacer.note_query(now_ns)
         self._queries.publish(message)
 
     def _on_candidates(self, message: PointCloud2) -> None:
@@ -143,7 +143,7 @@ class PlannerNode(Node):
         self._chunk = self._plan.chunk
         self._chunks.publish(chunk_message(self._chunk, self.robot.joint_names))
         end_ns = stamp_ns + round((len(self._chunk.positions) - 1) / rate_hz * 1e9)
-        self._pacer.answered(stamp_ns, self._now_ns(), end_ns)
+        self._pacer.note_answer(stamp_ns, self._now_ns(), end_ns)
         self._trouble = ''
         if merged.n_answers < merged.n_before:
             self.get_logger().warning(self._merger.shortfall)

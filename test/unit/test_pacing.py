@@ -13,8 +13,8 @@ def started(latency_ms: int = 100, chunk_ms: int = 1200, replan_s: float = 0.4) 
     """Return a pacer whose query at 0 was answered after a while."""
     pacer = Pacer(replan_s, margin_s=0.2, timeout_s=1.0)
     pacer.start()
-    pacer.asked(0)
-    pacer.answered(0, latency_ms * MS, chunk_ms * MS)
+    pacer.note_query(0)
+    pacer.note_answer(0, latency_ms * MS, chunk_ms * MS)
     return pacer
 
 
@@ -34,7 +34,7 @@ def test_one_query_at_a_time() -> None:
     """While one is under way no other is due."""
     pacer = Pacer(0.4, 0.2, 1.0)
     pacer.start()
-    pacer.asked(0)
+    pacer.note_query(0)
     assert not pacer.due(900 * MS)
 
 
@@ -59,7 +59,7 @@ def test_slow_answers_make_queries_earlier() -> None:
 def test_lost_query_is_given_up() -> None:
     """An inference node that refuses or dies is asked again after the timeout."""
     pacer = started()
-    pacer.asked(400 * MS)
+    pacer.note_query(400 * MS)
     assert (pacer.due(1399 * MS), pacer.due(1400 * MS)) == (False, True)
     assert pacer.n_unanswered == 1
 
@@ -67,28 +67,28 @@ def test_lost_query_is_given_up() -> None:
 def test_query_that_is_asked_again_goes_on_waiting() -> None:
     """However often it is repeated, the silence counts from the first."""
     pacer = started()
-    pacer.asked(400 * MS)
+    pacer.note_query(400 * MS)
     assert pacer.due(1400 * MS)
-    pacer.asked(1400 * MS)
+    pacer.note_query(1400 * MS)
     assert pacer.waiting_s(1500 * MS) == pytest.approx(1.1)
-    pacer.answered(1400 * MS, 1600 * MS, 3000 * MS)
+    pacer.note_answer(1400 * MS, 1600 * MS, 3000 * MS)
     assert pacer.waiting_s(1700 * MS) == 0.0
 
 
 def test_slow_network_is_not_given_up_too_early() -> None:
     """Patience grows with the measured latency, or every query would be asked twice."""
     pacer = started(latency_ms=900)
-    pacer.asked(1000 * MS)
+    pacer.note_query(1000 * MS)
     assert not pacer.due(2300 * MS)
 
 
 def test_answer_to_an_older_query_counts_but_the_newer_is_still_under_way() -> None:
     """A late answer gives a chunk and a latency, and no second query leaves."""
     pacer = started()
-    pacer.asked(400 * MS)
+    pacer.note_query(400 * MS)
     assert pacer.due(1400 * MS)
-    pacer.asked(1400 * MS)
-    pacer.answered(400 * MS, 1500 * MS, 1600 * MS)
+    pacer.note_query(1400 * MS)
+    pacer.note_answer(400 * MS, 1500 * MS, 1600 * MS)
     assert not pacer.due(1500 * MS)
     assert pacer.waiting_s(1500 * MS) == pytest.approx(0.1)
 
