@@ -26,7 +26,7 @@ def auc(scores: NDArray[np.floating[Any]], outcomes: NDArray[np.bool_]) -> float
         outcomes: (B,) whether it was a success.
 
     Returns:
-        0 to 1, 0.5 for scores that tell nothing; None without at least one success and one
+        0 to 1, 0.5 for scores that know nothing; None without at least one success and one
         failure.
     """
     good, bad = scores[outcomes], scores[~outcomes]

@@ -2,7 +2,7 @@
 # What planning and experience add to the policy, and what its training and its settings do: measured on
 # both tasks. What is there already is not done again, so an interrupted run goes on where it stopped.
 #
-#   bash scripts/learning.sh [PART...]   by default tables headroom imitation round2 settings report
+#   bash scripts/learning.sh [PART...]   by default tables oracle imitation round2 settings report
 #                                        ablations: short trainings on the demonstrations of the cube
 #                                        displaced: candidates that differ, and a judge that has seen such
 #                                        hardness: hard states without one of their ingredients
@@ -19,7 +19,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/learning} BASE=${BASE-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
 UPDATES=${UPDATES:-21000}
-PARTS=${*:-tables headroom imitation round2 settings report}
+PARTS=${*:-tables oracle imitation round2 settings report}
 read -ra TASKS <<< "${TASKS:-transfer_cube insert_peg}"
 STATES=(normal hard)
 DEMOS=("${TASKS[@]/#/$OUT/}")
@@ -44,7 +44,7 @@ train() { # out, options...
   [[ -d $out/engines ]] || cosmos-policy export "$out" || true # refused, or not possible here: torch computes
 }
 
-share() { # from, to: pictures that were read and encoded already, for a training on the same episodes
+share() { # from, to: images that were read and encoded already, for a training on the same episodes
   local from=$1/work to=$2/work
   [[ -f $from/latents.safetensors && ! -d $to/episodes ]] || return 0
   mkdir -p "$to"
@@ -99,10 +99,10 @@ if [[ " $PARTS " == *' tables '* ]]; then
   measure planning_1 --checkpoint "$BASE" "${plan[@]}" "$OUT/planning_1"
 fi
 
-if [[ " $PARTS " == *' headroom '* ]]; then # what the best choice could gain, and what a value takes of it
+if [[ " $PARTS " == *' oracle '* ]]; then # what the best choice could gain, and what a value takes of it
   for task in "${TASKS[@]}"; do
-    file=$OUT/headroom_$task.json
-    [[ -f $file ]] || cosmos-policy headroom --checkpoint "$BASE" --task "$task" --states hard \
+    file=$OUT/oracle_$task.json
+    [[ -f $file ]] || cosmos-policy oracle --checkpoint "$BASE" --task "$task" --states hard \
       --episodes 60 --planning-checkpoints "$OUT/planning_1" --futures 3 --values 5 --json "$file"
   done
 fi
@@ -128,8 +128,8 @@ fi
 if [[ " $PARTS " == *' displaced '* ]]; then # more to choose from, and rollouts that show what comes of it
   spread=(--spread-rad 0.03)
   for task in "${TASKS[@]}"; do
-    file=$OUT/headroom_displaced_$task.json
-    [[ -f $file ]] || cosmos-policy headroom --checkpoint "$BASE" --task "$task" --states hard \
+    file=$OUT/oracle_displaced_$task.json
+    [[ -f $file ]] || cosmos-policy oracle --checkpoint "$BASE" --task "$task" --states hard \
       --episodes 36 "${spread[@]}" --planning-checkpoints "$OUT/planning_1" --json "$file"
   done
   rollouts displaced 31000 --checkpoint "$BASE" "${spread[@]}" --explore 0.6

@@ -41,7 +41,7 @@ def commands() -> dict[str, Command]:
         'train': (train.Train, train.run),
         'evaluate': (evaluate.Evaluate, evaluate.run),
         'compare': (compare.Compare, compare.run),
-        'headroom': (oracle.Headroom, oracle.run),
+        'oracle': (oracle.Oracle, oracle.run),
         'report': (report.Report, report.run),
         'replay': (replay.Replay, replay.run),
         'bench': (bench.Bench, bench.run),

@@ -3,23 +3,14 @@
 
 from __future__ import annotations
 
-from concurrent.futures import as_completed, ProcessPoolExecutor
 from dataclasses import dataclass
-import multiprocessing
 from pathlib import Path
 from typing import Annotated
 
-from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state, SUBSTEPS
-from cosmos_policy_ros.sim.experts.base import LIMIT_S, REST_S
-from cosmos_policy_ros.sim.experts.table import find_task, make_expert, TASKS
-from cosmos_policy_ros.sim.motion import joint_motion
-from cosmos_policy_ros.sim.tasks import CONTROL_HZ
-from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, SUCCESS, TASK
-import numpy as np
-from rich.progress import track
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.sim.experts.table import find_task, TASKS
+from rich.progress import Progress
 import tyro
 
 
@@ -66,69 +57,24 @@ def run(options: Demonstrate) -> int:
             domain=options.domain,
         )
         return 0
-    options.out.mkdir(parents=True, exist_ok=True)
+    from cosmos_policy_ros.evaluation.demonstration import record_demonstrations
+    from cosmos_policy_ros.evaluation.sim_bag import missing_seeds
+
     robot = read_robot(options.robot)
-    seeds = [options.seed + i for i in range(options.episodes)]
-    missing = [s for s in seeds if not _bag(options.out, s).exists()]
-    # spawn: an EGL context does not survive a fork
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(max(1, options.workers), mp_context=context) as pool:
-        jobs = [pool.submit(record, _bag(options.out, s), options.task, s, robot) for s in missing]
-        done = track(as_completed(jobs), 'recording', total=len(jobs))
-        outcomes = [job.result() for job in done]
+    seeds = range(options.seed, options.seed + options.episodes)
+    missing = missing_seeds(options.out, seeds)
+    with Progress() as progress:
+        bar = progress.add_task('recording', total=len(missing))
+        outcomes = record_demonstrations(
+            options.out,
+            options.task,
+            robot,
+            missing,
+            workers=max(1, options.workers),
+            on_episode=lambda _: progress.advance(bar),
+        )
     print(
         f'{options.out}: {len(seeds)} episodes, {len(missing)} recorded now, '
         f'{sum(outcomes)} of those successful'
     )
     return 0
-
-
-def record(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:
-    """Record one episode and return whether it succeeded.
-
-    Args:
-        path: Folder of the new bag.
-        task: Simulated task.
-        seed: Seed of the scene and of what goes wrong.
-        robot: Topics, rates and image sizes.
-    """
-    sim = AlohaSim(task, (robot.cameras[0].height, robot.cameras[0].width))
-    sim.reset(seed)
-    rng = np.random.default_rng(seed)
-    expert = make_expert(sim, rng)
-    image_ticks = round(CONTROL_HZ / robot.cameras[0].rate_hz)
-    details = {'task': sim.task, 'robot': robot.name, 'seed': str(seed)}
-    with BagWriter(path, details) as bag:
-        bag.write_text(TASK.name, sim.task, 0)
-        for tick in range(round(LIMIT_S * CONTROL_HZ)):
-            stamp_ns = round(tick * 1e9 / CONTROL_HZ)
-            write_joint_states(bag, sim, robot, stamp_ns)
-            if tick % image_ticks == 0:
-                for camera in robot.cameras:
-                    bag.write_image(camera.topic, sim.render(camera.name), stamp_ns)
-            action = expert.action()
-            bag.write_joints(JOINT_COMMAND.name, robot.joint_names, action, stamp_ns)
-            bag.write_flag(EXPERT.name, expert.expert, stamp_ns)
-            bag.write_flag(SUCCESS.name, sim.success, stamp_ns)
-            sim.step(action, SUBSTEPS // 2)
-            write_joint_states(bag, sim, robot, stamp_ns + round(0.5e9 / CONTROL_HZ))
-            sim.step(action, SUBSTEPS // 2)
-            if expert.rested_s > REST_S:
-                break
-        success = sim.success
-        bag.set_metadata('success', str(success).lower())
-        bag.set_metadata('source', 'demo' if success else 'rollout')
-    sim.close()
-    return success
-
-
-def write_joint_states(bag: BagWriter, sim: AlohaSim, robot: RobotSpec, stamp_ns: int) -> None:
-    """Write both arms' joint states as the real driver names them."""
-    for index, arm in enumerate(robot.arms):
-        names, positions = joint_state(sim, index)
-        motion = joint_motion(sim, index)
-        bag.write_joints(arm.joint_state_topic, names, positions, stamp_ns, *motion)
-
-
-def _bag(out: Path, seed: int) -> Path:
-    return out / f'episode_{seed:06d}'

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A planning query whose candidates are displaced: act, perturb, predict.
+"""Planning queries whose candidates are displaced: act, perturb, predict.
 
 The running stack displaces nothing; here it gives a value more to choose from than a policy that
 proposes the same chunk N times.
@@ -7,13 +7,74 @@ proposes the same chunk N times.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from cosmos_policy_ros.core.perturb import displace_others
+from cosmos_policy_ros.core.perturb import displace, displace_others, displacement_rng
+from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.types import Observation
+from cosmos_policy_ros.evaluation.episode import Proposal
+from cosmos_policy_ros.types import ConfigError, Observation
+
+
+@dataclass(frozen=True)
+class Displacement:
+    """Displacement of candidates, so that there is something to choose from.
+
+    The running stack displaces nothing; see ``core.perturb`` for why a measurement does.
+
+    Attributes:
+        spread_rad: Standard deviation by which all candidates but the first are displaced in every
+            arm joint [rad]; 0 displaces none.
+        explore: Share of the queries, 0 to 1, in which the only candidate is displaced and played
+            whatever comes of it, so that a recording shows what does.
+    """
+
+    spread_rad: float = 0.0
+    explore: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the ranges.
+
+        Raises:
+            ConfigError: One is out of range, or exploring has no displacement to explore with.
+        """
+        if not self.spread_rad >= 0.0:
+            msg = f'spread_rad must be at least 0, got {self.spread_rad}'
+            raise ConfigError(msg)
+        if not 0.0 <= self.explore <= 1.0:
+            msg = f'explore must be between 0 and 1, got {self.explore}'
+            raise ConfigError(msg)
+        if self.explore and not self.spread_rad:
+            msg = 'explore plays a displaced candidate; give spread_rad above 0'
+            raise ConfigError(msg)
+
+
+NO_DISPLACEMENT = Displacement()
+
+
+def propose_displaced(
+    policy: CosmosPolicy, query: PlanQuery, displacement: Displacement, observation: Observation
+) -> Proposal:
+    """Answer a query with displaced candidates and the best of them by value.
+
+    In the share of the queries that explores, the only candidate is displaced after it was judged:
+    the value that is recorded with it is that of the chunk before.
+
+    Args:
+        policy: Proposes and judges.
+        query: Candidates, futures, values and the seed, also of the displacement.
+        displacement: How far candidates are displaced, and how often one is only to explore.
+        observation: What the robot senses.
+    """
+    candidates = plan_displaced(policy, observation, query, displacement.spread_rad).candidates
+    rng = displacement_rng(query.seed, observation.stamp_ns)
+    if rng.random() < displacement.explore:
+        only = candidates.positions[0]
+        chunk = displace(only, rng, displacement.spread_rad, policy.grippers)
+        candidates = replace(candidates, positions=chunk[None])
+    return Proposal(candidates, make_plan(candidates, policy.config.rate_hz))
 
 
 def plan_displaced(

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figures of ``cosmos-policy headroom``: what a choice could gain, and who can make it."""
+"""The figures of oracle best-of-N: what the best choice gains, and what a value takes of it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ from cosmos_policy_ros.metrics import auc
 import numpy as np
 from numpy.typing import NDArray
 
-LATER = 3  # queries after the one that is tried whose values are looked at
+LATER = 3  # queries after the branching one whose values are ranked
 
 
 class Choice(NamedTuple):
@@ -21,18 +22,18 @@ class Choice(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What the candidates of a scene came to.
+class OracleScene:
+    """What each candidate of one query of a scene came to.
 
     Attributes:
         seed: Seed of the scene.
-        at_s: When they were tried [s].
-        success: Of each, whether the task was done at the end.
+        at_s: Time of the query [s].
+        success: Of each candidate, whether the task was done at the end.
         spread_rad: Standard deviation between them, mean over rows and arm joints [rad].
         shift_rad: The same between their means over all rows, without noise from row to row.
         values: ``own`` or planning checkpoint -> what its value makes of them.
-        later: Of each, the policy's own value in the queries that followed, when what came of it
-            could be seen.
+        later: Of each candidate, the policy's own values in the queries that followed, when what
+            came of it was in the images.
     """
 
     seed: int
@@ -44,14 +45,14 @@ class Scene:
     later: tuple[tuple[float, ...], ...]
 
 
-def summarize(scenes: list[Scene]) -> dict[str, Any]:
-    """Return the figures of a list of scenes.
+def summarize_oracle(scenes: Sequence[OracleScene]) -> dict[str, Any]:
+    """Return the figures of scenes whose candidates were all played.
 
     Of every value: ``success``, the rate of the candidates that it chooses; ``auc_within``, how
     often it ranks a success above a failure of the same scene, mean of the scenes that have both;
     ``auc_across``, the same over all candidates of all scenes. ``auc_later`` is ``auc_within`` of
-    the policy's own value 1, 2 and 3 queries later: what can be told at all, without having to
-    predict it.
+    the policy's own value 1, 2 and 3 queries later: what can be known at all, without having
+    to predict it.
     """
     success = np.array([scene.success for scene in scenes])
     mixed = success.any(1) & ~success.all(1)
@@ -87,8 +88,8 @@ def auc_within(scores: NDArray[Any], success: NDArray[np.bool_]) -> float | None
         success: (S, N) how they ended; a scene in which all ended alike does not count.
     """
     ranks = [auc(v, s) for v, s in zip(scores, success, strict=True)]
-    told = [rank for rank in ranks if rank is not None]
-    return round(float(np.mean(told)), 3) if told else None
+    known = [rank for rank in ranks if rank is not None]
+    return round(float(np.mean(known)), 3) if known else None
 
 
 def _rate(success: Any) -> float:

@@ -3,15 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
 
-from cosmos_policy_ros.cli.demonstrate import write_joint_states
 from cosmos_policy_ros.data.bags.policy_messages import write_candidates, write_chunk
-from cosmos_policy_ros.data.bags.recording import hash_folder
 from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.evaluation.scenario import Scenario
+from cosmos_policy_ros.evaluation.sim_bag import bag_path, write_joint_states
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, SUBSTEPS
 from cosmos_policy_ros.topics import JOINT_COMMAND, SUCCESS, TASK
@@ -21,14 +20,20 @@ from numpy.typing import NDArray
 
 
 class Rollout:
-    """One rollout; without a folder nothing is written, and the scene is stepped all the same."""
+    """One rollout; without a bag nothing is written, and the scene is stepped all the same."""
 
     def __init__(self, bag: BagWriter | None, sim: AlohaSim, robot: RobotSpec) -> None:
-        """Take an open bag, or None, and the scene that it shows."""
+        """Keep where a rollout goes and what it shows.
+
+        Args:
+            bag: Open bag, or None.
+            sim: Scene.
+            robot: Topics and joints.
+        """
         self._bag, self._sim, self._robot = bag, sim, robot
         self._half_ns = round(0.5e9 / robot.control_rate_hz)
 
-    def see(self, images: Mapping[str, NDArray[np.uint8]], stamp_ns: int) -> None:
+    def write_sensed(self, images: Mapping[str, NDArray[np.uint8]], stamp_ns: int) -> None:
         """Write joint states, new images, and whether the task is done.
 
         Args:
@@ -43,8 +48,14 @@ class Rollout:
                 self._bag.write_image(camera.topic, images[camera.name], stamp_ns)
         self._bag.write_flag(SUCCESS.name, self._sim.success, stamp_ns)
 
-    def hear(self, candidates: Candidates, chunk: ActionChunk, stamp_ns: int) -> None:
-        """Write all candidates of an answer and the chosen one, when they come [ns]."""
+    def write_answer(self, candidates: Candidates, chunk: ActionChunk, stamp_ns: int) -> None:
+        """Write the answer to a query.
+
+        Args:
+            candidates: All candidates.
+            chunk: The chosen one.
+            stamp_ns: When the answer comes [ns].
+        """
         if self._bag is None:
             return
         joints = self._robot.joint_names
@@ -52,7 +63,12 @@ class Rollout:
         write_chunk(self._bag, chunk, joints, stamp_ns)
 
     def step(self, command: JointCommand, stamp_ns: int) -> None:
-        """Send a command, write it with its time [ns], and step the scene by one control tick."""
+        """Send a command, write it, and step the scene by one control tick.
+
+        Args:
+            command: What goes to the arms.
+            stamp_ns: When it is sent [ns].
+        """
         self._sim.step(command.positions, SUBSTEPS // 2)
         if self._bag is not None:
             names = self._robot.joint_names
@@ -62,16 +78,16 @@ class Rollout:
 
 
 @contextmanager
-def rollout(
+def open_rollout(
     path: Path | None, sim: AlohaSim, robot: RobotSpec, details: Mapping[str, str]
 ) -> Iterator[Rollout]:
-    """Return a rollout; its outcome is known at the end of the block, and written then.
+    """Open a rollout; its outcome is known at the end of the block, and written then.
 
     Args:
         path: Folder of the new bag, None to write none.
         sim: Scene.
         robot: Topics and joints.
-        details: Metadata of the bag.
+        details: Metadata of the bag, with the instruction as ``task``.
     """
     if path is None:
         yield Rollout(None, sim, robot)
@@ -82,25 +98,27 @@ def rollout(
         bag.set_metadata('success', str(sim.success).lower())
 
 
-@lru_cache
-def checkpoint_hashes(checkpoint: Path, planning: Path | None) -> dict[str, str]:
-    """Return which checkpoints acted and scored, for the metadata; read once in a process."""
-    folders = {'checkpoint': checkpoint, 'planning_checkpoint': planning}
-    return {name: hash_folder(folder) for name, folder in folders.items() if folder is not None}
+def describe_scene(scenario: Scenario, task: str, seed: int) -> dict[str, str]:
+    """Return a rollout's metadata of the scene.
+
+    Args:
+        scenario: What is played.
+        task: Instruction that the policy is given, one of its tasks.
+        seed: Seed of the scene.
+    """
+    details = {'task': task, 'seed': str(seed), 'states': scenario.states}
+    if scenario.without:
+        details['without'] = ' '.join(scenario.without)
+    return details
 
 
-def bag_path(folder: Path, seed: int) -> Path:
-    """Return the bag of an episode."""
-    return folder / f'episode_{seed:06d}'
-
-
-def refuse_existing(folder: Path, seeds: range) -> None:
+def refuse_existing(folder: Path, seeds: Iterable[int]) -> None:
     """Refuse a folder that holds a bag of these episodes already, before any is played.
 
     Raises:
         ConfigError: There is one.
     """
-    there = [bag_path(folder, seed) for seed in seeds if bag_path(folder, seed).exists()]
-    if there:
-        msg = f'{there[0]} exists and is not overwritten; give --record another folder'
+    existing = [bag_path(folder, seed) for seed in seeds if bag_path(folder, seed).exists()]
+    if existing:
+        msg = f'{existing[0]} exists and is not overwritten; record to another folder'
         raise ConfigError(msg)

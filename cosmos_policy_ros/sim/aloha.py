@@ -4,9 +4,9 @@
 Source: the MJCF and start pose of the ``gym-aloha`` package (Apache-2.0), whose files are used
 where they are installed; the package itself is not imported.
 Differs: wrist cameras are fixed to the gripper, as on the robot; gym-aloha turns them upright, and
-so spins the picture when they look straight down, which is where the cube is grasped. They see 45°
-instead of 20° (a RealSense D405 sees 58°), and the ``top`` camera, here ``high``, 42° instead of
-78°, so that the table fills the picture; no shadows.
+so spins the image when they point straight down, which is where the cube is grasped. Their field
+of view is 45° instead of 20° (that of a RealSense D405 is 58°), and that of the ``top`` camera,
+here ``high``, 42° instead of 78°, so that the table fills the image; no shadows.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class AlohaSim:
         self.pieces = self._task.pieces
         self.model = mujoco.MjModel.from_xml_path(str(_assets() / self._task.scene))
         self.model.vis.quality.shadowsize = 1
-        self.model.vis.quality.offsamples = 0  # 4x multisampling costs ten times the picture
+        self.model.vis.quality.offsamples = (
+            0  # 4x multisampling makes an image take ten times as long
+        )
         for camera, fovy in CAMERAS.values():
             self.model.cam_fovy[self.model.camera(camera).id] = fovy
         for side in ('left', 'right'):
@@ -85,7 +87,7 @@ class AlohaSim:
     def reset(
         self, seed: int, states: States = 'normal', without: Collection[Ingredient] = ()
     ) -> None:
-        """Put the arms into the start pose and the pieces where ``seed`` says.
+        """Put the arms into the start pose and the pieces into that of a seed.
 
         Args:
             seed: Seed of the start.
@@ -135,7 +137,7 @@ class AlohaSim:
             self.data.qvel[first : first + 2] += push.velocity
 
     def render(self, camera: str) -> NDArray[np.uint8]:
-        """Return (height, width, 3) uint8 RGB as one of ``CAMERAS`` sees the scene."""
+        """Return the (height, width, 3) uint8 RGB image of one of ``CAMERAS``."""
         if self._renderer is None:
             self._renderer = mujoco.Renderer(self.model, *self.size)
         self._renderer.update_scene(self.data, CAMERAS[camera][0])
@@ -199,7 +201,7 @@ class AlohaSim:
 
     @property
     def success(self) -> bool:
-        """Whether the task is done, see ``Task.success``."""
+        """Whether the task is done at this moment, as ``Task.success`` judges."""
         places = [self.place(piece.body) for piece in self.pieces]
         return self._task.success(self.contacts, self._was_full, *places)
 
@@ -221,7 +223,7 @@ def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]
 
 
 def _fix_wrist_camera(model: mujoco.MjModel, side: str) -> None:
-    """Let a wrist camera look at its target from the gripper link, whatever way is up."""
+    """Point a wrist camera at its target from the gripper link, whatever way is up."""
     camera = model.camera(f'{side}_wrist').id
     target = model.body(f'vx300s_{side}/camera_focus').pos  # in the same gripper link
     back = model.cam_pos[camera] - target  # a camera looks along its -z

@@ -3,7 +3,7 @@
 
 A hard state puts the pieces beside the range of training, turned, in other colours, shifts and
 turns the cameras a little, and pushes one piece once in the first seconds; a task's hardness is
-the share of all that. The scripted experts, which see the true poses, still solve most of them.
+the share of all that. The scripted experts, which get the true poses, still solve most of them.
 """
 
 from __future__ import annotations
@@ -69,6 +69,24 @@ class Start:
     push: Push | None = None
 
 
+def check_states(states: str, without: Collection[str] = ()) -> None:
+    """Refuse start states or ingredients of them that this simulator does not have.
+
+    Args:
+        states: One of ``States``.
+        without: Some of ``Ingredient``.
+
+    Raises:
+        ConfigError: There are no such states or ingredients; the known ones are named.
+    """
+    if states not in get_args(States):
+        msg = f'no start states {states!r}; there are {list(get_args(States))}'
+        raise ConfigError(msg)
+    if not set(without) <= set(get_args(Ingredient)):
+        msg = f'hard states have no {list(without)}; there are {list(get_args(Ingredient))}'
+        raise ConfigError(msg)
+
+
 def draw_start(
     task: Task, seed: int, states: States, without: Collection[Ingredient] = ()
 ) -> Start:
@@ -81,14 +99,9 @@ def draw_start(
         without: Ingredients of a hard one that are as in training; the others stay as they are.
 
     Raises:
-        ConfigError: There are no such states or ingredients.
+        ConfigError: See ``check_states``.
     """
-    if states not in get_args(States):
-        msg = f'no start states {states!r}; there are {list(get_args(States))}'
-        raise ConfigError(msg)
-    if not set(without) <= set(get_args(Ingredient)):
-        msg = f'hard states have no {list(without)}; there are {list(get_args(Ingredient))}'
-        raise ConfigError(msg)
+    check_states(states, without)
     rng = np.random.RandomState(seed)  # gym-aloha's
     places = {piece.body: rng.uniform(piece.low, piece.high) for piece in task.pieces}
     usual = Start(places, dict.fromkeys(places, 0.0), {}, {}, {})

@@ -48,7 +48,7 @@ class Task:
 
     Attributes:
         scene: MJCF file among the assets of gym-aloha.
-        instruction: What the policy is told.
+        instruction: Instruction given to the policy.
         pieces: What lies on the table, in the order of the state and of the drawing.
         reward: gym-aloha's reward of a set of contacts, 0 to 4.
         synonyms: Word of the instruction -> words that may stand for it, separated by spaces.

@@ -87,13 +87,13 @@ def test_recorded_rollout_has_all_candidates(recorded: Path) -> None:
 
 
 def test_recorded_rollouts_are_not_overwritten(recorded: Path) -> None:
-    """It is said before any episode is played."""
+    """Before any episode is played."""
     with pytest.raises(ConfigError, match='another folder'):
         run(Evaluate(episodes=2, seed=199999, record=recorded))
 
 
 def test_exploring_plays_something_else(tmp_path: Path) -> None:
-    """In the share of queries that it is told."""
+    """In the given share of the queries."""
     values = []
     for explore in (0.0, 1.0):
         file = tmp_path / 'evaluation.json'
@@ -107,50 +107,50 @@ def test_exploring_plays_something_else(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ('options', 'message'),
     [
-        ({'spread_rad': -0.1}, '--spread-rad must be at least 0'),
-        ({'spread_rad': 0.1, 'explore': 1.5}, '--explore must be between 0 and 1'),
-        ({'spread_rad': 0.1, 'explore': 0.5, 'candidates': 2}, 'give --candidates 1'),
-        ({'explore': 0.5}, 'give --candidates 1 and --spread-rad'),
-        ({'without': ('push',)}, 'give --states hard, not normal'),
+        ({'spread_rad': -0.1}, 'spread_rad must be at least 0'),
+        ({'spread_rad': 0.1, 'explore': 1.5}, 'explore must be between 0 and 1'),
+        ({'spread_rad': 0.1, 'explore': 0.5, 'candidates': 2}, 'give candidates 1, not 2'),
+        ({'explore': 0.5}, 'give spread_rad above 0'),
+        ({'without': ('push',)}, 'give states hard, not normal'),
     ],
 )
 def test_options_that_cannot_be_are_refused(options: dict[str, Any], message: str) -> None:
-    """It is said before any episode is played."""
+    """Before any episode is played."""
     with pytest.raises(ConfigError, match=message):
         run(Evaluate(episodes=1, **options))
 
 
 def test_missing_checkpoint_is_a_mistake_of_one_line(tmp_path: Path) -> None:
-    """It is said before any episode is played."""
+    """Before any episode is played."""
     with pytest.raises(ConfigError, match='no checkpoint folder'):
         run(Evaluate(checkpoint=tmp_path / 'none', episodes=1))
 
 
 def test_unknown_instruction_is_a_mistake_of_one_line() -> None:
-    """It is said before any episode is played, with what the checkpoint knows."""
+    """Before any episode is played, with what the checkpoint knows."""
     with pytest.raises(ConfigError, match=r"'fold the shirt'.*hand the red cube from the right"):
         run(Evaluate(instruction='fold the shirt', episodes=1))
 
 
 @pytest.mark.parametrize('task', list(TASKS))
 def test_swapped_instruction_does_not_do_the_task(task: str, tmp_path: Path) -> None:
-    """What is seen does not tell the policy what to do; what it is told does."""
-    other = next(told for name, told in TASKS.items() if name != task)
+    """What is done depends on the instruction, not on what lies on the table."""
+    other = next(words for name, words in TASKS.items() if name != task)
     succeeded = {}
-    for told in (TASKS[task], other):
+    for words in (TASKS[task], other):
         file = tmp_path / 'evaluation.json'
-        assert run(Evaluate(task=task, instruction=told, episodes=4, seed=200000, json=file)) == 0
-        succeeded[told] = json.loads(file.read_text())['successes']
+        assert run(Evaluate(task=task, instruction=words, episodes=4, seed=200000, json=file)) == 0
+        succeeded[words] = json.loads(file.read_text())['successes']
     assert succeeded[TASKS[task]] >= 1
     assert succeeded[other] == 0
 
 
 @pytest.mark.skipif(not find_spec('wordllama'), reason='without extra "language"')
 def test_paraphrase_plays_the_episode_of_its_task(tmp_path: Path) -> None:
-    """The file says what the words were taken for."""
-    file, told = tmp_path / 'evaluation.json', 'please hand the cube from right to left'
-    assert run(Evaluate(instruction=told, episodes=1, workers=1, json=file)) == 0
+    """The file has the task that the words were taken for."""
+    file, words = tmp_path / 'evaluation.json', 'please hand the cube from right to left'
+    assert run(Evaluate(instruction=words, episodes=1, workers=1, json=file)) == 0
     figures = json.loads(file.read_text())
-    assert figures['options']['instruction'] == told
+    assert figures['options']['instruction'] == words
     assert figures['instruction']['task'] == 'hand the red cube from the right gripper to the left'
     assert figures['instruction']['similarity'] < 1.0

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     'ros': WAIST | {'control', 'stack'},
     'nodes': WAIST | {'core', 'backends', 'data', 'control', 'drivers', 'sim', 'ros'},
     'stack': WAIST,
-    'evaluation': WAIST | {'core', 'backends', 'data', 'control', 'sim', 'training', 'cli'},
+    'evaluation': WAIST | {'core', 'backends', 'data', 'control', 'sim'},
     'report': WAIST | {'data', 'stack', 'control'},
     'bench': WAIST
     | {'core', 'backends', 'data', 'control', 'sim', 'stack', 'evaluation', 'report'},
@@ -56,7 +56,7 @@ WHO_MAY_USE = {  # third-party module -> layers
     'mujoco': {'sim', 'nodes'},  # a node may open the window
     'rosbags': {'data'},
     'tyro': {'cli'},
-    'rich': {'bench', 'cli', 'evaluation', 'report', 'training'},
+    'rich': {'bench', 'cli', 'report', 'training'},
 }
 FILES = sorted(PACKAGE.rglob('*.py'))
 

@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 from cosmos_policy_ros.cli.evaluate import Evaluate, run as evaluate
-from cosmos_policy_ros.cli.oracle import Headroom, run
-from cosmos_policy_ros.evaluation.oracle_summary import Choice, Scene, summarize
+from cosmos_policy_ros.cli.oracle import Oracle, run
+from cosmos_policy_ros.evaluation.oracle_summary import Choice, OracleScene, summarize_oracle
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
 import pytest
@@ -16,15 +16,15 @@ import pytest
 SCORER = share_path('models', 'aloha_sim_planning')
 
 
-def scene(success: tuple[bool, ...], scores: tuple[float, ...], best: int) -> Scene:
+def scene(success: tuple[bool, ...], scores: tuple[float, ...], best: int) -> OracleScene:
     """Return a scene with one value."""
     seen = tuple((score, float(done)) for score, done in zip(scores, success, strict=True))
-    return Scene(0, 1, success, 0.01, 0.01, {'value': Choice(scores, best)}, seen)
+    return OracleScene(0, 1, success, 0.01, 0.01, {'value': Choice(scores, best)}, seen)
 
 
 def test_figures_of_three_scenes() -> None:
     """One with both outcomes, ranked right but for one pair; one all good, one all bad."""
-    figures = summarize(
+    figures = summarize_oracle(
         [
             scene((False, True, False, False), (0.2, 0.5, 0.6, 0.1), 2),
             scene((True, True, True, True), (0.9, 0.8, 0.7, 0.9), 0),
@@ -44,14 +44,14 @@ def test_figures_of_three_scenes() -> None:
 
 def test_without_a_scene_of_both_outcomes_no_value_ranks_within_one() -> None:
     """There is nothing to rank."""
-    assert summarize([scene((True, True), (0.9, 0.8), 0)])['value']['auc_within'] is None
+    assert summarize_oracle([scene((True, True), (0.9, 0.8), 0)])['value']['auc_within'] is None
 
 
 def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     """The first candidate's episode is the evaluation's; a scorer has a row of its own."""
-    file, usual = tmp_path / 'headroom.json', tmp_path / 'evaluation.json'
+    file, usual = tmp_path / 'oracle.json', tmp_path / 'evaluation.json'
     options = {'episodes': 1, 'seed': 200000, 'workers': 1, 'replan_s': 0.8}
-    assert run(Headroom(candidates=2, planning_checkpoints=(SCORER,), json=file, **options)) == 0
+    assert run(Oracle(candidates=2, planning_checkpoints=(SCORER,), json=file, **options)) == 0
     assert evaluate(Evaluate(json=usual, **options)) == 0
     (played,) = json.loads(file.read_text())['scenes']
     (result,) = json.loads(usual.read_text())['results']
@@ -70,17 +70,17 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
 def test_no_scene_is_refused() -> None:
     """Before anything is loaded."""
     with pytest.raises(ConfigError, match='--episodes must be at least 1, got 0'):
-        run(Headroom(episodes=0))
+        run(Oracle(episodes=0))
 
 
 def test_negative_spread_is_refused() -> None:
     """Before anything is loaded."""
-    with pytest.raises(ConfigError, match='--spread-rad must be at least 0'):
-        run(Headroom(spread_rad=-0.1))
+    with pytest.raises(ConfigError, match='spread_rad must be at least 0'):
+        run(Oracle(spread_rad=-0.1))
 
 
 @pytest.mark.parametrize('replan_s', [0.0, 4.0])
 def test_pace_without_a_query_in_the_middle_is_refused(replan_s: float) -> None:
     """There would be no candidates to try."""
-    with pytest.raises(ConfigError, match='--replan-s must be above 0'):
-        run(Headroom(replan_s=replan_s))
+    with pytest.raises(ConfigError, match='replan_s must be above 0'):
+        run(Oracle(replan_s=replan_s))

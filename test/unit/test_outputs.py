@@ -9,7 +9,7 @@ import subprocess
 import sys
 from typing import Any
 
-from cosmos_policy_ros.cli import bench, compare, evaluate, oracle as headroom, report, train
+from cosmos_policy_ros.cli import bench, compare, evaluate, oracle, report, train
 from cosmos_policy_ros.outputs import whole_file, whole_folder
 from cosmos_policy_ros.types import ConfigError
 import pytest
@@ -23,7 +23,7 @@ MISSING = Path('none/file')
         (bench.run, bench.Bench('all', json=MISSING)),
         (compare.run, compare.Compare((Path('base.json'),), plot=MISSING)),
         (evaluate.run, evaluate.Evaluate(json=MISSING)),
-        (headroom.run, headroom.Headroom(json=MISSING)),
+        (oracle.run, oracle.Oracle(json=MISSING)),
         (report.run, report.Report((Path('bags'),), out=MISSING)),
         (train.run, train.Train((Path('data'),), Path('out'), json=MISSING)),
     ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated scene: its joints, pictures, normal and hard start states."""
+"""The simulated scene: its joints, images, normal and hard start states."""
 
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.experts.base import Noise
@@ -14,7 +14,7 @@ CAMERAS = ('high', 'left_wrist', 'right_wrist')
 
 
 def looks(sim: AlohaSim) -> np.ndarray:
-    """Return what all cameras see, in a row."""
+    """Return the images of all cameras, in a row."""
     return np.concatenate([sim.render(camera) for camera in CAMERAS], axis=1)
 
 
@@ -64,8 +64,8 @@ def test_joint_state_has_the_names_of_the_real_driver() -> None:
     assert positions[7] == -positions[8]
 
 
-def test_pictures_have_the_wanted_size_and_show_the_cube() -> None:
-    """The high camera sees something red."""
+def test_images_have_the_wanted_size_and_show_the_cube() -> None:
+    """The image of the high camera has something red."""
     sim = AlohaSim(size=(120, 160))
     image = sim.render('high').astype(int)
     sim.close()
@@ -130,7 +130,7 @@ def test_hard_start_without_an_ingredient_is_as_in_training_in_that(task: str) -
 
 
 def test_unknown_ingredient_names_the_known_ones() -> None:
-    """A typo must tell what would have been right."""
+    """A typo must show what would have been right."""
     with pytest.raises(ConfigError, match=r'wind.*place.*turn.*looks.*push'):
         AlohaSim().reset(0, 'hard', ('wind',))  # type: ignore[arg-type]
 
@@ -164,7 +164,7 @@ def test_piece_in_a_hand_is_not_pushed() -> None:
 
 
 def test_unknown_task_names_the_known_ones() -> None:
-    """A typo must tell what would have been right."""
+    """A typo must show what would have been right."""
     with pytest.raises(ConfigError, match=r'insert_peg.*transfer_cube'):
         AlohaSim('fold_shirt')
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosmos_policy_ros.cli.demonstrate import write_joint_states
 from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.evaluation.sim_bag import write_joint_states
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.motion import joint_motion
 import numpy as np

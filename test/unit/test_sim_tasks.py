@@ -87,7 +87,7 @@ def test_peg_stays_inserted_until_it_leaves_the_socket() -> None:
 
 
 def test_insertion_on_the_table_has_full_reward_and_no_success() -> None:
-    """gym-aloha looks at the pin alone; a label for training must mean what was asked for."""
+    """gym-aloha checks the pin alone; a label for training must mean what the instruction does."""
     sim = AlohaSim('insert_peg')
     place(sim, [0.0395, 0.5, 0.022], [-0.06, 0.5, 0.0218])
     assert (sim.reward, sim.success) == (4, False)

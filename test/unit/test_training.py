@@ -13,13 +13,13 @@ import time
 
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
-from cosmos_policy_ros.cli.demonstrate import record
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.config import read_config
 from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.data.episodes import StoredEpisode
+from cosmos_policy_ros.evaluation.demonstration import record_demonstration
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.training.config import read_train_config, TrainConfig, write_train_config
@@ -65,7 +65,7 @@ def bags(tmp_path_factory: pytest.TempPathFactory, robot: RobotSpec) -> Path:
     """Return a folder of three recorded episodes and a damaged one."""
     folder = tmp_path_factory.mktemp('bags')
     for seed in (0, 1, 2):
-        record(folder / f'episode_{seed}', 'transfer_cube', seed, robot)
+        record_demonstration(folder / f'episode_{seed}', 'transfer_cube', seed, robot)
     (folder / 'episode_9').mkdir()
     (folder / 'episode_9' / 'metadata.yaml').write_text('no bag')
     return folder

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Scripted experts, who see the true poses: one file per simulated task."""
+"""The simulated tasks, one file each, with a scripted expert that gets the true poses."""

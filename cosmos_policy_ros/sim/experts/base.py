@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What scripted experts share: smooth motions, pushes off the course, phases that start again.
 
-An expert sees the true poses of the pieces. It is a function of what can be observed (joint pose,
+An expert gets the true poses of the pieces. It is a function of what can be observed (joint pose,
 pieces, grip), not of a clock: when it is pushed off its course or misses a piece it plans again
 from where the arms are. That is what a policy can imitate, and what a clean recording never shows.
 """

@@ -131,7 +131,7 @@ class InsertExpert(Expert):
 
         Most episodes are pushed off their course and recover; some reach beside a piece, miss the
         socket or drop a piece first and try again; some do not notice and fail, which is what the
-        value function has to see.
+        value function has to learn.
         """
         kind = rng.random()
         return next(noise for below, noise in KINDS if kind < below)

@@ -89,7 +89,7 @@ class TransferExpert(Expert):
         """Return what goes wrong in one recorded episode.
 
         Most episodes are pushed off their course and recover; some reach beside the cube first and
-        try again; some do not notice and fail, which is what the value function has to see.
+        try again; some do not notice and fail, which is what the value function has to learn.
         """
         kind = rng.random()
         if kind < 0.55:

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The policy that an evaluation measures, and how much it computes and chooses in a query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cosmos_policy_ros.backends import load_policy, Precision
+from cosmos_policy_ros.core.query import PlanQuery
+from cosmos_policy_ros.data.bags.recording import hash_folder
+from cosmos_policy_ros.evaluation.displacement import Displacement, NO_DISPLACEMENT
+from cosmos_policy_ros.evaluation.episode import PLAIN
+from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError
+
+if TYPE_CHECKING:
+    from cosmos_policy_ros.core.policy import CosmosPolicy
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A checkpoint folder, what runs it, and the planning query that it answers.
+
+    It is small and can be pickled, so that every worker process loads its own policy.
+
+    Attributes:
+        checkpoint: Checkpoint folder that proposes.
+        planning_checkpoint: Checkpoint folder that judges the candidates; None lets the first one
+            do so itself.
+        query: Candidates, futures and values; its seed is replaced by that of the scene.
+        displacement: Displacement of the candidates.
+        backend: What runs the networks, a name in ``backends.BACKENDS``.
+        precision: Arithmetic of the networks.
+        threads: CPU threads of the networks.
+    """
+
+    checkpoint: Path = field(default_factory=lambda: share_path('models', 'aloha_sim'))
+    planning_checkpoint: Path | None = None
+    query: PlanQuery = PLAIN
+    displacement: Displacement = NO_DISPLACEMENT
+    backend: str = 'auto'
+    precision: Precision = 'auto'
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        """Check what the parts do not check themselves.
+
+        Raises:
+            ConfigError: There is no thread, or exploring would choose among several candidates.
+        """
+        if self.threads < 1:
+            msg = f'threads must be at least 1, got {self.threads}'
+            raise ConfigError(msg)
+        if self.displacement.explore and self.query.candidates > 1:
+            msg = (
+                'explore plays the one candidate displaced; give candidates 1, not '
+                f'{self.query.candidates}'
+            )
+            raise ConfigError(msg)
+
+    def load(self, robot: RobotSpec) -> CosmosPolicy:
+        """Load the policy.
+
+        Args:
+            robot: Robot that it acts for.
+
+        Raises:
+            ConfigError: A checkpoint is missing or damaged, does not fit the other one or the
+                robot, or cannot answer the query.
+        """
+        from cosmos_policy_ros.core.config import check_robot
+
+        policy = load_policy(
+            self.checkpoint,
+            self.backend,
+            threads=self.threads,
+            precision=self.precision,
+            planning=self.planning_checkpoint,
+        )
+        check_robot(policy.config, robot)
+        self.query.check(policy.config.action_steps)
+        return policy
+
+    def describe(self) -> dict[str, str]:
+        """Return metadata for the bags of its rollouts: checkpoint hashes and displacement."""
+        details = {'checkpoint': hash_folder(self.checkpoint)}
+        if self.planning_checkpoint is not None:
+            details['planning_checkpoint'] = hash_folder(self.planning_checkpoint)
+        if self.displacement.explore:
+            details['explore'] = str(self.displacement.explore)
+            details['spread_rad'] = str(self.displacement.spread_rad)
+        return details

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Oracle best-of-N: every candidate of one query is played to the end of the episode.
+
+A scene is played once for each candidate of a query in the middle of it: the same up to there, and
+from there on the policy's first candidate again. So it is known how each would have ended, which
+no value can know, and what the choices of some values come to can be compared with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.query import PlanQuery
+from cosmos_policy_ros.evaluation.agent import Agent
+from cosmos_policy_ros.evaluation.displacement import plan_displaced
+from cosmos_policy_ros.evaluation.episode import (
+    match_instruction,
+    open_sim,
+    play_episode,
+    Proposal,
+    propose,
+)
+from cosmos_policy_ros.evaluation.oracle_summary import Choice, OracleScene
+from cosmos_policy_ros.evaluation.scenario import Scenario
+from cosmos_policy_ros.evaluation.scenes import check_evaluation
+from cosmos_policy_ros.evaluation.workers import map_seeds
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.types import Candidates, ConfigError, Observation
+import numpy as np
+
+# A scene branches in the first query after a time drawn from here [s]; a pace up to the longest
+# has one in every episode.
+FROM_S, TO_S, LONGEST_S = 0.8, 4.8, 3.0
+
+
+def check_branches(agents: Sequence[Agent], scenario: Scenario, robot: RobotSpec) -> None:
+    """Load all that oracle best-of-N needs once.
+
+    A mistake shows here, not in the middle of a worker process.
+
+    Args:
+        agents: See ``play_branches``.
+        scenario: Task, start states and pace.
+        robot: Cameras, rates and limits.
+
+    Raises:
+        ConfigError: The pace is such that an episode may have no query to branch in, or as
+            ``check_evaluation`` for one of the agents.
+    """
+    if not 0.0 < scenario.replan_s <= LONGEST_S:
+        msg = f'replan_s must be above 0 and at most {LONGEST_S} s, got {scenario.replan_s}'
+        raise ConfigError(msg)
+    for agent in agents:
+        check_evaluation(agent, scenario, robot)
+
+
+def play_branches(
+    agents: Sequence[Agent],
+    scenario: Scenario,
+    robot: RobotSpec,
+    seeds: range,
+    *,
+    workers: int = 2,
+    on_scene: Callable[[OracleScene], None] = lambda _: None,
+) -> list[OracleScene]:
+    """Play every candidate of one query of each scene and return what came of them, by seed.
+
+    Args:
+        agents: The first one proposes the candidates and plays; the values of all are measured.
+            They share checkpoint, candidates and displacement, so that the candidates are the
+            same, and differ in what judges them.
+        scenario: Task, start states and pace.
+        robot: Cameras, rates and limits.
+        seeds: Seeds of the scenes.
+        workers: Number of processes.
+        on_scene: Called with every scene as it comes, to show progress.
+
+    Raises:
+        ConfigError: See ``check_branches``, which shows a mistake sooner.
+    """
+    scenes = []
+    for scene in map_seeds(partial(_open_player, agents, scenario, robot), seeds, workers):
+        scenes.append(scene)
+        on_scene(scene)
+    return sorted(scenes, key=lambda scene: scene.seed)
+
+
+@dataclass(frozen=True)
+class _Judge:
+    """An agent with its policy loaded."""
+
+    agent: Agent
+    policy: CosmosPolicy
+
+    @property
+    def name(self) -> str:
+        """What its value is called in the figures."""
+        return str(self.agent.planning_checkpoint or 'own')
+
+    def plan(self, observation: Observation, seed: int) -> Candidates:
+        """Return the candidates with its values."""
+        query = replace(self.agent.query, seed=seed)
+        spread_rad = self.agent.displacement.spread_rad
+        return plan_displaced(self.policy, observation, query, spread_rad).candidates
+
+
+def _open_player(
+    agents: Sequence[Agent], scenario: Scenario, robot: RobotSpec
+) -> Callable[[int], OracleScene]:
+    """Load policies and simulator and return the function that plays a scene's candidates."""
+    judges = [_Judge(agent, agent.load(robot)) for agent in agents]
+    sim = open_sim(scenario, robot)
+    task = match_instruction(judges[0].policy, scenario).task
+    return partial(_play_candidates, judges, sim, robot, scenario, task)
+
+
+def _play_candidates(
+    judges: Sequence[_Judge],
+    sim: AlohaSim,
+    robot: RobotSpec,
+    scenario: Scenario,
+    task: str,
+    seed: int,
+) -> OracleScene:
+    """Play a scene once for each candidate of the branching query."""
+    at_s = np.random.default_rng([seed, 1]).uniform(FROM_S, TO_S)
+    branch = _Branch(judges, seed, round(at_s * 1e9))
+    episodes = []
+    for branch.candidate in range(judges[0].agent.query.candidates):
+        episodes.append(play_episode(branch, sim, robot, scenario, task, seed))
+    answers = branch.answers
+    plans = [make_plan(answer, judges[0].policy.config.rate_hz) for answer in answers]
+    arms = answers[0].positions[:, :, robot.arm_joints]
+    return OracleScene(
+        seed=seed,
+        at_s=round(answers[0].stamp_ns * 1e-9, 2),
+        success=tuple(episode.success for episode in episodes),
+        spread_rad=float(arms.std(0).mean()),
+        shift_rad=float(arms.mean(1).std(0).mean()),
+        values={
+            judge.name: Choice(tuple(plan.scores.tolist()), plan.best)
+            for judge, plan in zip(judges, plans, strict=True)
+        },
+        later=tuple(episode.values[branch.before + 1 :] for episode in episodes),
+    )
+
+
+class _Branch:
+    """Answers queries with the policy's first candidate, and one of them with a given one.
+
+    Attributes:
+        candidate: The given one.
+        answers: The branching query's answer with every judge's values; the candidates are the
+            same. Every episode is the same up to there, so it is planned in the first one only.
+        before: Number of queries before that one.
+    """
+
+    def __init__(self, judges: Sequence[_Judge], seed: int, from_ns: int) -> None:
+        """Begin before the first episode of a scene.
+
+        Args:
+            judges: The first one proposes; the values of all are kept.
+            seed: Seed of the noise.
+            from_ns: The first query from this time on branches [ns].
+        """
+        self.candidate, self.before = 0, 0
+        self.answers: list[Candidates] = []
+        self._judges, self._seed, self._from_ns = judges, seed, from_ns
+
+    def __call__(self, observation: Observation) -> Proposal:
+        """Answer a query."""
+        policy = self._judges[0].policy
+        if not self.answers and observation.stamp_ns >= self._from_ns:
+            self.answers = [judge.plan(observation, self._seed) for judge in self._judges]
+        self.before += not self.answers
+        if not self.answers or observation.stamp_ns != self.answers[0].stamp_ns:
+            return propose(policy, PlanQuery(candidates=1, seed=self._seed), observation)
+        answer = self.answers[0]
+        plan = make_plan(answer, policy.config.rate_hz)
+        chunk = replace(plan.chunk, positions=answer.positions[self.candidate])
+        return Proposal(answer, replace(plan, chunk=chunk, best=self.candidate))

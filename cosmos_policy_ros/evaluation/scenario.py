@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an evaluation plays: task, instruction, start states, and the pace of the queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+from cosmos_policy_ros.sim.experts.table import find_task
+from cosmos_policy_ros.sim.states import check_states, Ingredient, States
+from cosmos_policy_ros.types import ConfigError
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A simulated task with everything but the seed, which is of each scene.
+
+    Attributes:
+        task: Simulated task, a row of ``sim.experts.table.EXPERTS``.
+        instruction: Instruction given to the policy, one of its tasks or a paraphrase; None is the
+            simulated task's own.
+        states: Start states: ``normal`` as in training, or ``hard``, see ``sim.states``.
+        without: Ingredients of hard states that are as in training.
+        replan_s: Time between two queries [s]; 0 queries in every control tick.
+        latency_s: Simulated time between a query and its answer [s].
+    """
+
+    task: str = 'transfer_cube'
+    instruction: str | None = None
+    states: States = 'normal'
+    without: tuple[Ingredient, ...] = ()
+    replan_s: float = 0.8
+    latency_s: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Check every field.
+
+        Raises:
+            ConfigError: There is no such task, state or ingredient, ingredients are left out of
+                normal states, or a time is negative or no number.
+        """
+        find_task(self.task)
+        check_states(self.states, self.without)
+        if self.without and self.states != 'hard':
+            msg = f'ingredients are left out of hard states; give states hard, not {self.states}'
+            raise ConfigError(msg)
+        for name in ('replan_s', 'latency_s'):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0.0):
+                msg = f'{name} must be at least 0 s, got {value}'
+                raise ConfigError(msg)
+
+    @property
+    def given_instruction(self) -> str:
+        """The instruction given to the policy."""
+        return find_task(self.task).instruction if self.instruction is None else self.instruction

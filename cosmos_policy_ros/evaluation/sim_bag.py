@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the bags of simulated episodes have in common, demonstrations and rollouts alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
+from cosmos_policy_ros.sim.motion import joint_motion
+
+
+def bag_path(folder: Path, seed: int) -> Path:
+    """Return the bag of the episode of a seed."""
+    return folder / f'episode_{seed:06d}'
+
+
+def missing_seeds(folder: Path, seeds: Iterable[int]) -> list[int]:
+    """Return the seeds whose episode has no bag in a folder yet."""
+    return [seed for seed in seeds if not bag_path(folder, seed).exists()]
+
+
+def write_joint_states(bag: BagWriter, sim: AlohaSim, robot: RobotSpec, stamp_ns: int) -> None:
+    """Write both arms' joint states as the real driver names them.
+
+    Args:
+        bag: Open bag.
+        sim: Scene whose joints are written.
+        robot: Topics of the arms.
+        stamp_ns: Time of the joint states [ns].
+    """
+    for index, arm in enumerate(robot.arms):
+        names, positions = joint_state(sim, index)
+        motion = joint_motion(sim, index)
+        bag.write_joints(arm.joint_state_topic, names, positions, stamp_ns, *motion)

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Seeded scenes in worker processes side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import as_completed, ProcessPoolExecutor
+import multiprocessing
+from typing import Any, TypeVar
+
+Result = TypeVar('Result')
+
+_PLAY: list[Callable[[int], Any]] = []  # of this worker process
+
+
+def map_seeds(
+    open_player: Callable[[], Callable[[int], Result]], seeds: Iterable[int], workers: int
+) -> Iterator[Result]:
+    """Play seeded scenes in worker processes and yield the results as they come.
+
+    Args:
+        open_player: Returns the function that plays the scene of a seed. It is called once in
+            every process and may load policy and simulator; it and the results can be pickled.
+        seeds: Seeds of the scenes.
+        workers: Number of processes.
+    """
+    # spawn: neither an EGL context nor torch's threads survive a fork
+    context = multiprocessing.get_context('spawn')
+    with ProcessPoolExecutor(workers, context, _open, (open_player,)) as pool:
+        for job in as_completed([pool.submit(_play, seed) for seed in seeds]):
+            yield job.result()
+
+
+def _open(open_player: Callable[[], Callable[[int], Any]]) -> None:
+    _PLAY.append(open_player())
+
+
+def _play(seed: int) -> Any:
+    return _PLAY[0](seed)
