@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 PACKAGE = 'cosmos_policy_ros'
+COMMITTED = ('aloha_sim', 'aloha_sim_planning')  # checkpoints in models/ of every copy
 
 
 def share_path(*parts: str) -> Path:

@@ -4,25 +4,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import product
 from pathlib import Path
-import time
 from typing import Any, Literal, TYPE_CHECKING
 
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import COMMITTED, share_path
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
-from rich.status import Status
 from rich.table import Table
 import tyro
 
 if TYPE_CHECKING:
     from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
 
-COMMITTED = ('aloha_sim', 'aloha_sim_planning')  # in models/
 MOST_ROWS = 4096  # that the exported network takes
-ONNX_PRECISIONS: tuple[EnginePrecision, ...] = ('float32', 'bfloat16')
 PRECISIONS: dict[str, EnginePrecision] = {
     'bf16': 'bfloat16',
     'fp16': 'float16',
@@ -70,45 +64,39 @@ class Export:
 def run(options: Export) -> int:
     """Export, compare, print a table."""
     _check(options)
-    from cosmos_policy_ros.backends.export import export, export_tensorrt
-    from cosmos_policy_ros.backends.tensorrt_build import ROWS
+    # late: torch loads slowly
+    from cosmos_policy_ros.backends.export_all import export_all
 
     console = Console()
-    how = (options.queries, options.max_error, options.again)
-    one = PRECISIONS[options.precision or 'bf16']
-    precisions = ONNX_PRECISIONS if options.backend == 'onnx' else (one,)
-    for path, precision in product(options.checkpoints, precisions):
-        start_s = time.monotonic()
-        with console.status(f'exporting {path} in {precision}') as status:
-            if options.backend == 'onnx':
-                folder, note = export(path, precision, *how)
+    with console.status('exporting') as status:
+        for folder, precision, note, took_s in export_all(
+            options.checkpoints,
+            options.backend,
+            precision=PRECISIONS[options.precision or 'bf16'],
+            rows=options.rows,
+            queries=options.queries,
+            max_error_rad=options.max_error,
+            again=options.again,
+            show=status.update,
+        ):
+            made = f'{folder}: {precision}'
+            if options.backend == 'tensorrt':
+                facts = note['facts']
+                made += f' for {facts["library"]} on {facts["gpu"]}; rows {facts["rows"]}'
+            console.print(f'{made} ({took_s:.0f} s)', highlight=False, soft_wrap=True)
+            if isinstance(note['parity'], dict):
+                console.print(_table(note['parity']))
             else:
-                folder, note = export_tensorrt(
-                    path,
-                    precision,
-                    options.rows or ROWS,
-                    *how,
-                    say=partial(_show, status, path),
-                )
-        took_s = time.monotonic() - start_s
-        made = f'{folder}: {precision}'
-        if options.backend == 'tensorrt':
-            facts = note['facts']
-            made += f' for {facts["library"]} on {facts["gpu"]}; rows {facts["rows"]}'
-        console.print(f'{made} ({took_s:.0f} s)', highlight=False, soft_wrap=True)
-        if isinstance(note['parity'], dict):
-            console.print(_table(note['parity']))
-        else:
-            console.print(f'comparison with the original {note["parity"]}', highlight=False)
+                console.print(f'comparison with the original {note["parity"]}', highlight=False)
     return 0
 
 
-def _show(status: Status, path: Path, what: str) -> None:
-    status.update(f'exporting {path}: {what}')
-
-
 def _check(options: Export) -> None:
-    """Refuse options that are out of range or have no meaning."""
+    """Refuse options that are out of range or have no effect.
+
+    Raises:
+        ConfigError: One is.
+    """
     limit = options.max_error
     if options.queries < 1 or not (limit is None or limit > 0.0):
         msg = (
@@ -129,7 +117,7 @@ def _check(options: Export) -> None:
 
 
 def _table(report: dict[str, Any]) -> Table:
-    """Return the differences from the original."""
+    """Return a table of the differences from the original."""
     table = Table('', 'largest difference', title='beside the original in float32')
     for joint, error in report['action_error_rad'].items():
         table.add_row(joint, f'{error:.1e}')

@@ -7,28 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cosmos_policy_ros.core.official.presets import Preset, preset
-from cosmos_policy_ros.outputs import whole_folder
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.core.official.presets import Preset
 import tyro
-
-# Part -> file name patterns, the preferred ones first; a folder counts with its config.json.
-PATTERNS = {
-    'transformer': (('*.pt', 'transformer/config.json'),),
-    'vae': (('tokenizer.pth', 'Wan2.1_VAE.pth', 'vae/config.json'),),
-    'stats': (('*dataset_statistics.json',),),
-    'text': (
-        ('*t5_embeddings.safetensors', '*t5_embeddings.pt', '*t5_embeddings.pth'),
-        ('*t5_embeddings.pkl',),
-    ),
-}
-MEANING = {
-    'transformer': 'transformer (a consolidated .pt, or a diffusers folder transformer/)',
-    'vae': 'autoencoder (tokenizer.pth of Cosmos-Predict2-2B-Video2World, or vae/)',
-    'stats': 'statistics (*_dataset_statistics.json)',
-    'text': 'text embeddings (*_t5_embeddings.pkl, or converted to .pt)',
-}
-RELEASES = ('libero', 'robocasa', 'aloha')  # LIBERO and RoboCasa have the same sizes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,16 +42,16 @@ class ImportWeights:
 
 def run(options: ImportWeights) -> int:
     """Find the parts, import them, print what came from where."""
-    from cosmos_policy_ros.core.official.checkpoint import import_checkpoint, Sources
+    # late: torch and diffusers load slowly
+    from cosmos_policy_ros.core.official.release import import_release, PATTERNS
 
-    parts = find_parts(options)
-    with whole_folder(options.out) as folder:
-        networks = import_checkpoint(
-            Sources(**parts),
-            folder,
-            preset(options.preset),
-            None if options.precision == 'source' else options.precision,
-        )
+    parts, networks = import_release(
+        options.out,
+        options.preset,
+        options.src,
+        {part: getattr(options, part) for part in PATTERNS},
+        None if options.precision == 'source' else options.precision,
+    )
     for part, path in parts.items():
         print(f'{part:12} {path}')
     for name, network in networks.items():
@@ -82,47 +62,3 @@ def run(options: ImportWeights) -> int:
         )
     print(f'{options.out}: checkpoint folder of the preset {options.preset}')
     return 0
-
-
-def find_parts(options: ImportWeights) -> dict[str, Path]:
-    """Return where every part lies, from the options or found below the source folder.
-
-    Raises:
-        ConfigError: A part is missing, found more than once, or named after another release; all
-            such parts are listed.
-    """
-    if options.src is not None and not options.src.is_dir():
-        msg = f'no folder {options.src}; name single files with --transformer, --vae and so on'
-        raise ConfigError(msg)
-    parts: dict[str, Path] = {}
-    troubles = []
-    for part in PATTERNS:
-        given: Path | None = getattr(options, part)
-        found = [given] if given else search(options.src, part) if options.src else []
-        if given and not given.exists():
-            troubles.append(f'--{part}: no {given}')
-        elif not found:
-            troubles.append(f'no {MEANING[part]}; name it with --{part}')
-        elif len(found) > 1:
-            names = ', '.join(str(path) for path in found)
-            troubles.append(f'more than one {MEANING[part]}: {names}; choose with --{part}')
-        else:
-            parts[part] = found[0]
-    for path in parts.values():
-        release = next((name for name in RELEASES if name in path.name.lower()), options.preset)
-        if not options.preset.startswith(release):
-            troubles.append(f'{path} is of {release} by its name, the preset {options.preset} not')
-    if troubles:
-        raise ConfigError('\n  '.join(['nothing imported', *troubles]))
-    return parts
-
-
-def search(folder: Path, part: str) -> list[Path]:
-    """Return the files or diffusers folders below a folder that may be this part."""
-    for patterns in PATTERNS[part]:
-        found = sorted({path for pattern in patterns for path in folder.rglob(pattern)})
-        if part == 'transformer':
-            found = [path for path in found if 't5_embeddings' not in path.name]
-        if found:
-            return [path.parent if path.name == 'config.json' else path for path in found]
-    return []

@@ -11,11 +11,10 @@ import shutil
 from typing import Any
 
 from cosmos_policy_ros.backends import load_policy
-from cosmos_policy_ros.cli.export import COMMITTED
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.core.config import check_robot, PolicyConfig, read_config, write_config
 from cosmos_policy_ros.core.text import save_text_embeddings, TextEmbeddings
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import COMMITTED, share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 import pytest

@@ -6,8 +6,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.cli.convert import content, Convert, run, verify
+from cosmos_policy_ros.cli.convert import Convert, run
 from cosmos_policy_ros.data.bags.episode import write_bag
+from cosmos_policy_ros.data.convert import content, verify
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.types import ConfigError, Episode

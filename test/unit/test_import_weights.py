@@ -15,7 +15,6 @@ from typing import Any
 
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.cli import main
-from cosmos_policy_ros.cli.import_weights import find_parts, ImportWeights
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.normalize import write_stats
@@ -32,6 +31,7 @@ from cosmos_policy_ros.core.official.names import (
     VAE_WAN,
 )
 from cosmos_policy_ros.core.official.presets import preset, PRESETS
+from cosmos_policy_ros.core.official.release import find_parts
 from cosmos_policy_ros.core.official.tensor_files import read_torch_file, write_safetensors
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import whole_folder
@@ -580,16 +580,11 @@ def test_aloha_presets_have_the_joints_and_cameras_of_the_robot_file() -> None:
     assert {c.name for c in robot.cameras} - set(config.cameras) == {'cam_low'}
 
 
-def options(src: Path | None, **changes: Any) -> ImportWeights:
-    """Return the options of an import."""
-    return ImportWeights(**{'src': src, 'out': Path('out'), 'preset': 'aloha', **changes})
-
-
 def test_parts_are_found_by_name(files: Sources) -> None:
     """Below the folder; a converted file is preferred to the pickle beside it."""
     folder = files.text.parent
     files.text.with_suffix('.pkl').write_bytes(b'')
-    assert find_parts(options(folder)) == {
+    assert find_parts('aloha', folder) == {
         'transformer': files.transformer,
         'vae': files.vae,
         'stats': files.stats,
@@ -603,7 +598,7 @@ def test_missing_and_doubtful_parts_are_all_named(files: Sources) -> None:
     files.vae.unlink()
     (files.text.parent / 'model-720p-16fps.pt').write_bytes(b'')
     with pytest.raises(ConfigError) as caught:
-        find_parts(options(files.text.parent, text=Path('/nowhere.pkl')))
+        find_parts('aloha', files.text.parent, {'text': Path('/nowhere.pkl')})
     message = str(caught.value)
     assert re.search(r'more than one transformer .*720p.*choose with --transformer', message)
     assert re.search(r'no autoencoder .*--vae', message)
@@ -613,9 +608,9 @@ def test_missing_and_doubtful_parts_are_all_named(files: Sources) -> None:
 
 def test_files_of_another_release(files: Sources) -> None:
     """LIBERO and RoboCasa cannot be told apart by their sizes, but by name."""
-    assert find_parts(options(files.text.parent, preset='aloha-planning'))
+    assert find_parts('aloha-planning', files.text.parent)
     with pytest.raises(ConfigError, match=r'statistics\.json is of aloha by its name, the preset'):
-        find_parts(options(files.text.parent, preset='libero'))
+        find_parts('libero', files.text.parent)
 
 
 def test_command_ends_with_status_1_and_writes_nothing(

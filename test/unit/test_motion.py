@@ -8,11 +8,12 @@ from pathlib import Path
 import re
 from typing import Any
 
-from cosmos_policy_ros.cli.convert import content, Convert, run, verify
+from cosmos_policy_ros.cli.convert import Convert, run
 from cosmos_policy_ros.data.assemble import at_rate
 from cosmos_policy_ros.data.bags.episode import write_bag
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.data.convert import content, verify
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import read_hdf5, write_hdf5
 from cosmos_policy_ros.types import ConfigError, Episode

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Episodes of one format as episodes of another: the new folder is there whole or not at all.
+
+Every episode that was written is read back and compared with what it was made from, since a data
+set with a silent gap costs a training run. What the source does not hold is never made up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol, TypeVar
+
+from cosmos_policy_ros.data.assemble import Labels
+from cosmos_policy_ros.data.bags.episode import write_bag
+from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
+from cosmos_policy_ros.data.hdf5 import write_hdf5
+from cosmos_policy_ros.data.lerobot.reader import check_lengths
+from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
+from cosmos_policy_ros.data.velocity_effort import STREAMS
+from cosmos_policy_ros.outputs import whole_folder
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError, Episode
+import numpy as np
+from numpy.typing import NDArray
+
+Format = Literal['bag', 'hdf5', 'hdf5-cosmos', 'lerobot']
+ROUNDING = 1e-6  # [rad; gripper 0..1] by which a position may change on its way through float32
+Row = TypeVar('Row')
+
+
+class Progress(Protocol):
+    """Passes rows on and shows how far it is, such as ``rich.progress.track``."""
+
+    def __call__(self, rows: Sequence[Row], description: str, /) -> Iterable[Row]:
+        """Return the rows."""
+
+
+class EpisodeCounts(NamedTuple):
+    """Counts of an episode before and after, equal where a conversion succeeds.
+
+    Attributes:
+        name: Name of the episode in the source.
+        written_as: Its name in the result.
+        rows: Ticks, in and out.
+        images: Camera -> distinct images, in and out.
+    """
+
+    name: str
+    written_as: str
+    rows: tuple[int, int]
+    images: dict[str, tuple[int, int]]
+
+
+class Conversion(NamedTuple):
+    """The result of a conversion.
+
+    Attributes:
+        format: Format of the result.
+        episodes: What was written, in order.
+    """
+
+    format: Format
+    episodes: list[EpisodeCounts]
+
+
+@dataclass(frozen=True)
+class Content:
+    """The part of an episode that a conversion preserves.
+
+    Attributes:
+        n_images: Camera -> distinct images.
+        proprio: (S, P) float32 [rad; gripper 0..1].
+        actions: (S, A) float32 [rad; gripper 0..1].
+        motion: Stream -> (S, P) float32 of the velocities and efforts that there are.
+        labels: Source, task, success and rate.
+    """
+
+    n_images: dict[str, int]
+    proprio: NDArray[np.float32]
+    actions: NDArray[np.float32]
+    motion: dict[str, NDArray[np.float32]]
+    labels: tuple[str, str, bool | None, float]
+
+
+def without_progress(rows: Sequence[Row], _description: str, /) -> Iterable[Row]:
+    """Return the rows and show nothing."""
+    return rows
+
+
+def convert(
+    src: Path,
+    dst: Path,
+    robot: RobotSpec,
+    to: Format | None = None,
+    *,
+    rate_hz: float | None = None,
+    labels: Labels | None = None,
+    progress: Progress = without_progress,
+) -> Conversion:
+    """Write all episodes of a path to a new folder and read every one back.
+
+    Args:
+        src: Bag, ALOHA HDF5 file, a folder of either, or a LeRobot data set.
+        dst: Folder to make.
+        robot: Robot of the episodes.
+        to: Format of the result; None is ``lerobot`` for bags and ``bag`` for all others.
+        rate_hz: Ticks per second of the result [Hz]; None is the episode's own.
+        labels: Labels of episodes that do not have them.
+        progress: Shows how far it is.
+
+    Raises:
+        ConfigError: ``dst`` exists, an episode cannot be read, lacks something, or reads back
+            differently; ``dst`` is not there then.
+    """
+    recordings = list_episodes(src)
+    target: Format = to or ('lerobot' if recordings[0].format == 'bag' else 'bag')
+    with whole_folder(dst) as folder:
+        contents: list[Content] = []
+
+        def episodes() -> Iterator[Episode]:
+            for recording in progress(recordings, f'writing {target}'):
+                episode = read_episode(recording, robot, rate_hz, labels)
+                contents.append(content(episode))
+                yield episode
+
+        written = write_episodes(folder, target, episodes(), recordings, robot)
+        counts = verify(recordings, contents, written, robot, progress)
+    return Conversion(target, counts)
+
+
+def write_episodes(
+    folder: Path,
+    target: Format,
+    episodes: Iterator[Episode],
+    recordings: Sequence[StoredEpisode],
+    robot: RobotSpec,
+) -> list[StoredEpisode]:
+    """Write episodes to a new folder and return where they lie.
+
+    Bags keep the names of the episodes; HDF5 files are numbered from 0, as ALOHA's readers want.
+
+    Args:
+        folder: Folder to make.
+        target: Format.
+        episodes: The episodes, read one at a time.
+        recordings: Where they came from, in the same order.
+        robot: Topics, joints and cameras.
+
+    Raises:
+        ConfigError: The format cannot hold an episode.
+    """
+    if target == 'lerobot':
+        first = next(episodes)
+        with LeRobotWriter(folder, robot, first.rate_hz) as data_set:
+            data_set.add(first)
+            for episode in episodes:
+                data_set.add(episode)
+        return [StoredEpisode('lerobot', folder, n) for n in range(len(recordings))]
+    folder.mkdir()
+    written = []
+    for number, episode in enumerate(episodes):
+        if target == 'bag':
+            name = recordings[number].name
+            written.append(StoredEpisode('bag', folder / name.removesuffix('.hdf5')))
+            write_bag(written[-1].path, episode, robot)
+        else:
+            written.append(StoredEpisode('hdf5', folder / f'episode_{number}.hdf5'))
+            write_hdf5(written[-1].path, episode, robot, videos=target == 'hdf5-cosmos')
+    return written
+
+
+def content(episode: Episode) -> Content:
+    """Return counts, joints and labels of an episode, without its images."""
+    return Content(
+        {name: len(images) for name, images in episode.images.items()},
+        episode.proprio,
+        episode.actions,
+        {s: rows for s in STREAMS if (rows := getattr(episode, s)) is not None},
+        (episode.source, episode.task, episode.success, episode.rate_hz),
+    )
+
+
+def verify(
+    recordings: Sequence[StoredEpisode],
+    contents: Sequence[Content],
+    written: Sequence[StoredEpisode],
+    robot: RobotSpec,
+    progress: Progress = without_progress,
+) -> list[EpisodeCounts]:
+    """Read every written episode back and return the counts.
+
+    Args:
+        recordings: The episodes of the source.
+        contents: Their content, in the same order.
+        written: The episodes of the result, in the same order.
+        robot: Robot of the episodes.
+        progress: Shows how far it is.
+
+    Raises:
+        ConfigError: An episode cannot be read back, or differs in the number of rows or images, in
+            its labels, in a joint or action by more than rounding, or at all in a velocity or
+            effort. Rows of a LeRobot data set have only those that all episodes hold.
+    """
+    kept, none = set(STREAMS), np.zeros(0, np.float32)
+    if written[0].format == 'lerobot':
+        kept = kept.intersection(*(wanted.motion for wanted in contents))
+    counts = []
+    rows = list(zip(recordings, contents, written, strict=True))
+    for recording, wanted, recorded in progress(rows, 'reading back'):
+        got = content(read_episode(recorded, robot))
+        n_in, n_out = len(wanted.proprio), len(got.proprio)
+        if (n_in, wanted.n_images, wanted.labels) != (n_out, got.n_images, got.labels):
+            msg = (
+                f'{recording.name} was not written well: {n_in} rows, images {wanted.n_images}, '
+                f'{wanted.labels} became {n_out} rows, images {got.n_images}, {got.labels}'
+            )
+            raise ConfigError(msg)
+        for name in ('proprio', 'actions'):
+            gap = float(np.abs(getattr(wanted, name) - getattr(got, name)).max())
+            if gap > ROUNDING:
+                msg = f'{recording.name} was not written well: {name} differ by up to {gap:g}'
+                raise ConfigError(msg)
+        for name in STREAMS:
+            before = wanted.motion.get(name, none) if name in kept else none
+            if not np.array_equal(before, got.motion.get(name, none)):
+                msg = f'{recording.name} was not written well: {name} differs'
+                raise ConfigError(msg)
+        images = {c.name: (wanted.n_images[c.name], got.n_images[c.name]) for c in robot.cameras}
+        counts.append(EpisodeCounts(recording.name, recorded.name, (n_in, n_out), images))
+    if written[0].format == 'lerobot':
+        check_lengths(written[0].path)
+    return counts
