@@ -63,7 +63,7 @@ def load_policy(
         torch.set_num_threads(threads)
 
     def load(path: Path) -> tuple[str, Networks]:
-        """Return the backend's name and what it has to run."""
+        """Return the name of the backend and the networks of a checkpoint."""
         name = choose_backend(path, device) if backend == 'auto' else backend
         checkpoint = load_checkpoint(path, exported=ROWS[name].exported)
         return name, Networks(path, checkpoint, device, precision, threads)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a device can do: its name, its memory in use, and its arithmetic at its best."""
+"""Facts of a device: its name, its memory in use and its peak arithmetic."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def gemm_flops(device: str, repeats: int = 20) -> float:
 
 
 def wait(device: str) -> None:
-    """Return when the device has done all that it was asked for."""
+    """Wait until the device has finished all calls."""
     if device.startswith('cuda'):
         torch.cuda.synchronize(device)
 

@@ -123,7 +123,7 @@ def write_engine(
 
 
 def read_note(folder: Path) -> dict[str, Any]:
-    """Return what is noted of an engine."""
+    """Return ``engine.json`` of an engine's folder: facts, hashes of the files, parity report."""
     return json.loads((folder / NOTE).read_text(encoding='utf-8'))
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A checkpoint's network for a faster runtime, kept only if it answers what the original does."""
+"""Export a checkpoint's network for a faster runtime; kept only if its answers are the same."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from cosmos_policy_ros.types import ConfigError
 import torch
 
 # Largest difference of an action that is accepted [rad; gripper 0..1]: twice to three times what
-# committed checkpoints showed on made-up pictures with the same arithmetic; and of a value [0..1]:
+# committed checkpoints showed on made-up images with the same arithmetic; and of a value [0..1]:
 # several times what they showed in a planning query in bfloat16.
 MAX_ERROR_RAD = {'float32': 0.001, 'float16': 0.01, 'bfloat16': 0.02}
 MAX_VALUE_ERROR = {'float32': 0.01, 'float16': 0.1, 'bfloat16': 0.1}
@@ -91,7 +91,7 @@ def export_tensorrt(
         queries: See ``export``.
         max_error_rad: See ``export``.
         again: Build it even if it is there.
-        say: Is told what is being done.
+        say: Called with a line of progress.
 
     Returns:
         The engine's folder and its note: ``parity`` as in ``export``, or ``NOT_RUN``;

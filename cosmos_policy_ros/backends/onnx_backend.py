@@ -37,7 +37,7 @@ FRAMES = 'frames'  # a further one where a checkpoint leaves frames out
 
 
 def onnx_facts(checkpoint: Path) -> dict[str, Any]:
-    """Return what the exported network of a checkpoint depends on, except its precision."""
+    """Return the facts by which an exported network is found: weights, opset and inputs."""
     return {'model': model_hash(checkpoint), 'opset': OPSET, 'inputs': list(INPUTS)}
 
 
@@ -140,7 +140,7 @@ class OnnxBackend(TorchAutoencoder):
 
     @torch.inference_mode()
     def encode_text(self, text: Tensor) -> Tensor:
-        """Return the text's keys and values, see ``core.backend.Backend``."""
+        """Return (layers, 2, heads, L, D / heads) keys and values of (L, D) text embeddings."""
         return encode_text(self._transformer, text)
 
     def denoise(
@@ -151,7 +151,7 @@ class OnnxBackend(TorchAutoencoder):
         target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
-        """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
+        """Return the (B, C, U, h, w) float32 velocity, see ``Backend.denoise``."""
         rows = dict(zip(INPUTS, (latents, time, text, target), strict=True))
         if frames is not None:
             rows[FRAMES] = frames

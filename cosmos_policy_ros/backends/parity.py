@@ -30,9 +30,9 @@ def made_up_observations(policy: CosmosPolicy, n: int, seed: int = 0) -> list[Ob
 def compare_answers(
     policy: Policy, truth: Policy, observations: Sequence[Observation]
 ) -> dict[str, object]:
-    """Return how two policies' best of eight differ, see ``compare``.
+    """Return how the answers of two policies to the same queries for 8 candidates differ.
 
-    The value is asked for separately: a single frame is another shape for a library.
+    The value is predicted in a call of its own: a single frame is another shape for a library.
     """
     query = PlanQuery(CANDIDATES, values=1)
     got, want = ([p.plan(obs, query).candidates for obs in observations] for p in (policy, truth))

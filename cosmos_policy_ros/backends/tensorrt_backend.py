@@ -93,7 +93,7 @@ class TensorrtBackend(TorchAutoencoder):
 
     @torch.inference_mode()
     def encode_text(self, text: Tensor) -> Tensor:
-        """Return the text's keys and values, see ``core.backend.Backend``."""
+        """Return (layers, 2, heads, L, D / heads) keys and values of (L, D) text embeddings."""
         return encode_text(self._transformer, text.to(self.device))
 
     @torch.inference_mode()
@@ -105,7 +105,7 @@ class TensorrtBackend(TorchAutoencoder):
         target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
-        """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
+        """Return the (B, C, U, h, w) float32 velocity, see ``Backend.denoise``."""
         if frames is not None:
             msg = 'engines are built for whole sequences'  # which the export has refused
             raise RuntimeError(msg)
@@ -201,7 +201,7 @@ class Engine:
 
 
 def _context_options(trt: Any, engine: Any) -> tuple[Any, Any]:
-    """Return how contexts are made, with scratch memory of ours, and what keeps their kernels."""
+    """Return options of an execution context with our scratch memory, and the cache of kernels."""
     ours = trt.ExecutionContextAllocationStrategy.USER_MANAGED
     if not hasattr(trt, 'DynamicShapesKernelSpecializationStrategy'):
         return ours, None

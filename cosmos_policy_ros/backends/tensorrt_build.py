@@ -56,7 +56,7 @@ def load_tensorrt() -> tuple[Any, Any]:
             self.last = 'it gave no reason'
 
         def log(self, severity: Any, message: str) -> None:
-            """Keep an error, which whoever met it reports; the rest is for debugging."""
+            """Keep an error for the message of whoever fails on it; log the rest for debugging."""
             if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
                 self.last = message
             logger.debug('%s', message)
@@ -80,7 +80,7 @@ def _import() -> Any:
 
 
 def engine_facts(path: Path) -> dict[str, Any]:
-    """Return what an engine of a checkpoint depends on, on this machine; see ``build_engine``.
+    """Return the facts by which an engine is found on this machine: weights, text, library, GPU.
 
     Raises:
         ConfigError: TensorRT or a part of the checkpoint is missing.
@@ -113,7 +113,7 @@ def build_engine(
         precision: Arithmetic of attention and feed-forward, see ``denoiser.to_mixed_precision``.
         rows: The largest calls of the engine's optimisation profiles, rising. A profile takes all
             calls between the one before it and its own, and is fastest at its own.
-        say: Is told what is being done.
+        say: Called with a line of progress.
 
     Returns:
         ``inputs`` and ``outputs``, each with type and shape, and ``profiles`` with the smallest,
@@ -203,7 +203,7 @@ def _describe(tensors: Sequence[Any]) -> dict[str, dict[str, Any]]:
 
 
 def _monitor(trt: Any, say: Say) -> Any:
-    """Return what tells how far TensorRT is; its phases are nested, each has steps."""
+    """Return a progress monitor of TensorRT, whose phases are nested and have steps each."""
 
     class Monitor(trt.IProgressMonitor):
         def __init__(self) -> None:

@@ -62,7 +62,7 @@ class TorchAutoencoder:
 
 
 class DiffusersBackend(TorchAutoencoder):
-    """The transformer as diffusers computes it: what every other backend is compared with.
+    """The transformer as diffusers computes it, the reference of every other backend.
 
     Args:
         transformer: The denoising network; moved to the device, set to inference.
@@ -86,7 +86,7 @@ class DiffusersBackend(TorchAutoencoder):
         self._transformer = transformer.to(self.device).eval()
 
     def encode_text(self, text: Tensor) -> Tensor:
-        """Return the embeddings as they are, see ``core.backend.Backend``."""
+        """Return the (L, D) embeddings as they are, on the device."""
         return text.to(self.device)
 
     @torch.inference_mode()
@@ -98,7 +98,7 @@ class DiffusersBackend(TorchAutoencoder):
         target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
-        """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
+        """Return the (B, C, U, h, w) float32 velocity, see ``Backend.denoise``."""
         rows, t = latents.shape[0], latents.shape[2]
         mask = latents.new_ones(t).index_fill(0, target, 0.0).expand(rows, -1)
         timestep, words = (1.0 - mask) * time[:, None], text.expand(rows, -1, -1)
@@ -109,7 +109,7 @@ class DiffusersBackend(TorchAutoencoder):
 
 
 class TorchBackend(DiffusersBackend):
-    """The same without the work that a query would repeat, see ``core/denoiser.py``.
+    """The transformer without the work that a query repeats, see ``core/denoiser.py``.
 
     Args:
         transformer: See ``DiffusersBackend``.
@@ -141,7 +141,7 @@ class TorchBackend(DiffusersBackend):
 
     @torch.inference_mode()
     def encode_text(self, text: Tensor) -> Tensor:
-        """Return the text's keys and values, see ``core.backend.Backend``."""
+        """Return (layers, 2, heads, L, D / heads) keys and values of (L, D) text embeddings."""
         return encode_text(self._transformer, text.to(self.device))
 
     @torch.inference_mode()
@@ -153,7 +153,7 @@ class TorchBackend(DiffusersBackend):
         target: Tensor,
         frames: Tensor | None = None,
     ) -> Tensor:
-        """Return the (B, C, U, h, w) float32 velocity, see ``core.backend.Backend``."""
+        """Return the (B, C, U, h, w) float32 velocity, see ``Backend.denoise``."""
         _, channels, t, *size = latents.shape
         shape = (channels, t if frames is None else int(frames[-1]) + 1, *size)
         if shape not in self._denoisers:

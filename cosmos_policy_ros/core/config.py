@@ -21,7 +21,7 @@ ValueKind = Literal['value', 'value_future_only', 'value_q']
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """What a checkpoint was trained for; deployment may not change any of it.
+    """Cameras, joints, sizes and noise levels of a checkpoint; deployment changes none of them.
 
     Attributes:
         cameras: Camera names in the order of the latent frames.
@@ -30,8 +30,8 @@ class PolicyConfig:
         horizon: Rows H of an action chunk.
         action_size: Numbers A of an action row.
         proprio_size: Numbers P of the proprio vector.
-        image_size: Side of the square images the autoencoder sees [px].
-        centre_crop: Show the middle 0.9 of the image area, for networks trained on crops.
+        image_size: Side of the square images that go into the autoencoder [px].
+        centre_crop: Take the middle 0.9 of the image area, for networks trained on crops.
         latent_channels: Channels of a latent frame.
         latent_size: Height and width of a latent frame.
         independent_frames: The autoencoder treats every image alone, see
@@ -42,7 +42,7 @@ class PolicyConfig:
         action_steps: Denoising steps of the action chunk.
         future_steps: Most denoising steps of a predicted future.
         value_steps: Most denoising steps of a predicted value.
-        value_kind: Which frames the value network is shown.
+        value_kind: Which frames the value network knows.
         return_discount: Factor per row by which a later success is worth less.
         drop_hidden_frames: Frames that are hidden from the value network, neither known nor
             denoised, are not in its sequence; otherwise they stand there as noise.
@@ -105,7 +105,7 @@ class PolicyConfig:
         return (self.latent_channels, len(self.layout.names), *self.latent_size)
 
     def frames(self, kind: SampleKind) -> list[int]:
-        """Return the positions of the frames in the network's sequence for a kind of question."""
+        """Return the positions of the frames in the network's sequence for a kind of sample."""
         names, layout = self.layout.names, self.layout
         there = (*layout.known(kind), *layout.scored(kind)) if self.drop_hidden_frames else names
         return [i for i, name in enumerate(names) if name in there]

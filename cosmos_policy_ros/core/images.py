@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Camera images to the video the autoencoder sees, and back.
+"""Camera images to the video that goes into the autoencoder, and back.
 
 The video starts with one black frame, then holds every image four times, because the causal
 autoencoder turns the first pixel frame into one latent frame and every further four into one.

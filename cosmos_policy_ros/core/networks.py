@@ -76,25 +76,30 @@ def predict_velocity(
 
 @contextmanager
 def _placed(transformer: CosmosTransformer3DModel, frames: Sequence[int]) -> Iterator[None]:
-    """Take the frames of the sequences in this block for those at some positions.
+    """Embed the frames of sequences at the given positions while this block runs.
 
-    The network knows no other positions than 0, 1, 2 …, so the modules that embed them are told.
+    The network knows no other positions than 0, 1, 2 …, so the modules that embed positions get
+    the given ones.
+
+    Args:
+        transformer: The network.
+        frames: Positions of the frames of a sequence, rising.
     """
     modules = [transformer.rope, transformer.learnable_pos_embed]
     gaps = list(frames) != list(range(len(frames)))
-    told = [module for module in modules if gaps and module is not None]
-    for module in told:
+    embedding = [module for module in modules if gaps and module is not None]
+    for module in embedding:
         vars(module).setdefault('forward', MethodType(_embed_positions, module))
         module.frames = tuple(frames)
     try:
         yield
     finally:
-        for module in told:
+        for module in embedding:
             module.frames = None
 
 
 def _embed_positions(module: Any, latents: Tensor, **rate: Any) -> Any:
-    """Return what the module's class does, for the frames alone that are there."""
+    """Return the module's own embedding of a whole sequence, at ``module.frames`` alone."""
     original = type(module).forward
     if module.frames is None:
         return original(module, latents, **rate)
@@ -109,12 +114,12 @@ def _embed_positions(module: Any, latents: Tensor, **rate: Any) -> Any:
 
 
 def spatial_stride(vae: AutoencoderKLWan) -> int:
-    """Return how many pixels one latent is wide."""
+    """Return the width of one latent [px]."""
     return int((vae.config.patch_size or 1) * 2 ** (len(vae.config.dim_mult) - 1))
 
 
 def temporal_stride(vae: AutoencoderKLWan) -> int:
-    """Return how many pixel frames one latent frame holds."""
+    """Return the number of images that one latent frame holds."""
     return int(2 ** sum(vae.config.temperal_downsample))
 
 
@@ -162,7 +167,7 @@ def _convolve(module: WanCausalConv3d, x: Tensor, cache_x: Tensor | None = None)
 
 
 def is_frame_independent(vae: AutoencoderKLWan) -> bool:
-    """Return whether no convolution of the autoencoder looks at an earlier frame."""
+    """Return whether no convolution of the autoencoder depends on an earlier frame."""
     return all(
         not bool(module.weight[:, :, :-1].any())
         for module in vae.modules()

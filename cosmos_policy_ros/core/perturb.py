@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Displace what the policy proposes, so that there is something to choose from.
+"""Displace the action chunks of candidates, so that there is something to choose from.
 
 A policy that imitates one way of doing a task proposes the same chunk N times; what the candidates
 differ by is noise from row to row, which no arm follows. A displaced candidate ends somewhere else
-for good, and the world model says where that leads.
+for good, and the world model predicts where that leads.
 
 Differs: the reference has candidates of the policy alone.
 """

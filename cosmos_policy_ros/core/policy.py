@@ -66,7 +66,7 @@ class CosmosPolicy:
         self._encoded_text: tuple[str, Tensor] | None = None  # of the last task
 
     def __str__(self) -> str:
-        """Return what runs the networks, for people: backend and precision."""
+        """Return backend and precision of the networks, for people."""
         return f'{type(self.backend).__name__} in {self.backend.precision}'
 
     @property
@@ -131,7 +131,7 @@ class CosmosPolicy:
 
     @torch.inference_mode()
     def judge(self, acted: Sample, query: PlanQuery) -> Answer:
-        """Return what an action chunk in every row leads to, and its value.
+        """Return the predicted future and value of the action chunk in every row.
 
         Args:
             acted: R rows with an action frame, as ``act`` returns them.
@@ -142,7 +142,7 @@ class CosmosPolicy:
         """
         self._check_stages(query)
         scorer, futures, values = self.scorer, query.futures, query.values
-        if scorer is not self and not futures + values:  # what was denoised is the base's opinion
+        if scorer is not self and not futures + values:  # else the base's own value
             futures, values = (0, 1) if scorer.values_actions else (1, 0)
         # 3. Action frames -> M futures of each.
         future = scorer.predict_future(acted, futures) if futures else acted
@@ -174,13 +174,24 @@ class CosmosPolicy:
 
     @torch.inference_mode()
     def predict_future(self, given: Sample, members: int = 1) -> Sample:
-        """Return R*members rows: future and value, given the action; the last takes most steps."""
+        """Return R*members rows with future and value denoised, given their action frame.
+
+        Args:
+            given: R rows with an action frame.
+            members: Futures M per row, side by side; the last takes most denoising steps.
+        """
         steps = member_steps(self.config.future_steps, members)
         return self.denoise(given, 'world_model', steps, seed_stride=1)
 
     @torch.inference_mode()
     def predict_value(self, given: Sample, members: int = 1) -> Tensor:
-        """Return (R, members) float32 values in [0, 1], judged from what the network is shown."""
+        """Return (R, members) float32 values in [0, 1] of R rows.
+
+        Args:
+            given: R rows; which of their frames are known depends on the checkpoint's
+                ``value_kind``.
+            members: Values K per row; the last takes most denoising steps.
+        """
         steps = member_steps(self.config.value_steps, members)
         rows = self.denoise(given, self.config.value_kind, steps, seed_stride=1)
         return self.read_values(rows).reshape(-1, members)
@@ -232,7 +243,7 @@ class CosmosPolicy:
         return self.stats.unnormalize_proprio(unit.cpu().numpy())
 
     def read_values(self, given: Sample) -> Tensor:
-        """Return (R,) float32 values in [0, 1] of what was denoised jointly."""
+        """Return (R,) float32 values in [0, 1] from the value frame of R rows."""
         return read_value(given.latents, self.layout.index('value'))
 
     def _check_stages(self, query: PlanQuery) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the running stack and the measurements need of a policy network, whatever it is inside.
+"""The interface of a policy to the running stack and the measurements: five members.
 
 ``core.policy.CosmosPolicy`` is one; another network with the same five members takes its place.
 """
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 
 class PolicyFacts(Protocol):
-    """What a policy was trained for, which ``core.config.check_robot`` compares with a robot.
+    """Cameras, joints, sizes and rate of a policy.
 
     Attributes:
         cameras: Names of the cameras it needs.

@@ -29,7 +29,7 @@ from torch import Tensor
 
 
 class Vision:
-    """The autoencoder, seen from the latent layout.
+    """Camera images to latent frames and predicted frames to images, for one latent layout.
 
     Args:
         backend: What runs it.
@@ -72,7 +72,7 @@ class Vision:
         """Return camera -> (R, H, W, 3) uint8 RGB predicted images.
 
         A causal autoencoder decodes a frame from all frames before it, so frames that hold
-        vectors are shown to it as the black images they replaced.
+        vectors are replaced by the black images whose place they took.
 
         Args:
             latents: (R, C, T, h, w) denoised latents.
