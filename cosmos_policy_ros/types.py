@@ -21,7 +21,7 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What the robot senses at one instant.
+    """Images, joints and task of the robot at one instant.
 
     Attributes:
         stamp_ns: Sensing time [ns, ROS clock].
@@ -66,7 +66,7 @@ class ActionChunk:
 
 @dataclass(frozen=True, slots=True)
 class Candidates:
-    """N answers to one query, with what the model expects of each.
+    """N action chunks for one query, with the predicted values and joints of each.
 
     Candidates that a pruned search dropped are left out: they have no action, only an estimate.
 
@@ -75,7 +75,8 @@ class Candidates:
         positions: (N, H, A) float32 absolute targets [rad; gripper 0..1].
         values: (N, M*K) float32 ensemble members in [0, 1].
         future_proprio: (N, P) float32 predicted joints after the chunk [rad; gripper 0..1].
-        future_images: Camera name -> (N, height, width, 3) uint8 RGB; empty unless somebody looks.
+        future_images: Camera name -> (N, height, width, 3) uint8 RGB; empty where they were not
+            decoded.
     """
 
     stamp_ns: int
@@ -85,7 +86,7 @@ class Candidates:
     future_images: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check shapes, dtypes and that all parts speak of the same N."""
+        """Check shapes, dtypes and that all parts have the same N."""
         _expect(self.positions, 'candidate positions', (None, None, None), np.float32)
         n = self.positions.shape[0]
         _expect(self.values, 'candidate values', (n, None), np.float32)
@@ -99,7 +100,7 @@ class Plan:
     """The chosen candidate.
 
     Attributes:
-        chunk: What the executor shall play.
+        chunk: The action chunk for the executor.
         scores: (N,) float32 aggregated values in [0, 1].
         best: Index of the chosen candidate.
     """
@@ -111,7 +112,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class JointCommand:
-    """What really goes to the motors.
+    """Joint targets that were really sent to the motors.
 
     Attributes:
         stamp_ns: Time of sending [ns, ROS clock].

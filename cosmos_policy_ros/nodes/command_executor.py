@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 import time
 
+from cosmos_policy_ros.control.executor_status import executor_status, severity
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.safety import WatchdogLimits
@@ -32,7 +33,7 @@ from cosmos_policy_ros.ros.endpoints import (
 )
 from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.status import EXECUTOR_NAME, ExecutorStatus
+from cosmos_policy_ros.status import EXECUTOR_NAME
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
     ENABLE,
@@ -45,8 +46,6 @@ import numpy as np
 from rclpy.node import Node
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
-
-LEVELS = {'disabled': 'ok', 'playing': 'ok', 'ended': 'warn', 'hold': 'warn', 'fault': 'error'}
 
 
 @dataclass(frozen=True)
@@ -129,9 +128,9 @@ class CommandExecutor(Node):
         )
         self._period_s = 1.0 / robot.control_rate_hz
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))
-        self._ticks, self._skipped, self._refused = 0, 0, 0
+        self._ticks, self._skipped, self._n_refused = 0, 0, 0
         self._lateness, self._sending = Lateness(p.lateness), False
-        self._trouble: dict[str, str] = {}  # stream -> why its last message was refused
+        self._refusals: dict[str, str] = {}  # stream -> why its last message was refused
         self._mode = 'disabled'
         self._outputs = [JOINT_COMMAND.ros_name, *command_topics(robot.arms)]
         refuse_second_stack(self, self._outputs, p.discovery_s)
@@ -178,19 +177,24 @@ class CommandExecutor(Node):
             chunk = chunk_from_message(message, self.robot.joint_names)
             self.playback.add(chunk, self._now_ns())
         except ValueError as error:
-            self._refused += 1
+            self._n_refused += 1
             self._note(ACTION_CHUNK.ros_name, f'refused: {error}')
             return
         self._note(ACTION_CHUNK.ros_name, None)
 
-    def _note(self, stream: str, trouble: str | None) -> None:
-        """Keep what is wrong with a stream; log it once until the stream is well again."""
-        if trouble is None:
-            self._trouble.pop(stream, None)
+    def _note(self, stream: str, refusal: str | None) -> None:
+        """Keep why the newest message of a stream is refused, and log the first refusal.
+
+        Args:
+            stream: Name of the topic.
+            refusal: Why; None if the message is good.
+        """
+        if refusal is None:
+            self._refusals.pop(stream, None)
             return
-        if stream not in self._trouble:
-            self.get_logger().error(f'{stream}: {trouble}')
-        self._trouble[stream] = trouble
+        if stream not in self._refusals:
+            self.get_logger().error(f'{stream}: {refusal}')
+        self._refusals[stream] = refusal
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """Enable from the measured pose, or disable."""
@@ -203,8 +207,8 @@ class CommandExecutor(Node):
                 if others := find_second_stack(self, self._outputs, n_own=1):
                     raise ValueError(others)
                 self.playback.enable(*self._joints.measure(now_ns), now_ns)
-                self._refused = 0
-                self._trouble.pop(ACTION_CHUNK.ros_name, None)
+                self._n_refused = 0
+                self._refusals.pop(ACTION_CHUNK.ros_name, None)
             except ValueError as error:
                 response.success, response.message = False, f'not enabled: {error}'
         self._set_trust()
@@ -269,29 +273,16 @@ class CommandExecutor(Node):
 
     def _report(self, joint_age_s: float) -> None:
         """Publish state, reason and figures since enabling."""
-        safety, stats = self.playback.safety, self.playback.stats
-        reasons = [self.playback.reason, *(f'{k}: {v}' for k, v in self._trouble.items())]
-        late_ms = self._lateness.newest_ms()
-        status = ExecutorStatus(
-            state=safety.state,
-            mode=self.playback.mode,
-            reason='; '.join(r for r in reasons if r),
+        status = executor_status(
+            self.playback,
+            self._lateness,
+            self._refusals,
             joint_age_s=joint_age_s,
-            standstill_s=stats.standstill_s,
-            seam_jump_rad=stats.seam_jump_rad,
-            seam_jump_rad_max=stats.seam_jump_rad_max,
-            interventions=safety.interventions,
-            chunks=stats.chunks,
-            chunks_refused=self._refused,
-            late_ms_p50=late_ms['p50'],
-            late_ms_p99=late_ms['p99'],
-            late_ms_max=late_ms['max'],
-            deadline_misses=self._lateness.misses,
+            chunks_refused=self._n_refused,
             ticks_skipped=self._skipped,
             scheduling=self._scheduling,
         )
-        troubled = self._trouble and status.mode == 'playing'
-        level = 'warn' if troubled else LEVELS[status.mode]
+        level = severity(status, self._refusals)
         self._status.publish(level, status.reason or status.mode, status)
 
 

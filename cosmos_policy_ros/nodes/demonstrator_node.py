@@ -122,7 +122,7 @@ class DemonstratorNode(Node):
         end_ns = self.now_ns()
         client.wait(lambda: monitor.success_ns >= end_ns, REPORT_S, self._describe_executor)
         success = monitor.success and self._plays()
-        whole, told = client.stop_recording(success)
+        whole, message = client.stop_recording(success)
         self._expert, self._pose, self._wrong_ticks = None, self._ready, 0
         client.enable(False)
         client.wait(monitor.is_disabled, REPORT_S, self._describe_executor)
@@ -132,7 +132,7 @@ class DemonstratorNode(Node):
             bag=bag,
             success=success and whole,
             whole=whole,
-            told=told,
+            message=message,
             seconds=round((end_ns - start_ns) * 1e-9, 2),
         )
 
@@ -185,7 +185,7 @@ class DemonstratorNode(Node):
     def _describe_executor(self) -> str:
         executor = self.monitor.executor
         reason = 'nothing' if executor is None else executor.reason or executor.mode
-        return f'the executor or the simulator is silent or does not follow; it says: {reason}'
+        return f'the executor or the simulator is silent or does not follow; its status: {reason}'
 
     def _find_done(self) -> set[int]:
         """Return the seeds whose bags are there already."""

@@ -47,7 +47,7 @@ RETRY_S = 0.5  # [s] between two requests to start
 class FakeSensorParams:
     """Parameters of the fake sensor."""
 
-    robot: str = param('', 'Robot YAML.')
+    robot: str = param('', 'Robot YAML file.')
     stream: str = param(ARMS, 'Name of a camera, or arms for the joint states of all arms.')
     out: str = param('', 'Folder for what was published.')
     record_s: float = param(0.0, 'Record an episode this long; 0 does not [s].', 0.0, 3600.0)

@@ -48,9 +48,13 @@ class RecorderParams:
     operator: str = param('', 'Who records; kept with every episode.')
     policy: str = param('', 'Checkpoint folder of the policy that acts, for its hash.')
     compress: bool = param(False, 'Whether bags are compressed with zstd.')
-    max_age_s: float = param(0.5, 'An older stream refuses the start [s].', 0.01, 10.0)
-    max_silence_s: float = param(0.5, 'A longer silence ends the episode [s].', 0.01, 10.0)
-    min_free_mb: float = param(2000.0, 'Less free disk ends the episode [MB].', 0.0, 1e9)
+    max_age_s: float = param(
+        0.5, 'Age of a camera or an arm beyond which an episode does not start [s].', 0.01, 10.0
+    )
+    max_silence_s: float = param(
+        0.5, 'Silence of a camera or an arm that ends the episode as invalid [s].', 0.01, 10.0
+    )
+    min_free_mb: float = param(2000.0, 'Free disk below which the episode ends [MB].', 0.0, 1e9)
 
 
 class RecorderNode(Node):

@@ -8,7 +8,6 @@ cameras take turns, so that at most one render stands between a command and its 
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -31,8 +30,8 @@ from cosmos_policy_ros.ros.endpoints import (
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.aloha import AlohaSim, CAMERAS, joint_state
 from cosmos_policy_ros.sim.motion import joint_motion
-from cosmos_policy_ros.sim.realtime import RealTime, STEP_NS
-from cosmos_policy_ros.status import SimStatus
+from cosmos_policy_ros.sim.realtime import RealTime
+from cosmos_policy_ros.sim.speed import SLOW, SpeedMeter
 from cosmos_policy_ros.topics import (
     ARM_FORWARD_COMMAND,
     IMAGE,
@@ -59,7 +58,7 @@ WINDOW_HZ = 30.0
 class SimParams:
     """Parameters of the sim node; ``seed`` is declared on its own, since it may change."""
 
-    robot: str = param('', 'Robot YAML whose topics the simulator serves.')
+    robot: str = param('', 'Robot YAML file whose topics the simulator serves.')
     task: str = param('transfer_cube', 'Simulated task: transfer_cube or insert_peg.')
     states: str = param('normal', 'Start states: normal, as in training, or hard.')
     render: bool = param(False, 'Open a window; needs a display.')
@@ -69,7 +68,7 @@ class SimParams:
 
 
 class SimNode(Node):
-    """Step, sense and obey."""
+    """Step the scene, publish what its sensors measure and apply commands."""
 
     def __init__(self) -> None:
         """Load the scene and open the topics.
@@ -92,9 +91,7 @@ class SimNode(Node):
         window = _open_window(sim) if self.params.render else None
         self.scene = RealTime(sim, self.robot.start, self.params.max_lag_s)
         self._refused: set[str] = set()
-        self._render_ms: deque[float] = deque(maxlen=100)
-        self._n_images = 0
-        self._reported = (0, 0, self._now_ns())  # steps, images, time of the last report
+        self._speed = SpeedMeter(self.scene, len(self.robot.cameras), self._now_ns())
 
         cameras, arms = self.robot.cameras, self.robot.arms
         refuse_second_stack(self, [a.joint_state_topic for a in arms], self.params.discovery_s)
@@ -178,26 +175,18 @@ class SimNode(Node):
         camera = next(self._turns)
         start_s = time.perf_counter()
         image = self.scene.sim.render(camera.name)
-        self._render_ms.append((time.perf_counter() - start_s) * 1e3)
+        self._speed.add_image(time.perf_counter() - start_s)
         message = image_message(image, self.scene.stamp_ns, camera_frame(camera.topic))
         self._images[camera.name].publish(message)
-        self._n_images += 1
 
     def _publish_success(self) -> None:
         self._advance()
         self._success.publish(Bool(data=self.scene.sim.success))
 
     def _report(self) -> None:
-        now_ns = self._now_ns()
-        steps, images, since_ns = self._reported
-        self._reported = self.scene.n_steps, self._n_images, now_ns
-        elapsed_ns = max(now_ns - since_ns, 1)
-        factor = (self.scene.n_steps - steps) * STEP_NS / elapsed_ns
-        camera_hz = (self._n_images - images) / len(self.robot.cameras) / (elapsed_ns * 1e-9)
-        render_ms = float(np.median(self._render_ms)) if self._render_ms else float('nan')
-        status = SimStatus(factor, camera_hz, self.scene.skipped_ns * 1e-9, render_ms)
-        level = 'ok' if factor > 0.95 else 'warn'
-        self._status.publish(level, f'{factor:.2f} of real time', status)
+        status = self._speed.status(self._now_ns())
+        level = 'ok' if status.real_time_factor > SLOW else 'warn'
+        self._status.publish(level, f'{status.real_time_factor:.2f} of real time', status)
 
 
 def _load_scene(task: str, robot: RobotSpec) -> AlohaSim:

@@ -90,6 +90,6 @@ def show_demonstrations(console: Console) -> Iterator[Callable[[Event], None]]:
             elif kind == 'episode':
                 progress.advance(bar)
                 if not event['whole']:
-                    console.print(f'[yellow]{event["told"]}[/yellow]', soft_wrap=True)
+                    console.print(f'[yellow]{event["message"]}[/yellow]', soft_wrap=True)
 
         yield show

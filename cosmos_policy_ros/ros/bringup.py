@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The node list of ``stack.py`` as a launch description."""
+"""The node list of ``stack/node_list.py`` as a launch description."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def describe_stack(specs: Iterable[NodeSpec], required: Iterable[str] = ()) -> L
         values = {name: LaunchConfiguration(name).perform(context) for name in names}
         return [describe_node(spec) for spec in one_per_device(specs, values)]
 
-    # what the arguments are is known only when the launch runs, and so how many nodes there are
+    # the values of the arguments, and so the number of nodes, are known only when the launch runs
     return LaunchDescription([*arguments, *variables, OpaqueFunction(function=describe_nodes)])
 
 

@@ -40,7 +40,7 @@ class CameraWatch:
         """
         for topic, newest_ns in self._newest_ns.items():
             if newest_ns is None:
-                return f'{topic} was never heard; check that the camera runs'
+                return f'{topic} has sent no image yet; check that the camera runs'
             age_s = (now_ns - newest_ns) * 1e-9
             if age_s > max_age_s:
                 limit_ms = max_age_s * 1e3

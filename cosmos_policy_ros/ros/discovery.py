@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether somebody else on the ROS graph already does what a node is about to do."""
+"""Whether another node on the ROS graph already publishes what a node is about to publish."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAMES_S = 0.5  # [s] a node's name is discovered a little later than its topics
 
 
 def refuse_second_stack(node: Node, topics: Sequence[str], wait_s: float) -> None:
-    """Look for a while whether another node publishes the topics that this one will publish.
+    """Refuse to start beside another node that publishes the same topics.
 
     Args:
         node: Node that has not opened its topics yet.
@@ -21,7 +21,7 @@ def refuse_second_stack(node: Node, topics: Sequence[str], wait_s: float) -> Non
         wait_s: Time that discovery gets [s].
 
     Raises:
-        ConfigError: Somebody publishes one of them.
+        ConfigError: Another node publishes one of them.
     """
     until_s = time.perf_counter() + wait_s
     while not (found := find_second_stack(node, topics)) and time.perf_counter() < until_s:
@@ -35,7 +35,7 @@ def find_second_stack(node: Node, topics: Sequence[str], n_own: int = 0) -> str:
     """Return which topic has other publishers, and what to do about it; empty when none has.
 
     Args:
-        node: Node that looks.
+        node: Node on whose graph to look.
         topics: Topics that must have one publisher.
         n_own: Publishers that the node itself has on each of them.
     """

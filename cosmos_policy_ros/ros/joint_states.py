@@ -31,7 +31,7 @@ class JointStates:
 
         Args:
             node: Node that owns the subscriptions.
-            robot: The arms.
+            robot: Robot with the arms.
             note: Called with a topic and why its message was refused, or None when it was good.
         """
         self.trusting = True

@@ -264,18 +264,6 @@ def test_nothing_is_sent_before_enabling(bench: Bench) -> None:
     assert bench.status(state='disabled')['mode'] == 'disabled'
 
 
-def test_status_is_there_for_whoever_comes_late(live: Bench) -> None:
-    """The newest one at once, typed, with the figures of /diagnostics."""
-    live.status(mode='hold')
-    found: list[ExecutorStatus] = []
-    subscribe_status(live.arms, EXECUTOR_STATUS, ExecutorStatus, found.append)
-    live.wait(lambda: found)
-    assert (found[0].state, found[0].mode) == ('enabled', 'hold')
-    assert found[0].reason == 'no action chunk yet'
-    assert found[0].joint_age_s < 0.3
-    assert set(found[0].figures()) == set(live.arms.status)
-
-
 @pytest.mark.usefixtures('executor')
 def test_enabling_needs_the_joint_states_of_every_arm(bench: Bench) -> None:
     """The answer says what is missing, and nothing moves."""
@@ -296,6 +284,18 @@ def test_enabled_arms_hold_their_measured_pose(live: Bench) -> None:
     for _, _, command in live.arms.received:
         assert command == pytest.approx(expected, abs=1e-5)
     assert live.status(mode='hold')['reason'] == 'no action chunk yet'
+
+
+def test_status_is_there_for_whoever_comes_late(live: Bench) -> None:
+    """The newest one at once, typed, with the figures of /diagnostics."""
+    live.status(mode='hold')
+    found: list[ExecutorStatus] = []
+    subscribe_status(live.arms, EXECUTOR_STATUS, ExecutorStatus, found.append)
+    live.wait(lambda: found)
+    assert (found[0].state, found[0].mode) == ('enabled', 'hold')
+    assert found[0].reason == 'no action chunk yet'
+    assert found[0].joint_age_s < 0.3
+    assert set(found[0].figures()) == set(live.arms.status)
 
 
 def test_chunk_is_played_to_its_end_and_held(live: Bench) -> None:

@@ -199,7 +199,7 @@ def test_start_names_every_stream_that_is_too_old() -> None:
     newest = {'/a': 10**9, '/b': 2 * 10**9}
     assert find_stale(newest, ['/a', '/b'], 2 * 10**9, 1.0) == ''
     assert find_stale(newest, ['/a', '/b', '/c'], 2 * 10**9, 0.5) == (
-        '/a is 1.00 s old, /c was never heard; limit 0.5 s'
+        '/a is 1.00 s old, /c has sent nothing yet; limit 0.5 s'
     )
 
 

@@ -58,7 +58,7 @@ def test_silent_stream_ends_the_episode_as_invalid(tmp_path: Path) -> None:
 def test_episode_does_not_begin_without_task_or_stream(tmp_path: Path) -> None:
     """Both are named."""
     recorder = session(tmp_path)
-    with pytest.raises(ValueError, match=f'{TOPIC} was never heard'):
+    with pytest.raises(ValueError, match=f'{TOPIC} has sent nothing yet'):
         recorder.start(SECOND_NS, 'task', {})
     with pytest.raises(ValueError, match='no task; publish it on /task'):
         recorder.start(SECOND_NS, '', {TOPIC: SECOND_NS})

@@ -190,7 +190,7 @@ def find_stale(
     found = []
     for topic in topics:
         if topic not in newest_ns:
-            found.append(f'{topic} was never heard')
+            found.append(f'{topic} has sent nothing yet')
         elif (age_s := (now_ns - newest_ns[topic]) * 1e-9) > max_age_s:
             found.append(f'{topic} is {age_s:.2f} s old')
     return f'{", ".join(found)}; limit {max_age_s} s' if found else ''
