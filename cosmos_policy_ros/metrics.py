@@ -92,7 +92,17 @@ def psnr_db(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float | None:
     square = np.square(a.astype(np.float32) - b.astype(np.float32))
     if not square.any():
         return None
-    return round(float(10.0 * np.log10(255.0**2 / square.mean())), 2)
+    return round(psnr_of_error_db(float(square.mean()), peak=255.0), 2)
+
+
+def psnr_of_error_db(error: float, peak: float) -> float:
+    """Return the peak signal-to-noise ratio of a mean squared error [dB].
+
+    Args:
+        error: Mean squared error, above 0.
+        peak: Range of the signal, in the same unit as the error's root.
+    """
+    return float(10.0 * np.log10(peak * peak / error))
 
 
 def percentiles(numbers: Collection[float] | NDArray[np.float64]) -> dict[str, float]:

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
-from cosmos_policy_ros.outputs import check_output
+from cosmos_policy_ros.outputs import check_output, whole_file
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
@@ -68,5 +68,6 @@ def run(options: Train) -> int:
     for name, figure in figures.items():
         print(f'{name:18} {figure}')
     if options.json:
-        options.json.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
+        with whole_file(options.json) as partial:
+            partial.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
     return 0

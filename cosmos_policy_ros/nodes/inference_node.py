@@ -19,6 +19,7 @@ from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
 from cosmos_policy_ros.core.protocol import Answer, Policy
 from cosmos_policy_ros.core.query import PlanQuery, read_keep
+from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
@@ -208,6 +209,7 @@ class InferenceNode(Node):
             raise RuntimeError(msg)
         ages_s = self._observer.ages_s(self.get_clock().now().nanoseconds)
         latency = list(self._latency_ms) or [float('nan')]
+        query_ms = percentiles(latency)
         self._diagnostics.publish(
             'warn' if self._reason else 'ok',
             f'query refused: {self._reason}' if self._reason else 'answering',
@@ -217,8 +219,8 @@ class InferenceNode(Node):
             refused=self._refused,
             replaced=self._worker.replaced,
             query_ms_last=f'{latency[-1]:.1f}',
-            query_ms_p50=f'{np.percentile(latency, 50):.1f}',
-            query_ms_p99=f'{np.percentile(latency, 99):.1f}',
+            query_ms_p50=f'{query_ms["p50"]:.1f}',
+            query_ms_p99=f'{query_ms["p99"]:.1f}',
             oldest_stream_ms=f'{max(ages_s.values()) * 1e3:.0f}',
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.networks import make_frame_independent, use_image_convolutions
+from cosmos_policy_ros.metrics import psnr_of_error_db
 from cosmos_policy_ros.training.sizes import AutoencoderConfig
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify, unpatchify
@@ -89,7 +90,7 @@ def train_autoencoder(
         )
         x = scale_pixels(images[held_out]).to(device)
         error = (_decode(vae, _encode(vae, x)).clamp(-1, 1) - x).pow(2).mean().item()
-    return float(10.0 * np.log10(4.0 / error))
+    return psnr_of_error_db(error, peak=2.0)
 
 
 def _loss(vae: AutoencoderKLWan, x: Tensor, config: AutoencoderConfig) -> Tensor:

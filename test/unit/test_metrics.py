@@ -9,6 +9,7 @@ from cosmos_policy_ros.metrics import (
     mcnemar,
     percentiles,
     psnr_db,
+    psnr_of_error_db,
     rounded_percentiles,
     wilson_interval,
 )
@@ -54,6 +55,11 @@ def test_psnr_of_equal_images_is_not_a_number() -> None:
     """Infinity does not go into JSON."""
     a = np.zeros((1, 4, 4, 3), np.uint8)
     assert psnr_db(a, a) is None
+
+
+def test_psnr_of_a_tenth_of_the_range_is_20_db() -> None:
+    """Whatever the range: a tenth of it is a hundredth of its square."""
+    assert psnr_of_error_db(0.04, peak=2.0) == pytest.approx(20.0)
 
 
 def test_calibration_is_the_gap_between_prediction_and_return() -> None:
