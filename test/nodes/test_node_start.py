@@ -76,6 +76,12 @@ def test_robot_file_with_an_unknown_key(tmp_path: Path) -> None:
     expect_one_line(start('planner_node', f'robot:={path}'), "['colour']", 'control_rate_hz')
 
 
+def test_seam_that_does_not_exist() -> None:
+    """The known ones are named, even where leader arms are followed and no chunk is played."""
+    result = start('command_executor', f'robot:={ROBOT_FILE}', 'teleop:=true', 'seam:=weld')
+    expect_one_line(result, "seam 'weld' does not exist", "['blend']")
+
+
 def test_camera_that_the_simulator_does_not_have(tmp_path: Path) -> None:
     """Both sides are named."""
     path = tmp_path / 'robot.yaml'
