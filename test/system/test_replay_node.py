@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from bags import ROBOT
+from command_line import refused
 from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.data.bags.writer import BagWriter
@@ -224,10 +225,7 @@ def test_enabled_executor_is_refused(robot: Running, bag: Path, tmp_path: Path) 
 )
 def test_wrong_option_is_one_line(bag: Path, tmp_path: Path, words: list[str], said: str) -> None:
     """Nothing is started."""
-    status, _, errors = finish(start_replay(bag, tmp_path, *words))
-    assert status == 1
-    assert len(errors.strip().splitlines()) == 1
-    assert said in errors
+    assert said in refused('replay', str(bag), '--out', str(tmp_path), *words)
 
 
 def test_truncated_bag_is_one_line(bag: Path, tmp_path: Path) -> None:
@@ -237,16 +235,13 @@ def test_truncated_bag_is_one_line(bag: Path, tmp_path: Path) -> None:
     storage = next(bag.glob('*.mcap'))
     (cut / storage.name).write_bytes(storage.read_bytes()[:2000])
     (cut / 'metadata.yaml').write_bytes((bag / 'metadata.yaml').read_bytes())
-    status, _, errors = finish(start_replay(cut, tmp_path / 'out'))
-    assert status == 1
-    assert len(errors.strip().splitlines()) == 1
-    assert f'episode {cut} cannot be read' in errors
+    line = refused('replay', str(cut), '--out', str(tmp_path / 'out'))
+    assert f'episode {cut} cannot be read' in line
 
 
 def test_bag_of_an_unknown_robot_needs_its_file(tmp_path: Path) -> None:
     """No robot is guessed."""
     with BagWriter(tmp_path / 'bag', {'robot': 'another'}) as writer:
         writer.write_joints('/joint_command', ROBOT.joint_names, ROBOT.start, 0)
-    status, _, errors = finish(start_replay(tmp_path / 'bag', tmp_path / 'out'))
-    assert status == 1
-    assert "names the robot 'another'" in errors
+    line = refused('replay', str(tmp_path / 'bag'), '--out', str(tmp_path / 'out'))
+    assert "names the robot 'another'" in line
