@@ -47,7 +47,8 @@ class TrainConfig:
         accumulate: Parts a process computes its samples in, one after the other; more parts need
             less memory.
         checkpointing: Compute activations twice instead of keeping them, for less memory.
-        precision: bfloat16 or float32 arithmetic of the network; weights stay float32.
+        precision: bfloat16 or float32 arithmetic of the network, in training and validation;
+            weights stay float32.
         learning_rate: Peak learning rate.
         schedule: ``decay`` is flat between ``warmup`` and ``decay``; ``reference`` falls to 0.3
             until step ``decay`` and stays at 0.06 from there on.

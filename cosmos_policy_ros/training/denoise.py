@@ -21,6 +21,7 @@ def denoise_batch(
     batch: Batch,
     training_data: TrainingData,
     device: torch.device,
+    precision: str,
 ) -> Tensor:
     """Return (B, C, T, h, w) float32 sequences on the CPU, denoised from the known frames.
 
@@ -31,11 +32,13 @@ def denoise_batch(
         batch: Samples of one kind, which says what is known.
         training_data: Layout, noise levels and latents.
         device: Where to compute.
+        precision: bfloat16 or float32 arithmetic of the network.
     """
     n_parts = -(-len(batch.kind) // AT_ONCE)
     whole = torch.empty(len(batch.kind), *training_data.policy.latent_shape)
     for i in range(n_parts):
-        whole[i::n_parts] = _denoise(transformer, batch.part(i, n_parts), training_data, device)
+        part = batch.part(i, n_parts)
+        whole[i::n_parts] = _denoise(transformer, part, training_data, device, precision)
     return whole
 
 
@@ -44,6 +47,7 @@ def _denoise(
     batch: Batch,
     training_data: TrainingData,
     device: torch.device,
+    precision: str,
 ) -> Tensor:
     policy, frames = training_data.policy, frames_of(batch, training_data.policy)
     whole = latent_sequences(batch, training_data.latents, policy, training_data.stats)
@@ -60,7 +64,7 @@ def _denoise(
         def velocity(x_t: Tensor, t: Tensor) -> Tensor:
             shown, known = truth[rows].index_copy(2, target, x_t), mask[rows]
             timestep = (1.0 - known) * t[:, None]
-            with torch.autocast(device.type, torch.bfloat16):
+            with torch.autocast(device.type, torch.bfloat16, enabled=precision == 'bfloat16'):
                 of_all = predict_velocity(transformer, shown, timestep, text[rows], known, frames)
             return of_all.index_select(2, target).float()
 

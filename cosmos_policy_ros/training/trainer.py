@@ -94,7 +94,9 @@ def train(
         train_transformer(state, training_data, vae, work, config, ranks)
         validation_set = build_validation_set(training_data, config, 512)
         with state.averaged():
-            predictions = predict(state.model, vae, validation_set, training_data, ranks.device)
+            predictions = predict(
+                state.model, vae, validation_set, training_data, ranks.device, config.precision
+            )
             metrics = compute_metrics(predictions, validation_set, training_data)
             metrics |= {
                 'episodes': len(files),

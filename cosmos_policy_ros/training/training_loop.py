@@ -101,7 +101,12 @@ def train_transformer(
             if state.step % config.measure_every == 0:
                 with state.averaged():
                     predictions = predict(
-                        state.model, vae, validation_set, training_data, ranks.device
+                        state.model,
+                        vae,
+                        validation_set,
+                        training_data,
+                        ranks.device,
+                        config.precision,
                     )
                 metrics |= compute_metrics(predictions, validation_set, training_data)
                 if run_log:

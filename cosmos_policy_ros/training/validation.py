@@ -102,6 +102,7 @@ def predict(
     validation_set: ValidationSet,
     training_data: TrainingData,
     device: torch.device,
+    precision: str,
 ) -> Predictions:
     """Return what a transformer predicts for a validation set.
 
@@ -111,11 +112,12 @@ def predict(
         validation_set: Samples to predict.
         training_data: Layout, ranges, noise levels and latents of the samples.
         device: Where to compute.
+        precision: bfloat16 or float32 arithmetic of the network, as in the training.
     """
     policy = training_data.policy
     size, value = (policy.horizon, policy.action_size), policy.layout.index('value')
-    latents = denoise_batch(transformer, validation_set.policy, training_data, device)
-    valued = denoise_batch(transformer, validation_set.value, training_data, device)
+    latents = denoise_batch(transformer, validation_set.policy, training_data, device, precision)
+    valued = denoise_batch(transformer, validation_set.value, training_data, device, precision)
     unit = read_vector(latents, policy.layout.index('action'), size[0] * size[1])
     current = validation_set.current_images
     return Predictions(
