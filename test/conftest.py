@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 from cosmos_policy_ros.stack.node_list import environment
+from hypothesis import settings
 import pytest
 from ros_domains import ros_domain
 
@@ -20,6 +21,10 @@ DEFAULTS = {
 }
 for name, value in DEFAULTS.items():
     os.environ.setdefault(name, value)
+
+# An example that is slow because a neighbour computes is no failure.
+settings.register_profile('shared_machine', deadline=None)
+settings.load_profile('shared_machine')
 
 TIERS = ('unit', 'nodes', 'system')  # folders, and markers of what is in them
 

@@ -8,7 +8,6 @@ import json
 from pathlib import Path
 import subprocess
 import sys
-import time
 from typing import Any
 
 import numpy as np
@@ -89,6 +88,11 @@ class Watcher(ThreadedBench):
 
     def _on_pose(self, message: JointState) -> None:
         self.poses.append(arm_pose(ROBOT.arms[0], message))
+
+    def seconds(self) -> float:
+        """Return the time from the first command to the last [s]."""
+        stamps_ns = [stamp_ns for stamp_ns, _ in self.commands]
+        return (stamps_ns[-1] - stamps_ns[0]) * 1e-9 if stamps_ns else 0.0
 
     def enable(self, wanted: bool) -> Any:
         """Enable or disable the executor, as a person does."""
@@ -175,14 +179,14 @@ def test_nothing_moves_before_it_is_enabled(robot: Running, bag: Path, tmp_path:
     try:
         wait_for(lambda: 'waiting' in read_events(tmp_path), LONG_S)
         watcher.poses.clear()
-        time.sleep(2.0)
+        watcher.wait(lambda: len(watcher.poses) > 150)
         assert watcher.commands == []
         assert np.ptp(np.array(watcher.poses), axis=0).max() < 0.001
 
         assert watcher.enable(True).success
         wait_for(lambda: 'started' in read_events(tmp_path), LONG_S)
         lead_s = read_events(tmp_path)['started']['lead_s']
-        time.sleep(lead_s + 0.7)
+        watcher.wait(lambda: watcher.seconds() > lead_s + 0.7)
         watcher.estop()
         status, text, errors = finish(process)
     finally:
@@ -205,7 +209,8 @@ def test_nothing_moves_before_it_is_enabled(robot: Running, bag: Path, tmp_path:
 def test_enabled_executor_is_refused(robot: Running, bag: Path, tmp_path: Path) -> None:
     """A start alone moves nothing."""
     assert robot.watcher.enable(True).success
-    time.sleep(0.5)
+    robot.watcher.commands.clear()
+    robot.watcher.wait(lambda: len(robot.watcher.commands) > 20)
     before = robot.watcher.commands[-1][1]
     status, _, errors = finish(start_replay(bag, tmp_path, '--robot-running'))
     assert status == 1

@@ -201,7 +201,7 @@ ROWS = arrays(np.float32, (12, 2), elements=st.floats(-1, 1, width=32))
 SEAMS = st.lists(st.tuples(ROWS, st.integers(1, 300), st.integers(0, 200)), min_size=1, max_size=4)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(first=ROWS, seams=SEAMS)
 def test_target_has_no_jump_over_seams(
     first: NDArray[np.float32], seams: list[tuple[NDArray[np.float32], int, int]]
@@ -230,7 +230,7 @@ def test_target_has_no_jump_over_seams(
         last = target
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(rows=ROWS, at_ms=st.integers(0, 440))
 def test_no_row_is_overshot(rows: NDArray[np.float32], at_ms: int) -> None:
     """Each joint stays between its lowest and its highest row."""
@@ -242,7 +242,7 @@ def test_no_row_is_overshot(rows: NDArray[np.float32], at_ms: int) -> None:
     assert np.all(target <= rows.max(axis=0) + 1e-6)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(old=ROWS, new=ROWS, late_ms=st.integers(0, 200))
 def test_new_chunk_plays_alone_after_the_blend(
     old: NDArray[np.float32], new: NDArray[np.float32], late_ms: int

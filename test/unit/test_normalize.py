@@ -40,7 +40,7 @@ def test_results_are_float32() -> None:
     assert STATS.unnormalize_actions(ACTIONS).dtype == np.float32
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(-10, 10, width=32), min_size=3, max_size=3))
 def test_unnormalize_inverts_normalize(row: list[float]) -> None:
     """For dimensions that moved."""

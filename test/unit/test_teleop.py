@@ -133,7 +133,7 @@ def test_enabling_again_waits_for_closed_grippers_again() -> None:
     assert arms.teleop.phase == 'waiting'
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     rows=st.lists(
         st.tuples(st.lists(st.floats(-7, 7), min_size=14, max_size=14), st.floats(0, 0.2)),
