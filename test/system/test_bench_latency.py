@@ -18,13 +18,15 @@ from cosmos_policy_ros.bench.stack_latency import measure_stack
 from cosmos_policy_ros.bench.variants import BASELINE, load_variants, Variant
 from cosmos_policy_ros.cli import bench
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.text import save_text_embeddings, TextEmbeddings
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.types import ConfigError
 import pytest
 from rich.progress import Progress
 from ros_domains import ros_domain
-from tiny import save_tiny_checkpoint, tiny_observation, tiny_policy
+from tiny import save_tiny_checkpoint, TASK, tiny_observation, tiny_policy, tiny_text
 
 SEEN = [tiny_observation()] * 3
 OTHER = Variant('torch')
@@ -58,9 +60,11 @@ def pair(**changes: float) -> dict[Variant, CosmosPolicy]:
 
 @pytest.fixture(scope='module')
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a tiny checkpoint of the simulated robot."""
+    """Return a tiny checkpoint of the simulated robot and one of its tasks."""
     path = tmp_path_factory.mktemp('latency') / 'checkpoint'
     save_tiny_checkpoint(path, read_robot(share_path('config', 'robots', 'aloha_sim.yaml')))
+    text = TextEmbeddings({TASKS['transfer_cube']: tiny_text().lookup(TASK)})
+    save_text_embeddings(path / 'text_embeddings.safetensors', text)
     return path
 
 
@@ -116,13 +120,16 @@ def test_a_process_of_its_own_tells_start_and_memory(checkpoint: Path) -> None:
 
 @pytest.mark.slow
 def test_figures_are_written_and_printed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """By backend; without ROS 2 in the quiet alone."""
     monkeypatch.setattr(bench_latency, 'find_spec', lambda _: None)
     monkeypatch.setattr(bench_latency, 'OBSERVATIONS', 2)
     file = tmp_path / 'latency.json'
-    options = bench.Bench('latency', checkpoint=CHECKPOINT, rounds=1, json=file)
+    options = bench.Bench('latency', checkpoint=checkpoint, rounds=1, json=file)
     assert bench.run(replace(options, backends=('torch',))) == 0
     figures = json.loads(file.read_text(encoding='utf-8'))
     assert {'diffusers float32', 'torch float32', 'torch bfloat16'} <= set(figures['backends'])
