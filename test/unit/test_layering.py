@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Collection
+from graphlib import CycleError, TopologicalSorter
 from importlib import import_module
 from pathlib import Path
 import re
@@ -32,8 +34,8 @@ MAY_IMPORT = {
     'report': WAIST | {'data', 'stack', 'control'},
     'bench': WAIST
     | {'core', 'backends', 'data', 'control', 'sim', 'stack', 'evaluation', 'report'},
-    'cli': WAIST
-    | {'core', 'backends', 'data', 'training', 'control', 'sim'}
+    'cli': WAIST  # everything but ros and nodes, which run as processes of their own
+    | {'core', 'backends', 'data', 'training', 'control', 'drivers', 'sim'}
     | {'stack', 'evaluation', 'report', 'bench'},
 }
 ROS_LAYERS = {'ros', 'nodes'}
@@ -83,6 +85,22 @@ def imports(path: Path) -> set[str]:
     return names
 
 
+def imported_modules(path: Path, modules: Collection[str]) -> set[str]:
+    """Return the modules of the package that a file imports, also for type checkers only.
+
+    ``from package import name`` is an import of the module ``package.name`` where there is one,
+    else of the package.
+    """
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = (f'{node.module}.{alias.name}' for alias in node.names)
+            found.update(name if name in modules else node.module for name in names)
+    return found & set(modules)
+
+
 @pytest.mark.parametrize('path', FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_layer_imports_only_what_it_may(path: Path) -> None:
     """A file imports its own layer, the layers below it, and ROS only where allowed."""
@@ -115,6 +133,29 @@ def test_core_knows_no_simulated_task() -> None:
     for path in (p for p in FILES if layer_of(p) == 'core'):
         found = re.search(r'\b(cube|peg|socket)s?\b', path.read_text(encoding='utf-8'))
         assert found is None, f'{path}: {found}'
+
+
+def test_nobody_imports_the_command_line() -> None:
+    """What a command does is a library, which takes no options of a command."""
+    users = {
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        for name in imports(path)
+        if name.startswith('cosmos_policy_ros.cli') and layer_of(path) != 'cli'
+    }
+    assert users == set()
+
+
+def test_no_import_comes_back_to_its_own_module() -> None:
+    """No circle among modules, also not by imports in functions or for type checkers only."""
+    modules = {module_name(path): path for path in FILES}
+    graph = {
+        name: imported_modules(path, modules.keys()) - {name} for name, path in modules.items()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f'import circle: {" <- ".join(error.args[1])}')
 
 
 def test_reading_and_writing_episodes_needs_no_torch() -> None:
