@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, get_args, Literal
 
 from cosmos_policy_ros.core.layout import LatentLayout, SampleKind
+from cosmos_policy_ros.core.protocol import PolicyFacts
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
 from safetensors import safe_open, SafetensorError
@@ -153,8 +154,12 @@ def write_config(path: Path, config: PolicyConfig) -> None:
     path.write_text(json.dumps(data, indent=2) + '\n', encoding='utf-8')
 
 
-def check_robot(config: PolicyConfig, robot: RobotSpec) -> None:
-    """Refuse a robot the checkpoint was not trained for.
+def check_robot(config: PolicyFacts, robot: RobotSpec) -> None:
+    """Refuse a robot that the policy was not trained for.
+
+    Args:
+        config: Cameras, joints, sizes and rate of the policy.
+        robot: Those of the robot.
 
     Raises:
         ConfigError: Cameras, joints, sizes or rates disagree; both sides are named.
