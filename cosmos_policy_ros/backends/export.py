@@ -20,7 +20,7 @@ from cosmos_policy_ros.backends.tensorrt_build import (
     FILE as ENGINE_FILE,
     KIND as ENGINE_KIND,
     ROWS,
-    Say,
+    ShowProgress,
 )
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.checkpoint import Checkpoint, CONFIG, load_checkpoint
@@ -77,7 +77,7 @@ def export_tensorrt(
     queries: int = 8,
     max_error_rad: float | None = None,
     again: bool = False,
-    say: Say = lambda _: None,
+    show_progress: ShowProgress = lambda _: None,
 ) -> tuple[Path, dict[str, Any]]:
     """Build the TensorRT engine of a checkpoint unless it is there.
 
@@ -91,7 +91,7 @@ def export_tensorrt(
         queries: See ``export``.
         max_error_rad: See ``export``.
         again: Build it even if it is there.
-        say: Called with a line of progress.
+        show_progress: Called with a line of progress.
 
     Returns:
         The engine's folder and its note: ``parity`` as in ``export``, or ``NOT_RUN``;
@@ -112,10 +112,10 @@ def export_tensorrt(
 
     def make(folder: Path) -> dict[str, Any]:
         start_s = time.monotonic()
-        network = build_engine(folder, path, precision, rows, say)
+        network = build_engine(folder, path, precision, rows, show_progress)
         note = {'parity': NOT_RUN, 'build_s': round(time.monotonic() - start_s, 1)}
         if has_gpu:
-            say('comparing')
+            show_progress('comparing')
             checkpoint = load_checkpoint(path, exported=True)
             backend = TensorrtBackend(folder / ENGINE_FILE, checkpoint, 'cuda', precision)
             note['parity'] = _compare(path, checkpoint, backend, queries, max_error_rad)

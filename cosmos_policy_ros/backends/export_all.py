@@ -72,7 +72,7 @@ def export_all(
                 queries,
                 max_error_rad,
                 again,
-                say=_prefixed(show, f'exporting {path}: '),
+                show_progress=_prefixed(show, f'exporting {path}: '),
             )
         yield Exported(folder, arithmetic, note, time.monotonic() - start_s)
 

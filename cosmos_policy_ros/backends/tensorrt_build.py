@@ -30,7 +30,7 @@ KIND = 'tensorrt'
 FILE = 'denoiser.engine'
 ROWS = (1, 8, 24, 120)  # 8 candidates, 3 futures of each, 5 values of each of those
 PORTABLE = 'compute capability 8.0, 8.6, 8.9, 12.0'
-Say = Callable[[str], None]
+ShowProgress = Callable[[str], None]
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ def build_engine(
     path: Path,
     precision: EnginePrecision,
     rows: Sequence[int],
-    say: Say = lambda _: None,
+    show_progress: ShowProgress = lambda _: None,
 ) -> dict[str, Any]:
     """Write the engine of a checkpoint into a folder.
 
@@ -113,7 +113,7 @@ def build_engine(
         precision: Arithmetic of attention and feed-forward, see ``denoiser.to_mixed_precision``.
         rows: The largest calls of the engine's optimisation profiles, rising. A profile takes all
             calls between the one before it and its own, and is fastest at its own.
-        say: Called with a line of progress.
+        show_progress: Called with a line of progress.
 
     Returns:
         ``inputs`` and ``outputs``, each with type and shape, and ``profiles`` with the smallest,
@@ -124,7 +124,7 @@ def build_engine(
     """
     trt, log = load_tensorrt()
     builder = _new_builder(trt, log)
-    say('writing ONNX')
+    show_progress('writing ONNX')
     onnx = folder / 'denoiser.onnx'
     _write_network(onnx, path, precision)
     strong = getattr(trt.NetworkDefinitionCreationFlag, 'STRONGLY_TYPED', None)
@@ -143,7 +143,7 @@ def build_engine(
         for name, sizes in shapes.items():
             profile.set_shape(name, *sizes)
         config.add_optimization_profile(profile)
-    monitor = _monitor(trt, say)
+    monitor = _monitor(trt, show_progress)
     config.progress_monitor = monitor
     plan = builder.build_serialized_network(network, config)
     if monitor.cancelled:
@@ -202,7 +202,7 @@ def _describe(tensors: Sequence[Any]) -> dict[str, dict[str, Any]]:
     return {t.name: {'type': t.dtype.name, 'shape': list(t.shape)} for t in tensors}
 
 
-def _monitor(trt: Any, say: Say) -> Any:
+def _monitor(trt: Any, show_progress: ShowProgress) -> Any:
     """Return a progress monitor of TensorRT, whose phases are nested and have steps each."""
 
     class Monitor(trt.IProgressMonitor):
@@ -219,7 +219,7 @@ def _monitor(trt: Any, say: Say) -> Any:
 
         def step_complete(self, phase: str, step: int) -> bool:
             try:
-                say(f'{phase.lower()} {step + 1}/{self._steps.get(phase, step + 1)}')
+                show_progress(f'{phase.lower()} {step + 1}/{self._steps.get(phase, step + 1)}')
             except KeyboardInterrupt:  # must not travel through TensorRT
                 self.cancelled = True
             return not self.cancelled

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Noise levels, preconditioning, the sampler and the training noise, as pure functions.
 
-The network sees the flow interpolation ``x_t = (1 - t) x0 + t noise`` with ``t = sigma / (1 +
+The network takes the flow interpolation ``x_t = (1 - t) x0 + t noise`` with ``t = sigma / (1 +
 sigma)`` and returns the velocity ``noise - x0``. The sampler works on ``x = x0 + sigma noise``.
 Known frames enter clean, with timestep 0. Every row of a batch may be at a noise level of its
 own, so rows with different numbers of denoising steps share the network calls.
@@ -147,7 +147,7 @@ def clean_estimate(velocity: Velocity, x: Tensor, sigma: Tensor) -> Tensor:
     The one denoising step of inference and of validation while training.
 
     Args:
-        velocity: (x_t (R, C, U, h, w) float32 target frames as the network sees them, timestep
+        velocity: (x_t (R, C, U, h, w) float32 target frames as the network takes them, timestep
             (R,) float32) -> (R, C, U, h, w) their velocity; it knows the known frames.
         x: (R, C, U, h, w) float64 target frames with noise of ``sigma`` added.
         sigma: (R,) float64 noise levels.

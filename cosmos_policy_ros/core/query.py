@@ -12,7 +12,7 @@ from cosmos_policy_ros.types import ConfigError
 class PlanQuery:
     """A planning query: N candidates, M futures of each, K values of each of those.
 
-    The default of N is the one of the running stack; whoever measures the plain policy says 1.
+    The default of N is the one of the running stack; measurements of the plain policy take 1.
 
     Attributes:
         candidates: Candidates N, at least 1; candidate 0 is what a query for one would return.

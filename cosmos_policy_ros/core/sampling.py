@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Denoise the unknown frames of rows of latents, and stop early where the value looks worse.
+"""Denoise the unknown frames of rows of latents; drop rows early whose value is estimated low.
 
 A pruned search denoises all candidates for a step, keeps the better part of them for the next and
 so on (successive halving). The value frame is denoised together with the action, so every network
@@ -110,7 +110,7 @@ def denoise_frames(
 
 
 class SuccessiveHalving:
-    """Keeps the rows whose value looks best so far, fewer after every denoising step.
+    """Keeps the rows of the highest estimated value, fewer after every denoising step.
 
     Attributes:
         rows: Rows that are denoised on, rising.

@@ -4,7 +4,7 @@
 Source: NVlabs/cosmos-policy ``cosmos_utils.get_action``, ``undo_latent_injection`` and
 ``get_future_images_from_generated_samples``.
 Differs: only the frames that are known are encoded and only frames up to the last image decoded,
-which the causality of the autoencoder makes exact; a frame-independent autoencoder sees every
+which the causality of the autoencoder makes exact; a frame-independent autoencoder takes every
 image once.
 """
 

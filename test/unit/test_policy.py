@@ -284,6 +284,12 @@ def test_libero_layout_runs_too() -> None:
     assert tuple(policy.images(answer)) == cameras
 
 
+def test_a_policy_is_named_after_what_runs_it() -> None:
+    """The inference node logs it at start-up."""
+    assert str(tiny_policy()) == 'TorchBackend in float32'
+    assert tiny_policy().tasks == (TASK,)
+
+
 def test_missing_camera_is_named() -> None:
     """Both sides in the message."""
     obs = tiny_observation(('left_wrist', 'high'))
