@@ -146,7 +146,7 @@ def play_episode(
         details: Further metadata of the bag.
     """
     sim.reset(seed, scenario.states, scenario.without)
-    playback = Playback(robot)
+    playback = Playback(robot, scenario.playback)
     playback.enable(sim.proprio, 0.0, 0)
     period_ns = round(1e9 / robot.control_rate_hz)
     replan_ticks = max(1, round(scenario.replan_s * robot.control_rate_hz))

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import math
 
+from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.sim.states import check_states, Ingredient, States
 from cosmos_policy_ros.types import ConfigError
@@ -23,6 +24,7 @@ class Scenario:
         without: Ingredients of hard states that are as in training.
         replan_s: Time between two queries [s]; 0 queries in every control tick.
         latency_s: Simulated time between a query and its answer [s].
+        playback: Seam and interpolation of the action chunks, as of the command executor.
     """
 
     task: str = 'transfer_cube'
@@ -31,6 +33,7 @@ class Scenario:
     without: tuple[Ingredient, ...] = ()
     replan_s: float = 0.8
     latency_s: float = 0.2
+    playback: PlaybackSettings = field(default_factory=PlaybackSettings)
 
     def __post_init__(self) -> None:
         """Check every field.
