@@ -18,7 +18,7 @@ from typing import Any
 
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.data.bags.writer import camera_frame
-from cosmos_policy_ros.robot import ArmSpec, read_robot, RobotSpec
+from cosmos_policy_ros.robot import ArmSpec, read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
@@ -28,9 +28,10 @@ from cosmos_policy_ros.ros.endpoints import (
     create_subscription,
 )
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.sim.aloha import AlohaSim, CAMERAS, joint_state
+from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.realtime import RealTime
+from cosmos_policy_ros.sim.robot_scene import arm_targets, load_scene
 from cosmos_policy_ros.sim.speed import SLOW, SpeedMeter
 from cosmos_policy_ros.topics import (
     ARM_FORWARD_COMMAND,
@@ -44,7 +45,6 @@ from cosmos_policy_ros.topics import (
     TASK,
 )
 from cosmos_policy_ros.types import ConfigError
-import numpy as np
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
 from rclpy.node import Node
 from std_msgs.msg import Bool, Float64MultiArray, String
@@ -87,7 +87,7 @@ class SimNode(Node):
         self.robot = read_robot(Path(self.params.robot))
         # Hardware does not wait for a processor. Asked for before the renderer starts its threads.
         scheduling = request_realtime(self.params.realtime_priority)
-        sim = _load_scene(self.params.task, self.robot)
+        sim = load_scene(self.params.task, self.robot)
         window = _open_window(sim) if self.params.render else None
         self.scene = RealTime(sim, self.robot.start, self.params.max_lag_s)
         self._refused: set[str] = set()
@@ -141,19 +141,15 @@ class SimNode(Node):
 
     def _on_command(self, arm: ArmSpec, first: int, message: Float64MultiArray) -> None:
         """Take a command of one arm: joints [rad], then the gripper in controller units."""
-        numbers = np.array(message.data, dtype=np.float64)
-        size = len(arm.joints) + 1
-        if numbers.shape != (size,) or not np.isfinite(numbers).all():
+        try:
+            targets = arm_targets(arm, message.data)
+        except ValueError as error:
             if arm.name not in self._refused:
-                msg = (
-                    f'{arm.command_topic} needs {size} finite numbers, ignored {numbers.tolist()}'
-                )
-                self.get_logger().warning(msg)
+                self.get_logger().warning(str(error))
             self._refused.add(arm.name)
             return
         self._refused.discard(arm.name)
-        numbers[-1] = arm.gripper.opening_of_command(numbers[-1])
-        self.scene.command(first, numbers, self._now_ns())
+        self.scene.command(first, targets, self._now_ns())
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = self._reset()
@@ -187,22 +183,6 @@ class SimNode(Node):
         status = self._speed.status(self._now_ns())
         level = 'ok' if status.real_time_factor > SLOW else 'warn'
         self._status.publish(level, f'{status.real_time_factor:.2f} of real time', status)
-
-
-def _load_scene(task: str, robot: RobotSpec) -> AlohaSim:
-    """Return the scene with images of the robot's size.
-
-    Raises:
-        ConfigError: The task is unknown, or the cameras are not those of the scene in one size.
-    """
-    names, sizes = {c.name for c in robot.cameras}, {(c.height, c.width) for c in robot.cameras}
-    if not names <= set(CAMERAS) or len(sizes) > 1:
-        msg = (
-            f'the simulator has the cameras {sorted(CAMERAS)}, all of one size; '
-            f'robot {robot.name} has {sorted(names)} of the sizes {sorted(sizes)}'
-        )
-        raise ConfigError(msg)
-    return AlohaSim(task, sizes.pop())
 
 
 def _open_window(sim: AlohaSim) -> Any:

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 import re
 
 from cosmos_policy_ros.topics import (
@@ -17,6 +19,8 @@ from cosmos_policy_ros.topics import (
     TASK,
     TOPICS,
 )
+
+PACKAGE = Path(__file__).parents[2] / 'cosmos_policy_ros'
 
 
 def test_query_is_reliable_and_only_the_newest_counts() -> None:
@@ -68,3 +72,17 @@ def test_every_row_has_types_and_a_sentence() -> None:
         assert re.fullmatch(r'\w+/srv/\w+', service.type), service
         assert service.name.split('/')[1] == service.server, service
         assert service.meaning.endswith('.'), service
+
+
+def test_no_other_file_writes_a_name_of_the_table() -> None:
+    """A name that stands twice is changed once."""
+    rows = (*TOPICS, *SERVICES)
+    names = {row.name for row in rows} | {row.ros_name for row in rows if '/' in row.ros_name}
+    found = {
+        (path.name, node.value)
+        for path in PACKAGE.rglob('*.py')
+        if path.name != 'topics.py'
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8')))
+        if isinstance(node, ast.Constant) and node.value in names | {'joint_command'}
+    }
+    assert found == set()
