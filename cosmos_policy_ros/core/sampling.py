@@ -10,16 +10,24 @@ Differs: the reference denoises every candidate to the end.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value
 from cosmos_policy_ros.core.config import PolicyConfig
-from cosmos_policy_ros.core.diffusion import clean_estimate, sample, sigma_levels, start_noise
+from cosmos_policy_ros.core.diffusion import (
+    Choose,
+    clean_estimate,
+    sample,
+    sigma_levels,
+    start_noise,
+)
 from cosmos_policy_ros.core.layout import SampleKind
 import torch
 from torch import Tensor
+
+RowVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,23 +98,62 @@ def denoise_frames(
     noise = {s: start_noise(s, config.latent_shape)[:, unknown] for s in set(seeds)}
     x_init = torch.stack([noise[s] for s in seeds]).to(backend.device) * config.sigma_max
 
-    def denoise(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
-        """Return (r, C, U, h, w) the clean estimate of the target frames of some rows."""
-
-        def velocity(x_t: Tensor, t: Tensor) -> Tensor:
-            shown = context[rows].index_copy(2, target, x_t)
-            return backend.denoise(shown, t, text, target, positions)
-
-        return clean_estimate(velocity, x, sigma)
+    def velocity(latents: Tensor, t: Tensor, _rows: Tensor) -> Tensor:
+        return backend.denoise(latents, t, text, target, positions)
 
     halving = SuccessiveHalving(keep, len(seeds), unknown.index(config.layout.index('value')))
-    x = sample(denoise, x_init, levels * len(given.seeds), max_rows, halving if keep else None)
+    x = denoise_target(
+        velocity,
+        context,
+        target,
+        x_init,
+        levels * len(given.seeds),
+        max_rows=max_rows,
+        choose=halving if keep else None,
+    )
     kept = torch.tensor(halving.rows, device=backend.device)
     return replace(
         given,
         latents=latents.index_copy(2, frames[target], x.to(torch.float32))[kept],
         seeds=tuple(given.seeds[r // members] for r in halving.rows),
     )
+
+
+def denoise_target(
+    velocity: RowVelocity,
+    context: Tensor,
+    target: Tensor,
+    x_init: Tensor,
+    levels: Sequence[Sequence[float]],
+    *,
+    max_rows: int | None = None,
+    choose: Choose | None = None,
+) -> Tensor:
+    """Return the (R, C, U, h, w) float64 target frames of R rows, denoised from the known frames.
+
+    The one way a network is sampled: to answer queries, and to validate it while it is trained.
+
+    Args:
+        velocity: (latents (r, C, T, h, w) float32, known frames clean and target frames as the
+            network sees them; timestep (r,) float32 of the target frames; rows (r,) int64, which
+            of the R rows these are) -> (r, C, U, h, w) velocity of the target frames.
+        context: (R, C, T, h, w) float32 whose known frames are used.
+        target: (U,) int64 indices of the target frames.
+        x_init: (R, C, U, h, w) noise times the first level of its row.
+        levels: R noise level lists from ``sigma_levels``.
+        max_rows: Most rows of one network call; None is all of them.
+        choose: Which rows to go on with, see ``diffusion.sample``.
+    """
+
+    def estimate(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+        """Return the (r, C, U, h, w) clean estimate of some rows at their noise levels."""
+
+        def velocity_of_rows(x_t: Tensor, t: Tensor) -> Tensor:
+            return velocity(context[rows].index_copy(2, target, x_t), t, rows)
+
+        return clean_estimate(velocity_of_rows, x, sigma)
+
+    return sample(estimate, x_init, levels, max_rows, choose)
 
 
 class SuccessiveHalving:

@@ -10,13 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosmos_policy_ros.core.codec import read_value, read_vector
+from cosmos_policy_ros.core.diffusion import sigma_levels
+from cosmos_policy_ros.core.networks import predict_velocity
+from cosmos_policy_ros.core.sampling import denoise_target
 from cosmos_policy_ros.metrics import auc, calibration, psnr_db
-from cosmos_policy_ros.training.batch import latent_sequences
+from cosmos_policy_ros.training.batch import known_table, latent_sequences
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import Batch, POLICY, VALUE
-from cosmos_policy_ros.training.denoise import denoise_batch
 from cosmos_policy_ros.training.image_cache import load_images
 from cosmos_policy_ros.training.latent_cache import decode_futures
+from cosmos_policy_ros.training.microbatch import frames_of
 from cosmos_policy_ros.training.training_data import TrainingData
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 import numpy as np
@@ -25,6 +28,7 @@ import torch
 from torch import Tensor
 
 FEW = 16  # samples whose images are decoded by a causal autoencoder, a second each
+AT_ONCE = 128  # samples in one call of the network
 Metrics = dict[str, float | None]  # name -> number, None where the data do not determine it
 
 
@@ -116,8 +120,8 @@ def predict(
     """
     policy = training_data.policy
     size, value = (policy.horizon, policy.action_size), policy.layout.index('value')
-    latents = denoise_batch(transformer, validation_set.policy, training_data, device, precision)
-    valued = denoise_batch(transformer, validation_set.value, training_data, device, precision)
+    latents = _denoise(transformer, validation_set.policy, training_data, device, precision)
+    valued = _denoise(transformer, validation_set.value, training_data, device, precision)
     unit = read_vector(latents, policy.layout.index('action'), size[0] * size[1])
     current = validation_set.current_images
     return Predictions(
@@ -180,6 +184,64 @@ def compute_metrics(
         'value_auc': auc(predictions.value, validation_set.outcome),
         'value_calibration': calibration(predictions.value, validation_set.value.value),
     }
+
+
+def _denoise(
+    transformer: CosmosTransformer3DModel,
+    batch: Batch,
+    training_data: TrainingData,
+    device: torch.device,
+    precision: str,
+) -> Tensor:
+    """Return (B, C, T, h, w) float32 sequences on the CPU, denoised from the known frames.
+
+    Frames that are left out of the network's sequence stay as they truly are. The noise is the
+    same in every call.
+
+    Args:
+        transformer: The network, on ``device``.
+        batch: Samples of one kind, which says what is known.
+        training_data: Layout, noise levels and latents.
+        device: Where to compute.
+        precision: bfloat16 or float32 arithmetic of the network, as in the training.
+    """
+    n_parts = -(-len(batch.kind) // AT_ONCE)
+    sequences = torch.empty(len(batch.kind), *training_data.policy.latent_shape)
+    for i in range(n_parts):
+        part = batch.part(i, n_parts)
+        sequences[i::n_parts] = _denoise_part(transformer, part, training_data, device, precision)
+    return sequences
+
+
+def _denoise_part(
+    transformer: CosmosTransformer3DModel,
+    batch: Batch,
+    training_data: TrainingData,
+    device: torch.device,
+    precision: str,
+) -> Tensor:
+    """Return what ``_denoise`` does, of samples that go through the network in one call."""
+    policy, frames = training_data.policy, frames_of(batch, training_data.policy)
+    sequences = latent_sequences(batch, training_data.latents, policy, training_data.stats)
+    context = sequences[:, :, frames].to(device)
+    text = training_data.latents.text[batch.task].to(device)
+    mask = torch.from_numpy(known_table(policy)[batch.kind])[:, frames].to(device)
+    target = torch.nonzero(mask[0] == 0).flatten()  # the same in all samples of a kind
+    steps = policy.value_steps if (batch.kind == VALUE).all() else policy.action_steps
+    levels = sigma_levels(steps, policy.sigma_max, policy.sigma_min, policy.rho)
+    noise = torch.randn(sequences.shape, generator=torch.Generator().manual_seed(0))
+    x_init = noise[:, :, frames].to(device).index_select(2, target) * policy.sigma_max
+
+    def velocity(latents: Tensor, t: Tensor, rows: Tensor) -> Tensor:
+        known = mask[rows]
+        timestep = (1.0 - known) * t[:, None]
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == 'bfloat16'):
+            of_all = predict_velocity(transformer, latents, timestep, text[rows], known, frames)
+        return of_all.index_select(2, target).float()
+
+    x = denoise_target(velocity, context, target, x_init, [levels] * len(context))
+    sequences[:, :, frames] = context.index_copy(2, target, x.float()).cpu()
+    return sequences
 
 
 def _mean(errors: NDArray[np.float32]) -> float | None:
