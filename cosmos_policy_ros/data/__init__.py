@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Episodes on disk; torch only in ``dataset.py``."""
+"""Episodes on disk: every format is read to an ``Episode`` and written from one."""

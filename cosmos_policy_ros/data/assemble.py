@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a data set file must say of an episode, and what a person adds where it is silent.
+"""An ``Episode`` from the rows and labels of a data set, and from labels that a person adds.
 
 Bags hold messages, HDF5 files and LeRobot data sets hold rows: one of every stream at every tick.
 Both row formats come through here, so that they name cameras alike and refuse the same gaps.
@@ -24,7 +24,7 @@ CAMERA_PREFIX = 'cam_'  # ALOHA's camera ``cam_high`` is ``high`` in our robot f
 
 @dataclass(frozen=True)
 class Labels:
-    """What is known of an episode besides its rows; None where nobody said.
+    """The labels of an episode, which are not in its rows; None where they are not known.
 
     Attributes:
         task: Language instruction.
@@ -43,7 +43,7 @@ class Labels:
     robot: str | None = None
 
     def completed(self, other: Labels) -> Labels:
-        """Return these labels, and the other's where these are silent."""
+        """Return these labels, with those of another where they are not known."""
         mine = {key: value for key, value in asdict(self).items() if value is not None}
         return Labels(**{**asdict(other), **mine})
 
@@ -55,10 +55,10 @@ class Rows:
     Attributes:
         proprio: (S, P) measured joints [rad; gripper 0..1].
         actions: (S, A) joint targets [rad; gripper 0..1].
-        expert: (S,) bool, or None where the file does not tell; then every row is one to imitate.
+        expert: (S,) bool, or None where the file has none; then every row is one to imitate.
         images: Camera name -> (U, height, width, 3) uint8 RGB.
         image_index: Camera name -> (S,) rows of ``images``.
-        velocity: (S, P) float32 as in an Episode, or None, see ``motion.of_rows``.
+        velocity: (S, P) float32 as in an Episode, or None, see ``velocity_effort.check_rows``.
         effort: The same.
     """
 
@@ -100,7 +100,7 @@ def find_cameras(robot: RobotSpec, keys: Iterable[str], where: str) -> dict[str,
 
 
 def assemble(rows: Rows, labels: Labels, robot: RobotSpec) -> Episode:
-    """Return the episode.
+    """Return the episode that rows and labels make.
 
     Raises:
         ValueError: A label is missing or of another robot, the rows have another width than the
@@ -141,7 +141,7 @@ def row_stamps(start_ns: int, n: int, rate_hz: float) -> NDArray[np.int64]:
 
 
 def distinct(index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the first tick of every frame of an index, and the index counted from 0."""
+    """Return (U,) the first tick of every image of a (S,) index, and (S,) the index from 0 on."""
     _, first, counted = np.unique(index, return_index=True, return_inverse=True)
     return first.astype(np.int64), counted.astype(np.int64)
 

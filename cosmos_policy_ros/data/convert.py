@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, TypeVar
 
 from cosmos_policy_ros.data.assemble import Labels
-from cosmos_policy_ros.data.bags.episode import write_bag
+from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.reader import check_lengths

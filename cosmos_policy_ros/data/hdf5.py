@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Episodes as ALOHA HDF5 files, with pictures inside or in MP4 files beside.
+"""Episodes as ALOHA HDF5 files, with images inside or in MP4 files beside.
 
 Datasets: ``observations/qpos`` and ``action`` (S, 14), ``observations/images/<camera>``
 (S, height, width, 3) uint8 RGB or ``observations/video_paths/<camera>``, the name of an MP4 file.
 Where they were measured: ``observations/qvel`` and ``observations/effort`` (S, 14).
 Written besides, and not needed for reading: ``expert`` (S,), ``observations/image_index/<camera>``
-(S,) which tells the frames that are repeated because ticks outrun the camera, and the attributes
+(S,) images are repeated where ticks outrun the camera, and the attributes
 ``source``, ``robot``, ``rate_hz`` and ``start_ns``. ``task_description`` and ``success`` are those
-of Cosmos Policy's rollouts. Pictures are compressed losslessly, which readers do not notice.
+of Cosmos Policy's rollouts. Images are compressed losslessly, which readers do not notice.
 
 Source: tonyzhaozh/act ``record_sim_episodes.py``; Interbotix/aloha (``compress``);
 NVlabs/cosmos-policy ``preprocess_split_aloha_data.py`` and ``run_aloha_eval.py``.
@@ -29,7 +29,7 @@ from cosmos_policy_ros.data.assemble import (
     Labels,
     Rows,
 )
-from cosmos_policy_ros.data.velocity_effort import of_rows
+from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -49,7 +49,7 @@ def read_hdf5(path: Path, robot: RobotSpec, given: Labels | None = None) -> Epis
     Args:
         path: HDF5 file.
         robot: Robot of the rows; its cameras are read, ``high`` from ``high`` or ``cam_high``.
-        given: What to take for labels that the file does not say. A rate that nobody says is that
+        given: What to take for labels that the file does not have. A rate that is nowhere is that
             of the videos, and else the control rate of the robot, at which ALOHA records.
 
     Raises:
@@ -73,28 +73,28 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, given: Labels) -> Ep
         raise ValueError(msg)
     keys = find_cameras(robot, file[place], f'{path}: {place}')
     files = {k: path.parent / file[place][k].asstr()[()] for k in keys.values() if place == VIDEOS}
-    said = _labels(file)
+    stored = _labels(file)
     if files:
-        said = said.completed(Labels(rate_hz=video_rate(next(iter(files.values())))))
-    labels = said.completed(given).completed(Labels(rate_hz=robot.control_rate_hz))
+        stored = stored.completed(Labels(rate_hz=video_rate(next(iter(files.values())))))
+    labels = stored.completed(given).completed(Labels(rate_hz=robot.control_rate_hz))
     images, image_index = {}, {}
     for name, key in keys.items():
-        told = f'{INDEX}/{key}' in file
-        index = _dataset(file, f'{INDEX}/{key}')[()] if told else np.arange(n)
+        indexed = f'{INDEX}/{key}' in file
+        index = _dataset(file, f'{INDEX}/{key}')[()] if indexed else np.arange(n)
         rows, image_index[name] = distinct(index)
         if place == VIDEOS:
             images[name] = pick_frames(files[key], rows, n)
         else:
-            images[name] = _pictures(_dataset(file, f'{IMAGES}/{key}'), rows, n)
+            images[name] = _images(_dataset(file, f'{IMAGES}/{key}'), rows, n)
     expert = file['expert'][()] if 'expert' in file else None
     motion = {
-        stream: of_rows(
+        stream: check_rows(
             _dataset(file, name)[()] if name in file else None, proprio.shape, f'{path}: {name}'
         )
         for stream, name in MOTION.items()
     }
-    rows_ = Rows(proprio[()], actions[()], expert, images, image_index, **motion)
-    return assemble(rows_, labels, robot)
+    found = Rows(proprio[()], actions[()], expert, images, image_index, **motion)
+    return assemble(found, labels, robot)
 
 
 def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = False) -> None:
@@ -104,11 +104,11 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
         path: HDF5 file, which must not exist. Videos are named ``<stem>_<camera>.mp4`` beside it.
         episode: What to write.
         robot: Robot of the episode. ``sim`` is true when its name ends in ``_sim``.
-        videos: Pictures in MP4 files, at a loss, instead of inside.
+        videos: Images in MP4 files, at a loss, instead of inside.
 
     Raises:
         FileExistsError: The file exists.
-        ConfigError: A video cannot hold the pictures.
+        ConfigError: A video cannot hold the images.
     """
     written = [path]
     try:
@@ -130,7 +130,7 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
                     _write_video(written[-1], episode, name)
                     file[f'{VIDEOS}/{key}'] = written[-1].name
                 else:
-                    _write_pictures(file, f'{IMAGES}/{key}', episode.images[name], index)
+                    _write_images(file, f'{IMAGES}/{key}', episode.images[name], index)
     except FileExistsError:
         raise
     except BaseException as error:
@@ -157,19 +157,19 @@ def _attributes(episode: Episode, robot: RobotSpec) -> dict[str, Any]:
 
 
 def _labels(file: h5py.File) -> Labels:
-    """Return what the attributes say; only rollouts of Cosmos Policy name a policy."""
-    said = dict(file.attrs)
-    source = said.get('source', 'rollout' if 'policy_name' in said else None)
+    """Return the labels in the attributes; only rollouts of Cosmos Policy name a policy."""
+    stored = dict(file.attrs)
+    source = stored.get('source', 'rollout' if 'policy_name' in stored else None)
     if source not in ('demo', 'rollout', None):
         msg = f"attribute 'source' must be 'demo' or 'rollout', got {source!r}"
         raise ValueError(msg)
     return Labels(
-        task=said.get('task_description'),
+        task=stored.get('task_description'),
         source=source,
-        success=bool(said['success']) if 'success' in said else None,
-        rate_hz=float(said['rate_hz']) if 'rate_hz' in said else None,
-        start_ns=int(said['start_ns']) if 'start_ns' in said else None,
-        robot=said.get('robot'),
+        success=bool(stored['success']) if 'success' in stored else None,
+        rate_hz=float(stored['rate_hz']) if 'rate_hz' in stored else None,
+        start_ns=int(stored['start_ns']) if 'start_ns' in stored else None,
+        robot=stored.get('robot'),
     )
 
 
@@ -180,10 +180,10 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     return file[name]
 
 
-def _pictures(data: h5py.Dataset, rows: NDArray[np.int64], n: int) -> NDArray[np.uint8]:
+def _images(data: h5py.Dataset, rows: NDArray[np.int64], n: int) -> NDArray[np.uint8]:
     """Return (U, height, width, 3) uint8 RGB of some rows; (S, bytes) rows are padded JPEGs."""
     if len(data) != n or data.dtype != np.uint8 or data.ndim not in (2, 4):
-        msg = f'{data.name} of shape {data.shape} {data.dtype} does not hold {n} pictures'
+        msg = f'{data.name} of shape {data.shape} {data.dtype} does not hold {n} images'
         raise ValueError(msg)
     if data.ndim == 4:
         return np.stack([data[row] for row in rows])
@@ -191,10 +191,10 @@ def _pictures(data: h5py.Dataset, rows: NDArray[np.int64], n: int) -> NDArray[np
     return np.stack([np.asarray(file.convert('RGB')) for file in files])
 
 
-def _write_pictures(
+def _write_images(
     file: h5py.File, name: str, images: NDArray[np.uint8], index: NDArray[np.int64]
 ) -> None:
-    """Write a picture per tick, as ALOHA's readers expect; chunks are pictures, as ALOHA's are."""
+    """Write an image per tick, as ALOHA's readers expect; a chunk is an image, as ALOHA's are."""
     shape = (len(index), *images.shape[1:])
     data = file.create_dataset(
         name, shape, np.uint8, chunks=(1, *shape[1:]), compression='gzip', compression_opts=1

@@ -2,7 +2,7 @@
 """Joint velocities and efforts of an episode: whole for every arm and tick, or not at all.
 
 Policies need positions, so an episode without these streams is a good one. What only one arm or
-some messages tell is left out with one line in the log: zeros would say that the robot stood
+some messages have is left out with one line in the log: zeros would say that the robot stood
 still.
 """
 
@@ -20,20 +20,20 @@ logger = logging.getLogger(__name__)
 STREAMS = ('velocity', 'effort')  # fields of an Episode and of a sensor_msgs/JointState
 
 
-def of_messages(
-    robot: RobotSpec, heard: Sequence[Sequence[Any]], where: str
+def collect_streams(
+    robot: RobotSpec, joint_states: Sequence[Sequence[Any]], where: str
 ) -> dict[str, NDArray[np.float32] | None]:
     """Return stream -> (S, P) float32 in the order of the positions, or None.
 
     Args:
         robot: Joints, and the span of the grippers.
-        heard: S ticks, each with the sensor_msgs/JointState of every arm that counts then.
+        joint_states: S ticks, each with the sensor_msgs/JointState of every arm that counts then.
         where: Episode, for the log.
     """
-    return {stream: _joined(robot, heard, stream, where) for stream in STREAMS}
+    return {stream: _joined(robot, joint_states, stream, where) for stream in STREAMS}
 
 
-def of_rows(
+def check_rows(
     rows: NDArray[Any] | None, shape: tuple[int, ...], where: str
 ) -> NDArray[np.float32] | None:
     """Return the rows of a stream in a data set as float32, or None where they are no good.
@@ -57,22 +57,24 @@ def of_rows(
 
 
 def _joined(
-    robot: RobotSpec, heard: Sequence[Sequence[Any]], stream: str, where: str
+    robot: RobotSpec, joint_states: Sequence[Sequence[Any]], stream: str, where: str
 ) -> NDArray[np.float32] | None:
     """Return one stream of all arms side by side."""
-    by_arm = [[_row(arm, seen[i], stream) for seen in heard] for i, arm in enumerate(robot.arms)]
+    by_arm = [
+        [_row(arm, tick[i], stream) for tick in joint_states] for i, arm in enumerate(robot.arms)
+    ]
     if all(row is None for rows in by_arm for row in rows):
         return None  # a driver that never measures it, such as Interbotix' simulated one
     faults, parts = [], []
     for arm, rows in zip(robot.arms, by_arm, strict=True):
-        told = [row for row in rows if row is not None]
-        topic, n_bad = arm.joint_state_topic, sum(not np.isfinite(row).all() for row in told)
-        if len(told) < len(rows):
-            faults.append(f'{topic} lacks it at {len(rows) - len(told)} of {len(rows)} ticks')
+        known = [row for row in rows if row is not None]
+        topic, n_bad = arm.joint_state_topic, sum(not np.isfinite(row).all() for row in known)
+        if len(known) < len(rows):
+            faults.append(f'{topic} lacks it at {len(rows) - len(known)} of {len(rows)} ticks')
         elif n_bad:
             faults.append(f'{topic} has a NaN or infinite number at {n_bad} of {len(rows)} ticks')
         else:
-            parts.append(np.stack(told))
+            parts.append(np.stack(known))
     if faults:
         logger.warning('%s: %s is left out: %s', where, stream, '; '.join(faults))
         return None

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Camera frames in MP4 files: H.264 that every player opens, counted by decoding.
+"""Camera images in MP4 files: H.264 that every player opens, counted by decoding.
 
-H.264 in 4:2:0 is lossy: the tests want 320x240 pictures back at 35 dB PSNR or more. Frames are in
+H.264 in 4:2:0 is lossy: the tests want 320x240 images back at 35 dB PSNR or more. Frames are in
 presentation order without B-frames and a key frame comes every tenth of them, so that one episode
 of a long file is found quickly.
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from cosmos_policy_ros.backends import load_policy, Precision
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.data.bags.recording import hash_folder
+from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.evaluation.displacement import Displacement, NO_DISPLACEMENT
 from cosmos_policy_ros.evaluation.episode import PLAIN
 from cosmos_policy_ros.resources import share_path
@@ -86,9 +86,9 @@ class Agent:
 
     def describe(self) -> dict[str, str]:
         """Return metadata for the bags of its rollouts: checkpoint hashes and displacement."""
-        details = {'checkpoint': hash_folder(self.checkpoint)}
+        details = {'checkpoint': hash_checkpoint(self.checkpoint)}
         if self.planning_checkpoint is not None:
-            details['planning_checkpoint'] = hash_folder(self.planning_checkpoint)
+            details['planning_checkpoint'] = hash_checkpoint(self.planning_checkpoint)
         if self.displacement.explore:
             details['explore'] = str(self.displacement.explore)
             details['spread_rad'] = str(self.displacement.spread_rad)

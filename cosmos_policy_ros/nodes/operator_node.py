@@ -13,7 +13,8 @@ from pathlib import Path
 import time
 from typing import Any
 
-from cosmos_policy_ros.data.bags.recording import Recording, stream_rates
+from cosmos_policy_ros.data.bags.preflight import stream_rates
+from cosmos_policy_ros.data.bags.recording import Recording
 from cosmos_policy_ros.data.bags.writer import definition
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.robot import read_robot

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmos_policy_ros.data.bags.recording import hash_folder, stream_rates
+from cosmos_policy_ros.data.bags.preflight import stream_rates
+from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.bags.recovery import recover_all
 from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
 from cosmos_policy_ros.data.bags.writer import definition
@@ -75,7 +76,7 @@ class RecorderNode(Node):
         details = {'source': p.source, 'operator': p.operator, 'robot': robot.name}
         details['robot_yaml'] = Path(p.robot).read_text(encoding='utf-8')
         if p.policy:
-            details['checkpoint'] = hash_folder(Path(p.policy))
+            details['checkpoint'] = hash_checkpoint(Path(p.policy))
         out = _open_folder(p.out)
         for path in recover_all(out):
             self.get_logger().warning(

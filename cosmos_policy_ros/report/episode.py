@@ -53,7 +53,7 @@ def _metadata(overview: Overview) -> str:
         for k in order
         if k not in facts
     )
-    return _facts({**facts, 'camera frames': str(overview.n_frames)}) + files
+    return _facts({**facts, 'camera frames': str(overview.n_images)}) + files
 
 
 def _facts(facts: dict[str, str]) -> str:
@@ -66,7 +66,7 @@ def _facts(facts: dict[str, str]) -> str:
 def _images(overview: Overview) -> str:
     """Return a strip of images per camera."""
     html = ''
-    for topic, images in overview.pictures.items():
+    for topic, images in overview.images.items():
         figures = ''.join(
             f'<figure><img loading="lazy" decoding="async" alt="{escape(topic, quote=True)}" '
             f'src="{_data_uri(image)}"><figcaption>{at_s:.1f} s</figcaption></figure>'

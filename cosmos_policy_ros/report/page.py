@@ -64,7 +64,7 @@ def describe(overview: Overview) -> Row:
         success=judged.get(overview.metadata.get('success', '')),
         source=overview.metadata.get('source', ''),
         seconds=overview.seconds,
-        frames=overview.n_frames,
+        frames=overview.n_images,
         gaps=sum(len(t.gaps) for t in known if len(t.time_s)),
         longest_s=max(longest, default=None),
         missing=tuple(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.cli.convert import Convert, run
-from cosmos_policy_ros.data.bags.episode import write_bag
+from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.convert import content, verify
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import write_hdf5

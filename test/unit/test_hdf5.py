@@ -170,7 +170,7 @@ def test_video_of_another_length_is_refused(tmp_path: Path, frames: int) -> None
         ({'action': np.zeros((5, 14))}, r'actions must have shape \(6, any\), got \(5, 14\)'),
         ({'action': np.full((6, 14), np.nan)}, 'actions must be finite, got 84 NaN'),
         ({'action': np.zeros((6, 16))}, r'shape \(6, 16\) do not fit the 14 joints'),
-        ({'observations/images/cam_high': np.zeros((5, 9, 9, 3), np.uint8)}, 'not hold 6 pict'),
+        ({'observations/images/cam_high': np.zeros((5, 9, 9, 3), np.uint8)}, 'not hold 6 imag'),
     ],
 )
 def test_what_is_missing_or_wrong_is_named(

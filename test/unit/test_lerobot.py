@@ -11,8 +11,8 @@ from typing import Any
 
 from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.lerobot import writer as lerobot_writer
-from cosmos_policy_ros.data.lerobot.meta import histogram, image_stats, row_stats
 from cosmos_policy_ros.data.lerobot.reader import check_lengths, read_lerobot
+from cosmos_policy_ros.data.lerobot.statistics import histogram, image_stats, row_stats
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.data.video import count_frames, VideoWriter
 from cosmos_policy_ros.types import ConfigError, Episode

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.cli.convert import Convert, run
-from cosmos_policy_ros.data.bags.episode import write_bag
+from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.lerobot.reader import check_lengths, read_lerobot
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.types import Episode

@@ -10,7 +10,7 @@ from typing import Any
 
 from cosmos_policy_ros.cli.convert import Convert, run
 from cosmos_policy_ros.data.assemble import at_rate
-from cosmos_policy_ros.data.bags.episode import write_bag
+from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.data.convert import content, verify

@@ -90,11 +90,11 @@ def test_first_chunk_is_no_seam(rollout: Overview) -> None:
 
 def test_pictures_are_spread_over_time(rollout: Overview) -> None:
     """First, middle and last; the middle one of the high camera is the last before its gap."""
-    assert [s for s, _ in rollout.pictures['/left_wrist/image_raw']] == pytest.approx(
+    assert [s for s, _ in rollout.images['/left_wrist/image_raw']] == pytest.approx(
         [0.0, 0.96, 1.92]
     )
-    assert [s for s, _ in rollout.pictures['/high/image_raw']] == pytest.approx([0.0, 0.8, 1.92])
-    assert rollout.pictures['/high/image_raw'][2][1][0, 0].tolist() == [192, 192, 192]
+    assert [s for s, _ in rollout.images['/high/image_raw']] == pytest.approx([0.0, 0.8, 1.92])
+    assert rollout.images['/high/image_raw'][2][1][0, 0].tolist() == [192, 192, 192]
 
 
 def test_failed_bus_read_is_dropped_and_told(tmp_path: Path) -> None:

@@ -10,15 +10,10 @@ import subprocess
 import sys
 
 from cosmos_policy_ros.data.bags.files import list_bags
+from cosmos_policy_ros.data.bags.preflight import find_full, find_stale, stream_rates
+from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.bags.reader import read_bag
-from cosmos_policy_ros.data.bags.recording import (
-    find_full,
-    find_stale,
-    hash_folder,
-    next_episode,
-    Recording,
-    stream_rates,
-)
+from cosmos_policy_ros.data.bags.recording import next_episode, Recording
 from cosmos_policy_ros.data.bags.recovery import recover, recover_all
 from cosmos_policy_ros.data.bags.writer import IMAGE, typestore
 from cosmos_policy_ros.types import ConfigError
@@ -227,9 +222,9 @@ def test_a_checkpoint_is_known_by_its_content(tmp_path: Path) -> None:
     """A changed byte or name changes the hash; engines made on this machine do not."""
     (tmp_path / 'engines').mkdir()
     (tmp_path / 'policy.json').write_text('{}', encoding='utf-8')
-    before = hash_folder(tmp_path)
+    before = hash_checkpoint(tmp_path)
     (tmp_path / 'engines' / 'x').write_text('fast', encoding='utf-8')
-    assert hash_folder(tmp_path) == before
+    assert hash_checkpoint(tmp_path) == before
     (tmp_path / 'policy.json').write_text('[]', encoding='utf-8')
-    assert hash_folder(tmp_path) != before
+    assert hash_checkpoint(tmp_path) != before
     assert len(before) == 64

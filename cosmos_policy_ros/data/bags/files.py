@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags on disk: which there are, and what one holds, as it was recorded.
 
-Nothing is put on a grid or checked for gaps here; ``bag_reader.py`` does that.
+Nothing is put on a grid or checked for gaps here; ``reader.py`` does that.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def read_metadata(path: Path) -> dict[str, str]:
 
 @contextmanager
 def open_bag(path: Path) -> Iterator[Reader]:
-    """Open a bag; what goes wrong while it is read says which bag it was.
+    """Open a bag; what goes wrong while it is read names the bag.
 
     Raises:
         ConfigError: The folder is no bag or is damaged.

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bag holds, as series to look at: timing, joints, flags, values, seams and pictures.
+"""What a bag holds, as series to look at: timing, joints, flags, values, seams and images.
 
-``bag_reader.py`` refuses a bag with gaps or without a stream; this file is what shows them. Times
+``reader.py`` refuses a bag with gaps or without a stream; this file is what shows them. Times
 are those of arrival, in seconds since the first message of the bag.
 """
 
@@ -97,11 +97,11 @@ class Overview:
         joints: Names of the commanded joints.
         commands: What was sent, (S, A) [rad; gripper 0..1].
         measured: Arm name -> (S, joints + 1) [rad; gripper 0..1].
-        flags: Topic of a Bool -> what it said, (S, 1).
+        flags: Topic of a Bool -> its values over time, (S, 1).
         answers: Candidates in the order of their queries.
         seams: When a new action chunk took over [s], and the seam jump [rad].
         modes: What the executor did, change by change.
-        pictures: Camera topic -> when [s], and (height, width, 3) uint8 RGB.
+        images: Camera topic -> arrival [s] and (height, width, 3) uint8 RGB, a few over time.
         remarks: What could not be used, and why.
     """
 
@@ -117,28 +117,28 @@ class Overview:
     answers: list[Answer] = field(default_factory=list)
     seams: list[tuple[float, float]] = field(default_factory=list)
     modes: list[Mode] = field(default_factory=list)
-    pictures: dict[str, list[tuple[float, NDArray[np.uint8]]]] = field(default_factory=dict)
+    images: dict[str, list[tuple[float, NDArray[np.uint8]]]] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
 
     @property
-    def n_frames(self) -> int:
-        """Camera frames."""
+    def n_images(self) -> int:
+        """Number of camera images in the bag."""
         topics = self.topics.items()
         return sum(len(t.time_s) for name, t in topics if is_camera(name, t.type))
 
 
 def is_camera(topic: str, msg_type: str) -> bool:
-    """Whether a topic has pictures of the world."""
+    """Return whether a topic has images of a camera, not predicted ones."""
     return msg_type == IMAGE and not topic.startswith(FUTURE_PREFIX)
 
 
-def read_overview(path: Path, robot: RobotSpec | None, n_pictures: int = 8) -> Overview:
+def read_overview(path: Path, robot: RobotSpec | None, n_images: int = 8) -> Overview:
     """Read one bag.
 
     Args:
         path: Bag folder.
         robot: Robot whose topics the bag holds, None when nobody knows it.
-        n_pictures: Pictures kept per camera, evenly over time.
+        n_images: Images kept per camera, evenly over time.
 
     Raises:
         ConfigError: The folder is no bag, is damaged, or holds no message.
@@ -150,7 +150,7 @@ def read_overview(path: Path, robot: RobotSpec | None, n_pictures: int = 8) -> O
         types = {c.topic: c.msgtype for c in bag.connections}
         decoded = _decoded_topics(types, robot)
         start_ns, seconds = bag.start_time, (bag.end_time - bag.start_time) * 1e-9
-        cameras = {t: _Sampler(seconds, n_pictures) for t in types if is_camera(t, types[t])}
+        cameras = {t: _Sampler(seconds, n_images) for t in types if is_camera(t, types[t])}
         for connection, bag_ns, data in bag.messages():
             topic, at_s = connection.topic, (bag_ns - start_ns) * 1e-9
             arrivals[topic].append(bag_ns)
@@ -196,8 +196,8 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
         if not is_camera(topic, timing.type):
             continue
         try:
-            pictures = [(at_s, image_array(message)) for at_s, message in messages[topic]]
-            recording.pictures[topic] = pictures
+            images = [(at_s, image_array(message)) for at_s, message in messages[topic]]
+            recording.images[topic] = images
         except ValueError as error:
             remarks.append(f'{topic}: {error}')
     try:
@@ -238,7 +238,7 @@ class _Sampler:
 
 
 def _decoded_topics(types: dict[str, str], robot: RobotSpec | None) -> set[str]:
-    """Return the topics whose messages are looked into, pictures aside."""
+    """Return the topics whose messages are decoded, images aside."""
     arms = {arm.joint_state_topic for arm in robot.arms} if robot else set()
     flags = {topic for topic, msg_type in types.items() if msg_type == BOOL}
     return (

@@ -4,7 +4,8 @@
 The grid starts when every stream has its first message and ends with the last joint command. At
 every tick the newest message of each stream counts (``align.py``); the action of a tick is the
 newest ``/joint_command`` stamped at the tick or before, which is the command that was sent then.
-Velocities and efforts come from the joint states that the positions come from (``motion.py``).
+Velocities and efforts come from the joint states that the positions come from
+(``velocity_effort.py``).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from cosmos_policy_ros.data.bags.files import (
     open_bag,
 )
 from cosmos_policy_ros.data.bags.writer import typestore
-from cosmos_policy_ros.data.velocity_effort import of_messages
+from cosmos_policy_ros.data.velocity_effort import collect_streams
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, TASK
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -104,9 +105,11 @@ def _episode(
 ) -> Episode:
     """Put the messages on the tick grid."""
     frames, cameras = _cameras(messages, robot)
-    arms, told = {}, {}
+    arms, joint_states = {}, {}
     for arm in robot.arms:
-        arms[arm.name], told[arm.name] = _joint_stream(messages[arm.joint_state_topic], arm)
+        arms[arm.name], joint_states[arm.name] = _joint_stream(
+            messages[arm.joint_state_topic], arm
+        )
     commands = {JOINT_COMMAND.name: _command_stream(messages[JOINT_COMMAND.name], robot)}
     flags = StreamBuffer[bool](EXPERT.name)
     for stamp_ns, message in messages[EXPERT.name]:
@@ -116,14 +119,14 @@ def _episode(
     stamps = tick_grid(first_ns, commands[JOINT_COMMAND.name].last_ns, rate_hz)
 
     image_age_s, joint_age_s = max_age_s
-    rows, proprio, heard, actions, expert = [], [], [], [], []
+    rows, proprio, measured, actions, expert = [], [], [], [], []
     for stamp_ns in stamps.tolist():
-        seen = sample_at(cameras, stamp_ns, image_age_s)
-        felt = sample_at(arms, stamp_ns, joint_age_s)
+        shown = sample_at(cameras, stamp_ns, image_age_s)
+        poses = sample_at(arms, stamp_ns, joint_age_s)
         sent = sample_at(commands, stamp_ns, joint_age_s)
-        rows.append([seen[c.name].value for c in robot.cameras])
-        proprio.append(np.concatenate([felt[a.name].value for a in robot.arms]))
-        heard.append([told[a.name][felt[a.name].stamp_ns] for a in robot.arms])
+        rows.append([shown[c.name].value for c in robot.cameras])
+        proprio.append(np.concatenate([poses[a.name].value for a in robot.arms]))
+        measured.append([joint_states[a.name][poses[a.name].stamp_ns] for a in robot.arms])
         actions.append(sent[JOINT_COMMAND.name].value)
         judged = len(flags) and flags.first_ns <= stamp_ns
         expert.append(flags.newest_at(stamp_ns, np.inf).value if judged else True)
@@ -144,14 +147,14 @@ def _episode(
         proprio=np.stack(proprio),
         actions=np.stack(actions),
         expert=np.array(expert, dtype=np.bool_),
-        **of_messages(robot, heard, where),
+        **collect_streams(robot, measured, where),
     )
 
 
 def _cameras(
     messages: Messages, robot: RobotSpec
 ) -> tuple[dict[str, list[NDArray[np.uint8]]], dict[str, StreamBuffer[int]]]:
-    """Return every camera's frames and the stream of their rows."""
+    """Return every camera's images and the stream of their rows."""
     frames: dict[str, list[NDArray[np.uint8]]] = {}
     streams: dict[str, StreamBuffer[int]] = {}
     for camera in robot.cameras:
@@ -168,8 +171,8 @@ def _joint_stream(
 ) -> tuple[StreamBuffer[NDArray[np.float32]], dict[int, Any]]:
     """Return one arm's poses without those a failed bus read made up, and stamp -> message."""
     stream = StreamBuffer[NDArray[np.float32]](arm.joint_state_topic)
-    told = {ns: m for ns, m in rows if push_pose(stream, arm, ns, arm_pose(arm, m)) is None}
-    return stream, told
+    messages = {ns: m for ns, m in rows if push_pose(stream, arm, ns, arm_pose(arm, m)) is None}
+    return stream, messages
 
 
 def _command_stream(

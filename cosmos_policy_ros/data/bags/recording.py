@@ -7,18 +7,14 @@ process loses no more than that.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-import hashlib
 import json
 from pathlib import Path
-import shutil
 from typing import Any
 
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.outputs import PARTIAL
-from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.types import ConfigError
 
 FLUSH_NS = 10**9  # what a killed process may lose
 PREFIX = 'episode_'
@@ -168,63 +164,3 @@ def next_episode(folder: Path) -> Path:
     names = [p.name.removesuffix(PARTIAL).removeprefix(PREFIX) for p in folder.glob(f'{PREFIX}*')]
     last = max((int(name) for name in names if name.isdecimal()), default=-1)
     return folder / f'{PREFIX}{last + 1:06d}'
-
-
-def stream_rates(robot: RobotSpec) -> dict[str, float]:
-    """Return topic -> nominal rate [Hz] of all cameras and joint states."""
-    cameras = {camera.topic: camera.rate_hz for camera in robot.cameras}
-    return cameras | {arm.joint_state_topic: robot.joint_state_rate_hz for arm in robot.arms}
-
-
-def find_stale(
-    newest_ns: Mapping[str, int], topics: Iterable[str], now_ns: int, max_age_s: float
-) -> str:
-    """Return every topic that is too old and how old, empty when none is.
-
-    Args:
-        newest_ns: Topic -> when its newest message arrived [ns, ROS clock].
-        topics: Topics that matter.
-        now_ns: Now [ns, ROS clock].
-        max_age_s: Highest age [s].
-    """
-    found = []
-    for topic in topics:
-        if topic not in newest_ns:
-            found.append(f'{topic} has sent nothing yet')
-        elif (age_s := (now_ns - newest_ns[topic]) * 1e-9) > max_age_s:
-            found.append(f'{topic} is {age_s:.2f} s old')
-    return f'{", ".join(found)}; limit {max_age_s} s' if found else ''
-
-
-def find_full(folder: Path, min_free_mb: float) -> str:
-    """Return that a disk is almost full, empty when it is not.
-
-    Args:
-        folder: Folder on the disk.
-        min_free_mb: What must stay free [MB of 10**6 bytes].
-    """
-    free_mb = shutil.disk_usage(folder).free / 1e6
-    if free_mb >= min_free_mb:
-        return ''
-    return f'{folder}: {free_mb:.0f} MB are free, limit {min_free_mb:.0f} MB; make room'
-
-
-def hash_folder(folder: Path) -> str:
-    """Return the SHA-256 of a checkpoint folder: names and contents of its files.
-
-    Left out are ``engines/``, made from the rest on each machine, and ``work/``, which a training
-    run leaves and nobody needs.
-
-    Raises:
-        ConfigError: There is no ``policy.json`` in it.
-    """
-    if not (folder / 'policy.json').is_file():
-        msg = f'no checkpoint folder {folder}: it has no policy.json'
-        raise ConfigError(msg)
-    total = hashlib.sha256()
-    for file in sorted(f for f in folder.rglob('*') if f.is_file()):
-        name = file.relative_to(folder)
-        if name.parts[0] not in ('engines', 'work'):
-            content = hashlib.sha256(file.read_bytes()).hexdigest()
-            total.update(f'{name.as_posix()} {content}\n'.encode())
-    return total.hexdigest()

@@ -3,7 +3,7 @@
 
 A recorder that is killed leaves a folder with the suffix ``.partial``, an MCAP file that ends
 anywhere and the custom data it began with. All messages up to the last whole chunk are copied into
-a new bag whose custom data says ``complete: 'false'``; only then the folder is removed.
+a new bag whose custom data has ``complete: 'false'``; only then the folder is removed.
 
 Source: https://mcap.dev/spec, "the MCAP file may be truncated".
 """

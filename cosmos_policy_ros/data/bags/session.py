@@ -12,12 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 import shutil
 
-from cosmos_policy_ros.data.bags.recording import (
-    find_full,
-    find_stale,
-    next_episode,
-    Recording,
-)
+from cosmos_policy_ros.data.bags.preflight import find_full, find_stale
+from cosmos_policy_ros.data.bags.recording import next_episode, Recording
 from cosmos_policy_ros.status import RecorderStatus
 from cosmos_policy_ros.topics import TASK
 

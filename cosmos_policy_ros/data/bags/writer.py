@@ -2,7 +2,7 @@
 """One episode as one rosbag2 folder (MCAP), written without a ROS installation.
 
 The topics and types are those of the running stack, so that ``ros2 bag``, Foxglove and
-``bag_reader.py`` open simulated and real episodes alike. Chunks may be compressed with zstd:
+``reader.py`` open simulated and real episodes alike. Chunks may be compressed with zstd:
 rendered 320x240 images shrink a lot and writing gets faster than without; the noise of real
 cameras hardly shrinks and costs a core.
 

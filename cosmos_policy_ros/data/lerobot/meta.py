@@ -1,10 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``meta/`` of a LeRobot v3.0 data set holds: features, episodes, tasks, statistics.
+"""What ``meta/`` of a LeRobot v3.0 data set holds: features, episodes, tasks.
 
 Source: huggingface/lerobot ``src/lerobot/datasets`` (``utils.py``, ``io_utils.py``,
-``feature_utils.py``, ``compute_stats.py``).
-Differs: statistics of the whole set are those of its rows, where the reference merges the
-episodes' quantiles.
+``feature_utils.py``).
 """
 
 from __future__ import annotations
@@ -16,11 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.data.assemble import camera_key
+from cosmos_policy_ros.data.lerobot.statistics import Stats
 from cosmos_policy_ros.data.video import CODEC, PIXELS
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
-import numpy as np
-from numpy.typing import NDArray
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,14 +30,11 @@ EPISODES = 'meta/episodes/chunk-000/file-000.parquet'
 STATE, ACTION = 'observation.state', 'action'
 MOTION = {'velocity': 'observation.velocity', 'effort': 'observation.effort'}  # of an Episode
 CAMERAS, INDEX = 'observation.images.', 'image_index.'  # followed by the camera
-QUANTILES = (0.01, 0.10, 0.50, 0.90, 0.99)
-SAMPLED = 100  # pictures per episode and camera that enter the statistics
-Stats = dict[str, dict[str, Any]]  # feature -> min, max, mean, std, count, q01 … q99
 
 
 @dataclass(frozen=True)
 class Meta:
-    """What a data set says of itself.
+    """The ``meta/`` folder of a data set.
 
     Attributes:
         info: ``meta/info.json``.
@@ -164,55 +158,6 @@ def features(
             'info': {f'video.{k}': v for k, v in video.items()} | {'has_audio': False},
         }
     return found | {k: {'dtype': v, 'shape': [1], 'names': None} for k, v in scalars.items()}
-
-
-def row_stats(rows: NDArray[Any]) -> dict[str, Any]:
-    """Return the statistics of (S,) or (S, k) numbers, as lists of 1 or k numbers."""
-    numbers = rows.reshape(len(rows), -1).astype(np.float64)
-    low, high = numbers.min(axis=0), numbers.max(axis=0)
-    stats = {'min': low, 'max': high, 'mean': numbers.mean(axis=0), 'std': numbers.std(axis=0)}
-    stats |= _named(np.quantile(numbers, QUANTILES, axis=0))
-    return {k: v.tolist() for k, v in stats.items()} | {'count': [len(rows)]}
-
-
-def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return (4, 256) how often each level of red, green, blue occurs, and the number of pictures.
-
-    Histograms of several episodes may be added up.
-    """
-    seen = images[:: -(-len(images) // SAMPLED)]
-    counts = [np.bincount(seen[..., c].reshape(-1), minlength=256) for c in range(3)]
-    return np.stack([*counts, np.full(256, len(seen))]).astype(np.int64)
-
-
-def image_stats(counts: NDArray[np.int64]) -> dict[str, Any]:
-    """Return the statistics of pictures, levels in 0..1, as lists of shape (3, 1, 1)."""
-    levels = np.arange(256) / 255.0
-    shares = counts[:3] / counts[:3].sum(axis=1, keepdims=True)
-    mean = shares @ levels
-    std = np.sqrt(np.maximum(shares @ levels**2 - mean**2, 0.0))
-    there = counts[:3] > 0
-    low, high = levels[there.argmax(axis=1)], levels[255 - there[:, ::-1].argmax(axis=1)]
-    reached = np.cumsum(shares, axis=1)
-    quantiles = [levels[(reached >= q - 1e-12).argmax(axis=1)] for q in QUANTILES]
-    stats = {'min': low, 'max': high, 'mean': mean, 'std': std} | _named(np.stack(quantiles))
-    shaped = {k: v.reshape(3, 1, 1).tolist() for k, v in stats.items()}
-    return shaped | {'count': [int(counts[3, 0])]}
-
-
-def drop_columns(root: Path, names: Collection[str]) -> None:
-    """Take columns out of the finished tables of a data set; row groups stay."""
-    for path in root.glob('data/*/*.parquet'):
-        with pq.ParquetFile(path) as file:
-            groups = [file.read_row_group(i) for i in range(file.num_row_groups)]
-        groups = [group.drop_columns(list(names)) for group in groups]
-        with pq.ParquetWriter(path, groups[0].schema) as table:
-            for group in groups:
-                table.write_table(group)
-
-
-def _named(quantiles: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    return {f'q{round(100 * q):02d}': v for q, v in zip(QUANTILES, quantiles, strict=True)}
 
 
 def _task_table(tasks: Sequence[str]) -> pa.Table:

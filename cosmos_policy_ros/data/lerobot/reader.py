@@ -2,8 +2,8 @@
 """An episode of a LeRobot v3 data set, ours or another's, as an ``Episode``.
 
 Joints are ``observation.state``, where there are any ``observation.velocity`` and
-``observation.effort``, pictures the videos ``observation.images.<camera>``. What only
-our writer tells (``lerobot_writer.py``) is not needed: without ``expert`` every row is one to
+``observation.effort``, images the videos ``observation.images.<camera>``. What only
+our writer adds (``lerobot/writer.py``) is not needed: without ``expert`` every row is one to
 imitate, without ``image_index`` every row has a frame of its own, without ``success`` per episode
 LeRobot's ``next.success`` per row counts, and source and task may be given by a person.
 
@@ -27,7 +27,7 @@ from cosmos_policy_ros.data.lerobot.meta import (
     read_meta,
     STATE,
 )
-from cosmos_policy_ros.data.velocity_effort import of_rows
+from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import count_frames, pick_frames, VideoError
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -36,7 +36,7 @@ from numpy.typing import NDArray
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-SUCCESS = 'next.success'  # how LeRobot's own evaluation says it, per row
+SUCCESS = 'next.success'  # per row, from LeRobot's own evaluation
 _DAMAGE = (OSError, LookupError, ValueError, TypeError, VideoError, pa.ArrowException)
 
 
@@ -121,7 +121,7 @@ def _episode(
         msg = f'it has the tasks {entry["tasks"]}, one is expected'
         raise ValueError(msg)
     success = entry.get('success', bool(rows[SUCCESS].any()) if SUCCESS in rows else None)
-    said = Labels(
+    stored = Labels(
         task=entry['tasks'][0] if entry['tasks'] else None,
         source=entry.get('source'),
         success=success,
@@ -131,11 +131,11 @@ def _episode(
     )
     where = f'episode {entry["episode_index"]} of {root}'
     motion = {
-        stream: of_rows(rows.get(name), rows[STATE].shape, f'{where}: {name}')
+        stream: check_rows(rows.get(name), rows[STATE].shape, f'{where}: {name}')
         for stream, name in MOTION.items()
     }
     found = Rows(rows[STATE], rows[ACTION], rows.get('expert'), images, image_index, **motion)
-    return assemble(found, said.completed(given), robot)
+    return assemble(found, stored.completed(given), robot)
 
 
 def _rows(

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Episodes as a LeRobot data set, format v3.0: Parquet tables and MP4 files.
 
-Many episodes share a file; ``meta/episodes`` tells which rows and which seconds are whose.
+Many episodes share a file; ``meta/episodes`` has the rows and the seconds of each.
 Features: ``observation.state``, ``action``, ``observation.images.<camera>`` and LeRobot's own five
 columns; ``observation.velocity`` and ``observation.effort`` where every episode holds them, since
 all rows have the same columns. Ours, which other readers skip: ``expert`` and
-``image_index.<camera>`` (the frames that are repeated because ticks outrun the camera) per row;
+``image_index.<camera>`` (images are repeated where ticks outrun the camera) per row;
 ``source``, ``success`` (null when nobody judged) and ``start_ns`` per episode. ``robot_type`` is
 the name in the robot file.
 
@@ -15,6 +15,7 @@ Source: huggingface/lerobot ``src/lerobot/datasets`` (``dataset_writer.py``,
 
 from __future__ import annotations
 
+from collections.abc import Collection
 import logging
 from pathlib import Path
 import shutil
@@ -27,19 +28,16 @@ from cosmos_policy_ros.data.lerobot.meta import (
     DATA_MB,
     DATA_PATH,
     describe,
-    drop_columns,
     features,
     FILES_PER_CHUNK,
-    histogram,
-    image_stats,
     INDEX,
     MOTION,
-    row_stats,
     STATE,
     VIDEO_MB,
     VIDEO_PATH,
     write_meta,
 )
+from cosmos_policy_ros.data.lerobot.statistics import histogram, image_stats, row_stats
 from cosmos_policy_ros.data.video import VideoWriter
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -76,7 +74,7 @@ class LeRobotWriter:
         self._uneven: set[str] = set()  # those that only some hold
         self._tasks: list[str] = []
         self._entries: list[dict[str, Any]] = []
-        self._seen: dict[str, list[NDArray[Any]]] = {}  # feature -> rows of every episode
+        self._rows: dict[str, list[NDArray[Any]]] = {}  # feature -> rows of every episode
         self._pixels: dict[str, NDArray[np.int64]] = {}  # feature -> histogram
         self._table: pq.ParquetWriter | None = None
         self._videos: dict[str, VideoWriter] = {}
@@ -92,7 +90,7 @@ class LeRobotWriter:
         self._sizes = self._sizes or sizes
         if sizes != self._sizes or episode.rate_hz != self._fps:
             msg = (
-                f'episode {len(self._entries)} has {episode.rate_hz} Hz and pictures {sizes}, '
+                f'episode {len(self._entries)} has {episode.rate_hz} Hz and images of {sizes}, '
                 f'the data set {self._fps} Hz and {self._sizes}'
             )
             raise ConfigError(msg)
@@ -114,7 +112,7 @@ class LeRobotWriter:
         entry |= {'source': episode.source, 'success': episode.success}
         self._entries.append(entry | {'start_ns': int(episode.stamps_ns[0])})
         for name, rows in columns.items():
-            self._seen.setdefault(name, []).append(rows)
+            self._rows.setdefault(name, []).append(rows)
 
     def close(self) -> None:
         """Finish the files and write ``meta/``."""
@@ -124,7 +122,7 @@ class LeRobotWriter:
             raise ConfigError(msg)
         motion = [name for name in MOTION.values() if name in self._motion]
         found = features(self._robot, self._sizes, self._fps, motion)
-        stats = {name: row_stats(np.concatenate(rows)) for name, rows in self._seen.items()}
+        stats = {name: row_stats(np.concatenate(rows)) for name, rows in self._rows.items()}
         stats |= {key: image_stats(pixels) for key, pixels in self._pixels.items()}
         info = describe(self._robot.name, self._entries, len(self._tasks), self._fps, found)
         write_meta(self.root, info, self._entries, self._tasks, stats)
@@ -147,12 +145,12 @@ class LeRobotWriter:
             self._table.close()
             self._table = None
             self._file['data'] = self._file.get('data', 0) + 1  # what comes has other columns
-        drop_columns(self.root, lost)
+        _drop_columns(self.root, lost)
         stats = tuple(f'stats/{name}/' for name in lost)
         self._entries = [
             {k: v for k, v in entry.items() if not k.startswith(stats)} for entry in self._entries
         ]
-        self._seen = {name: rows for name, rows in self._seen.items() if name not in lost}
+        self._rows = {name: rows for name, rows in self._rows.items() if name not in lost}
 
     def _columns(self, episode: Episode, entry: dict[str, Any]) -> dict[str, NDArray[Any]]:
         """Return feature -> (S,) or (S, k) array."""
@@ -242,3 +240,14 @@ class LeRobotWriter:
         else:
             self._close_files()
             shutil.rmtree(self.root, ignore_errors=True)
+
+
+def _drop_columns(root: Path, names: Collection[str]) -> None:
+    """Take columns out of the finished tables of a data set; row groups stay."""
+    for path in root.glob('data/*/*.parquet'):
+        with pq.ParquetFile(path) as file:
+            groups = [file.read_row_group(i) for i in range(file.num_row_groups)]
+        groups = [group.drop_columns(list(names)) for group in groups]
+        with pq.ParquetWriter(path, groups[0].schema) as table:
+            for group in groups:
+                table.write_table(group)

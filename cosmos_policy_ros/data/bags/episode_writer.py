@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An episode as the bag it could have been read from.
+"""Write an ``Episode`` as the bag it could have been read from.
 
 Every tick becomes a joint state per arm, a command and an expert flag on the topics of the robot
-file, every distinct frame an image at the first tick that shows it; ``read_bag`` at the episode's
+file, every distinct image a message at the first tick that shows it; ``read_bag`` at the episode's
 rate gives the same episode back.
 """
 
@@ -27,7 +27,7 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
 
     Raises:
         FileExistsError: The folder exists.
-        ConfigError: Pictures have another size than the robot's cameras.
+        ConfigError: Images have another size than the robot's cameras.
     """
     for camera in robot.cameras:
         height, width = episode.images[camera.name].shape[1:3]
