@@ -1,9 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build a frozen dataclass from what a YAML file holds, refusing all that does not fit."""
+"""Configuration files: YAML or JSON to a frozen dataclass, refusing all that does not fit.
+
+Every file that a person may have written or damaged comes through here, so that what is missing,
+unknown or of another type is refused in the same words everywhere.
+"""
 
 from __future__ import annotations
 
 from dataclasses import fields, is_dataclass, MISSING
+import json
 import math
 from pathlib import Path
 from types import UnionType
@@ -16,27 +21,45 @@ T = TypeVar('T')
 WANTED = {int: 'a whole number', float: 'a finite number', str: 'text', bool: 'true or false'}
 
 
-def read_mapping(path: Path, what: str, hint: str) -> dict[str, Any]:
-    """Return what a YAML file holds.
+def read_config_file(cls: type[T], path: Path, what: str, hint: str) -> T:
+    """Return the dataclass that a YAML or JSON file describes.
 
     Args:
-        path: File.
-        what: What it is, for messages.
+        cls: Dataclass of numbers, text, literals, tuples of these, and such dataclasses.
+        path: File; one that ends in ``.json`` is read as JSON, others as YAML.
+        what: Kind of file, for the message when it is missing.
         hint: What to do when it is missing.
 
     Raises:
-        ConfigError: The file is missing or holds no YAML mapping.
+        ConfigError: The file is missing, holds no mapping, or something in it does not fit.
     """
+    return build(cls, read_mapping(path, what, hint), str(path))
+
+
+def read_mapping(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """Return the mapping in a YAML or JSON file.
+
+    Args:
+        path: File; one that ends in ``.json`` is read as JSON, others as YAML.
+        what: Kind of file, for the message when it is missing.
+        hint: What to do when it is missing.
+
+    Raises:
+        ConfigError: The file is missing, damaged, or holds no mapping.
+    """
+    is_json = path.suffix == '.json'
+    kind = 'JSON' if is_json else 'YAML'
     if not path.is_file():
         msg = f'no {what} {path}; {hint}'
         raise ConfigError(msg)
     try:
-        data = yaml.safe_load(path.read_text(encoding='utf-8'))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        msg = f'{path} is not valid YAML: {error}'
+        text = path.read_text(encoding='utf-8')
+        data = json.loads(text) if is_json else yaml.safe_load(text)
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        msg = f'{path} is not valid {kind}: {error}'
         raise ConfigError(msg) from error
     if not isinstance(data, dict):
-        msg = f'{path} must hold a YAML mapping, got {type(data).__name__}'
+        msg = f'{path} must hold a {kind} mapping, got {type(data).__name__}'
         raise ConfigError(msg)
     return data
 
@@ -46,30 +69,35 @@ def build(cls: type[T], data: Any, where: str) -> T:
 
     Args:
         cls: Dataclass of numbers, text, literals, tuples of these, and such dataclasses.
-        data: What was read.
+        data: Mapping that was read, with plain numbers, text and lists.
         where: File and place, for messages.
 
     Raises:
-        ConfigError: A key is unknown or missing, or a value has another type or is not finite.
+        ConfigError: A key is unknown or missing, a value has another type or is not finite, or the
+            dataclass itself refuses it.
     """
     known = [f.name for f in fields(cls)]  # type: ignore[arg-type]
     if not isinstance(data, dict):
         msg = f'{where} must be a mapping with the keys {known}, got {data!r}'
         raise ConfigError(msg)
     unknown = sorted(str(key) for key in set(data) - set(known))
-    if unknown:
-        msg = f'{where} has unknown keys {unknown}; known keys are {known}'
-        raise ConfigError(msg)
     missing = [
         f.name
         for f in fields(cls)  # type: ignore[arg-type]
         if f.name not in data and f.default is MISSING and f.default_factory is MISSING
     ]
-    if missing:
-        msg = f'{where} lacks the keys {missing}'
+    faults = [f'has unknown keys {unknown}'] * bool(unknown)
+    faults += [f'lacks the keys {missing}'] * bool(missing)
+    if faults:
+        msg = f'{where} {" and ".join(faults)}; known keys are {known}'
         raise ConfigError(msg)
     types = get_type_hints(cls)
-    return cls(**{k: _convert(types[k], v, f'{where}: {k}') for k, v in data.items()})
+    values = {key: _convert(types[key], value, f'{where}: {key}') for key, value in data.items()}
+    try:
+        return cls(**values)
+    except ConfigError as error:  # of its own checks, which do not know the file
+        msg = f'{where}: {error}'
+        raise ConfigError(msg) from error
 
 
 def _convert(wanted: Any, value: Any, where: str) -> Any:

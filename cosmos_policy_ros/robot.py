@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from cosmos_policy_ros.config_file import build, read_mapping
+from cosmos_policy_ros.config_file import read_config_file
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
@@ -215,8 +215,8 @@ def read_robot(path: Path) -> RobotSpec:
         ConfigError: The file is missing, has an unknown or missing key, a value of another type,
             or values that cannot be.
     """
-    data = read_mapping(path, 'robot file', 'give one of config/robots/*.yaml')
-    spec = build(RobotSpec, data, str(path))
+    hint = 'give one of config/robots/*.yaml'
+    spec = read_config_file(RobotSpec, path, 'robot file', hint)
     _expect(min(spec.control_rate_hz, spec.joint_state_rate_hz) > 0, f'{path}: rates', 'above 0')
     for what, names in (
         ('arms', [arm.name for arm in spec.arms]),

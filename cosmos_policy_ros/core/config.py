@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, MISSING
+from dataclasses import asdict, dataclass
 import json
 import math
 from pathlib import Path
 from typing import Any, get_args, Literal
 
+from cosmos_policy_ros.config_file import build, read_mapping
 from cosmos_policy_ros.core.layout import LatentLayout, SampleKind
 from cosmos_policy_ros.core.protocol import PolicyFacts
 from cosmos_policy_ros.robot import RobotSpec
@@ -119,33 +120,12 @@ def read_config(path: Path) -> PolicyConfig:
         ConfigError: The file is missing, no JSON, of another format version, or has an unknown,
             missing or wrong field.
     """
-    if not path.is_file():
-        msg = f'no policy file {path}; the checkpoint folder is incomplete'
-        raise ConfigError(msg)
-    try:
-        data = json.loads(path.read_text(encoding='utf-8'))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        msg = f'{path} is not valid JSON: {error}'
-        raise ConfigError(msg) from error
-    if not isinstance(data, dict):
-        msg = f'{path} must hold a JSON object'
-        raise ConfigError(msg)
+    data = read_mapping(path, 'policy file', 'the checkpoint folder is incomplete')
     version = data.pop('format_version', None)
     if version != FORMAT_VERSION:
         msg = f'{path} has format_version {version}, this release reads {FORMAT_VERSION}'
         raise ConfigError(msg)
-    known = [f.name for f in fields(PolicyConfig)]
-    needed = {f.name for f in fields(PolicyConfig) if f.default is MISSING}  # others came later
-    unknown, missing = sorted(set(data) - set(known)), sorted(needed - set(data))
-    if unknown or missing:
-        msg = f'{path} has unknown keys {unknown} and lacks {missing}; it must have {known}'
-        raise ConfigError(msg)
-    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in data.items()}
-    try:
-        return PolicyConfig(**values)
-    except ConfigError as error:
-        msg = f'{path}: {error}'
-        raise ConfigError(msg) from error
+    return build(PolicyConfig, data, str(path))
 
 
 def write_config(path: Path, config: PolicyConfig) -> None:

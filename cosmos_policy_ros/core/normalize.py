@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields
 import json
 from pathlib import Path
 
+from cosmos_policy_ros.config_file import read_mapping
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
@@ -94,21 +95,15 @@ def read_stats(path: Path) -> NormStats:
     Raises:
         ConfigError: The file is missing, is no JSON, or lacks or exceeds the ten keys.
     """
-    if not path.is_file():
-        msg = f'no statistics file {path}; the checkpoint folder is incomplete'
-        raise ConfigError(msg)
+    data = read_mapping(path, 'statistics file', 'the checkpoint folder is incomplete')
     known = [f.name for f in fields(NormStats)]
+    if sorted(data) != sorted(known):
+        msg = f'{path} must hold exactly the keys {known}'
+        raise ConfigError(msg)
     try:
-        data = json.loads(path.read_text(encoding='utf-8'))
-        if not isinstance(data, dict) or sorted(data) != sorted(known):
-            msg = f'{path} must hold exactly the keys {known}'
-            raise ConfigError(msg)
         return NormStats(**{k: np.asarray(v, dtype=np.float64) for k, v in data.items()})
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        msg = f'{path} is not valid JSON: {error}'
-        raise ConfigError(msg) from error
     except (TypeError, ValueError) as error:
-        msg = str(error) if str(path) in str(error) else f'{path}: {error}'
+        msg = f'{path}: {error}'
         raise ConfigError(msg) from error
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from cosmos_policy_ros.config_file import build, read_mapping
+from cosmos_policy_ros.config_file import read_config_file
 from cosmos_policy_ros.training.dataset import Mixture
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig, TransformerConfig
 from cosmos_policy_ros.types import ConfigError
@@ -117,8 +117,8 @@ def read_train_config(path: Path) -> TrainConfig:
         ConfigError: The file is missing, has an unknown key, a value of another type, or values
             that cannot be.
     """
-    data = read_mapping(path, 'training configuration', 'config/train.yaml is a place to start')
-    config = build(TrainConfig, data, str(path))
+    hint = 'config/train.yaml is a place to start'
+    config = read_config_file(TrainConfig, path, 'training configuration', hint)
     positive = ('image_size', 'tick_hz', 'rate_hz', 'horizon', 'batch_size', 'learning_rate')
     counts = ('updates', 'warmup', 'decay', 'accumulate', 'measure_every')
     for name in (*positive, *counts):

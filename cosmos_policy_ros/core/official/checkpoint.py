@@ -17,6 +17,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from cosmos_policy_ros.config_file import read_mapping
 from cosmos_policy_ros.core.checkpoint import (
     check_parts,
     Checkpoint,
@@ -38,7 +39,6 @@ from cosmos_policy_ros.core.official.names import (
 from cosmos_policy_ros.core.official.tensor_files import (
     is_float,
     Precision,
-    read_json,
     read_safetensors,
     read_torch_file,
     write_network,
@@ -174,7 +174,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
 def _read_folder(path: Path, model: Any) -> Network:
     """Read a diffusers folder of the same class and sizes as ``model``."""
     file = path / 'config.json'
-    facts = read_json(file)
+    facts = read_mapping(file, 'network configuration', 'copy the folder again')
     if facts.get('concat_padding_mask') and not model.config.get('concat_padding_mask', True):
         facts |= {'in_channels': facts.get('in_channels', 0) + 1, 'concat_padding_mask': False}
     if facts.get('_class_name') != type(model).__name__:

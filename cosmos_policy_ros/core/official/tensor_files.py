@@ -17,6 +17,7 @@ import struct
 from typing import Any, Literal
 import warnings
 
+from cosmos_policy_ros.config_file import read_mapping
 from cosmos_policy_ros.core.checkpoint import WEIGHTS
 from cosmos_policy_ros.types import ConfigError
 from safetensors import SafetensorError
@@ -70,7 +71,11 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     folder = path.parent
     if path.is_dir():
         folder, index = path, path / f'{WEIGHTS}.index.json'
-        parts = read_json(index).get('weight_map') if index.is_file() else {'': WEIGHTS}
+        parts = (
+            read_mapping(index, 'index of weights', 'copy the folder again').get('weight_map')
+            if index.is_file()
+            else {'': WEIGHTS}
+        )
         if not isinstance(parts, dict):
             msg = f'{index} has no weight_map'
             raise ConfigError(msg)
@@ -79,23 +84,6 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
     for name in names:
         tensors |= _load(folder / name)
     return tensors
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Return the object in a JSON file.
-
-    Raises:
-        ConfigError: The file is missing or holds no JSON object.
-    """
-    try:
-        data = json.loads(path.read_text(encoding='utf-8'))
-    except (OSError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        msg = f'{path} cannot be read: {error}'
-        raise ConfigError(msg) from error
-    if not isinstance(data, dict):
-        msg = f'{path} must hold a JSON object'
-        raise ConfigError(msg)
-    return data
 
 
 def write_network(
