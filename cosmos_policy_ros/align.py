@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How asynchronous messages become samples at given times, live and from a bag alike.
 
-A sample at time t holds, for every stream, the newest message stamped at t or before if it is not
-stale. The running robot (``ros/observer.py``) and the bag reader (``data/bags/reader.py``) both go
-through this file, so that a policy sees in training what it will see on the robot.
+Cameras, joint states and commands arrive at their own rates. A sample at time t holds, for every
+stream, the newest message stamped at t or before, and only if it is not stale. The running robot
+(``ros/observer.py``) and the bag reader (``data/bags/reader.py``) both go through this file, so
+that a policy is shown in training exactly what it will be shown on the robot.
 """
 
 from __future__ import annotations
@@ -46,7 +47,12 @@ class StreamBuffer(Generic[V]):
     """
 
     def __init__(self, name: str, capacity: int | None = None) -> None:
-        """Start empty and keep the newest ``capacity`` messages (None: all)."""
+        """Start empty.
+
+        Args:
+            name: What error messages call the stream, best its topic.
+            capacity: Newest messages that are kept; None keeps all.
+        """
         self.name = name
         self.n_late = 0
         self.n_duplicate = 0
@@ -60,21 +66,36 @@ class StreamBuffer(Generic[V]):
 
     @property
     def first_ns(self) -> int:
-        """Stamp of the oldest message kept [ns]; ``TimeoutError`` when there is none."""
+        """Stamp of the oldest message kept [ns].
+
+        Raises:
+            TimeoutError: The stream is empty.
+        """
         self._expect_some()
         return self._stamps[0]
 
     @property
     def last_ns(self) -> int:
-        """Stamp of the newest message [ns]; ``TimeoutError`` when there is none."""
+        """Stamp of the newest message [ns].
+
+        Raises:
+            TimeoutError: The stream is empty.
+        """
         self._expect_some()
         return self._stamps[-1]
 
     def push(self, stamp_ns: int, value: V) -> bool:
-        """Append a message; return False when it was dropped as late or duplicate."""
+        """Append a message; return False when it was dropped as late or duplicate.
+
+        Args:
+            stamp_ns: Sensing time [ns, ROS clock].
+            value: What was sensed.
+        """
         if self._stamps and stamp_ns <= self._stamps[-1]:
-            self.n_duplicate += stamp_ns == self._stamps[-1]
-            self.n_late += stamp_ns < self._stamps[-1]
+            if stamp_ns == self._stamps[-1]:
+                self.n_duplicate += 1
+            else:
+                self.n_late += 1
             return False
         self._stamps.append(stamp_ns)
         self._values.append(value)
@@ -83,10 +104,14 @@ class StreamBuffer(Generic[V]):
         return True
 
     def newest_at(self, stamp_ns: int, max_age_s: float) -> Stamped[V]:
-        """Return the newest message stamped at ``stamp_ns`` or before.
+        """Return the newest message stamped at a time or before.
+
+        Args:
+            stamp_ns: The time [ns, ROS clock].
+            max_age_s: Age at that time above which the message is stale [s].
 
         Raises:
-            TimeoutError: There is none, or it is older than ``max_age_s``.
+            TimeoutError: There is none, or it is stale.
         """
         self._expect_some()
         row = bisect_right(self._stamps, stamp_ns) - 1
@@ -114,16 +139,26 @@ class StreamBuffer(Generic[V]):
 def sample_at(
     streams: Mapping[str, StreamBuffer[V]], stamp_ns: int, max_age_s: float
 ) -> dict[str, Stamped[V]]:
-    """Return every stream's newest message at one time, see ``StreamBuffer.newest_at``.
+    """Return name -> the newest message of every stream at one time.
+
+    Args:
+        streams: Name -> stream.
+        stamp_ns: Time of the sample [ns, ROS clock].
+        max_age_s: Age at that time above which a message is stale [s].
 
     Raises:
-        TimeoutError: A stream has no message at that time or it is too old.
+        TimeoutError: A stream has no message at that time, or it is stale.
     """
     return {name: stream.newest_at(stamp_ns, max_age_s) for name, stream in streams.items()}
 
 
 def tick_grid(first_ns: int, last_ns: int, rate_hz: float) -> NDArray[np.int64]:
-    """Return the (S,) int64 ticks from ``first_ns`` on that do not pass ``last_ns`` [ns].
+    """Return the (S,) int64 ticks between two times, both included [ns].
+
+    Args:
+        first_ns: The first tick [ns].
+        last_ns: No tick is later [ns].
+        rate_hz: Ticks per second [Hz].
 
     Raises:
         ValueError: The rate is not positive or the end lies before the start.
@@ -136,7 +171,7 @@ def tick_grid(first_ns: int, last_ns: int, rate_hz: float) -> NDArray[np.int64]:
 
 
 def stamp_of(message: Any) -> int:
-    """Return the header stamp of a message [ns]."""
+    """Return the header stamp of a message [ns, ROS clock]."""
     return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
 
 
@@ -161,8 +196,13 @@ def image_array(message: Any) -> NDArray[np.uint8]:
 def camera_image(camera: CameraSpec, message: Any) -> NDArray[np.uint8]:
     """Return the (height, width, 3) uint8 RGB view of one camera's sensor_msgs/Image.
 
+    Args:
+        camera: Size that the robot file gives, and the topic for messages.
+        message: Image as rgb8 or bgr8.
+
     Raises:
-        ValueError: As ``image_array``, or the size is not the robot's.
+        ValueError: The encoding is neither rgb8 nor bgr8, the sizes disagree, or the size is not
+            that of the robot file.
     """
     image = image_array(message)
     if image.shape[:2] != (camera.height, camera.width):
@@ -177,6 +217,10 @@ def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
     """Return the (joints + 1,) float32 pose in a sensor_msgs/JointState [rad; gripper 0..1].
 
     Joints are found by name, since drivers list more of them and in their own order.
+
+    Args:
+        arm: Names of the joints in action order, and the scale of the gripper.
+        message: JointState in the units of the driver.
 
     Raises:
         ValueError: A joint is missing, the lengths differ, or a number is not finite.
@@ -244,6 +288,7 @@ def implausible(
         excess = np.abs(joints - last[:-1]) - np.asarray(arm.max_speed) * dt_s - JUMP_MARGIN_RAD
         worst = int(excess.argmax())
         if excess[worst] > 0:
-            jump, name = float(joints[worst] - last[worst]), arm.joints[worst]
+            jump = float(joints[worst] - last[worst])
+            name = arm.joints[worst]
             return f'{arm.joint_state_topic}: {name} jumped {jump:+.2f} rad in {dt_s * 1e3:.0f} ms'
     return None

@@ -209,7 +209,7 @@ class RobotSpec:
 
 
 def read_robot(path: Path) -> RobotSpec:
-    """Read a robot YAML file.
+    """Return the robot that a YAML file describes.
 
     Raises:
         ConfigError: The file is missing, has an unknown or missing key, a value of another type,
