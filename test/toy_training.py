@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cosmos_policy_ros.data.bags.episode import write_bag
+from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, TransformerConfig
