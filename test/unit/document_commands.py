@@ -14,6 +14,7 @@ from pathlib import Path
 import re
 import shlex
 import subprocess
+import textwrap
 
 from build_site import PAGES
 from cosmos_policy_ros.cli import commands, parse
@@ -37,6 +38,7 @@ cd() { command_not_found_handle cd "$@"; }
 WITHOUT_CHECK = {  # programs of others, whose words are theirs
     'apt-get', 'cd', 'colcon', 'cp', 'git', 'pip', 'pytest', 'sed', 'source', 'tensorboard',
 }  # fmt: skip
+FENCE = re.compile(r'^( *)```(\w*)\n(.*?)^\1```$', re.M | re.S)
 TYPES = {bool: bool, int: int, float: float, str: str}
 
 
@@ -46,14 +48,14 @@ def text_of(document: str) -> str:
 
 
 def blocks(document: str, language: str) -> list[str]:
-    """Return the fenced blocks of a language."""
-    fences = re.findall(rf'^( *)```{language}\n(.*?)^\1```', text_of(document), re.M | re.S)
-    return [re.sub(rf'^{indent}', '', block, flags=re.M) for indent, block in fences]
+    """Return the fenced blocks of a language, empty for those without any."""
+    fences = FENCE.findall(text_of(document))
+    return [textwrap.dedent(block) for _, name, block in fences if name == language]
 
 
 def spans(document: str) -> list[str]:
     """Return the inline literals of a document, outside of blocks."""
-    prose = re.sub(r'^ *```.*?^ *```', '', text_of(document), flags=re.M | re.S)
+    prose = FENCE.sub('', text_of(document))
     return [' '.join(span.split()) for span in re.findall(r'`([^`]+)`', prose)]
 
 

@@ -17,6 +17,7 @@ from document_commands import (
     check_program,
     check_span,
     DOCUMENTS,
+    FENCE,
     programs,
     ROOT,
     spans,
@@ -31,8 +32,23 @@ WRITTEN_BY_CODE = [f'docs/reference/{name}' for name in PAGE_MAKERS]
 DESIGN = 'docs/explanation/design.md'
 HISTORY = {'CHANGELOG.md'}  # names what was there
 LAYERS = sorted(path.parent.name for path in (ROOT / 'cosmos_policy_ros').glob('*/__init__.py'))
-TOP = (*LAYERS, 'launch', 'config', 'models', 'scripts', 'docs', 'test', 'examples')
-PATH = re.compile(rf'(cosmos_policy_ros|{"|".join(TOP)})/[\w./*-]*')
+TOP = (
+    *LAYERS,
+    'cosmos_policy_ros',
+    'launch',
+    'config',
+    'models',
+    'scripts',
+    'docs',
+    'test',
+    'examples',
+)
+PATH = re.compile(rf'({"|".join(TOP)})/[\w./*-]*')
+FILES_OF: dict[str, list[Path]] = {}  # file name -> where it lies
+for path in (p for top in TOP if (ROOT / top).is_dir() for p in (ROOT / top).rglob('*.py')):
+    FILES_OF.setdefault(path.name, []).append(path)
+SOURCES = [p.read_text('utf-8') for p in (ROOT / 'cosmos_policy_ros').rglob('*.py')]
+ENDINGS = {'html', 'json', 'jsonl', 'mp4', 'safetensors', 'yaml'}
 LINK = re.compile(r'\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)')
 
 
@@ -79,6 +95,30 @@ def test_every_command_of_a_block_would_be_taken(document: str, tmp_path: Path) 
             check_program(words)
 
 
+@pytest.mark.parametrize('command', [
+    'cosmos-policy evaluate --episode 3',
+    'cosmos-policy demo --task fold_shirt --seed x',
+    'make demonstration',
+    'make demo ARGS="--episode 1"',
+    'ros2 launch cosmos_policy_ros sim.launch.py candidate:=4',
+    'ros2 launch cosmos_policy_ros sim.launch.py candidates:=four',
+    'ros2 launch cosmos_policy_ros policy.launch.py robot:=my_robot.yaml',
+    'ros2 service call /command_executor/enable std_srvs/srv/Trigger',
+    'ros2 service call /executor/enable std_srvs/srv/SetBool "{data: true}"',
+    'ros2 topic echo /policy/answers',
+    'ros2 param set /sim sede 1',
+    'ros2 run cosmos_policy_ros inference_node --ros-args -p candidate:=4',
+    'python scripts/nothing.py',
+    'for n in 1 2; do cosmos-policy evaluate --candidate $n; done',
+    'frobnicate',
+])  # fmt: skip
+def test_wrong_command_is_found(command: str, tmp_path: Path) -> None:
+    """What the documents must not say is refused: names, options, types, programs."""
+    words = programs(command, tmp_path)[0]
+    with pytest.raises((AssertionError, ValueError)):
+        check_program(words)
+
+
 @pytest.mark.parametrize('document', DOCUMENTS)
 def test_every_command_in_a_sentence_has_its_options(document: str) -> None:
     """A renamed command or option is found in prose too."""
@@ -93,7 +133,7 @@ def test_every_link_leads_to_a_file_and_a_heading(document: str) -> None:
         file = (ROOT / document).parent / target if target else ROOT / document
         assert file.exists(), f'{document} links to {target}'
         if anchor:
-            text = re.sub(r'^ *```.*?^ *```', '', file.read_text('utf-8'), flags=re.M | re.S)
+            text = FENCE.sub('', file.read_text('utf-8'))
             headings = {slug(h) for h in re.findall(r'^#+ (.*)$', text, re.M)}
             assert anchor in headings, f'{document} links to {target}#{anchor}'
 
@@ -109,6 +149,22 @@ def test_every_file_that_is_named_exists(document: str) -> None:
             continue  # data/, report/: a user's own folder
         start = ROOT / 'cosmos_policy_ros' if in_package else ROOT
         assert list(start.glob(span.rstrip('/'))), f'{document} names {span}'
+
+
+@pytest.mark.parametrize('document', sorted({*DOCUMENTS} - HISTORY))
+def test_every_module_and_function_that_is_named_exists(document: str) -> None:
+    """`file.py` is somewhere, `module.name` in that module, `name()` defined by something."""
+    for span in spans(document):
+        member = re.fullmatch(r'(\w+)\.(\w+)(?:\(.*\))?', span)
+        if re.fullmatch(r'\w+\.py', span):
+            assert FILES_OF.get(span), f'{document} names {span}'
+        elif member and f'{member[1]}.py' in FILES_OF and member[2] not in ENDINGS:
+            texts = [path.read_text('utf-8') for path in FILES_OF[f'{member[1]}.py']]
+            known = re.compile(rf'^ *(?:def |class )?{member[2]}\b', re.M)
+            assert any(known.search(text) for text in texts), f'{document} names {span}'
+        elif call := re.fullmatch(r'(\w+)\(.*\)', span):
+            known = re.compile(rf'\bdef {call[1]}\b')
+            assert any(known.search(text) for text in SOURCES), f'{document} names {span}'
 
 
 @pytest.mark.parametrize(('document', 'sentence', 'value'), NUMBERS)
@@ -138,6 +194,13 @@ def test_readme_shows_the_robot_and_what_it_expects() -> None:
     film = (ROOT / 'docs' / 'images' / 'demo.gif').read_bytes()
     assert film[:6] == b'GIF89a'
     assert len(film) < 3_000_000
+
+
+def test_picture_of_the_hops_is_the_same_on_both_first_pages() -> None:
+    """One would be forgotten when a topic moves."""
+    (readme,) = [b for b in blocks('README.md', '') if 'command_executor' in b]
+    (index,) = blocks('docs/index.md', '')
+    assert readme == index
 
 
 def test_readme_has_the_two_services_of_a_real_robot() -> None:
