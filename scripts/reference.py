@@ -25,7 +25,7 @@ import textwrap
 import types
 from typing import Annotated, Any, get_args, get_origin, get_type_hints, Literal, Union
 
-from cosmos_policy_ros import robot, topics
+from cosmos_policy_ros import robot, status, topics
 from cosmos_policy_ros.cli import commands
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.resources import PACKAGE
@@ -203,7 +203,19 @@ def topics_page() -> str:
         table(['topic', 'type', 'QoS', 'from', 'to', 'meaning'], rows),
         '## Services',
         table(['service', 'type', 'answered by', 'called by', 'what it does'], services),
+        '## Statuses',
+        prose("""
+            What programs decide by: key-value pairs of a `DiagnosticStatus`, written and read by
+            `status.py`. On `/diagnostics` the same figures are rounded, for people.
+        """),
+        *(part for cls in get_args(status.Status) for part in status_parts(cls)),
     )
+
+
+def status_parts(cls: type) -> tuple[str, str, str]:
+    """Return heading, summary and table of a status."""
+    rows: Rows = [[code(name), text] for name, text in attribute_texts(cls).items()]
+    return f'### {cls.__name__}', summary(cls), table(['key', 'meaning'], rows)
 
 
 # Node parameters
