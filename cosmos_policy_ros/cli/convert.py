@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from rich.console import Console
 from rich.progress import track
@@ -33,7 +33,7 @@ class Convert:
     to: Literal['bag', 'hdf5', 'hdf5-cosmos', 'lerobot'] | None = None
     """hdf5 holds the pictures without loss, hdf5-cosmos and lerobot as MP4. Default: lerobot for
     bags, else bag."""
-    robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
+    robot: Path = robot_file('aloha_sim')
     """Robot YAML of the episodes."""
     rate_hz: float | None = None
     """Ticks per second of the result [Hz]. Default: the episode's own; that of a recorded bag is

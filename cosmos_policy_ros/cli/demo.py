@@ -10,7 +10,7 @@ from typing import Annotated
 from cosmos_policy_ros.core.config import check_robot, check_task, read_config
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.report.demo import play_demo
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task, TASKS
 from cosmos_policy_ros.sim.states import States
@@ -58,7 +58,7 @@ class Demo:
     """Checkpoint folder."""
     planning_checkpoint: Path | None = None
     """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""
-    robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
+    robot: Path = robot_file('aloha_sim')
     """Robot YAML."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID where that is set, else one of its own."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task, TASKS
 from rich.progress import Progress
@@ -33,7 +33,7 @@ class Demonstrate:
     """Episode i uses seed + i for the scene and for what goes wrong in it."""
     workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
     """Processes that record side by side."""
-    robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
+    robot: Path = robot_file('aloha_sim')
     """Robot YAML whose topics the bags use."""
     live: bool = False
     """Record in real time from the running stack: simulator, leader arms that the expert moves,

@@ -12,7 +12,7 @@ from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.figures import print_figures, write_figures
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import check_output
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.sim.states import Ingredient, States
@@ -79,7 +79,7 @@ class Evaluate:
     """What runs the networks; auto takes what cosmos-policy export wrote, else torch."""
     precision: Precision = 'auto'
     """Arithmetic of the networks; auto is bfloat16 where the processor has it."""
-    robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
+    robot: Path = robot_file('aloha_sim')
     """Robot YAML."""
     json: Path | None = None
     """Write the figures to this file."""

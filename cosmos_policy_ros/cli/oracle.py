@@ -12,7 +12,7 @@ from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.figures import print_figures, write_figures
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import check_output
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.sim.states import States
@@ -87,7 +87,7 @@ def run(options: Oracle) -> int:
         agent(query=PlanQuery(options.candidates)),  # with the policy's own value
         *(agent(planning_checkpoint=path, query=judged) for path in options.planning_checkpoints),
     ]
-    robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
+    robot = read_robot(robot_file('aloha_sim'))
     check_branches(agents, scenario, robot)
     seeds = range(options.seed, options.seed + options.episodes)
     with Progress() as progress:

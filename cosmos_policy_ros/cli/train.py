@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from cosmos_policy_ros.outputs import check_output, whole_file
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
 
@@ -41,7 +41,7 @@ class Train:
     proposes, from its rollouts (cosmos-policy evaluate --record) and the demonstrations."""
     config: Path | None = None
     """Training configuration, by default config/train.yaml or, for planning, planning.yaml."""
-    robot: Path = share_path('config', 'robots', 'aloha_sim.yaml')
+    robot: Path = robot_file('aloha_sim')
     """Robot YAML of the episodes."""
     init: Path | None = None
     """Checkpoint to start from instead of from scratch; its sizes and autoencoder are taken."""

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 import sys
 
-from cosmos_policy_ros.resources import PACKAGE, share_path
+from cosmos_policy_ros.resources import PACKAGE, robot_file, share_path
 import yaml
 
 Value = bool | int | float | str
@@ -125,7 +125,7 @@ def default_values() -> dict[str, Value]:
     for spec in (*SIM_STACK, *RECORD_STACK):
         section = parameters(spec)
         values |= {n: section[n] for n in spec.arguments if n in section}
-    values['robot'] = str(share_path('config', 'robots', 'aloha_sim.yaml'))
+    values['robot'] = str(robot_file('aloha_sim'))
     values['checkpoint'] = str(share_path('models', 'aloha_sim'))
     values['teleop'] = True  # who takes it was started for it
     return values
