@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 import json
 from pathlib import Path
 import re
@@ -231,6 +232,16 @@ def test_python_of_the_documents_runs(document: str) -> None:
         if 'cosmos_policy_ros.ros' in block:
             pytest.importorskip('rclpy')
         subprocess.run([sys.executable, '-c', block], check=True)  # it may change tables
+
+
+@pytest.mark.parametrize('document', DOCUMENTS)
+def test_lists_and_tables_begin_after_an_empty_line(document: str) -> None:
+    """Otherwise the site shows them as running text, although GitHub does not."""
+    lines = FENCE.sub('', text_of(document)).split('\n')
+    for before, line in pairwise(lines):
+        for start in ('- ', '|'):
+            inside = before.startswith((start, '  ')) or not before.strip()
+            assert inside or not line.startswith(start), f'{document}: {line}'
 
 
 def test_pages_written_by_code_say_so() -> None:
