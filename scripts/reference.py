@@ -175,12 +175,11 @@ def topics_page() -> str:
     """Return the page of topics and services, from ``topics.py``."""
     rows: Rows = [
         [
-            code(row.name),
+            f'{code(row.name)}<br>{cell(row.meaning)}',
             code(row.type),
             quality_text(row.qos),
             ', '.join(row.publishers),
             ', '.join(row.subscribers),
-            cell(row.meaning),
         ]
         for row in topics.TOPICS
     ]
@@ -200,7 +199,7 @@ def topics_page() -> str:
             The quality of service is reliability, durability if it is not volatile, and how many
             messages are kept (history keep last). The recorder takes every topic best effort.
         """),
-        table(['topic', 'type', 'QoS', 'from', 'to', 'meaning'], rows),
+        table(['topic', 'type', 'QoS', 'from', 'to'], rows),
         '## Services',
         table(['service', 'type', 'answered by', 'called by', 'what it does'], services),
         '## Statuses',
