@@ -167,7 +167,8 @@ FUTURE_IMAGE = Topic(
     SENSOR,
     ('inference',),
     ('operator',),
-    'Predicted image of a camera at the end of the best candidate; sent while subscribed.',
+    'Predicted image of a camera at the end of the best candidate, stamped when it is due; '
+    'sent while subscribed.',
 )
 
 # Motion.
@@ -239,7 +240,7 @@ SUCCESS = Topic(
     STREAM,
     ('sim',),
     ('recorder', 'operator', 'demonstrator', 'replay'),
-    'Whether the simulated task is done now.',
+    'Whether the simulated task is done now, 10 times a second.',
 )
 SIM_STATE = Topic(
     '/sim/state',
@@ -294,7 +295,7 @@ ACTIVATE = Service(
     'std_srvs/srv/SetBool',
     'planner',
     ('person', 'operator'),
-    'Start (true) or stop (false) asking the policy.',
+    'Start (true) or stop (false) asking the policy; refused where no inference node is.',
 )
 START_RECORDING = Service(
     '/recorder/start',

@@ -200,6 +200,14 @@ def topics_page() -> str:
             messages are kept (history keep last). The recorder takes every topic best effort.
         """),
         table(['topic', 'type', 'QoS', 'from', 'to'], rows),
+        '## The candidate table',
+        prose(f"""
+            `/policy/candidates` is an organised point cloud: a row for each of N candidates, a
+            point for each of H rows of its chunk. The fields of a point are float32: one per
+            joint, named as in the robot file, then ``{topics.TIME_FROM_START}``, when the row is
+            due after the stamp [s], ``{topics.VALUES}``, the M·K values of the candidate, and
+            ``{topics.FUTURE_PROPRIO}``, the joints predicted after the chunk.
+        """),
         '## Services',
         table(['service', 'type', 'answered by', 'called by', 'what it does'], services),
         '## Statuses',
