@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import dataclasses
-from itertools import pairwise
+from itertools import dropwhile, pairwise
 from pathlib import Path
 import re
 import shlex
@@ -108,10 +108,12 @@ def check_span(span: str) -> None:
 
     Options that it would need may be missing there.
     """
-    words = span.split()
-    if words[0] == 'make' and len(words) > 1:
+    words = [*dropwhile(lambda word: re.match('[A-Z]+=', word), span.split()), '']
+    if words[0] == 'bash':
+        check_script(words[1:-1])
+    if words[0] == 'make' and len(words) > 2:
         check_make(shlex.split(span)[1:])
-    if words[0] == 'cosmos-policy' and words[1:2] not in ([], ['COMMAND']):
+    if words[0] == 'cosmos-policy' and words[1] not in ('', 'COMMAND'):
         words = words[1:]
         assert words[0] in commands(), f'{span}: no such command'
     if words[0] in commands():
@@ -205,11 +207,13 @@ def check_param(words: list[str]) -> None:
 
 
 def check_script(words: list[str]) -> None:
-    """Find the script, or the module that ``-m`` names."""
+    """Find the script, or the module that ``-m`` names; a shell script names its own words."""
     if words[0] == '-m':
         assert words[1] in ('colcon', 'http.server', 'pytest'), words
     else:
         assert (ROOT / words[0]).is_file(), f'no file {words[0]}'
+        for word in words[1:] if words[0].endswith('.sh') else ():
+            assert f' {word} ' in text_of(words[0]), f'{words[0]} has no part {word}'
 
 
 def check_wrapped(words: list[str]) -> None:
