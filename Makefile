@@ -8,6 +8,7 @@ ARGS ?=
 
 PYTEST = .venv/bin/python -m pytest -q
 EVERY_CORE = --numprocesses=logical --maxprocesses=8 --dist=loadfile
+QUICK = -m 'not (gpu or hardware or slow)'
 # One after the other: neighbours that keep the processor busy would make them miss their deadlines.
 ALONE = test/nodes test/system
 
@@ -31,8 +32,8 @@ test: setup
 	$(PYTEST) $(ARGS)
 else
 test: setup
-	$(PYTEST) $(EVERY_CORE) test/unit
-	$(PYTEST) -m 'not (gpu or hardware or slow)' $(ALONE)
+	$(PYTEST) $(QUICK) $(EVERY_CORE) test/unit
+	$(PYTEST) $(QUICK) $(ALONE)
 endif
 
 test-all: setup

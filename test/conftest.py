@@ -30,10 +30,11 @@ TIERS = ('unit', 'nodes', 'system')  # folders, and markers of what is in them
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with the folder it is in."""
+    """Mark every test with the folder it is in; slow arithmetic of unit/ counts as system."""
     for item in items:
         for tier in set(TIERS) & set(item.path.relative_to(Path(__file__).parent).parts[:1]):
-            item.add_marker(tier)
+            slow = tier == 'unit' and item.get_closest_marker('slow')
+            item.add_marker('system' if slow else tier)
 
 
 @pytest.fixture(scope='session', autouse=True)

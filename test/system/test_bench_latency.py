@@ -108,6 +108,7 @@ def test_what_cannot_run_is_left_out_with_the_reason(checkpoint: Path) -> None:
     assert 'cosmos-policy export' in left_out['onnxruntime float32']
 
 
+@pytest.mark.slow
 def test_a_process_of_its_own_tells_start_and_memory(checkpoint: Path) -> None:
     """From its start, so that the imports are in it."""
     start_s = time.monotonic()

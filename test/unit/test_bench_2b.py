@@ -42,6 +42,7 @@ def test_random_weights_are_a_checkpoint(tmp_path: Path) -> None:
     assert checkpoint.text.shape == (3, 8)
 
 
+@pytest.mark.slow
 def test_every_figure_is_taken_the_same_way_on_a_cpu() -> None:
     """Two backends, each in a process of its own."""
     figures = measure_network(
@@ -66,6 +67,7 @@ def test_every_figure_is_taken_the_same_way_on_a_cpu() -> None:
         assert 'share_of_data_sheet' not in variant
 
 
+@pytest.mark.slow
 def test_a_backend_that_fails_leaves_the_others_alone() -> None:
     """The reason stands in its place."""
     sizes = Sizes(TINY.config, {**TINY.transformer, 'in_channels': 7}, TINY.vae, TINY.tokens)

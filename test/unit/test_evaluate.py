@@ -20,6 +20,7 @@ import pytest
 from rosbags.highlevel import AnyReader
 
 
+@pytest.mark.slow
 def test_committed_checkpoint_hands_over_most_cubes(tmp_path: Path) -> None:
     """A smoke check on ten scenes; the measured rate stands in models/README.md.
 
@@ -92,6 +93,7 @@ def test_recorded_rollouts_are_not_overwritten(recorded: Path) -> None:
         run(Evaluate(episodes=2, seed=199999, record=recorded))
 
 
+@pytest.mark.slow
 def test_exploring_plays_something_else(tmp_path: Path) -> None:
     """In the given share of the queries."""
     values = []
@@ -132,6 +134,7 @@ def test_unknown_instruction_is_a_mistake_of_one_line() -> None:
         run(Evaluate(instruction='fold the shirt', episodes=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('task', list(TASKS))
 def test_swapped_instruction_does_not_do_the_task(task: str, tmp_path: Path) -> None:
     """What is done depends on the instruction, not on what lies on the table."""
@@ -145,6 +148,7 @@ def test_swapped_instruction_does_not_do_the_task(task: str, tmp_path: Path) -> 
     assert succeeded[other] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not find_spec('wordllama'), reason='without extra "language"')
 def test_paraphrase_plays_the_episode_of_its_task(tmp_path: Path) -> None:
     """The file has the task that the words were taken for."""

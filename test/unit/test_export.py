@@ -84,6 +84,7 @@ def copied(exported: Path, tmp_path: Path) -> Path:
     return shutil.copytree(exported, tmp_path / 'checkpoint')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('runtime', ['openvino', 'onnxruntime', 'torch', 'compiled'])
 def test_all_backends_give_the_same_answer(exported: Path, runtime: str) -> None:
     """Candidates, futures and values, with rows that leave the batch."""
@@ -105,6 +106,7 @@ def test_all_backends_give_the_same_answer(exported: Path, runtime: str) -> None
     np.testing.assert_allclose(got.values, want.values, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('target', [[5, 10], [10], [5, 6, 7, 8, 9, 10]])
 def test_openvino_divides_rows_into_sizes_that_it_compiles(
     exported: Path, target: list[int]
@@ -123,6 +125,7 @@ def test_openvino_divides_rows_into_sizes_that_it_compiles(
     torch.testing.assert_close(answers[1], answers[0], atol=2e-5, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_openvino_is_right_for_any_number_of_target_frames(tmp_path: Path) -> None:
     """On the committed weights: compiled for a single target frame it is off by more than 0.3."""
     pytest.importorskip('openvino')
@@ -141,6 +144,7 @@ def test_openvino_is_right_for_any_number_of_target_frames(tmp_path: Path) -> No
         )
 
 
+@pytest.mark.slow
 def test_bfloat16_is_a_file_of_its_own(copied: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Taken where it is there and the CPU computes in it; ONNX Runtime never does."""
     pytest.importorskip('openvino')
@@ -154,6 +158,7 @@ def test_bfloat16_is_a_file_of_its_own(copied: Path, monkeypatch: pytest.MonkeyP
         load_policy(copied, 'onnxruntime', precision='bfloat16')
 
 
+@pytest.mark.slow
 def test_an_exported_network_is_taken_by_itself(exported: Path, copied: Path) -> None:
     """Until the checkpoint changes: then it is one for another network."""
     assert choose_backend(exported, 'cpu') in ('openvino', 'onnxruntime')
@@ -166,6 +171,7 @@ def test_an_exported_network_is_taken_by_itself(exported: Path, copied: Path) ->
         load_policy(copied, 'onnxruntime')
 
 
+@pytest.mark.slow
 def test_a_damaged_export_is_never_loaded(copied: Path) -> None:
     """One changed byte is enough; exporting again mends it."""
     [folder] = (copied / 'engines').iterdir()
@@ -178,6 +184,7 @@ def test_a_damaged_export_is_never_loaded(copied: Path) -> None:
     assert load_policy(copied)
 
 
+@pytest.mark.slow
 def test_a_foreign_export_is_never_loaded(copied: Path) -> None:
     """A folder that was renamed to the right key tells what it was made from."""
     [folder] = (copied / 'engines').iterdir()
@@ -188,6 +195,7 @@ def test_a_foreign_export_is_never_loaded(copied: Path) -> None:
         load_policy(copied)
 
 
+@pytest.mark.slow
 def test_a_network_that_answers_otherwise_is_refused(copied: Path) -> None:
     """Nothing is left of it."""
     shutil.rmtree(copied / 'engines')

@@ -283,6 +283,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('runtime', ['openvino', 'onnxruntime', 'torch'])
 def test_all_backends_leave_out_the_same(exported: Path, runtime: str) -> None:
     """Actions, futures and values are those of the plain network."""

@@ -47,6 +47,7 @@ def test_without_a_scene_of_both_outcomes_no_value_ranks_within_one() -> None:
     assert summarize_oracle([scene((True, True), (0.9, 0.8), 0)])['value']['auc_within'] is None
 
 
+@pytest.mark.slow
 def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     """The first candidate's episode is the evaluation's; a scorer has a row of its own."""
     file, usual = tmp_path / 'oracle.json', tmp_path / 'evaluation.json'

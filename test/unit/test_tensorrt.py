@@ -47,6 +47,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('half', [torch.bfloat16, torch.float16])
 def test_only_attention_and_feed_forward_are_lowered(tiny: Path, half: torch.dtype) -> None:
     """In torch and in the file; the text's keys and values are read in float32."""
@@ -253,6 +254,7 @@ def test_options_without_a_meaning_are_refused(changes: dict[str, Any], match: s
         run(Export(**changes))
 
 
+@pytest.mark.slow
 @needs_tensorrt
 def test_command_says_what_was_built_and_what_was_not_run(
     copied: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -113,6 +113,7 @@ def test_resumed_run_cannot_change_its_network(bags: Path, out: Path, robot: Rob
         train([bags], out, robot, changed, resume=True)
 
 
+@pytest.mark.slow
 def test_adapters_are_merged_into_the_checkpoint(
     tmp_path: Path, bags: Path, out: Path, robot: RobotSpec
 ) -> None:
@@ -126,6 +127,7 @@ def test_adapters_are_merged_into_the_checkpoint(
     assert moved == {n for n in start if n.endswith(('to_q.weight', 'to_v.weight'))}
 
 
+@pytest.mark.slow
 def test_causal_autoencoder_is_kept_and_encodes_as_on_the_robot(
     tmp_path: Path, bags: Path, robot: RobotSpec
 ) -> None:
@@ -155,6 +157,7 @@ def test_causal_autoencoder_is_not_trained_on_single_pictures(
         train([bags], tmp_path / 'run', robot, TOY, init=tmp_path / 'init')
 
 
+@pytest.mark.slow
 def test_noise_levels_of_the_training_are_those_of_the_checkpoint(
     tmp_path: Path, bags: Path, out: Path, robot: RobotSpec
 ) -> None:
