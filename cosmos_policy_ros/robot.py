@@ -134,7 +134,7 @@ class CameraSpec:
 
     Attributes:
         name: Name the checkpoint knows it by.
-        topic: sensor_msgs/Image topic (rgb8).
+        topic: sensor_msgs/Image topic (rgb8 or bgr8).
         width: Image width [px].
         height: Image height [px].
         rate_hz: Nominal frame rate [Hz].

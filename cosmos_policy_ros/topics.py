@@ -105,7 +105,7 @@ IMAGE = Topic(
     SENSOR,
     ('driver', 'sim', 'fake_sensor'),
     ('inference', 'command_executor', 'recorder', 'operator'),
-    'One image of a camera, rgb8, stamped when it was taken.',
+    'One image of a camera, rgb8 or bgr8, stamped when it was taken.',
     namespaced=False,
 )
 JOINT_STATES = Topic(

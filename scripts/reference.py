@@ -56,7 +56,9 @@ def table(head: Sequence[str], rows: Rows) -> str:
 def prose(text: str) -> str:
     """Return a docstring's text as Markdown: its paragraphs filled, its literals in backticks."""
     paragraphs = re.split(r'\n\s*\n', inspect.cleandoc(text))
-    filled = [textwrap.fill(' '.join(p.split()), WIDTH) for p in paragraphs]
+    filled = [
+        textwrap.fill(' '.join(p.split()), WIDTH, break_on_hyphens=False) for p in paragraphs
+    ]
     return '\n\n'.join(filled).replace('``', '`')
 
 
@@ -463,7 +465,10 @@ def configuration_page() -> str:
     """Return the page of the configuration files, from the dataclasses that they are read into."""
     parts = [
         '## Robot',
-        'A file of `config/robots/`; `aloha_sim.yaml` there has a comment on every line.',
+        prose("""
+            A file of `config/robots/`. `aloha.yaml` there is the one to copy for a real robot:
+            it has the unit and the origin of its numbers. `aloha_sim.yaml` is the simulated one.
+        """),
     ]
     for cls in nested(robot.RobotSpec):
         parts += [f'### {cls.__name__}', summary(cls), dataclass_table(cls, {})]

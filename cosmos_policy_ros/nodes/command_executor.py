@@ -16,7 +16,7 @@ from cosmos_policy_ros.control.executor_status import executor_status, severity
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.safety import WatchdogLimits
-from cosmos_policy_ros.control.seams import INTERPOLATIONS, PlaybackSettings, SEAMS
+from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.control.teleop import leader_robot, Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
 from cosmos_policy_ros.robot import read_robot
@@ -52,28 +52,40 @@ from trajectory_msgs.msg import JointTrajectory
 class ExecutorParams:
     """Parameters of the command executor."""
 
-    robot: str = param('', 'Robot YAML file.')
-    teleop: bool = param(False, 'Follow the leader arms of the robot YAML instead of chunks.')
+    robot: str = param('', 'Robot YAML file with limits and rates; the launch file sets it.')
+    teleop: bool = param(
+        False, 'true follows the leader arms of the robot YAML file instead of chunks.'
+    )
     approach_speed: float = param(
-        0.5, 'Highest speed to the leaders before following them [rad/s; gripper 1/s].', 0.01, 3.0
+        0.5,
+        'Highest speed to the leaders before following them [rad/s; gripper 1/s]; slower is '
+        'safer and takes longer.',
+        0.01,
+        3.0,
     )
     seam: str = param(
         PlaybackSettings.seam,
-        f'How a new chunk takes over from the running one: {" or ".join(SEAMS)}.',
+        'How a new chunk takes over, a row of SEAMS in control/seams.py; blend moves '
+        'smoothly from the old to the new one.',
     )
     interpolation: str = param(
         PlaybackSettings.interpolation,
-        f'The way between the rows of a chunk: {" or ".join(INTERPOLATIONS)}.',
+        'The way between the rows of a chunk, a row of INTERPOLATIONS there; spline is '
+        'smooth, linear meets every row and jerks.',
     )
     blend_s: float = param(
-        PlaybackSettings.blend_s, 'How long a new chunk takes to take over [s].', 0.0, 5.0
+        PlaybackSettings.blend_s,
+        'How long a new chunk takes to take over [s]; a shorter time reacts faster and is '
+        'jerkier.',
+        0.0,
+        5.0,
     )
     max_joint_age_s: float = param(
         0.1, 'Age of a joint state beyond which the arms hold [s].', 0.005, 5.0
     )
     max_image_age_s: float = param(
         0.25,
-        'Time without an image of a camera after which the arms hold; 0 watches no camera [s].',
+        'Time without an image of a camera after which the arms hold [s]; 0 watches no camera.',
         0.0,
         5.0,
     )
@@ -87,10 +99,13 @@ class ExecutorParams:
         6.3,
     )
     max_gap_s: float = param(
-        0.25, 'How long a larger gap may last before the fault is latched [s].', 0.0, 10.0
+        0.25,
+        'How long a larger gap may last [s]; a joint lags for a moment in a quick motion.',
+        0.0,
+        10.0,
     )
     report_hz: float = param(
-        5.0, 'Rate of the status reports; a change of mode is reported at once [Hz].', 0.1, 50.0
+        5.0, 'Rate of the status reports [Hz]; a change of mode is reported at once.', 0.1, 50.0
     )
     realtime_priority: int = param(
         50, 'SCHED_FIFO priority of the control loop; 0 keeps normal scheduling.', 0, 99
@@ -99,7 +114,10 @@ class ExecutorParams:
         '', 'File for the lateness of all commands, written at the end; empty writes none.'
     )
     discovery_s: float = param(
-        3.5, 'How long to search for a second stack before starting [s].', 0.0, 30.0
+        3.5,
+        'How long to search for a second stack [s]; a shorter time may overlook one.',
+        0.0,
+        30.0,
     )
 
 

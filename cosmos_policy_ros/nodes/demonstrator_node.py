@@ -37,13 +37,20 @@ LATE_TICKS = 3  # a command is sent this much later than its leader pose, at mos
 class DemonstratorParams:
     """Parameters of the demonstrator."""
 
-    robot: str = param('', 'Robot YAML file with leaders.')
-    task: str = param('transfer_cube', 'Simulated task; that of the simulator.')
-    out: str = param('', 'Folder of the bags; the events go to .live in it.')
-    episodes: int = param(50, 'Number of episodes.', 1, 100000)
-    seed: int = param(0, 'Episode i uses seed + i for the scene and what goes wrong.', 0, 2**31)
+    robot: str = param('', 'Robot YAML file with leaders; the command sets it.')
+    task: str = param('transfer_cube', 'Simulated task, which must be that of the simulator.')
+    out: str = param('', 'Folder of the bags; the events go to .live in it. The command sets it.')
+    episodes: int = param(50, 'Episodes to record; the node ends after the last one.', 1, 100000)
+    seed: int = param(
+        0, 'Episode i uses seed + i for the scene and for what goes wrong in it.', 0, 2**31
+    )
     ready_s: float = param(60.0, 'How long the other nodes may take to start [s].', 1.0, 3600.0)
-    discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
+    discovery_s: float = param(
+        3.5,
+        'How long to search for a second stack [s]; a shorter time may overlook one.',
+        0.0,
+        30.0,
+    )
 
 
 class DemonstratorNode(Node):

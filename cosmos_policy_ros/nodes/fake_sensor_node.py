@@ -47,11 +47,15 @@ RETRY_S = 0.5  # [s] between two requests to start
 class FakeSensorParams:
     """Parameters of the fake sensor."""
 
-    robot: str = param('', 'Robot YAML file.')
+    robot: str = param('', 'Robot YAML file; the measurement sets it.')
     stream: str = param(ARMS, 'Name of a camera, or arms for the joint states of all arms.')
-    out: str = param('', 'Folder for what was published.')
-    record_s: float = param(0.0, 'Record an episode this long; 0 does not [s].', 0.0, 3600.0)
-    realtime_priority: int = param(40, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
+    out: str = param('', 'Folder for what was published; the measurement sets it.')
+    record_s: float = param(
+        0.0, 'Length of the one episode to record [s]; 0 only publishes.', 0.0, 3600.0
+    )
+    realtime_priority: int = param(
+        40, "SCHED_FIFO priority, below the executor's; 0 keeps normal scheduling.", 0, 99
+    )
 
 
 class FakeSensorNode(Node):

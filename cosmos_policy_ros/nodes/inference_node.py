@@ -38,25 +38,72 @@ from trajectory_msgs.msg import JointTrajectory
 class InferenceParams:
     """Parameters of the inference node."""
 
-    robot: str = param('', 'Robot YAML.')
-    checkpoint: str = param('', 'Checkpoint folder.')
+    robot: str = param(
+        '', 'Robot YAML file, which must fit the checkpoint; the launch file sets it.'
+    )
+    checkpoint: str = param('', 'Checkpoint folder; the launch file sets it.')
     planning_checkpoint: str = param(
-        '', 'Checkpoint folder that scores the candidates; empty lets the policy do it.'
+        '', 'Checkpoint folder that scores the candidates; empty lets the policy score its own.'
     )
-    backend: str = param('auto', 'What runs the networks; auto takes an exported one.')
-    device: str = param('cpu', 'Where they run: cpu, cuda or cuda:1.')
-    precision: str = param('auto', 'Arithmetic of the networks: auto, float32 or bfloat16.')
-    threads: int = param(1, 'CPU threads; more make control late on a busy machine.', 1, 256)
-    max_rows: int = param(0, 'Most rows of one network call; 0 is all.', 0, 65536)
-    candidates: int = param(PlanQuery.candidates, 'Candidates N per query.', 1, 256)
+    backend: str = param(
+        'auto', 'What runs the networks; auto takes what cosmos-policy export wrote.'
+    )
+    device: str = param(
+        'cpu',
+        'cpu, cuda or cuda:1; the launch file starts one node for each of a list such as '
+        'cuda:0,cuda:1.',
+    )
+    precision: str = param(
+        'auto',
+        'Arithmetic of the networks: auto (bfloat16 where the processor has it), float32, '
+        'bfloat16 or, by TensorRT, float16.',
+    )
+    threads: int = param(
+        1,
+        'CPU threads of the networks; more of them answer faster and disturb the control loop.',
+        1,
+        256,
+    )
+    max_rows: int = param(
+        0,
+        'Most rows of one network call, which bounds the memory; 0 takes all in one call.',
+        0,
+        65536,
+    )
+    candidates: int = param(
+        PlanQuery.candidates,
+        'Candidates N per query; more give a better choice and slower answers.',
+        1,
+        256,
+    )
     keep: str = param(
-        '', 'Candidates kept after each denoising step, such as 4 2 1; empty keeps all.'
+        '', 'Candidates that are kept after each denoising step, such as 4 2 1; empty keeps all.'
     )
-    futures: int = param(0, 'Futures M per candidate; 0 reads them from the policy.', 0, 64)
-    values: int = param(0, 'Values K per future; 0 reads them from the stage before.', 0, 64)
-    seed: int = param(0, 'Base seed of the noise; candidate i uses seed + i.', 0, 2**31)
-    max_image_age_s: float = param(0.25, 'Older images refuse a query [s].', 0.01, 10.0)
-    max_joint_age_s: float = param(0.1, 'Older joint states refuse a query [s].', 0.01, 10.0)
+    futures: int = param(
+        0,
+        'Predicted futures M per candidate; 0 takes the one that is denoised with the action.',
+        0,
+        64,
+    )
+    values: int = param(
+        0, 'Predicted values K per future; 0 reads the value of the stage before.', 0, 64
+    )
+    seed: int = param(
+        0,
+        'Seed of the noise of candidate 0, candidate i uses seed + i; the launch file gives '
+        'several nodes seeds that are N apart.',
+        0,
+        2**31,
+    )
+    max_image_age_s: float = param(
+        0.25,
+        'Age of an image beyond which a query is refused [s]; the arms play on, then hold.',
+        0.01,
+        10.0,
+    )
+    max_joint_age_s: float = param(
+        0.1, 'Age of a joint state beyond which a query is refused [s].', 0.01, 10.0
+    )
 
 
 class InferenceNode(Node):

@@ -43,12 +43,27 @@ REPORT_S = 5.0  # [s] within which simulator and executor must report
 class OperatorParams:
     """Parameters of the operator node."""
 
-    robot: str = param('', 'Robot YAML file.')
-    out: str = param('', 'Folder for events and bags.')
-    episodes: int = param(5, 'Number of episodes.', 1, 100000)
-    seed: int = param(100000, 'Episode i plays the scene of seed + i.', 0, 2**31)
-    ready_s: float = param(180.0, 'How long the other nodes may take to start [s].', 1.0, 3600.0)
-    discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
+    robot: str = param('', 'Robot YAML file; the demo sets it.')
+    out: str = param('', 'Folder for events and bags; the demo sets it.')
+    episodes: int = param(5, 'Episodes to play; the node ends after the last one.', 1, 100000)
+    seed: int = param(
+        100000,
+        'Episode i plays the scene of seed + i; training used seeds below 100000.',
+        0,
+        2**31,
+    )
+    ready_s: float = param(
+        180.0,
+        'How long the other nodes may take to start [s]; with a slow disk they need minutes.',
+        1.0,
+        3600.0,
+    )
+    discovery_s: float = param(
+        3.5,
+        'How long to search for a second stack [s]; a shorter time may overlook one.',
+        0.0,
+        30.0,
+    )
 
 
 class OperatorNode(Node):

@@ -39,14 +39,44 @@ TICK_HZ = 100.0  # how fine the time of a query is
 class PlannerParams:
     """Parameters of the planner node."""
 
-    robot: str = param('', 'Robot YAML.')
-    replan_s: float = param(0.8, 'Time from one query to the next [s].', 0.02, 60.0)
-    margin_s: float = param(0.2, 'Rows left when an answer comes at the latest [s].', 0.0, 10.0)
-    timeout_s: float = param(0.5, 'Shortest wait before a query is given up [s].', 0.1, 60.0)
-    merge_s: float = param(0.1, 'Wait for the other inference nodes [s].', 0.0, 10.0)
-    aggregation: str = param('majority_mean', 'Rule that makes one score of all values.')
-    selection: str = param('reference', 'Rule that chooses by score.')
-    discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
+    robot: str = param('', 'Robot YAML file; the launch file sets it.')
+    replan_s: float = param(
+        0.8,
+        'Time from one query to the next [s]; a shorter one reacts faster and computes more.',
+        0.02,
+        60.0,
+    )
+    margin_s: float = param(
+        0.2,
+        'How much longer than the slowest answer the running chunk must last [s]; 0 risks '
+        'that the arms wait.',
+        0.0,
+        10.0,
+    )
+    timeout_s: float = param(
+        0.5,
+        'Shortest time before an unanswered query is repeated [s]; 1.5 times the slowest '
+        'latency if that is longer.',
+        0.1,
+        60.0,
+    )
+    merge_s: float = param(
+        0.1, 'How long further inference nodes may take after the first answer [s].', 0.0, 10.0
+    )
+    aggregation: str = param(
+        'majority_mean',
+        'Rule that makes one score of all values: average, lcb, success_vote or majority_mean.',
+    )
+    selection: str = param(
+        'reference',
+        'reference leaves candidate 0 only for one with a better score; argmax takes the best.',
+    )
+    discovery_s: float = param(
+        3.5,
+        'How long to search for another source of chunks [s]; a shorter time may overlook one.',
+        0.0,
+        30.0,
+    )
 
 
 class PlannerNode(Node):

@@ -43,19 +43,30 @@ SOURCES = ('demo', 'rollout')
 class RecorderParams:
     """Parameters of the recorder."""
 
-    robot: str = param('', 'Robot YAML file.')
-    out: str = param('', 'Folder for the bags.')
-    source: str = param('demo', 'demo (a human or a script acts) or rollout (a policy).')
-    operator: str = param('', 'Who records; kept with every episode.')
-    policy: str = param('', 'Checkpoint folder of the policy that acts, for its hash.')
-    compress: bool = param(False, 'Whether bags are compressed with zstd.')
+    robot: str = param('', 'Robot YAML file; the launch file sets it.')
+    out: str = param('', 'Folder for the bags; the launch file sets it.')
+    source: str = param('demo', 'demo when a human or a script acts, rollout when a policy acts.')
+    operator: str = param('', 'Who records; it is kept with every episode.')
+    policy: str = param(
+        '', 'Checkpoint folder of the policy that acts, whose hash is kept; empty for none.'
+    )
+    compress: bool = param(
+        False,
+        'true shrinks rendered images a lot; the images of real cameras hardly shrink and '
+        'cost a core.',
+    )
     max_age_s: float = param(
         0.5, 'Age of a camera or an arm beyond which an episode does not start [s].', 0.01, 10.0
     )
     max_silence_s: float = param(
         0.5, 'Silence of a camera or an arm that ends the episode as invalid [s].', 0.01, 10.0
     )
-    min_free_mb: float = param(2000.0, 'Free disk below which the episode ends [MB].', 0.0, 1e9)
+    min_free_mb: float = param(
+        2000.0,
+        'Free disk below which the episode ends [MB]; four VGA cameras fill 110 MB/s.',
+        0.0,
+        1e9,
+    )
 
 
 class RecorderNode(Node):

@@ -43,16 +43,26 @@ EVERY_COMMAND = Qos('reliable', 'volatile', 50)  # 1 s of them, while this proce
 class ReplayParams:
     """Parameters of the replay node."""
 
-    robot: str = param('', 'Robot YAML file.')
-    bag: str = param('', 'Bag folder whose joint commands are played.')
-    out: str = param('', 'Folder for the events.')
-    speed: float = param(1.0, 'How fast to play; 1 as recorded, less is slower.', 0.05, 1.0)
-    lead_speed: float = param(
-        0.5, 'Highest speed on the way to the first pose [rad/s; gripper 1/s].', 0.01, 2.0
+    robot: str = param(
+        '', 'Robot YAML file, which must have the joints of the bag; the command sets it.'
     )
-    simulate: bool = param(False, 'Reset the simulator and enable without asking.')
+    bag: str = param('', 'Bag folder whose /joint_command is played; the command sets it.')
+    out: str = param('', 'Folder for the events; the command sets it.')
+    speed: float = param(1.0, '1.0 plays as recorded, 0.5 takes twice as long.', 0.05, 1.0)
+    lead_speed: float = param(
+        0.5, 'Highest speed on the way to the first recorded pose [rad/s; gripper 1/s].', 0.01, 2.0
+    )
+    simulate: bool = param(
+        False,
+        'true resets the simulator and enables by itself; false waits for a person to enable.',
+    )
     ready_s: float = param(120.0, 'How long the other nodes may take to start [s].', 1.0, 3600.0)
-    discovery_s: float = param(3.5, 'Search for other sources of chunks [s].', 0.0, 30.0)
+    discovery_s: float = param(
+        3.5,
+        'How long to search for another source of chunks [s]; a shorter time may overlook one.',
+        0.0,
+        30.0,
+    )
 
 
 class ReplayNode(Node):

@@ -52,19 +52,47 @@ from std_srvs.srv import Trigger
 
 SUCCESS_HZ = 10.0
 WINDOW_HZ = 30.0
+SEED_DOC = (
+    'Scene of the next reset. It may change while the node runs; the same seed gives the same '
+    'scene.'
+)
 
 
 @dataclass(frozen=True)
 class SimParams:
     """Parameters of the sim node; ``seed`` is declared on its own, since it may change."""
 
-    robot: str = param('', 'Robot YAML file whose topics the simulator serves.')
-    task: str = param('transfer_cube', 'Simulated task: transfer_cube or insert_peg.')
-    states: str = param('normal', 'Start states: normal, as in training, or hard.')
-    render: bool = param(False, 'Open a window; needs a display.')
-    max_lag_s: float = param(1.0, 'Longest lag that is caught up with [s].', 0.05, 60.0)
-    realtime_priority: int = param(40, 'SCHED_FIFO priority; 0 does not ask for it.', 0, 99)
-    discovery_s: float = param(3.5, 'Search for a second stack before starting [s].', 0.0, 30.0)
+    robot: str = param(
+        '', 'Robot YAML file whose topics and cameras are served; the launch file sets it.'
+    )
+    task: str = param(
+        'transfer_cube', 'Simulated task; it decides the scene and what is published on /task.'
+    )
+    states: str = param(
+        'normal',
+        'Start states: normal, as in training, or hard: beside the range of training, '
+        'recoloured and pushed once.',
+    )
+    render: bool = param(
+        False, 'true opens a window, which needs a display and slows a small machine down.'
+    )
+    max_lag_s: float = param(
+        1.0,
+        'Longest lag that is caught up with [s]; what a longer stall of the process misses '
+        'is skipped.',
+        0.05,
+        60.0,
+    )
+    realtime_priority: int = param(
+        40, "SCHED_FIFO priority, below the executor's; 0 keeps normal scheduling.", 0, 99
+    )
+    discovery_s: float = param(
+        3.5,
+        'How long to search for another robot on these topics [s]; a shorter time may '
+        'overlook one.',
+        0.0,
+        30.0,
+    )
 
 
 class SimNode(Node):
@@ -80,7 +108,7 @@ class SimNode(Node):
         super().__init__('sim')
         self.params = declare(self, SimParams)
         seed = ParameterDescriptor(
-            description='Seed of the scene at the next reset; episode i uses seed + i.',
+            description=SEED_DOC,
             integer_range=[IntegerRange(from_value=0, to_value=2**32 - 1, step=1)],
         )
         self.declare_parameter('seed', 0, seed)

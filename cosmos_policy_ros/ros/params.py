@@ -26,7 +26,8 @@ def param(default: Any, doc: str, low: float | None = None, high: float | None =
 
     Args:
         default: Default value; its type (bool, int, float, str) is the parameter's type.
-        doc: Description shown by ``ros2 param describe``; ends with the unit in brackets.
+        doc: Description shown by ``ros2 param describe``, with the unit in brackets; the comment
+            behind the parameter in ``config/nodes.yaml`` is the same.
         low: Smallest allowed number, or None for no range.
         high: Largest allowed number; given together with ``low``.
     """

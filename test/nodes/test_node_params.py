@@ -21,7 +21,8 @@ from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
 from cosmos_policy_ros.nodes.recorder_node import RecorderParams
 from cosmos_policy_ros.nodes.replay_node import ReplayParams
-from cosmos_policy_ros.nodes.sim_node import SimParams
+from cosmos_policy_ros.nodes.sim_node import SEED_DOC, SimParams
+from reference import parameter_lines
 
 FILE = Path(__file__).parents[2] / 'config' / 'nodes.yaml'
 SECTIONS: dict[str, dict[str, Any]] = {
@@ -39,7 +40,7 @@ CLASSES = {
     'fake_sensor': FakeSensorParams,
     'replay': ReplayParams,
 }
-DYNAMIC = {'sim': {'seed'}}  # declared outside the frozen dataclass
+DYNAMIC = {'sim': {'seed': SEED_DOC}}  # declared outside the frozen dataclass
 
 
 def test_every_node_has_a_section() -> None:
@@ -50,7 +51,7 @@ def test_every_node_has_a_section() -> None:
 @pytest.mark.parametrize('node', sorted(CLASSES))
 def test_file_and_node_name_the_same_parameters(node: str) -> None:
     """A typing mistake in the file or a forgotten parameter is found here."""
-    declared = {field.name for field in fields(CLASSES[node])} | DYNAMIC.get(node, set())
+    declared = {field.name for field in fields(CLASSES[node])} | set(DYNAMIC.get(node, {}))
     assert set(SECTIONS[node]) == declared
 
 
@@ -71,7 +72,15 @@ def test_every_number_says_its_unit(node: str) -> None:
         unit = re.search(r'_(s|hz|rad|m)$', field.name)
         if unit:
             wanted = unit[1].replace('hz', 'Hz')
-            assert field.metadata['doc'].endswith(f'[{wanted}].'), field.name
+            assert f'[{wanted}]' in field.metadata['doc'], field.name
+
+
+@pytest.mark.parametrize('node', sorted(CLASSES))
+def test_comment_in_the_file_is_the_description_of_the_parameter(node: str) -> None:
+    """`ros2 param describe`, the file and the reference page say one thing."""
+    docs = {field.name: field.metadata['doc'] for field in fields(CLASSES[node])}
+    comments = {line.name: line.comment for line in parameter_lines()[node]}
+    assert comments == docs | DYNAMIC.get(node, {})
 
 
 def test_every_parameter_has_a_comment() -> None:
