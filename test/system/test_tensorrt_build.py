@@ -39,8 +39,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_committed_checkpoint_becomes_an_engine(tmp_path: Path) -> None:
     """With the inputs, outputs and profiles that planning asks for; nothing else stays."""
     path = shutil.copytree(COMMITTED, tmp_path / 'checkpoint')
-    told: list[str] = []
-    folder, note = export_tensorrt(path, 'bfloat16', (1, 8), say=told.append)
+    shown: list[str] = []
+    folder, note = export_tensorrt(path, 'bfloat16', (1, 8), show_progress=shown.append)
     assert sorted(file.name for file in folder.iterdir()) == [FILE, NOTE]
     assert (folder / FILE).stat().st_size > 14e6  # bytes of the weights
     assert note['facts'] == {**engine_facts(path), 'precision': 'bfloat16', 'rows': [1, 8]}
@@ -60,8 +60,8 @@ def test_committed_checkpoint_becomes_an_engine(tmp_path: Path) -> None:
     assert [shape[0] for shape in second['latents']] == [2, 8, 8]
     assert second['time'] == [[2], [8], [8]]
     assert first['asked'] == second['asked'] == [[1], [6], [11]]
-    assert told[0] == 'writing ONNX'
-    assert any(re.fullmatch(r'[a-z ]+ \d+/\d+', what) for what in told)
+    assert shown[0] == 'writing ONNX'
+    assert any(re.fullmatch(r'[a-z ]+ \d+/\d+', what) for what in shown)
     assert export_tensorrt(path, 'bfloat16', (1, 8))[0] == folder
 
 
