@@ -33,6 +33,7 @@ TARGET = 'asked'
 INPUTS = ('latents', 'time', 'text', TARGET)
 PER_ROW = ('latents', 'time')  # of them
 ROWS = (24, 8, 4, 2, 1)  # that OpenVINO computes at once
+MOST_ROWS = 4096  # of one call that an exported network takes
 FRAMES = 'frames'  # a further one where a checkpoint leaves frames out
 
 
@@ -59,7 +60,7 @@ def write_onnx(file: Path, checkpoint: Checkpoint, precision: str = 'float32') -
     target = torch.arange(len(config.layout.current), shape[1])
     example = [torch.zeros(2, *shape), torch.tensor([0.5, 0.9]), text.detach(), target]
     names = [*INPUTS]
-    rows = torch.export.Dim('rows', min=1, max=4096)
+    rows = torch.export.Dim('rows', min=1, max=MOST_ROWS)
     some = torch.export.Dim('some', min=1, max=shape[1])
     sizes: list[dict[int, Any] | None] = [{0: rows}, {0: rows}, None, {0: some}]
     if config.drop_hidden_frames:

@@ -16,7 +16,6 @@ import tyro
 if TYPE_CHECKING:
     from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
 
-MOST_ROWS = 4096  # that the exported network takes
 PRECISIONS: dict[str, EnginePrecision] = {
     'bf16': 'bfloat16',
     'fp16': 'float16',
@@ -110,6 +109,10 @@ def _check(options: Export) -> None:
             'and bf16 and take any rows'
         )
         raise ConfigError(msg)
+    if not options.rows:
+        return
+    from cosmos_policy_ros.backends.onnx_backend import MOST_ROWS  # loads torch
+
     steps = zip((0, *options.rows), (*options.rows, MOST_ROWS + 1), strict=True)
     if not all(a < b for a, b in steps):
         msg = f'--rows must rise, from at least 1 to at most {MOST_ROWS}, got {options.rows}'
