@@ -23,6 +23,7 @@ from typing import Any
 
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.resources import robot_file
+from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
 from cosmos_policy_ros.stack.node_list import (
     EXECUTOR,
     FAKE_SENSOR,
@@ -41,7 +42,6 @@ SENSORS = ('high', 'low', 'left_wrist', 'right_wrist')  # cameras of the load of
 EXTRA = ('load_0', 'load_1', 'load_2', 'load_3')  # cameras beside those of the running stack
 WIDTH, HEIGHT, CAMERA_HZ = 640, 480, 30.0
 ARMS = 'arms'  # what publishes the joint states of all arms
-SEED = 100000  # of the first scene, which no training has seen
 CUTS = 35  # in which a bag vanishes, of the 40 events of progress in an episode
 BUSY = 'while True: pass'
 LONGEST_S = 3600.0  # [s] of an episode; the recorder writes 110 MB/s until the block ends
@@ -172,7 +172,7 @@ def play_under_load(
     played: list[Event] = []
     n_bytes = cut_bytes = 0
     try:
-        with run_stack({'episodes': episodes, 'seed': SEED}, out, operator, nodes) as stack:
+        with run_stack({'episodes': episodes, 'seed': UNSEEN_SEED}, out, operator, nodes) as stack:
             for event in stack.follow():
                 if event['event'] == 'ready':
                     load = [_start(out, *code) for code in {'busy': BUSY, **extra}.items()]

@@ -35,6 +35,7 @@ from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.experts.table import make_expert, TASKS
+from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 from rich.console import Console
@@ -45,7 +46,6 @@ Result = TypeVar('Result')
 
 CURVE = (1, 2, 4, 8, 16)  # candidates
 OBSERVATIONS = 100  # on which searches by joint value are compared
-SEED = 100000  # of the first scene, which no training has seen
 
 
 def measure_planning(
@@ -184,11 +184,11 @@ def sample_observations(policy: CosmosPolicy, n: int) -> list[Observation]:
     if not tasks:
         msg = f'the checkpoint knows {policy.tasks}, and none of the simulated tasks {TASKS}'
         raise ConfigError(msg)
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(UNSEEN_SEED)
     observations = []
     for i in range(n):
         sim = AlohaSim(tasks[i % len(tasks)], size)
-        sim.reset(SEED + i)
+        sim.reset(UNSEEN_SEED + i)
         expert = make_expert(sim, np.random.default_rng(i))
         for _ in range(int(rng.integers(250))):
             sim.step(expert.action())

@@ -14,7 +14,7 @@ from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task, TASKS
 from cosmos_policy_ros.sim.states import States
-from cosmos_policy_ros.sim.tasks import EPISODE_S
+from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.stack.node_list import Value
 from cosmos_policy_ros.types import ConfigError
 import tyro
@@ -38,7 +38,7 @@ class Demo:
     """Start states, normal as in training or hard; see evaluate."""
     episodes: int = 5
     """Number of episodes of 8 s."""
-    seed: int = 100000
+    seed: int = UNSEEN_SEED
     """Episode i plays the scene of seed + i; training used seeds below 100000."""
     candidates: int = PlanQuery.candidates
     """Candidates N per query; the one with the best value is played."""

@@ -16,6 +16,7 @@ from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.sim.states import Ingredient, States
+from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
 from rich.progress import Progress
 import tyro
 
@@ -48,7 +49,7 @@ class Evaluate:
     """Ingredients of hard states that are as in training, to see what makes them hard."""
     episodes: int = 100
     """Number of episodes."""
-    seed: int = 100000
+    seed: int = UNSEEN_SEED
     """Episode i uses seed + i; training used seeds below 100000."""
     candidates: int = 1  # the plain policy, what a success rate is first of all about
     """Candidates N per query; the best by value is played."""

@@ -23,7 +23,7 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
-from cosmos_policy_ros.sim.tasks import EPISODE_S
+from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
     CANDIDATES,
@@ -47,7 +47,7 @@ class OperatorParams:
     out: str = param('', 'Folder for events and bags; the demo sets it.')
     episodes: int = param(5, 'Episodes to play; the node ends after the last one.', 1, 100000)
     seed: int = param(
-        100000,
+        UNSEEN_SEED,
         'Episode i plays the scene of seed + i; training used seeds below 100000.',
         0,
         2**31,

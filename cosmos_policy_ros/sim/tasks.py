@@ -19,6 +19,7 @@ Pairs = AbstractSet[frozenset[str]]  # names of the two geoms of every contact
 Point = tuple[float, float, float]
 
 EPISODE_S = 8.0  # [s] gym-aloha's 400 steps at 50 Hz
+UNSEEN_SEED = 100000  # of the first scene that no training has used
 CONTROL_HZ = 50.0  # ticks of an action
 TABLE = 'table'
 LEFT_FINGER = 'vx300s_left/10_left_gripper_finger'  # gym-aloha counts one finger of each hand
