@@ -149,6 +149,6 @@ def _compare(
     truth = load_policy(path, 'diffusers', str(backend.device), precision='float32')
     policy = CosmosPolicy(backend, checkpoint.config, checkpoint.stats, checkpoint.text)
     report = compare_answers(policy, truth, made_up_observations(truth, queries))
-    limits = limit_rad or MAX_ERROR_RAD[backend.precision], MAX_VALUE_ERROR[backend.precision]
-    refuse_worse(report, *limits)
+    limit_rad = limit_rad or MAX_ERROR_RAD[backend.precision]
+    refuse_worse(report, limit_rad, MAX_VALUE_ERROR[backend.precision])
     return report

@@ -120,12 +120,20 @@ def measure_network(
         for backend, arithmetic in _variants(device, backends, precision):
             with console.status(f'{backend} in {arithmetic}'):
                 variant = {'backend': backend, 'precision': arithmetic}
-                how = (path, backend, device, arithmetic)
                 try:
                     if backend == 'tensorrt':
                         variant |= _in_process(build_engine, path, arithmetic)
                     start_s = time.monotonic()
-                    variant |= _in_process(time_queries, *how, rounds, candidates, start_s)
+                    variant |= _in_process(
+                        time_queries,
+                        path,
+                        backend,
+                        device,
+                        arithmetic,
+                        rounds,
+                        candidates,
+                        start_s,
+                    )
                 except (ConfigError, RuntimeError) as error:
                     variant['failed'] = str(error).splitlines()[0]
             figures['variants'].append(_with_shares(variant, sizes, figures))
@@ -205,9 +213,9 @@ def _variants(device: str, backends: Sequence[str], precision: Precision) -> lis
     return [(name, precision) for name in names if name == 'tensorrt' or precision != 'float16']
 
 
-def _in_process(work: Callable[..., dict[str, Any]], *how: Any) -> dict[str, Any]:
+def _in_process(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
     with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as process:
-        return process.submit(work, *how).result()
+        return process.submit(work, *args).result()
 
 
 def _with_shares(

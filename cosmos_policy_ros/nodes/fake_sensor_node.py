@@ -2,8 +2,8 @@
 """Publishes what one camera, or all arms, of a robot would, to load and measure other nodes.
 
 The content is a fixed pattern; only the stamps change. What was published is written to
-``<out>/<stream>.json`` at the end. With ``record_s`` the node also asks the recorder for one
-episode and writes its window to ``<out>/window.json``.
+``<out>/<stream>.json`` at the end. With ``record_s`` the node also lets the recorder record
+one episode and writes its window to ``<out>/window.json``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.ticks import sleep_until, Ticker
 from cosmos_policy_ros.outputs import whole_file
-from cosmos_policy_ros.robot import CameraSpec, read_robot
+from cosmos_policy_ros.robot import ArmSpec, CameraSpec, read_robot
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.endpoints import create_client, create_publisher
@@ -34,7 +34,7 @@ from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
@@ -76,10 +76,8 @@ class FakeSensorNode(Node):
             raise ConfigError(msg)
         if p.stream == ARMS:
             rate_hz = robot.joint_state_rate_hz
-            names = [[*a.joints, a.gripper.state_joint] for a in robot.arms]
-            poses = [[*a.start[:-1], a.gripper.to_state(0.0)] for a in robot.arms]
             topics = [JOINT_STATES.at(a.joint_state_topic) for a in robot.arms]
-            messages = [joint_state_message(*m, 0) for m in zip(names, poses, strict=True)]
+            messages = [_start_pose(arm) for arm in robot.arms]
         else:
             camera = cameras[p.stream]
             rate_hz, topics = camera.rate_hz, [IMAGE.at(camera.topic)]
@@ -93,7 +91,7 @@ class FakeSensorNode(Node):
             create_publisher(self, TASK).publish(String(data='measure'))
             self._start = create_client(self, START_RECORDING)
             self._stop = create_client(self, STOP_RECORDING)
-            self._asked: Any = None
+            self._pending: Any = None
             self._window: dict[str, Any] = {}
             self._next_ns = 0
         self.get_logger().info(f'publishing {[topic.name for topic in topics]} at {rate_hz} Hz')
@@ -118,11 +116,11 @@ class FakeSensorNode(Node):
             self._drive(stamp_ns)
 
     def _drive(self, now_ns: int) -> None:
-        """Ask for the episode until it starts, wait, and end it."""
-        if self._asked is not None:
-            if not self._asked.done():
+        """Request the episode until it starts, wait, and end it."""
+        if self._pending is not None:
+            if not self._pending.done():
                 return
-            answer, self._asked = self._asked.result(), None
+            answer, self._pending = self._pending.result(), None
             if 'stop_ns' in self._window:
                 self._window |= {'success': answer.success, 'message': answer.message}
             elif answer.success:
@@ -133,13 +131,19 @@ class FakeSensorNode(Node):
             _write(Path(self.params.out) / 'window.json', self._window)
         elif 'start_ns' not in self._window:
             if self._start.service_is_ready() and now_ns > self._next_ns:
-                self._asked = self._start.call_async(Trigger.Request())
+                self._pending = self._start.call_async(Trigger.Request())
         elif 'stop_ns' not in self._window and now_ns > self._end_ns():
             self._window['stop_ns'] = now_ns
-            self._asked = self._stop.call_async(SetBool.Request(data=True))
+            self._pending = self._stop.call_async(SetBool.Request(data=True))
 
     def _end_ns(self) -> int:
         return self._window['start_ns'] + round(self.params.record_s * 1e9)
+
+
+def _start_pose(arm: ArmSpec) -> JointState:
+    """Return the joint states of an arm at its start, with the gripper closed."""
+    pose = [*arm.start[:-1], arm.gripper.to_state(0.0)]
+    return joint_state_message(arm.state_joints, pose, 0)
 
 
 def _pattern(camera: CameraSpec) -> Image:
@@ -150,7 +154,7 @@ def _pattern(camera: CameraSpec) -> Image:
 
 
 def _write(path: Path, value: object) -> None:
-    """Write JSON so that nobody sees half of it."""
+    """Write a JSON file, whole or not at all."""
     with whole_file(path) as partial:
         partial.write_text(json.dumps(value), encoding='utf-8')
 

@@ -35,7 +35,7 @@ from sensor_msgs.msg import JointState
 MAX_JOINT_AGE_S = 1.0  # [s] an executor with older joint states cannot be enabled
 VERDICT_S = 0.5  # [s] after the last row until the outcome is read
 PROGRESS_S = 0.2  # [s] between two events of progress
-SPIN_S = 0.02  # [s] between two looks at the clock
+SPIN_S = 0.02  # [s] between two readings of the clock
 EVERY_COMMAND = Qos('reliable', 'volatile', 50)  # 1 s of them, while this process is busy
 
 
@@ -105,7 +105,8 @@ class ReplayNode(Node):
 
     def _run(self) -> None:
         self._prepare()
-        self._play(*self._wait_until_enabled())
+        held_ns, pose = self._wait_until_enabled()
+        self._play(held_ns, pose)
 
     @property
     def _executor_status(self) -> ExecutorStatus:

@@ -102,9 +102,9 @@ def import_checkpoint(
         TRANSFORMER: read_transformer(sources.transformer, transformer_config),
         VAE: read_vae(sources.vae, vae_config),
     }
-    models = networks[TRANSFORMER].model, networks[VAE].model
+    transformer, vae = networks[TRANSFORMER].model, networks[VAE].model
     try:
-        check_parts(Checkpoint(config, stats, text, *models))
+        check_parts(Checkpoint(config, stats, text, transformer, vae))
     except ConfigError as error:
         msg = f'these files are not of that preset: {error}'
         raise ConfigError(msg) from error

@@ -30,13 +30,13 @@ def topics(arm: ArmSpec) -> tuple[str, ...]:
 def open_arm(node: Node, arm: ArmSpec, period_s: float) -> Pack:
     """Open the topic; the point is due one period after a message arrives."""
     publisher = create_publisher(node, ARM_TRAJECTORY_COMMAND.at(arm.command_topic))
-    names = [*arm.joints, arm.gripper.state_joint]
+    names = list(arm.state_joints)
     sec, nanosec = divmod(round(period_s * 1e9), 10**9)
 
     def pack(positions: NDArray[np.float32]) -> list[Callable[[], None]]:
         point = JointTrajectoryPoint(positions=to_controller_units(arm, positions))
         point.time_from_start = Duration(sec=sec, nanosec=nanosec)
-        # stamp 0: the controller starts on arrival, whatever its clock says
+        # stamp 0: the controller starts on arrival, whatever its clock shows
         message = JointTrajectory(joint_names=names, points=[point])
         return [partial(publisher.publish, message)]
 
