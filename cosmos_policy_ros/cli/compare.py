@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``cosmos-policy compare``: evaluations side by side, as a table to paste and a picture."""
+"""``cosmos-policy compare``: evaluations side by side, as a table to paste and a plot."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Compare:
 
 
 def run(options: Compare) -> int:
-    """Print the table and write the picture."""
+    """Print the table and write the plot."""
     from cosmos_policy_ros.evaluation.comparison import compare_evaluations, read_evaluation
 
     if not options.files:

@@ -16,7 +16,7 @@ import tyro
 
 @dataclass(frozen=True)
 class Report:
-    """Show recordings as one HTML page: pictures, joints, values, seams, rates and gaps.
+    """Show recordings as one HTML page: images, joints, values, seams, rates and gaps.
 
     The page loads nothing and can be sent around. A folder of bags becomes a data set with a
     summary and a table; a bag that cannot be read is named with the reason. Exit status 0 means

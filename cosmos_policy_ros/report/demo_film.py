@@ -103,7 +103,7 @@ def _view(caption: str, message: Any, color: tuple[int, int, int]) -> Image:
     if message is None:
         return np.concatenate([strip, np.zeros((TILE[1], TILE[0], 3), np.uint8)])
     image = np.ascontiguousarray(image_array(message))
-    if image.shape[1::-1] != TILE:  # the policy sees squares; this undoes the squeezing
+    if image.shape[1::-1] != TILE:  # the policy takes squares; this undoes the squeezing
         image = cv2.resize(image, TILE, interpolation=cv2.INTER_CUBIC)
     return np.concatenate([strip, image])
 

@@ -51,7 +51,7 @@ def make_report(
 
 
 def find_warnings(episodes: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Return what makes the figures of episodes worth less, one line each."""
+    """Return warnings about the figures of episodes, one line each."""
     warnings = []
     for i, episode in enumerate(episodes, 1):
         if not episode['answers']:

@@ -44,7 +44,7 @@ def section(overview: Overview) -> str:
 
 
 def _metadata(overview: Overview) -> str:
-    """Return what is known of the episode, the well-known keys first, files folded up."""
+    """Return the metadata of the episode, the well-known keys first, files folded up."""
     data = {k: v for k, v in overview.metadata.items() if k not in (AUDIT, 'success')}
     order = [k for k in SHOWN_FIRST if k in data] + sorted(set(data) - set(SHOWN_FIRST))
     facts = {k: data[k] for k in order if '\n' not in data[k]}
@@ -87,8 +87,8 @@ def _data_uri(image: NDArray[np.uint8]) -> str:
 def _flags(overview: Overview) -> str:
     """Return a bar per Bool topic, green where it was true."""
     rows = ''
-    for topic, track in overview.flags.items():
-        spans = list(_true_spans(track, overview.seconds))
+    for topic, series in overview.flags.items():
+        spans = list(_true_spans(series, overview.seconds))
         true_s = sum(end - begin for begin, end in spans)
         bar = strip(spans, overview.seconds, 'yes')
         rows += f'<tr><td>{escape(topic)}</td><td class="number">true for {true_s:.1f} s</td>'
@@ -96,11 +96,11 @@ def _flags(overview: Overview) -> str:
     return f'<h3>Flags over time</h3><table>{rows}</table>' if rows else ''
 
 
-def _true_spans(track: Series, seconds: float) -> Iterator[tuple[float, float]]:
+def _true_spans(series: Series, seconds: float) -> Iterator[tuple[float, float]]:
     """Yield from when to when a flag was true [s]; a message holds until the next."""
-    ends = [*track.time_s[1:].tolist(), seconds]
+    ends = [*series.time_s[1:].tolist(), seconds]
     begin = None
-    for at_s, end, value in zip(track.time_s.tolist(), ends, track.values[:, 0], strict=True):
+    for at_s, end, value in zip(series.time_s.tolist(), ends, series.values[:, 0], strict=True):
         begin = at_s if value and begin is None else begin
         if begin is not None and (not value or end == ends[-1]):
             yield begin, end if value else at_s
@@ -142,7 +142,7 @@ def _policy(overview: Overview) -> str:
 
 
 def _topics(overview: Overview) -> str:
-    """Return how evenly every topic came."""
+    """Return the table of messages, rates and gaps of every topic."""
     head = '<th>topic</th><th>type</th>'
     names = ('messages', 'rate', 'expected', 'longest gap', 'gaps')
     head += ''.join(f'<th class="number">{name}</th>' for name in names) + '<th>gaps in time</th>'
@@ -178,7 +178,7 @@ def _topic_row(topic: str, timing: Timing, seconds: float) -> str:
 
 
 def _audit(overview: Overview) -> str:
-    """Return what the recorder itself counted, where it left that in the bag."""
+    """Return the counts of the recorder itself, where it left them in the bag."""
     text = overview.metadata.get(AUDIT)
     if text is None:
         return ''

@@ -26,8 +26,8 @@ def joint_charts(overview: Overview) -> str:
         commands = overview.commands
         if commands is not None:
             commands = Series(commands.time_s, commands.values[:, columns])
-        tracks = {'command': commands, 'measured': overview.measured.get(name)}
-        known = {style: track for style, track in tracks.items() if track is not None}
+        series = {'command': commands, 'measured': overview.measured.get(name)}
+        known = {style: one for style, one in series.items() if one is not None}
         figures = ''.join(
             _position_chart(joint, i, known, spec, overview.seconds)
             for i, joint in enumerate(joints)
@@ -52,12 +52,11 @@ def _arms(overview: Overview) -> list[Arm]:
 
 
 def _position_chart(
-    joint: str, column: int, tracks: dict[str, Series], spec: ArmSpec | None, seconds: float
+    joint: str, column: int, series: dict[str, Series], spec: ArmSpec | None, seconds: float
 ) -> str:
     """Return the chart of one joint [rad; gripper 0..1]."""
     lines = [
-        Line(style, style, track.time_s, track.values[:, column])
-        for style, track in tracks.items()
+        Line(style, style, one.time_s, one.values[:, column]) for style, one in series.items()
     ]
     limits: tuple[float, ...] = ()
     note = ''
@@ -69,9 +68,9 @@ def _position_chart(
     return chart(joint, lines, seconds, note=note, limits=limits)
 
 
-def _speed_chart(arm: str, tracks: dict[str, Series], spec: ArmSpec | None, seconds: float) -> str:
+def _speed_chart(arm: str, series: dict[str, Series], spec: ArmSpec | None, seconds: float) -> str:
     """Return the chart of the fastest joint of an arm, gripper aside [rad/s]."""
-    speeds = {style: _speeds(track) for style, track in tracks.items() if len(track.time_s) > 1}
+    speeds = {style: _speeds(one) for style, one in series.items() if len(one.time_s) > 1}
     lines = [
         Line(style, style, speed.time_s, speed.values[:, :-1].max(axis=1))
         for style, speed in speeds.items()
@@ -87,10 +86,10 @@ def _speed_chart(arm: str, tracks: dict[str, Series], spec: ArmSpec | None, seco
     )  # fmt: skip
 
 
-def _speeds(track: Series) -> Series:
+def _speeds(series: Series) -> Series:
     """Return how fast the joints were over windows of ``SPEED_S``, without sign."""
-    time_s = np.arange(track.time_s[0], track.time_s[-1], SPEED_S)
-    rows = [np.interp(time_s, track.time_s, column) for column in track.values.T]
+    time_s = np.arange(series.time_s[0], series.time_s[-1], SPEED_S)
+    rows = [np.interp(time_s, series.time_s, column) for column in series.values.T]
     speeds = np.abs(np.diff(np.stack(rows, axis=1), axis=0)) / SPEED_S
     return Series(time_s[1:], speeds)
 
@@ -99,10 +98,10 @@ def _name_fastest(speeds: dict[str, Series], spec: ArmSpec | None) -> Iterator[s
     """Yield which joint was the fastest when, as far as joints have names."""
     if spec is None:
         return
-    for style, track in speeds.items():
-        arm = track.values[:, :-1]
+    for style, series in speeds.items():
+        arm = series.values[:, :-1]
         if arm.size:
             row, column = np.unravel_index(int(arm.argmax()), arm.shape)
             speed, limit = float(arm[row, column]), spec.max_speed[column]
             name = spec.joints[column]
-            yield f'{style}: {name} {speed:.2f} of {limit:.2f} at {track.time_s[row]:.1f} s'
+            yield f'{style}: {name} {speed:.2f} of {limit:.2f} at {series.time_s[row]:.1f} s'

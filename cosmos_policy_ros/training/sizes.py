@@ -17,9 +17,9 @@ class AutoencoderConfig:
         dim_mult: Channel factor of every resolution; each after the first halves the image.
         res_blocks: Residual blocks per resolution.
         patch: Pixels per side that one position holds before the first convolution.
-        frames_per_episode: Pictures per episode and camera it is trained on.
+        frames_per_episode: Images per episode and camera it is trained on.
         updates: Optimiser steps.
-        batch_size: Pictures per step.
+        batch_size: Images per step.
         learning_rate: Peak learning rate.
         colour_weight: Extra weight of coloured pixels: the scene is grey, the objects are not.
         latent_noise: Noise added to the latents in training, which makes them smooth.

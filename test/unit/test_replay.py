@@ -101,9 +101,9 @@ def write_commands(path: Path, positions: np.ndarray, period_ns: int = 20_000_00
 def test_commands_come_back_from_a_bag(tmp_path: Path) -> None:
     """Times begin at 0."""
     write_commands(tmp_path / 'bag', SWING)
-    track = read_commands(tmp_path / 'bag', ROBOT)
-    assert track.time_s == pytest.approx(TIME_S)
-    assert track.values.tolist() == SWING.tolist()
+    commands = read_commands(tmp_path / 'bag', ROBOT)
+    assert commands.time_s == pytest.approx(TIME_S)
+    assert commands.values.tolist() == SWING.tolist()
 
 
 def test_pause_in_the_commands_is_refused(tmp_path: Path) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a bag holds, as series to look at: timing, joints, flags, values, seams and images.
+"""Contents of a bag as series for a report: timing, joints, flags, values, seams and images.
 
 ``reader.py`` refuses a bag with gaps or without a stream; this file is what shows them. Times
 are those of arrival, in seconds since the first message of the bag.
@@ -185,9 +185,9 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
         except ValueError as error:
             remarks.append(f'{JOINT_COMMAND.name}: {error}')
     for arm in robot.arms if robot else ():
-        track, dropped = measured_series(messages[arm.joint_state_topic], arm)
-        if len(track.time_s):
-            recording.measured[arm.name] = track
+        series, dropped = measured_series(messages[arm.joint_state_topic], arm)
+        if len(series.time_s):
+            recording.measured[arm.name] = series
         if dropped:
             remarks.append(f'{len(dropped)} joint states dropped, the first: {dropped[0]}')
     for topic, timing in recording.topics.items():
@@ -226,7 +226,7 @@ class _Sampler:
         self._last = at_s, data
 
     def finish(self) -> list[tuple[float, bytes]]:
-        """Return what was kept, each message once."""
+        """Return the messages that were kept, each once."""
         while self._wanted:
             self._keep()
         return sorted(self._kept.items())

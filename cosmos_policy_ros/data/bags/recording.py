@@ -21,8 +21,8 @@ PREFIX = 'episode_'
 
 
 @dataclass(slots=True)
-class _Tally:
-    """What came on one topic: times of arrival [ns, ROS clock] and the longest gap [ns]."""
+class _Arrivals:
+    """Messages of one topic: times of arrival [ns, ROS clock] and the longest gap [ns]."""
 
     first_ns: int
     last_ns: int
@@ -62,7 +62,7 @@ class Recording:
         self._bag = BagWriter(path, details, compress)
         self._rates_hz = dict(rates_hz)
         self._start_ns = self._flushed_ns = start_ns
-        self._tallies = {topic: _Tally(start_ns, start_ns, 0) for topic in rates_hz}
+        self._arrivals = {topic: _Arrivals(start_ns, start_ns, 0) for topic in rates_hz}
 
     @property
     def n_bytes(self) -> int:
@@ -80,14 +80,14 @@ class Recording:
         """
         self._bag.write(topic, msg_type, data, stamp_ns)
         self.n += 1
-        tally = self._tallies.get(topic)
-        if tally is None:
-            tally = self._tallies[topic] = _Tally(stamp_ns, stamp_ns, 0)
-        elif not tally.n:
-            tally.first_ns = stamp_ns
-        tally.gap_ns = max(tally.gap_ns, stamp_ns - tally.last_ns)
-        tally.last_ns = stamp_ns
-        tally.n += 1
+        arrivals = self._arrivals.get(topic)
+        if arrivals is None:
+            arrivals = self._arrivals[topic] = _Arrivals(stamp_ns, stamp_ns, 0)
+        elif not arrivals.n:
+            arrivals.first_ns = stamp_ns
+        arrivals.gap_ns = max(arrivals.gap_ns, stamp_ns - arrivals.last_ns)
+        arrivals.last_ns = stamp_ns
+        arrivals.n += 1
         if stamp_ns - self._flushed_ns > FLUSH_NS:
             self._flushed_ns = stamp_ns
             self._bag.flush()
@@ -100,14 +100,14 @@ class Recording:
             max_silence_s: How long a stream may be silent [s].
         """
         for topic in self._rates_hz:
-            tally = self._tallies[topic]
-            gap_s = max(tally.gap_ns, now_ns - tally.last_ns) * 1e-9
+            arrivals = self._arrivals[topic]
+            gap_s = max(arrivals.gap_ns, now_ns - arrivals.last_ns) * 1e-9
             if gap_s > max_silence_s:
                 return f'{topic} was silent for {gap_s:.2f} s, limit {max_silence_s} s'
         return ''
 
     def audit(self, now_ns: int) -> dict[str, dict[str, Any]]:
-        """Return what came on every topic, for people and for checks.
+        """Return counts, rates and gaps of every topic, for people and for checks.
 
         Args:
             now_ns: End of the episode [ns, ROS clock].
@@ -118,13 +118,15 @@ class Recording:
         """
         seconds = (now_ns - self._start_ns) * 1e-9
         report: dict[str, dict[str, Any]] = {}
-        for topic, tally in self._tallies.items():
-            span_s = (tally.last_ns - tally.first_ns) * 1e-9
+        for topic, arrivals in self._arrivals.items():
+            span_s = (arrivals.last_ns - arrivals.first_ns) * 1e-9
             nominal_hz = self._rates_hz.get(topic)
-            gap_ns = max(tally.gap_ns, now_ns - tally.last_ns) if nominal_hz else tally.gap_ns
+            gap_ns = (
+                max(arrivals.gap_ns, now_ns - arrivals.last_ns) if nominal_hz else arrivals.gap_ns
+            )
             report[topic] = {
-                'count': tally.n,
-                'rate_hz': round((tally.n - 1) / span_s, 3) if span_s > 0 else None,
+                'count': arrivals.n,
+                'rate_hz': round((arrivals.n - 1) / span_s, 3) if span_s > 0 else None,
                 'longest_gap_s': round(gap_ns * 1e-9, 4),
                 'expected': round(seconds * nominal_hz) if nominal_hz else None,
             }
