@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 V = TypeVar('V')
 JUMP_MARGIN_RAD = 0.15  # measurement noise and speed overshoot; a failed bus read jumps far more
-PI_TOLERANCE_RAD = 1e-3  # a joint this close to +-pi looks like the zero-filled read of a bus
+PI_TOLERANCE_RAD = 1e-3  # a joint this close to +-pi may be the zero-filled read of a bus
 PI_JOINTS = 3  # so many joints at +-pi at once do not happen on a working arm
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events that a node tells the command that started it, in a file of one JSON object a line.
+"""Events that a node reports to the command that started it, in a file of one JSON object a line.
 
 The operator, the demonstrator and the replay append while things happen; the command line follows
 the file and makes its report from it.
@@ -28,7 +28,7 @@ class EventLog:
         self._file = path.open('a', encoding='utf-8')
 
     def write(self, event: str, **details: object) -> None:
-        """Append an event at once, so that whoever follows the file sees it.
+        """Append an event at once, so that whoever follows the file gets it.
 
         Args:
             event: Kind of the event.

@@ -29,7 +29,7 @@ def check_output(option: str, file: Path | None) -> None:
 
 
 def partial_folder(path: Path) -> Path:
-    """Return what a folder is called until it is whole: its name and ``.partial``."""
+    """Return the path of a folder until it is whole: its name and ``.partial``."""
     return path.with_name(path.name + PARTIAL)
 
 

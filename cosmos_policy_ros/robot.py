@@ -124,7 +124,7 @@ class ArmSpec:
 
     @property
     def state_joints(self) -> tuple[str, ...]:
-        """What the joint-state topic calls the joints, in action order with the gripper last."""
+        """Names of the joints on the joint-state topic, in action order with the gripper last."""
         return (*self.joints, self.gripper.state_joint)
 
 

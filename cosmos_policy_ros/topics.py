@@ -6,8 +6,8 @@ same names, and the reference page of the documents is printed from ``TOPICS`` a
 Names of cameras, arms and controllers come from the robot file; their rows are patterns such as
 ``/<camera>/image_raw``, which ``Topic.at`` gives a real name.
 
-The quality of service is the publisher's, and the subscriber's too unless its own file says
-otherwise: the recorder takes everything best effort and keeps more messages while a disk stalls.
+The quality of service is the publisher's, and the subscriber's too unless its own file sets
+another: the recorder takes everything best effort and keeps more messages while a disk stalls.
 """
 
 from __future__ import annotations
@@ -295,7 +295,7 @@ ACTIVATE = Service(
     'std_srvs/srv/SetBool',
     'planner',
     ('person', 'operator'),
-    'Start (true) or stop (false) asking the policy; refused where no inference node is.',
+    'Start (true) or stop (false) querying the policy; refused where no inference node is.',
 )
 START_RECORDING = Service(
     '/recorder/start',

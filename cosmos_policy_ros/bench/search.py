@@ -2,7 +2,7 @@
 """How much faster a cheaper search is than the exact one, and what its choice costs.
 
 A cheaper search stops candidates early, on the value they are estimated to have so far, or takes
-fewer denoising steps. On every observation it is asked right after the exact search, with the same
+fewer denoising steps. On every observation it runs right after the exact search, with the same
 noise, and its choice is judged by the values that the exact search gives the candidates.
 """
 
@@ -97,7 +97,7 @@ class Found(NamedTuple):
 def compare_searches(
     policy: CosmosPolicy, searches: Sequence[Search], observations: Iterable[Observation]
 ) -> dict[str, dict[str, float]]:
-    """Return what every search costs and chooses, by name.
+    """Return costs and choices of every search, by name.
 
     Args:
         policy: The policy.

@@ -44,7 +44,7 @@ class Bench:
     what: tyro.conf.Positional[Literal['recorder', 'control', 'planning', 'latency', 'all']] = (
         'latency'
     )
-    """What is measured."""
+    """Parts to measure."""
     model: Literal['2b'] | None = None
     """The network whose latency is measured, instead of a checkpoint's."""
     device: Literal['cuda', 'cpu'] = 'cuda'
@@ -59,7 +59,7 @@ class Bench:
     """Checkpoint folder of the queries."""
     rounds: int = 20
     """Observations that are planned for; turns of every backend, each of 2 s, quiet and loaded;
-    most times that a query of the 2B network is asked."""
+    most times that a query of the 2B network is repeated."""
     threads: int = 1
     """CPU threads of the networks."""
     backend: str = 'auto'

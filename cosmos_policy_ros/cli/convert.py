@@ -31,7 +31,7 @@ class Convert:
     dst: tyro.conf.Positional[Path]
     """Folder to make: one bag per episode, episode_<i>.hdf5 files, or a LeRobot v3 data set."""
     to: Literal['bag', 'hdf5', 'hdf5-cosmos', 'lerobot'] | None = None
-    """hdf5 holds the pictures without loss, hdf5-cosmos and lerobot as MP4. Default: lerobot for
+    """hdf5 holds the images without loss, hdf5-cosmos and lerobot as MP4. Default: lerobot for
     bags, else bag."""
     robot: Path = robot_file('aloha_sim')
     """Robot YAML of the episodes."""
@@ -39,14 +39,14 @@ class Convert:
     """Ticks per second of the result [Hz]. Default: the episode's own; that of a recorded bag is
     the robot's control rate."""
     fps: float | None = None
-    """Rows per second of HDF5 files that do not say theirs [Hz]. Default: that of their videos,
+    """Rows per second of HDF5 files that have none [Hz]. Default: that of their videos,
     else the robot's control rate."""
     task: str | None = None
-    """Instruction of episodes that do not say theirs."""
+    """Instruction of episodes that have none."""
     source: Literal['demo', 'rollout'] | None = None
-    """Source of episodes that do not say theirs."""
+    """Source of episodes that have none."""
     success: Annotated[Literal['yes', 'no'] | None, tyro.conf.arg(metavar='yes|no')] = None
-    """Outcome of episodes that do not say theirs. Default: not judged."""
+    """Outcome of episodes that have none. Default: not judged."""
 
 
 def run(options: Convert) -> int:

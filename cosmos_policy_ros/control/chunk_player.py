@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The joint target that the running action chunks define at any time.
 
-Every chunk says when its row 0 is due, and it arrives later than that. The player skips the rows
+Every chunk states when its row 0 is due, and it arrives later than that. The player skips the rows
 whose time has passed, moves along the others and holds the last one. The way between the rows and
 the take-over of a new chunk from the running one are rows of the tables in ``seams.py``.
 """

@@ -131,5 +131,5 @@ class CandidateMerger:
 
 
 def _shape(candidates: Candidates, rate_hz: float) -> tuple[object, ...]:
-    """Return what two answers must have in common to be merged."""
+    """Return the facts that two answers must have in common to be merged."""
     return candidates.positions.shape[1:], candidates.values.shape[1], rate_hz

@@ -13,7 +13,7 @@ import os
 from pathlib import Path
 
 DDS_PRIORITY = 45  # SCHED_FIFO, below the executor's 50, above simulated hardware's 40
-LARGEST_BUFFER = 1 << 25  # [bytes] the most that malloc can be told to reuse
+LARGEST_BUFFER = 1 << 25  # [bytes] the most that malloc can be set to reuse
 
 
 def request_realtime(priority: int) -> str:

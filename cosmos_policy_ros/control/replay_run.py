@@ -36,7 +36,7 @@ class ReplayRun:
         self.start_ns = start_ns
         self._replay = replay
         self._n_sent = 0
-        self._playing_s = 0.0  # when the executor was last seen to play, 0 before it has begun
+        self._playing_s = 0.0  # when the executor last played, 0 before it has begun
 
     def seconds(self, now_ns: int) -> float:
         """Return the time since the start of the whole [s]; negative before."""

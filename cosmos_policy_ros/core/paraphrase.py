@@ -10,8 +10,8 @@ words are held against the task's first; in doubt it is refused:
 
 1. Every word is one of the task, a synonym of one, or filler. That refuses another colour, thing
    or deed, a negation, a condition and a second task, known or not.
-2. The deed and every side are said, and each word stands after "from", after "to" or after neither
-   as in the task, in the task's order.
+2. The deed and every side are given, and each word stands after "from", after "to" or after
+   neither as in the task, in the task's order.
 3. Only one task is left. What remains to judge is how much may be missing; that is the encoder's.
 
 Sides, places, articles and filler are English and stand here; synonyms belong to tasks and come
@@ -99,7 +99,7 @@ class TaskMatcher:
         return verdict
 
     def _judge(self, instruction: str) -> Match | str:
-        """Return the task, or one line that says why there is none."""
+        """Return the task, or one line with the reason why there is none."""
         if self._encoder is None:
             return (
                 f'no text embedding for the task {instruction!r}; this checkpoint knows '
@@ -169,7 +169,7 @@ def fault(instruction: str, task: str, synonyms: Synonyms = NO_SYNONYMS) -> str:
     """Return why the words of an instruction do not fit a task, or nothing if they do.
 
     Args:
-        instruction: What was said.
+        instruction: Words of the user.
         task: One of the checkpoint's tasks.
         synonyms: See ``TaskMatcher``.
     """

@@ -72,7 +72,7 @@ class Rows:
 
 
 def camera_key(name: str) -> str:
-    """Return what ALOHA data sets call a camera of the robot file."""
+    """Return the name of a camera of the robot file in ALOHA data sets."""
     return name if name.startswith(CAMERA_PREFIX) else CAMERA_PREFIX + name
 
 

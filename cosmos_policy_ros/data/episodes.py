@@ -48,7 +48,7 @@ class StoredEpisode:
 def list_episodes(path: Path) -> list[StoredEpisode]:
     """Return the episodes of a path in the order of their names, numbers by value.
 
-    What looks like an episode but is damaged is listed too, so that reading names it. Names that
+    A damaged episode is listed too, so that reading names it. Names that
     end in ``.partial`` are unfinished and left out.
 
     Raises:
@@ -77,8 +77,8 @@ def read_episode(
         stored: Where it lies.
         robot: Robot of the episode.
         rate_hz: Tick rate [Hz]; None is the episode's own, and the robot's control rate for a bag
-            that does not say one. Rows are left out, never made up.
-        given: What to take for labels that the episode does not say; bags say all.
+            that has none. Rows are left out, never made up.
+        given: What to take for labels that the episode lacks; bags have all.
 
     Raises:
         ConfigError: The episode cannot be read; the message names it.

@@ -2,7 +2,7 @@
 """Joint velocities and efforts of an episode: whole for every arm and tick, or not at all.
 
 Policies need positions, so an episode without these streams is a good one. What only one arm or
-some messages have is left out with one line in the log: zeros would say that the robot stood
+some messages have is left out with one line in the log: zeros would mean that the robot stood
 still.
 """
 

@@ -109,7 +109,7 @@ def pick_frames(
         rows: (U,) rising numbers of the wanted frames, counted from the episode's first.
         n: Frames of the episode.
         start_s: Where the episode starts in the file [s]; None when it is the whole file.
-        rate_hz: Rate of the frames, looked at with ``start_s`` [Hz].
+        rate_hz: Rate of the frames, used with ``start_s`` [Hz].
 
     Returns:
         (U, height, width, 3) uint8 RGB.

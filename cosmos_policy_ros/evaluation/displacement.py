@@ -80,7 +80,7 @@ def propose_displaced(
 def plan_displaced(
     policy: CosmosPolicy, obs: Observation, query: PlanQuery, spread_rad: float
 ) -> Answer:
-    """Return what ``policy.plan`` does, of candidates of which all but the first are displaced.
+    """Return the answer of ``policy.plan`` with all candidates but the first displaced.
 
     They are judged by at least one future, or value of the action, since what was denoised
     jointly belongs to the candidates as they were. A single candidate is not displaced.

@@ -55,7 +55,7 @@ class EpisodeResult:
     Attributes:
         seed: Seed of the scene.
         success: Whether the task was done at the end.
-        best_reward: Highest reward seen, 0 to 4.
+        best_reward: Highest reward reached, 0 to 4.
         middle_value: Value of the candidate chosen nearest to the middle of the episode.
         values: Value of the chosen candidate of every query, in order.
         query_ms: Durations of the queries [ms].

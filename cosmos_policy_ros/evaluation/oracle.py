@@ -99,7 +99,7 @@ class _Judge:
 
     @property
     def name(self) -> str:
-        """What its value is called in the figures."""
+        """Name of its value in the figures."""
         return str(self.agent.planning_checkpoint or 'own')
 
     def plan(self, observation: Observation, seed: int) -> Candidates:

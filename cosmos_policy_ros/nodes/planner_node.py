@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Asks for candidates while the arms move and sends the best one to the executor.
+"""Queries the policy while the arms move and sends the best candidate to the executor.
 
-Row 0 of an answer is due at the stamp of its query, so the rows that pass while the networks think
-are skipped by the executor. Answers of several inference nodes to one query are merged
+Row 0 of an answer is due at the stamp of its query, so the rows that pass while the networks
+compute are skipped by the executor. Answers of several inference nodes to one query are merged
 (``control/merging.py``).
 """
 
@@ -80,10 +80,10 @@ class PlannerParams:
 
 
 class PlannerNode(Node):
-    """Ask, choose, publish."""
+    """Query, choose, publish."""
 
     def __init__(self) -> None:
-        """Open the topics; nothing is asked before ``planner/activate``.
+        """Open the topics; no query leaves before ``planner/activate``.
 
         Raises:
             ConfigError: The robot file is wrong, a rule does not exist, or another planner runs.
@@ -107,7 +107,7 @@ class PlannerNode(Node):
         self.create_timer(1.0 / TICK_HZ, self._tick)
         self.create_timer(1.0, self._report)
         self.get_logger().info(
-            f'asking every {p.replan_s} s once activated; best of N by {p.aggregation}, '
+            f'a query every {p.replan_s} s once activated; best of N by {p.aggregation}, '
             f'{p.selection}'
         )
 
@@ -124,10 +124,10 @@ class PlannerNode(Node):
         self._merger.start(self._now_ns(), n_publishers)
         if not request.data:
             self._pacer.stop()
-            response.message = 'not asking any more'
+            response.message = 'no more queries'
         elif n_publishers:
             self._pacer.start()
-            response.message = f'asking every {self.params.replan_s} s'
+            response.message = f'a query every {self.params.replan_s} s'
         else:
             response.success = False
             response.message = f'nobody publishes {CANDIDATES.ros_name}; start an inference node'
@@ -135,7 +135,7 @@ class PlannerNode(Node):
         return response
 
     def _tick(self) -> None:
-        """Ask when it is time; decide when the other inference nodes have had theirs."""
+        """Send a query when it is time; decide when the other inference nodes have had theirs."""
         now_ns = self._now_ns()
         while merged := self._merger.take_due(now_ns):
             self._decide(merged)
@@ -188,7 +188,7 @@ class PlannerNode(Node):
         self._trouble = trouble
 
     def _report(self) -> None:
-        """Publish what is asked, how long answers take and what was chosen."""
+        """Publish the pace of queries, the latency of their answers and the choice."""
         now_ns = self._now_ns()
         waiting_s = self._pacer.waiting_s(now_ns)
         late = waiting_s > self.params.timeout_s

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What speaks ROS for the nodes: parameters, messages, sensing, arms, diagnostics."""
+"""The ROS side of the nodes: parameters, messages, sensing, arms, diagnostics."""

@@ -38,7 +38,7 @@ def run_ticks(node: Node, ticker: Ticker, tick: Callable[[float], None]) -> None
     executor = EventsExecutor()
     executor.add_node(node)
     # A full collection takes 20 ms and more with torch or rclpy loaded: everything that lives now
-    # stays out of it, and what is made from now on is looked at right after a tick.
+    # stays out of it, and what is made from now on is collected right after a tick.
     gc.collect()
     gc.freeze()
     gc.disable()

@@ -59,7 +59,7 @@ def joint_state_message(
 
 
 def command_message(command: JointCommand, joints: Sequence[str]) -> JointState:
-    """Return what was sent to the arms as ``/joint_command``."""
+    """Return a command that was sent to the arms as a message of ``/joint_command``."""
     return joint_state_message(joints, command.positions, command.stamp_ns)
 
 

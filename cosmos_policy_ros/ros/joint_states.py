@@ -55,7 +55,7 @@ class JointStates:
         except ValueError as error:
             self._note(arm.joint_state_topic, str(error))
             return
-        # a stamp ahead of this clock would never grow old; one of zero says nothing
+        # a stamp ahead of this clock would never grow old; one of zero has no meaning
         stamp_ns = min(stamp_of(message) or now_ns, now_ns)
         self._note(arm.joint_state_topic, push_pose(stream, arm, stamp_ns, pose))
 

@@ -27,7 +27,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import String
 
-KEPT_IMAGES = 8  # per camera; a query asks for the last 0.1 s
+KEPT_IMAGES = 8  # per camera; a query needs the last 0.1 s
 KEPT_POSES = 100  # per arm, 1 s of the Interbotix driver
 
 
@@ -75,7 +75,7 @@ class Observer:
             stamp_ns: Time of the observation [ns, ROS clock]; later messages are left out.
 
         Raises:
-            TimeoutError: There is no task yet, or a stream is missing or too old; says which, how
+            TimeoutError: There is no task yet, or a stream is missing or too old; names it, how
                 old, the limit, and why its last message was refused if it was.
         """
         if not self.task:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A client of a running stack: set up a scene, allow motion, ask the policy, record, wait.
+"""A client of a running stack: set up a scene, allow motion, activate the policy, record, wait.
 
 A node that leads a stack has no thread for its callbacks; they run while it waits here.
 """
@@ -94,7 +94,7 @@ class StackClient:
         self._switch(self._enable, wanted)
 
     def activate(self, wanted: bool) -> None:
-        """Start or stop asking the policy.
+        """Start or stop querying the policy.
 
         Raises:
             RuntimeError: The planner refuses.

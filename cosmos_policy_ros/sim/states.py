@@ -50,7 +50,7 @@ class Push:
 
 @dataclass(frozen=True)
 class Start:
-    """What is special about one episode.
+    """Start state of one episode, as far as it differs from the usual.
 
     Attributes:
         places: Start position of every piece, (3,) [m, world], by name.

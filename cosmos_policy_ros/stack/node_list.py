@@ -117,7 +117,7 @@ def stack_arguments(specs: Iterable[NodeSpec]) -> dict[str, Argument]:
 
 
 def default_values() -> dict[str, Value]:
-    """Return what every argument is in the simulator when nobody gives it.
+    """Return the default of every argument in the simulator.
 
     The files are this package's own; the other values stand in ``config/nodes.yaml``.
     """
@@ -199,7 +199,7 @@ def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
     command += ['-r', f'__node:={spec.name}']
     if spec.name == spec.section:
         command += ['--params-file', str(parameter_file())]
-    else:  # ROS would look for a section of that name
+    else:  # ROS would use a section of that name
         given = parameters(spec) | given
     for name, value in given.items():
         # JSON is YAML with the quotes that keep a string a string

@@ -64,7 +64,7 @@ def stop_nodes(processes: Iterable[subprocess.Popen[bytes]], patience_s: float =
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """Return what a child calls so that not even a killed parent leaves it behind."""
+    """Return a function that a child calls so that not even a killed parent leaves it behind."""
     libc = ctypes.CDLL(None)  # loaded before the fork
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG
 

@@ -172,11 +172,11 @@ def open_run(work: Path, config: TrainConfig, resume: bool) -> None:
         old = read_train_config(file)
         changed = [name for name in FIXED if getattr(old, name) != getattr(config, name)]
         if changed:
-            told = ', '.join(
+            differing = ', '.join(
                 f'{name} (was {getattr(old, name)}, now {getattr(config, name)})'
                 for name in changed
             )
-            msg = f'a run cannot change {told} half-way; choose another --out'
+            msg = f'a run cannot change {differing} half-way; choose another --out'
             raise ConfigError(msg)
     elif resume:
         msg = f'{work.parent} holds no run to go on with; leave out --resume to start one'

@@ -101,7 +101,7 @@ def name_episodes(data: Sequence[Path]) -> dict[str, StoredEpisode]:
 
 
 def count_left_out(cache: Path) -> int:
-    """Return how many episodes ``prepare_episodes`` left out of a cache folder."""
+    """Return the number of episodes that ``prepare_episodes`` left out of a cache folder."""
     return len(json.loads((cache / LEFT_OUT).read_text(encoding='utf-8')))
 
 
@@ -138,14 +138,14 @@ def _write_cache_file(
 
 
 def _cut_after_success(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Episode:
-    """Return a success until its task had been done for ``REST_S``, where flags say when it was.
+    """Return a success until its task had been done for ``REST_S``, where flags show when it was.
 
     Returns count back from the end. In an episode that waits until its time is over, a sooner
     success would be worth less, which no image shows; and the waiting would be imitated.
 
     Args:
         episode: What was recorded.
-        flags: Time [ns] and std_msgs/Bool of each message that says whether the task is done.
+        flags: Time [ns] and std_msgs/Bool of each message on whether the task is done.
     """
     done_ns = None
     for stamp_ns, message in flags:

@@ -55,7 +55,7 @@ class ValidationSet:
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a transformer predicts for the B + B samples of a validation set.
+    """Predictions of a transformer for the B + B samples of a validation set.
 
     Attributes:
         chunk: (B, H, A) float32 actions [rad; gripper 0..1].
@@ -108,7 +108,7 @@ def predict(
     device: torch.device,
     precision: str,
 ) -> Predictions:
-    """Return what a transformer predicts for a validation set.
+    """Return the predictions of a transformer for a validation set.
 
     Args:
         transformer: The network, on ``device``.
@@ -200,7 +200,7 @@ def _denoise(
 
     Args:
         transformer: The network, on ``device``.
-        batch: Samples of one kind, which says what is known.
+        batch: Samples of one kind, which sets the known frames.
         training_data: Layout, noise levels and latents.
         device: Where to compute.
         precision: bfloat16 or float32 arithmetic of the network, as in the training.
@@ -220,7 +220,7 @@ def _denoise_part(
     device: torch.device,
     precision: str,
 ) -> Tensor:
-    """Return what ``_denoise`` does, of samples that go through the network in one call."""
+    """Return the denoised sequences of samples that go through the network in one call."""
     policy, frames = training_data.policy, frames_of(batch, training_data.policy)
     sequences = latent_sequences(batch, training_data.latents, policy, training_data.stats)
     context = sequences[:, :, frames].to(device)

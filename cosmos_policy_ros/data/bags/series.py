@@ -130,7 +130,7 @@ def measured_series(messages: Messages, arm: ArmSpec) -> tuple[Series, list[str]
 
 
 def flag_series(messages: Messages) -> Series:
-    """Return what a Bool topic said, (S, 1)."""
+    """Return the values of a std_msgs/Bool topic over time, (S, 1)."""
     return _series(messages, np.array([[float(m.data)] for _, m in messages]))
 
 
@@ -165,7 +165,7 @@ def find_answers(candidates: Messages, chunks: Messages, start_ns: int) -> list[
 def find_seams(reports: Messages) -> tuple[list[tuple[float, float]], list[Mode]]:
     """Return when chunks took over [s] with the seam jump [rad], and the executor's modes.
 
-    A report tells of the newest chunk only; a chunk between two reports is not seen.
+    A report holds the newest chunk only; a chunk between two reports is missed.
 
     Args:
         reports: diagnostic_msgs/DiagnosticArray of all nodes.

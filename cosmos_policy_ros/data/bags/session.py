@@ -162,7 +162,7 @@ class RecordingSession:
         self.last, self.recording = f'{self.recording.path} was discarded', None
 
     def status(self, now_ns: int, task: str, newest_ns: Mapping[str, int]) -> RecorderStatus:
-        """Return what is being recorded and whether an episode could begin; as for ``start``."""
+        """Return the running episode and whether one could begin; arguments as of ``start``."""
         recording, max_age_s = self.recording, self._limits.max_age_s
         return RecorderStatus(
             state='recording' if recording else 'idle',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What measuring a recorder asks of its bag: the stamps, and how fast a plain writer takes it."""
+"""Measurements of a recorded bag: its stamps, and how fast a plain writer stores it."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def read_lerobot(
         root: Folder of the data set.
         number: Index of the episode.
         robot: Robot of the rows; its cameras are read, ``high`` from ``high`` or ``cam_high``.
-        given: What to take for labels that the data set does not say.
+        given: What to take for labels that the data set lacks.
 
     Raises:
         ConfigError: The data set or the episode is damaged, lacks a feature, a camera or a label,

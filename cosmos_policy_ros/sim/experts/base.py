@@ -52,7 +52,7 @@ class Scene(Protocol):
 
 @dataclass(frozen=True)
 class Noise:
-    """What goes wrong in an episode.
+    """Disturbances of an episode.
 
     Attributes:
         pushes: Mean number of pushes off the course in one episode.
@@ -105,7 +105,7 @@ class Expert(ABC):
     @staticmethod
     @abstractmethod
     def draw_noise(rng: np.random.Generator) -> Noise:
-        """Return what goes wrong in one recorded episode."""
+        """Return the disturbances of one recorded episode."""
 
     @property
     def expert(self) -> bool:

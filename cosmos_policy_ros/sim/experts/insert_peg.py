@@ -127,7 +127,7 @@ class InsertExpert(Expert):
 
     @staticmethod
     def draw_noise(rng: np.random.Generator) -> Noise:
-        """Return what goes wrong in one recorded episode.
+        """Return the disturbances of one recorded episode.
 
         Most episodes are pushed off their course and recover; some reach beside a piece, miss the
         socket or drop a piece first and try again; some do not notice and fail, which is what the

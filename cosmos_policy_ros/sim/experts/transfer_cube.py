@@ -86,7 +86,7 @@ class TransferExpert(Expert):
 
     @staticmethod
     def draw_noise(rng: np.random.Generator) -> Noise:
-        """Return what goes wrong in one recorded episode.
+        """Return the disturbances of one recorded episode.
 
         Most episodes are pushed off their course and recover; some reach beside the cube first and
         try again; some do not notice and fail, which is what the value function has to learn.
