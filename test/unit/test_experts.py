@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The scripted experts: they do their task, recover, and fail where they shall."""
 
+from pathlib import Path
+import re
+
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.experts.base import Expert, Noise
 from cosmos_policy_ros.sim.experts.table import EXPERTS, make_expert, TASKS
@@ -130,3 +133,14 @@ def test_noise_of_recorded_insertions_has_every_kind() -> None:
         (False, True, False, False),
         (False, False, True, False),
     }
+
+
+def test_a_task_of_ones_own_overrides_public_names_only() -> None:
+    """What an expert must define is in the documents, and none of it is private."""
+    page = (Path(__file__).parents[2] / 'docs' / 'how-to' / 'add_a_task.md').read_text('utf-8')
+    assert Expert.__abstractmethods__ == {
+        'draw_noise', 'lost', 'mistaken', 'next_phase', 'phase_after_push', 'plan_move',
+        'push_scale', 'pushed_arm', 'start_over', 'to_joints', 'tracking',
+    }  # fmt: skip
+    table = set(re.findall(r'^\| `(\w+)(?:\(\w*\))?` \|', page, re.MULTILINE))
+    assert Expert.__abstractmethods__ <= table

@@ -73,13 +73,20 @@ class Noise:
 
 
 class Expert(ABC):
-    """Joint targets for both arms, one call per control tick.
+    """Joint targets for both arms, one call of ``action`` per control tick.
+
+    A task's own expert sets ``task`` and ``phases`` and defines all that is abstract here; it may
+    override ``arrived``. Points of a motion are in a space of its choice, which ``to_joints``
+    knows: the 14 joints, or poses of the fingertips.
 
     Attributes:
-        task: What it does.
-        phases: The first starts the task, the last stays still.
-        phase: The present one.
+        task: The simulated task.
+        phases: Names of the phases in their usual order; the first starts the task, the last stays
+            still.
+        phase: Name of the present phase.
         rested_s: Time since the task was done [s].
+        command: (14,) float64 joint targets of the last tick [rad; gripper 0..1].
+        move: Motion of the present phase, None until it is planned.
     """
 
     task: ClassVar[Task]
@@ -97,8 +104,8 @@ class Expert(ABC):
         self.arms = (sim.arm('left'), sim.arm('right'))
         self.phase = self.phases[0]
         self.rested_s = 0.0
-        self._command = sim.proprio.astype(np.float64)
-        self._move: Move | None = None
+        self.command = sim.proprio.astype(np.float64)
+        self.move: Move | None = None
         self._push_ticks = 0
         self._push: Array = np.zeros(14)
 
@@ -110,7 +117,7 @@ class Expert(ABC):
     @property
     def expert(self) -> bool:
         """Whether the present action is one to imitate."""
-        return not self._push_ticks and not self._mistaken
+        return not self._push_ticks and not self.mistaken
 
     def action(self) -> NDArray[np.float32]:
         """Return (14,) float32 joint targets for this tick [rad; gripper 0..1]."""
@@ -118,79 +125,86 @@ class Expert(ABC):
         self.rested_s += dt * (self.phase == self.phases[-1])
         if self._push_ticks:
             self._push_ticks -= 1
-            self._command += self._push * dt
+            self.command += self._push * dt
             if not self._push_ticks:
-                self.phase, self._move = self._after_push(), None
-        elif self._push_scale and self.rng.random() < self.noise.pushes / 250.0:
+                self.phase, self.move = self.phase_after_push(), None
+        elif self.push_scale and self.rng.random() < self.noise.pushes / 250.0:
             self._push_ticks = int(self.rng.integers(8, 18))
-            arm, side = np.zeros(14), self._pushed_arm()
-            scale = self.noise.push_rad * self._push_scale
+            arm, side = np.zeros(14), self.pushed_arm()
+            scale = self.noise.push_rad * self.push_scale
             arm[side.start : side.stop - 1] = self.rng.normal(0.0, scale, 6)
             self._push = arm * CONTROL_HZ / self._push_ticks
         else:
-            if self._move is None:
-                self._move = self._plan()
-            elif self._tracking:
-                self._move.goal = self._plan().goal
-            self._command = self._joints(self._move.step(dt))
-            if self.noise.retry and self._lost:
-                self.phase, self._move = self._start_over(), None
-            elif self._arrived:
-                self.phase, self._move = self._next(), None
-        return self._command.astype(np.float32)
+            if self.move is None:
+                self.move = self.plan_move()
+            elif self.tracking:
+                self.move.goal = self.plan_move().goal
+            self.command = self.to_joints(self.move.step(dt))
+            if self.noise.retry and self.lost:
+                self.phase, self.move = self.start_over(), None
+            elif self.arrived:
+                self.phase, self.move = self.next_phase(), None
+        return self.command.astype(np.float32)
 
-    def _following(self) -> str:
-        """Return the phase after the present one."""
+    def following_phase(self) -> str:
+        """Return the name of the phase behind the present one; the last stays."""
         return self.phases[min(self.phases.index(self.phase) + 1, len(self.phases) - 1)]
 
     @property
     @abstractmethod
-    def _mistaken(self) -> bool:
-        """Whether the expert goes where it should not."""
+    def mistaken(self) -> bool:
+        """Whether the expert makes a mistake on purpose now, which nobody shall imitate."""
 
     @property
     @abstractmethod
-    def _push_scale(self) -> float:
-        """How hard the arms may be pushed now; 0 where a push breaks the grasp, not the course."""
+    def push_scale(self) -> float:
+        """Share of ``Noise.push_rad`` with which an arm may be pushed now.
+
+        It is 0 where a push would break a grasp and not only the course.
+        """
 
     @abstractmethod
-    def _pushed_arm(self) -> slice:
-        """Return the arm that is pushed."""
+    def pushed_arm(self) -> slice:
+        """Return the part of an action, ``LEFT`` or ``RIGHT``, whose arm is pushed now."""
 
     @abstractmethod
-    def _after_push(self) -> str:
-        """Return the phase to go on with after a push."""
+    def phase_after_push(self) -> str:
+        """Return the name of the phase to go on with after a push; its motion is planned anew."""
 
     @abstractmethod
-    def _plan(self) -> Move:
-        """Return the motion of the present phase from where the arms are."""
+    def plan_move(self) -> Move:
+        """Return the motion of the present phase.
+
+        It begins where ``command`` is. While a phase tracks, this is called in every tick for the
+        goal alone.
+        """
 
     @property
     @abstractmethod
-    def _tracking(self) -> bool:
-        """Whether the goal moves with the pieces, which may still swing or roll."""
+    def tracking(self) -> bool:
+        """Whether the goal follows the pieces now, which may still swing or roll."""
 
     @abstractmethod
-    def _joints(self, point: Array) -> Array:
-        """Return the (14,) joint targets of a point of the motion."""
+    def to_joints(self, point: Array) -> Array:
+        """Return the (14,) joint targets [rad; gripper 0..1] of a point of ``move``."""
 
     @property
-    def _arrived(self) -> bool:
-        """Whether the present phase is over."""
-        return self._move is not None and self._move.done
+    def arrived(self) -> bool:
+        """Whether the present phase is over: here when its motion is."""
+        return self.move is not None and self.move.done
 
     @property
     @abstractmethod
-    def _lost(self) -> bool:
-        """Whether a piece is not where it should be."""
+    def lost(self) -> bool:
+        """Whether a piece is not where it should be in this phase, so that it starts over."""
 
     @abstractmethod
-    def _start_over(self) -> str:
-        """Return the phase to start again from."""
+    def start_over(self) -> str:
+        """Return the name of the phase to start again from after a piece was lost."""
 
     @abstractmethod
-    def _next(self) -> str:
-        """Return the phase that follows, or the one to start again from."""
+    def next_phase(self) -> str:
+        """Return the name of the phase to go on with; an earlier one makes another try."""
 
 
 class Move:

@@ -137,21 +137,25 @@ class InsertExpert(Expert):
         return next(noise for below, noise in KINDS if kind < below)
 
     @property
-    def _mistaken(self) -> bool:
+    def mistaken(self) -> bool:
+        """Whether a hand reaches beside its piece, misses the socket or drops what it holds."""
         late = self.phases.index(self.phase) >= self.phases.index('carry')
         astray = self._grasp_error.any() or (late and self._meet_error.any())
         dropping = self.noise.drops and self._drop_ticks < DROP_TICKS
         return bool(astray or (dropping and (self._drop_ticks or not self.noise.retry)))
 
     @property
-    def _push_scale(self) -> float:
+    def push_scale(self) -> float:
+        """Share of a push: less once the pieces are held, none while the peg enters."""
         near = self.phase == 'insert' and self._apart < ENTERING_M
         return 0.0 if near else PUSH.get(self.phase, 0.0)
 
-    def _pushed_arm(self) -> slice:
+    def pushed_arm(self) -> slice:
+        """Return either arm, as likely."""
         return RIGHT if self.rng.random() < 0.5 else LEFT
 
-    def _after_push(self) -> str:
+    def phase_after_push(self) -> str:
+        """Return the phase that fits where the push left the arms."""
         if self.phase == 'insert' and self._apart < ENTERING_M:
             return 'insert'
         if self.phase in ('reach', 'descend'):
@@ -159,10 +163,10 @@ class InsertExpert(Expert):
         return {'insert': 'align'}.get(self.phase, self.phase)
 
     @property
-    def _arrived(self) -> bool:
+    def arrived(self) -> bool:
         """Whether the phase is over: also early, over a piece or when the peg points already."""
         early = self.phase == 'reach' and self._funnel_m < 0.0
-        return early or (self.phase == 'align' and self._is_aligned(0.01)) or super()._arrived
+        return early or (self.phase == 'align' and self._is_aligned(0.01)) or super().arrived
 
     def _is_aligned(self, along_m: float = np.inf) -> bool:
         """Whether the peg points at the socket, and is as far from it as it should be."""
@@ -174,23 +178,25 @@ class InsertExpert(Expert):
         """How far the hand that is farther out is outside its funnel [m]; below 0 inside."""
         outside = [-np.inf]  # nothing counts when both hands hold their pieces already
         for side, arm in enumerate(self.arms):
-            if self._command[7 * side + 6] < 0.5 and self._holds(side):
+            if self.command[7 * side + 6] < 0.5 and self._holds(side):
                 continue
-            away = arm.tip(self._command[7 * side :][:6]) - self._over(side, np.zeros(3))[:3]
+            away = arm.tip(self.command[7 * side :][:6]) - self._over(side, np.zeros(3))[:3]
             radius = FUNNEL_M + FUNNEL_SLOPE * max(0.0, away[2])
             outside += [np.linalg.norm(away[:2]) - radius, away[2] - FUNNEL_TOP_M]
         return float(max(outside))
 
     @property
-    def _tracking(self) -> bool:
+    def tracking(self) -> bool:
+        """Whether the goal follows the pieces: until they are grasped, and before the socket."""
         return self.phase in ('reach', 'descend', 'align', 'insert')
 
-    def _plan(self) -> Move:
-        if self._move is None:
+    def plan_move(self) -> Move:
+        """Return the motion of both hands, as long as the slower one needs."""
+        if self.move is None:
             start = self._start()
             self._grips = [self._grip(0), self._grip(1)]
         else:
-            start = self._move.start
+            start = self.move.start
         goal = np.concatenate([self._goal(side, start[6 * side :][:6]) for side in (0, 1)])
         if self.phase not in SPEED:
             return Move(start, goal, 0.5 if self.phase == 'grasp' else 10.0)
@@ -260,42 +266,45 @@ class InsertExpert(Expert):
         """Return the present command in space, and keep what that leaves out."""
         points = []
         for side, arm in enumerate(self.arms):
-            q, gripper = self._command[7 * side :][:6], self._command[7 * side + 6]
+            q, gripper = self.command[7 * side :][:6], self.command[7 * side + 6]
             place = arm.place(q)
             self._residue[side] = q - arm.solve(place[:3], place[3], place[4], q)
             points += [*place, gripper]
         return np.array(points)
 
-    def _joints(self, point: Array) -> Array:
-        assert self._move is not None
-        joints = self._command.copy()
+    def to_joints(self, point: Array) -> Array:
+        """Return the (14,) joint targets of a point of both hands in space."""
+        assert self.move is not None
+        joints = self.command.copy()
         for side, arm in enumerate(self.arms):
             at, q = point[6 * side :][:6], joints[7 * side :][:6]
-            rest = (1.0 - self._move.along) * self._residue[side]
+            rest = (1.0 - self.move.along) * self._residue[side]
             joints[7 * side :][:6] = arm.solve(at[:3], at[3], at[4], q) + rest
             joints[7 * side + 6] = at[5]
-        if self.phase == 'carry' and self._drop_ticks and self._move.along > 0.5:
+        if self.phase == 'carry' and self._drop_ticks and self.move.along > 0.5:
             self._drop_ticks -= 1
             joints[7 * self._dropping + 6] = OPEN
         return joints
 
     @property
-    def _lost(self) -> bool:
+    def lost(self) -> bool:
         """Whether a piece is not where it should be."""
         if self.phase == 'descend':
             return self._funnel_m > BESIDE_M
-        at_s = self._move.at_s if self._move else 0.0
+        at_s = self.move.at_s if self.move else 0.0
         lifting = self.phase == 'carry' and at_s < LIFT_S
         held = self.phase in ('carry', 'align', 'insert') and not lifting
         return held and any(self.sim.place(piece)[2] < LOW_M for piece in PIECES)
 
-    def _start_over(self) -> str:
+    def start_over(self) -> str:
+        """Return the first phase; after a piece was held, the mistakes are over."""
         self._drop_ticks = 0
         if self.phase != 'descend':
             self._grasp_error = np.zeros((2, 3))
         return 'reach'
 
-    def _next(self) -> str:
+    def next_phase(self) -> str:
+        """Return the phase that follows, or the one in which a mistake is mended."""
         if self.phase == 'grasp':
             held = self._holds(0) and self._holds(1)
             if held or self.noise.retry:
@@ -307,4 +316,4 @@ class InsertExpert(Expert):
         if self.phase == 'insert' and self.noise.retry and self.sim.reward < 4:
             self._meet_error = np.zeros(3)
             return 'align'
-        return self._following()
+        return self.following_phase()

@@ -103,28 +103,34 @@ class TransferExpert(Expert):
         return Noise(pushes=1.0, meet_m=0.03, retry=False)
 
     @property
-    def _mistaken(self) -> bool:
+    def mistaken(self) -> bool:
+        """Whether the right hand grasps beside the cube or the left one stops short of it."""
         late = self.phases.index(self.phase) >= self.phases.index('approach')
         return bool(self._grasp_error.any()) or (late and self._take_error != 0.0)
 
     @property
-    def _push_scale(self) -> float:
+    def push_scale(self) -> float:
+        """Share of a push: less where the hands meet, none while one grasps or lets go."""
         if self.phase == 'approach':
             return APPROACH_PUSH
         return 1.0 if self.phase in ('reach', 'descend', 'carry') else 0.0
 
-    def _pushed_arm(self) -> slice:
+    def pushed_arm(self) -> slice:
+        """Return the right arm before it has the cube, then either."""
         return RIGHT if self.phase in ('reach', 'descend') or self.rng.random() < 0.5 else LEFT
 
-    def _after_push(self) -> str:
+    def phase_after_push(self) -> str:
+        """Return the first phase before the cube is grasped, else the present one."""
         return 'reach' if self.phase in ('reach', 'descend') else self.phase
 
     @property
-    def _tracking(self) -> bool:
-        return self.phase == 'descend' or (self.phase == 'approach' and not self._lost)
+    def tracking(self) -> bool:
+        """Whether the goal follows the cube: when a hand comes close to it."""
+        return self.phase == 'descend' or (self.phase == 'approach' and not self.lost)
 
-    def _plan(self) -> Move:
-        command = self._command
+    def plan_move(self) -> Move:
+        """Return the motion of the present phase in the joints of both arms."""
+        command = self.command
         believed = self.sim.place('box') + np.array([*self._grasp_error, 0.0])
         target = command.copy()
         if self.phase == 'reach':
@@ -144,7 +150,7 @@ class TransferExpert(Expert):
             target[6] = OPEN
             return _joint_move(command, target, SPEED)
         if self.phase == 'approach':
-            cube = MEET_M if self._lost else self.sim.place('box')
+            cube = MEET_M if self.lost else self.sim.place('box')
             reach_x = DEEP_M + self._take_error
             self._aim = cube + np.array([reach_x, 0.0, 0.0])
             target[0:6] = self._point_left(self._aim)
@@ -160,48 +166,50 @@ class TransferExpert(Expert):
             return _joint_move(command, target, SPEED)
         return _joint_move(command, target, SPEED, least_s=10.0)
 
-    def _joints(self, point: Array) -> Array:
+    def to_joints(self, point: Array) -> Array:
         """Bend the approach of the left hand.
 
         The fingertips come to the cube's height and depth first and then go straight at it. A
         motion that is straight in the joints is an arc in space, and its end brushes the cube with
         a finger.
         """
-        if self.phase == 'approach' and self._move is not None:
-            start, along = self.arms[0].tip(self._move.start[0:6]), self._move.along
+        if self.phase == 'approach' and self.move is not None:
+            start, along = self.arms[0].tip(self.move.start[0:6]), self.move.along
             part = np.array([along, min(1.0, 2.0 * along), min(1.0, 2.0 * along)])
-            self._command = point  # where the inverse kinematics starts
+            self.command = point  # where the inverse kinematics starts
             point[0:6] = self._point_left(start + part * (self._aim - start))
         return point
 
     def _point_left(self, tip: Array) -> Array:
         """Return the (6,) left arm joints that put the rolled fingertips at ``tip`` [m, world]."""
-        return self.arms[0].solve(tip, 0.0, TAKE_ROLL, self._command[0:6])
+        return self.arms[0].solve(tip, 0.0, TAKE_ROLL, self.command[0:6])
 
     def _point_right(self, tip: Array) -> Array:
         """Return the (6,) right arm joints that put the pitched fingertips at ``tip``."""
-        return self.arms[1].solve(tip, PICK_PITCH, 0.0, self._command[7:13])
+        return self.arms[1].solve(tip, PICK_PITCH, 0.0, self.command[7:13])
 
     @property
-    def _lost(self) -> bool:
+    def lost(self) -> bool:
         """Whether the cube lies on the table though a hand should hold it."""
         held = self.phase in ('carry', 'approach', 'take', 'give')
-        at_s = self._move.at_s if self._move else 0.0
+        at_s = self.move.at_s if self.move else 0.0
         lifting = self.phase == 'carry' and at_s < LIFT_S
         return held and not lifting and bool(self.sim.place('box')[2] < 0.05)
 
-    def _start_over(self) -> str:
+    def start_over(self) -> str:
+        """Return the first phase; the error of the grasp is over."""
         self._grasp_error = np.zeros(2)
         return 'reach'
 
-    def _next(self) -> str:
+    def next_phase(self) -> str:
+        """Return the phase that follows, or the one in which a mistake is mended."""
         left, right = self.sim.proprio[[6, 13]]
         if self.noise.retry and self.phase == 'grasp' and right < EMPTY:
-            return self._start_over()
+            return self.start_over()
         if self.noise.retry and self.phase == 'take' and left < EMPTY:
             self._take_error = 0.0
             return 'carry'
-        return self._following()
+        return self.following_phase()
 
 
 def _joint_move(start: Array, goal: Array, speed: float, least_s: float = 0.12) -> Move:
