@@ -53,7 +53,8 @@ class Task:
         pieces: What lies on the table, in the order of the state and of the drawing.
         reward: gym-aloha's reward of a set of contacts, 0 to 4.
         synonyms: Word of the instruction -> words that may stand for it, separated by spaces.
-        hardness: Share of what ``states`` does to a hard start; an insertion bears less.
+        hardness: Share of what ``states`` does to a hard start, above 0; an insertion bears less
+            than the 1.0 that is usual.
         joined_m: Largest distance of the centres of the first and the last piece at which pieces
             that were joined still are [m]; 0 for a task that joins nothing.
     """
@@ -65,6 +66,16 @@ class Task:
     synonyms: Mapping[str, str] = field(default_factory=dict)
     hardness: float = 1.0
     joined_m: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the hardness, without which no start would be a hard one.
+
+        Raises:
+            ValueError: It is not above 0.
+        """
+        if not self.hardness > 0.0:
+            msg = f'the hardness of a task must be above 0, got {self.hardness}'
+            raise ValueError(msg)
 
     def success(self, pairs: Pairs, was_full: bool, *places: Array) -> bool:
         """Whether the reward is full, or was and the pieces are still joined, off the table.

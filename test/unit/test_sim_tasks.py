@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The reward rules of the simulated tasks, on contacts and on constructed states."""
 
+from dataclasses import replace
 import subprocess
 import sys
 
@@ -124,3 +125,10 @@ def test_pieces_of_the_insertion_are_seen_from_above() -> None:
     sim.close()
     assert (image[..., 0] - image[..., 1:].max(axis=-1) > 80).sum() > 20
     assert (image[..., 2] - image[..., :2].max(axis=-1) > 80).sum() > 20
+
+
+@pytest.mark.parametrize('hardness', [0.0, -0.3, float('nan')])
+def test_a_task_without_hardness_is_refused(hardness: float) -> None:
+    """Its hard starts would be drawn for ever: none lies outside the range of training."""
+    with pytest.raises(ValueError, match='the hardness of a task must be above 0, got'):
+        replace(find_task('transfer_cube'), hardness=hardness)
