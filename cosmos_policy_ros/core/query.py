@@ -36,7 +36,7 @@ class PlanQuery:
         """Check the ranges.
 
         Raises:
-            ConfigError: A count is out of range, or ``keep`` does not fall to 1 at least.
+            ConfigError: A count is out of range, or ``keep`` rises or goes below 1.
         """
         if self.candidates < 1 or min(self.futures, self.values) < 0:
             msg = (
@@ -52,7 +52,7 @@ class PlanQuery:
             raise ConfigError(msg)
         before = (self.candidates, *self.keep)
         if not all(a >= b >= 1 for a, b in zip(before, self.keep, strict=False)):
-            msg = f'{self._kept}; it takes numbers {self._falling}, one for each denoising step'
+            msg = f'{self._kept}; it takes one number for each denoising step, {self._range}'
             raise ConfigError(msg)
 
     def check(self, action_steps: int) -> None:
@@ -68,7 +68,7 @@ class PlanQuery:
         if len(self.keep) > steps:
             msg = (
                 f'{self._kept}; it takes at most {steps} numbers, one for each denoising step, '
-                f'{self._falling}'
+                f'{self._range}'
             )
             raise ConfigError(msg)
 
@@ -77,8 +77,8 @@ class PlanQuery:
         return f'keep is {" ".join(map(str, self.keep))}'
 
     @property
-    def _falling(self) -> str:
-        return f'falling from {self.candidates} candidates to 1 at least'
+    def _range(self) -> str:
+        return f'never rising, at most the {self.candidates} candidates and at least 1'
 
 
 def read_keep(text: str) -> tuple[int, ...]:

@@ -31,7 +31,7 @@ def test_a_search_may_keep_ever_fewer(keep: tuple[int, ...]) -> None:
 @pytest.mark.parametrize('keep', [(9,), (2, 4), (1, 0), (4, 3, 2, 1)])
 def test_a_search_that_cannot_be_is_refused(keep: tuple[int, ...]) -> None:
     """More than there are, rising, none at all, or more numbers than steps."""
-    with pytest.raises(ConfigError, match='falling from 8 candidates to 1'):
+    with pytest.raises(ConfigError, match='never rising, at most the 8 candidates and at least 1'):
         PlanQuery(8, keep=keep).check(action_steps=3)
 
 
