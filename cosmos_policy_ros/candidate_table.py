@@ -2,9 +2,10 @@
 """The candidates of one answer as a table of bytes, and back: the wire format of a PointCloud2.
 
 An organised table with N rows (candidates) of H points (chunk rows). Every point has one
-little-endian float32 column for every joint, then ``time_from_start`` [s], ``values`` (M*K
-numbers) and ``future_proprio`` (P numbers); the last two are the same for all points of a
-candidate. Predicted images travel on topics of their own.
+little-endian float32 column for every joint, then ``time_from_start`` [s], ``values``
+(max(M, 1) * max(K, 1) numbers) and ``future_proprio`` (P numbers); the last two are the same for
+all points of a candidate. The stamp of the message is that of the query. Predicted images travel
+on topics of their own.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def build_table(candidates: Candidates, rate_hz: float, joints: Sequence[str]) -
     Args:
         candidates: The answer to one query.
         rate_hz: Spacing of the action rows [Hz].
-        joints: A joint names.
+        joints: Names of the A joints, in action order.
     """
     n, horizon, _ = candidates.positions.shape
     due_s = np.arange(horizon, dtype=np.float64) / rate_hz
@@ -87,7 +88,8 @@ def read_table(message: Any, joints: Sequence[str] | None = None) -> tuple[Candi
 
     Args:
         message: sensor_msgs/PointCloud2, of ROS or of a bag.
-        joints: A joint names that the table must have; None takes those that it has.
+        joints: Names of the A joints that the table must have, in action order; None takes those
+            that it has.
 
     Raises:
         ValueError: The joints are others, the layout is not the one of ``build_table``, or a
@@ -136,8 +138,8 @@ def columns(joints: Sequence[str], n_values: int, n_proprio: int) -> tuple[Colum
     """Return the columns of a table.
 
     Args:
-        joints: A joint names.
-        n_values: Values M*K of a candidate.
+        joints: Names of the A joints, in action order.
+        n_values: Values of a candidate, max(M, 1) * max(K, 1).
         n_proprio: Proprio size P.
     """
     counts = {**dict.fromkeys((*joints, TIME_FROM_START), 1), VALUES: n_values}

@@ -167,7 +167,7 @@ class RobotSpec:
 
     @property
     def joint_names(self) -> tuple[str, ...]:
-        """All A joint names in action order, as ``<arm>/<joint>``, grippers included."""
+        """Names of all A joints in action order, as ``<arm>/<joint>``, grippers included."""
         return tuple(f'{a.name}/{j}' for a in self.arms for j in (*a.joints, 'gripper'))
 
     @property

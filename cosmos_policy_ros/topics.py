@@ -143,7 +143,8 @@ QUERY = Topic(
     NEWEST,
     ('planner',),
     ('inference', 'recorder', 'operator'),
-    'A query; row 0 of its answer is due at its stamp. The points are rows already committed.',
+    'A query; row 0 of its answer is due at its stamp. The points are rows already committed, '
+    'which inference checks and drops: no policy continues them yet.',
 )
 CANDIDATES = Topic(
     '/policy/candidates',
@@ -151,7 +152,8 @@ CANDIDATES = Topic(
     STREAM,
     ('inference',),
     ('planner', 'recorder', 'operator'),
-    'All candidates of one answer with their values, as a table (``candidate_table.py``).',
+    'All candidates of one answer with their values, as a little-endian table '
+    '(``candidate_table.py``) with the stamp of the query.',
 )
 ACTION_CHUNK = Topic(
     '/policy/action_chunk',
@@ -167,8 +169,9 @@ FUTURE_IMAGE = Topic(
     SENSOR,
     ('inference',),
     ('operator',),
-    'Predicted image of a camera at the end of the best candidate, stamped when it is due; '
-    'sent while subscribed.',
+    'Predicted image of a camera at the end of the candidate with the highest mean value, stamped '
+    'when it is due; sent while subscribed. All inference nodes share it, and the planner may '
+    'choose by other rules: the chunk that is played may be another one.',
 )
 
 # Motion.
@@ -338,7 +341,7 @@ SERVICES = tuple(value for value in globals().copy().values() if isinstance(valu
 
 # Columns of the table on /policy/candidates, behind one column for every joint.
 TIME_FROM_START = 'time_from_start'  # when a row is due after the stamp [s]
-VALUES = 'values'  # M*K ensemble members of a candidate
+VALUES = 'values'  # max(M, 1) * max(K, 1) ensemble members of a candidate
 FUTURE_PROPRIO = 'future_proprio'  # P joints after the chunk [rad; gripper 0..1]
 
 

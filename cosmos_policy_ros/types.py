@@ -2,8 +2,9 @@
 """The values that travel between the layers, checked when they are built.
 
 Shape letters: N candidates, M futures, K values, H horizon, A action size, P proprio size,
-S ticks of an episode. Joint order everywhere: ``[left arm 6, left gripper, right arm 6, right
-gripper]`` in radians, grippers 0 closed … 1 open.
+S ticks of an episode. Joint order everywhere: the arms in the order of the robot file, each
+followed by its gripper, as in ``RobotSpec.joint_names``; for ALOHA ``[left arm 6, left gripper,
+right arm 6, right gripper]``. Joints in radians, grippers 0 closed … 1 open.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Candidates:
     Attributes:
         stamp_ns: The query they answer; row 0 is due then [ns, ROS clock].
         positions: (N, H, A) float32 absolute targets [rad; gripper 0..1].
-        values: (N, M*K) float32 ensemble members in [0, 1].
+        values: (N, max(M, 1) * max(K, 1)) float32 ensemble members in [0, 1]; a query without
+            futures and values of their own has one, denoised together with the action.
         future_proprio: (N, P) float32 predicted joints after the chunk [rad; gripper 0..1].
         future_images: Camera name -> (N, height, width, 3) uint8 RGB; empty where they were not
             decoded.

@@ -88,7 +88,7 @@ class ReplayRun:
         Args:
             commands: Joint commands that were sent: stamp [ns, ROS clock] and A positions
                 [rad; gripper 0..1].
-            joints: A joint names.
+            joints: Names of the A joints, in action order.
 
         Returns:
             ``commands``, how many were compared, and ``max_error`` and ``rms_error``, each joint

@@ -216,7 +216,7 @@ class InferenceNode(Node):
         self._report()
 
     def _work(self, obs: Observation) -> None:
-        """Answer a query; that Ctrl-C comes while the networks are thinking is no error."""
+        """Answer a query; Ctrl-C while the networks compute is no error."""
         try:
             self._answer(obs)
         except RuntimeError:

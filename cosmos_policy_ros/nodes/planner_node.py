@@ -117,7 +117,7 @@ class PlannerNode(Node):
     def _on_activate(
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
-        """Start or stop asking."""
+        """Start or stop sending queries."""
         response.success = True
         n_publishers = self.count_publishers(CANDIDATES.ros_name)
         self._chunk = None
@@ -140,9 +140,9 @@ class PlannerNode(Node):
         while merged := self._merger.take_due(now_ns):
             self._decide(merged)
         if self._pacer.due(now_ns):
-            self._ask(now_ns)
+            self._send_query(now_ns)
 
-    def _ask(self, now_ns: int) -> None:
+    def _send_query(self, now_ns: int) -> None:
         """Send a query with the rows that are still to be played."""
         rows, rate_hz, first_s = np.zeros((0, self.robot.size), np.float32), 1.0, 0.0
         if self._chunk is not None:
@@ -192,7 +192,7 @@ class PlannerNode(Node):
         now_ns = self._now_ns()
         waiting_s = self._pacer.waiting_s(now_ns)
         late = waiting_s > self.params.timeout_s
-        state = 'asking' if self._pacer.active else 'not activated'
+        state = 'querying' if self._pacer.active else 'not activated'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
         trouble = self._trouble or self._merger.shortfall
         scores = [] if self._plan is None else self._plan.scores.tolist()

@@ -29,7 +29,7 @@ def time_message(stamp_ns: int) -> Time:
 
 
 def header(stamp_ns: int, frame_id: str = '') -> Header:
-    """Return a header."""
+    """Return a header with a stamp [ns, ROS clock] and a coordinate frame."""
     return Header(stamp=time_message(stamp_ns), frame_id=frame_id)
 
 
@@ -76,7 +76,7 @@ def trajectory_message(
         stamp_ns: Stamp of the message [ns, ROS clock].
         positions: (R, A) float32 targets [rad; gripper 0..1]; R may be 0.
         rate_hz: Spacing of the rows [Hz].
-        joints: A joint names.
+        joints: Names of the A joints, in action order.
         first_s: Time from the stamp to row 0 [s].
     """
     message = JointTrajectory(header=header(stamp_ns), joint_names=list(joints))
@@ -141,7 +141,7 @@ def candidates_message(
     Args:
         candidates: The answer to one query.
         rate_hz: Spacing of the action rows [Hz].
-        joints: A joint names.
+        joints: Names of the A joints, in action order.
     """
     table = build_table(candidates, rate_hz, joints)
     return PointCloud2(

@@ -44,7 +44,7 @@ ARGUMENTS = {
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
     'seed': Argument(int, 'Seed of the noise, and of the scene at the first reset.'),
-    'task': Argument(str, 'Simulated task: transfer_cube or insert_peg.'),
+    'task': Argument(str, 'Simulated task: a row of sim/experts/table.py.'),
     'states': Argument(str, 'Start states of the simulator: normal, as in training, or hard.'),
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
@@ -59,7 +59,9 @@ ARGUMENTS = {
     'out': Argument(str, 'Folder for rosbags and events.'),
     'bag': Argument(str, 'Rosbag whose joint commands are played again.'),
     'speed': Argument(float, 'How fast to play a rosbag; 1.0 as recorded, less is slower.'),
-    'simulate': Argument(bool, 'Reset the simulator and enable the executor without asking.'),
+    'simulate': Argument(
+        bool, 'Reset the simulator and enable the executor without waiting for a person.'
+    ),
 }
 
 

@@ -50,7 +50,7 @@ def start_process(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
 
 
 def stop_nodes(processes: Iterable[subprocess.Popen[bytes]], patience_s: float = 5.0) -> None:
-    """Ask processes to end, and kill those that are still there after ``patience_s``."""
+    """Terminate processes, and kill those that are still there after ``patience_s``."""
     running = [p for p in processes if p.poll() is None]
     for process in running:
         process.terminate()
@@ -68,7 +68,7 @@ def _die_with_parent() -> Callable[[], None]:
     libc = ctypes.CDLL(None)  # loaded before the fork
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG
 
-    def ask() -> None:
+    def set_signal() -> None:
         libc.prctl(set_parent_death_signal, signal.SIGKILL)
 
-    return ask
+    return set_signal

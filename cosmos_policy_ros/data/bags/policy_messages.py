@@ -24,7 +24,7 @@ def write_candidates(
         bag: Open bag.
         candidates: The answer.
         rate_hz: Spacing of the action rows [Hz].
-        joints: A joint names.
+        joints: Names of the A joints, in action order.
         stamp_ns: When it came [ns, ROS clock].
     """
     types = typestore().types
@@ -50,7 +50,7 @@ def write_chunk(bag: BagWriter, chunk: ActionChunk, joints: Sequence[str], stamp
     Args:
         bag: Open bag.
         chunk: The chunk that was played.
-        joints: A joint names.
+        joints: Names of the A joints, in action order.
         stamp_ns: When it came [ns, ROS clock].
     """
     types, none = typestore().types, np.zeros(0)
