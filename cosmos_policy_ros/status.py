@@ -69,7 +69,7 @@ class ExecutorStatus:
         _expect_one_of('mode', self.mode, get_args(Mode))
 
     def figures(self) -> dict[str, object]:
-        """Return the figures for people."""
+        """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
         return {
             'state': self.state,
             'mode': self.mode,
@@ -121,7 +121,7 @@ class RecorderStatus:
         _expect_one_of('state', self.state, ('recording', 'idle'))
 
     def figures(self) -> dict[str, object]:
-        """Return the figures for people."""
+        """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
         return {
             'state': self.state,
             'last': self.last,
@@ -151,7 +151,7 @@ class SimStatus:
     render_ms_p50: float = NAN
 
     def figures(self) -> dict[str, object]:
-        """Return the figures for people."""
+        """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
         no_image = math.isnan(self.render_ms_p50)
         return {
             'real_time_factor': f'{self.real_time_factor:.3f}',

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A short episode of the simulated robot, with pictures as a camera could take them, for tests."""
+"""A short episode of the simulated robot, with images as a camera could take them, for tests."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ROBOT = read_robot(Path(__file__).parents[1] / 'config' / 'robots' / 'aloha_sim.
 START_NS = 1_700_000_000_123_456_789
 
 
-def picture(seed: int) -> NDArray[np.uint8]:
-    """Return a 240x320 RGB picture: a grey slope, a red cube somewhere, a little noise."""
+def sample_image(seed: int) -> NDArray[np.uint8]:
+    """Return a 240x320 RGB image: a grey slope, a red cube somewhere, a little noise."""
     rng = np.random.default_rng(seed)
     image = np.linspace(60, 160, 320)[None, :, None] + np.linspace(0, 40, 240)[:, None, None]
     image = np.repeat(image, 3, axis=2) + rng.normal(0, 1, (240, 320, 3))
@@ -27,12 +27,12 @@ def picture(seed: int) -> NDArray[np.uint8]:
 
 
 def sample_episode(seed: int = 0, n: int = 12, **changes: Any) -> Episode:
-    """Return n ticks at 50 Hz, a new picture every fourth, with some fields changed."""
+    """Return n ticks at 50 Hz, a new image every fourth, with some fields changed."""
     rng = np.random.default_rng(seed)
     pose = rng.uniform(0.1, 0.9, 14) + np.cumsum(rng.normal(0, 0.005, (n, 14)), axis=0)
     ticks = np.arange(n)
-    pictures = {
-        c.name: np.stack([picture(100 * seed + 10 * i + k) for k in range((n + 3) // 4)])
+    images = {
+        c.name: np.stack([sample_image(100 * seed + 10 * i + k) for k in range((n + 3) // 4)])
         for i, c in enumerate(ROBOT.cameras)
     }
     episode = Episode(
@@ -41,7 +41,7 @@ def sample_episode(seed: int = 0, n: int = 12, **changes: Any) -> Episode:
         success=True,
         rate_hz=50.0,
         stamps_ns=START_NS + ticks * 20_000_000,
-        images=pictures,
+        images=images,
         image_index={c.name: ticks // 4 for c in ROBOT.cameras},
         proprio=pose.astype(np.float32),
         actions=(pose + rng.normal(0, 0.002, (n, 14))).astype(np.float32),
@@ -57,7 +57,7 @@ def motion(seed: int = 0, n: int = 12) -> dict[str, NDArray[np.float32]]:
 
 
 def assert_same_episode(got: Episode, wanted: Episode, psnr_db: float = np.inf) -> None:
-    """Check that everything is the same, pictures at least as alike as a PSNR [dB]."""
+    """Check that everything is the same, images at least as alike as a PSNR [dB]."""
     for name in ('source', 'task', 'success', 'rate_hz'):
         assert getattr(got, name) == getattr(wanted, name)
     for name in ('stamps_ns', 'proprio', 'actions', 'expert'):
@@ -74,6 +74,6 @@ def assert_same_episode(got: Episode, wanted: Episode, psnr_db: float = np.inf) 
 
 
 def psnr(images: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> float:
-    """Return the lowest peak signal-to-noise ratio of (U, height, width, 3) pictures [dB]."""
+    """Return the lowest peak signal-to-noise ratio of (U, height, width, 3) images [dB]."""
     error = np.square(images.astype(np.float64) - wanted).mean(axis=(1, 2, 3)).max()
     return float(np.inf if error == 0 else 10 * np.log10(255**2 / error))

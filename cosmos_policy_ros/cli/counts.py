@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts that options give."""
+"""Check of the options that are counts."""
 
 from __future__ import annotations
 

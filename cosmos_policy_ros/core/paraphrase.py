@@ -159,10 +159,11 @@ class TextEncoder:
 
     def similarity(self, instruction: str, task: str, synonyms: Synonyms = NO_SYNONYMS) -> float:
         """Return the cosine of two sentences, synonyms replaced and filler left out."""
-        said, wanted = (
-            self.encode(' '.join(_said(text, task, synonyms))) for text in (instruction, task)
+        found, wanted = (
+            self.encode(' '.join(_word_places(text, task, synonyms)))
+            for text in (instruction, task)
         )
-        return float(said @ wanted)
+        return float(found @ wanted)
 
 
 def fault(instruction: str, task: str, synonyms: Synonyms = NO_SYNONYMS) -> str:
@@ -173,23 +174,23 @@ def fault(instruction: str, task: str, synonyms: Synonyms = NO_SYNONYMS) -> str:
         task: One of the checkpoint's tasks.
         synonyms: See ``TaskMatcher``.
     """
-    wanted, said = _said(task, task, synonyms), _said(instruction, task, synonyms)
-    strange = [repr(word) for word in said if word not in wanted]
+    wanted, found = _word_places(task, task, synonyms), _word_places(instruction, task, synonyms)
+    strange = [repr(word) for word in found if word not in wanted]
     if strange:
         return f'but that has no {", ".join(strange)}'
     for i, (word, place) in enumerate(wanted.items()):
-        if word not in said and (i == 0 or word in SIDES):
+        if word not in found and (i == 0 or word in SIDES):
             return f'but that needs {word!r}'
-        if said.get(word, place) != place:
+        if found.get(word, place) != place:
             return f'but that has {word!r} ' + (f'after "{place}"' if place else 'before "to"')
     for place in set(wanted.values()):
-        order = [word for word in said if said[word] == place]
+        order = [word for word in found if found[word] == place]
         if order != [word for word in wanted if word in order]:
             return f'but that has {", ".join(map(repr, order))} in another order'
     return ''
 
 
-def _said(text: str, task: str, synonyms: Synonyms) -> dict[str, str]:
+def _word_places(text: str, task: str, synonyms: Synonyms) -> dict[str, str]:
     """Return the words of a text without filler, and where each stands.
 
     A synonym is replaced by the task's word. Places are "from", "to", nothing, or

@@ -50,7 +50,7 @@ class Sample:
     stamp_ns: int
 
     def rows(self, which: Sequence[int]) -> Sample:
-        """Return some of the rows."""
+        """Return the rows with the given indices, in their order, as a sample of its own."""
         seeds = tuple(self.seeds[r] for r in which)
         return replace(self, latents=self.latents[list(which)], seeds=seeds)
 

@@ -50,7 +50,7 @@ Planner = Callable[[Observation], Proposal]
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """What one episode came to.
+    """Outcome and figures of one episode.
 
     Attributes:
         seed: Seed of the scene.

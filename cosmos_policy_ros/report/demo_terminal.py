@@ -42,7 +42,7 @@ class DemoView:
         self._progress, self._console = progress, progress.console
         self._episodes, self._episode_s = episodes, episode_s
         self._number = 0
-        self._bar = progress.add_task('looking for other stacks', total=None, figures='')
+        self._bar = progress.add_task('searching for other stacks', total=None, figures='')
 
     def show(self, event: Event) -> None:
         """Show an event of the operator."""

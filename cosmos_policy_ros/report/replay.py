@@ -89,7 +89,7 @@ def show_replay(console: Console) -> Iterator[Callable[[Event], None]]:
     """Yield what shows events of the replay node: one moving line, and when to enable."""
     columns = TextColumn('{task.description}'), BarColumn(bar_width=30)
     with Progress(*columns, console=console, transient=True) as progress:
-        bar = progress.add_task('looking for other stacks', total=None)
+        bar = progress.add_task('searching for other stacks', total=None)
 
         def show(event: Event) -> None:
             kind = event['event']

@@ -38,7 +38,12 @@ JOINTS = (
     'gripper', 'left_finger', 'right_finger',
 )  # fmt: skip
 _START_ARM = (0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.02239, -0.02239)  # [rad; finger m]
-_LOOKS = ('geom_rgba', 'cam_pos', 'cam_quat', 'cam_mode')  # of the model; hard starts change them
+_APPEARANCE = (
+    'geom_rgba',
+    'cam_pos',
+    'cam_quat',
+    'cam_mode',
+)  # of the model; hard starts change them
 
 
 class AlohaSim:
@@ -79,7 +84,7 @@ class AlohaSim:
         self.data = mujoco.MjData(self.model)
         self._renderer: mujoco.Renderer | None = None
         self._first = {p.body: 16 + 7 * i for i, p in enumerate(self.pieces)}  # in qpos
-        self._looks = {n: getattr(self.model, n).copy() for n in _LOOKS}
+        self._appearance = {n: getattr(self.model, n).copy() for n in _APPEARANCE}
         self.push: Push | None = None
         self._geoms = [self.model.geom(i).name for i in range(self.model.ngeom)]
         self.reset(0)
@@ -99,8 +104,8 @@ class AlohaSim:
             ConfigError: There are no such states or ingredients.
         """
         start = draw_start(self._task, seed, states, without)
-        for name, look in self._looks.items():
-            getattr(self.model, name)[:] = look
+        for name, usual in self._appearance.items():
+            getattr(self.model, name)[:] = usual
         mujoco.mj_resetData(self.model, self.data)
         self.data.qpos[:16] = np.tile(_START_ARM, 2)
         for body, first in self._first.items():
@@ -110,7 +115,7 @@ class AlohaSim:
         self.data.ctrl[:] = np.tile(_START_ARM, 2)
         mujoco.mj_forward(self.model, self.data)
         self.push, self._was_full = start.push, False
-        _change_looks(self.model, self.data, start)
+        _change_appearance(self.model, self.data, start)
 
     def step(self, action: NDArray[np.float32], n_substeps: int = SUBSTEPS) -> None:
         """Hold joint targets for some physics steps (default: one 50 Hz control tick).
@@ -179,10 +184,10 @@ class AlohaSim:
         return self.data.qpos.copy()
 
     def show(self, state: NDArray[np.float64]) -> None:
-        """Be in a state that another scene of the same task was in, at rest.
+        """Set all positions of the scene, with zero velocities.
 
         Args:
-            state: (nq,) as ``state`` gives it [rad, m, quaternions].
+            state: (nq,) ``state`` of a scene of the same task [rad, m, quaternions].
         """
         self.data.qpos[:] = state
         self.data.qvel[:] = 0.0
@@ -235,7 +240,7 @@ def _fix_wrist_camera(model: mujoco.MjModel, side: str) -> None:
     model.cam_mode[camera] = mujoco.mjtCamLight.mjCAMLIGHT_FIXED
 
 
-def _change_looks(model: mujoco.MjModel, data: mujoco.MjData, start: Start) -> None:
+def _change_appearance(model: mujoco.MjModel, data: mujoco.MjData, start: Start) -> None:
     """Recolour the pieces and move the cameras of a start."""
     for body, colour in start.colours.items():
         geoms = model.geom_bodyid == model.body(body).id

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where the joints of an arm must be for its fingertips to be somewhere."""
+"""Inverse kinematics of one arm of the scene: joint angles for a pose of its fingertips."""
 
 from __future__ import annotations
 
@@ -93,7 +93,14 @@ class Arm:
         return q
 
     def place(self, q: Array) -> Array:
-        """Return [fingertips 3, pitch, roll] for which ``solve`` comes closest to (6,) joints."""
+        """Return the pose for which ``solve`` comes closest to given joint angles.
+
+        Args:
+            q: (6,) joint angles [rad].
+
+        Returns:
+            (5,) fingertips [m, world], pitch and roll [rad].
+        """
         tip, turn = self.pose(q)
         pitch = np.arcsin(np.clip(-turn[2, 0], -1.0, 1.0))
         level = self.orientation(tip, float(pitch), 0.0)
@@ -101,25 +108,31 @@ class Arm:
         return np.array([*tip, pitch, roll])
 
     def across(self, tip: Array, pitch_rad: float, axis: Array) -> Array:
-        """Return [fingertips 3, pitch, roll] at ``tip`` with the fingers closing across ``axis``.
+        """Return the pose at ``tip`` with the fingers closing across ``axis``.
 
         Args:
             tip: (3,) wanted point between the fingertips [m, world].
             pitch_rad: How far the gripper points down.
-            axis: (3,) length of what is between the fingers, in the world.
+            axis: (3,) unit vector along the length of what is between the fingers [world].
+
+        Returns:
+            (5,) fingertips [m, world], pitch and roll [rad].
         """
         level = self.orientation(tip, pitch_rad, 0.0)
         roll = np.arctan(-(level[:, 1] @ axis) / (level[:, 2] @ axis))
         return np.array([*tip, pitch_rad, roll])
 
     def carry(self, centre: Array, offset: Array, axis: Array, pitch_rad: float) -> Array:
-        """Return [fingertips 3, pitch, roll] that hold a piece somewhere, along the world's x.
+        """Return the pose in which a piece is held at ``centre``, along the world's x.
 
         Args:
             centre: (3,) wanted centre of the piece [m, world].
             offset: (3,) centre of the piece in the gripper, from the fingertips [m].
-            axis: (3,) length of the piece in the gripper.
-            pitch_rad: Where to start looking, since pitch and roll point the axis.
+            axis: (3,) unit vector along the length of the piece, in the gripper.
+            pitch_rad: Pitch to start from; the one that is found is within 0.4 rad of it.
+
+        Returns:
+            (5,) fingertips [m, world], pitch and roll [rad].
         """
         tip, angles = centre, np.array([pitch_rad, 0.0])
         for _ in range(3):  # Newton's method on how far the axis points off

@@ -92,7 +92,8 @@ class Mixture:
     Attributes:
         demo: Share of policy samples, drawn from the episodes that are imitated.
         success: Share of successes among the other samples.
-        world_model: Share of world-model samples among the other samples; the rest are for the value.
+        world_model: Share of world-model samples among the other samples; the rest are for the
+            value.
         reuse_demos: Whether demonstrations count among the successes of the other samples too.
         imitate_rollouts: Whether rollouts that succeeded are imitated like demonstrations.
     """

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 from PIL import Image
 import pytest
-from samples import assert_same_episode, picture, ROBOT, sample_episode
+from samples import assert_same_episode, ROBOT, sample_episode, sample_image
 
 SAID = Labels(task='fold the shirt', source='demo')
 KEYS = ('cam_high', 'cam_left_wrist', 'cam_right_wrist')
@@ -33,7 +33,7 @@ def aloha_file(path: Path, n: int = 6, **changes: Any) -> Path:
         'action': rows + 0.01,
     }
     for i, key in enumerate(KEYS):
-        sets[f'observations/images/{key}'] = np.stack([picture(10 * i + k) for k in range(n)])
+        sets[f'observations/images/{key}'] = np.stack([sample_image(10 * i + k) for k in range(n)])
     with h5py.File(path, 'w') as file:
         file.attrs['sim'] = False
         for name, data in {**sets, **changes}.items():
@@ -49,7 +49,7 @@ def cosmos_file(folder: Path, n: int = 6, frames: int = 6, **attributes: Any) ->
     for key in KEYS:
         with VideoWriter(folder / f'episode_0_{key}.mp4', 25.0, 240, 320) as video:
             for k in range(frames):
-                video.write(picture(k))
+                video.write(sample_image(k))
     path = aloha_file(folder / 'episode_0.hdf5', n, **gone, **videos)
     with h5py.File(path, 'a') as file:
         file.attrs.update(attributes)
@@ -119,7 +119,7 @@ def test_file_of_another_recorder_is_read(tmp_path: Path) -> None:
     episode = read_hdf5(path, ROBOT, SAID)
     assert (episode.rate_hz, episode.task, episode.success) == (50.0, 'fold the shirt', None)
     assert episode.image_index['left_wrist'].tolist() == [0, 1, 2, 3, 4, 5]
-    np.testing.assert_array_equal(episode.images['left_wrist'][3], picture(13))
+    np.testing.assert_array_equal(episode.images['left_wrist'][3], sample_image(13))
     np.testing.assert_allclose(episode.actions[5], 0.11, rtol=1e-6)
     assert episode.expert.all()
 
@@ -137,11 +137,11 @@ def test_jpeg_rows_are_read(tmp_path: Path) -> None:
         rows = np.zeros((6, 60_000), np.uint8)
         for k in range(6):
             file = BytesIO()
-            Image.fromarray(picture(k)).save(file, 'JPEG', quality=95)
+            Image.fromarray(sample_image(k)).save(file, 'JPEG', quality=95)
             rows[k, : file.tell()] = np.frombuffer(file.getvalue(), np.uint8)
         sets[f'observations/images/{key}'] = rows
     episode = read_hdf5(aloha_file(tmp_path / 'a.hdf5', **sets), ROBOT, SAID)
-    red = episode.images['high'][2].astype(int) - picture(2)
+    red = episode.images['high'][2].astype(int) - sample_image(2)
     assert np.abs(red).mean() < 3
 
 

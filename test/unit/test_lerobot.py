@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from samples import assert_same_episode, picture, ROBOT, sample_episode, START_NS
+from samples import assert_same_episode, ROBOT, sample_episode, sample_image, START_NS
 
 PSNR_DB = 35.0  # what H.264 leaves of a picture, at least
 DATA, EPISODES = 'data/chunk-000/file-000.parquet', 'meta/episodes/chunk-000/file-000.parquet'
@@ -286,7 +286,7 @@ def test_short_video_is_noticed(own: Path) -> None:
     """Both checks name the file: reading the episode and counting the frames."""
     with VideoWriter(own / VIDEO, 50.0, 240, 320) as video:
         for k in range(20):
-            video.write(picture(k))
+            video.write(sample_image(k))
     with pytest.raises(ConfigError, match=r'cam_high/.* has 8 frames from 0.240 s on, .* has 9 r'):
         read_lerobot(own, 1, ROBOT)
     with pytest.raises(ConfigError, match=r'cam_high/.* has 20 frames, its episodes 21 rows'):

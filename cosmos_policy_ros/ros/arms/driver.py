@@ -20,7 +20,7 @@ made when the command is due.
 
 
 class Driver(Protocol):
-    """One file of this folder."""
+    """Command interface of one kind of arm, implemented by one module of this folder."""
 
     def topics(self, arm: ArmSpec) -> tuple[str, ...]:
         """Return the names of the topics on which the arm's commands leave.
