@@ -12,6 +12,7 @@ import sys
 from typing import Any
 
 from build_site import PAGES
+from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.sim.tasks import EPISODE_S
 from document_commands import (
     blocks,
@@ -26,11 +27,12 @@ from document_commands import (
 )
 import pytest
 from reference import PAGE_MAKERS
-from test_layering import MAY_IMPORT, WAIST
+from test_layering import BY_NAME, FILES, imports, layer_of, MAY_IMPORT, ROS_MODULES, WAIST
 import yaml
 
 WRITTEN_BY_CODE = [f'docs/reference/{name}' for name in PAGE_MAKERS]
 DESIGN = 'docs/explanation/design.md'
+TO_COME = {layer for layer in MAY_IMPORT if not any(layer_of(p) == layer for p in FILES)}
 HISTORY = {'CHANGELOG.md'}  # names what was there
 LAYERS = sorted(path.parent.name for path in (ROOT / 'cosmos_policy_ros').glob('*/__init__.py'))
 TOP = (
@@ -64,6 +66,7 @@ COMMITTED = settings('models/aloha_sim/train.yaml')
 POLICY = settings('models/aloha_sim/policy.json')
 WEIGHT = TRAIN['action_weight']
 AHEAD_S = POLICY['horizon'] / POLICY['rate_hz']  # of a predicted future
+PEG_HARDNESS = find_task('insert_peg').hardness
 PLANNER = settings('config/nodes.yaml')['planner']['ros__parameters']
 NUMBERS = [  # document, sentence with a number, where the number is set
     ('docs/explanation/differences.md', r'action frame counts (\d+) times', WEIGHT),
@@ -72,9 +75,13 @@ NUMBERS = [  # document, sentence with a number, where the number is set
     ('docs/explanation/differences.md', r'rows at ([\d.]+) Hz', POLICY['rate_hz']),
     ('docs/explanation/differences.md', r'(\d+) denoising steps instead', POLICY['action_steps']),
     ('docs/explanation/differences.md', r'a query leaves every ([\d.]+) s', PLANNER['replan_s']),
+    ('docs/how-to/train.md', r'`action_weight: (\d+)`', WEIGHT),
+    ('docs/how-to/train.md', r'counts (\d+) times as much', WEIGHT),
     ('docs/how-to/evaluate.md', r'one query every ([\d.]+) s', PLANNER['replan_s']),
     ('docs/how-to/evaluate.md', r'at its end\s+after (\d+) s', EPISODE_S),
     ('docs/how-to/several_inference_nodes.md', r'`merge_s` \(([\d.]+) s\)', PLANNER['merge_s']),
+    ('docs/how-to/evaluate.md', r'in an insertion ([\d.]+) of all that', PEG_HARDNESS),
+    ('README.md', r'peg ([\d.]+) of all that', PEG_HARDNESS),
     ('docs/tutorials/first_demo.md', r'last query, ([\d.]+) s\s+ahead', AHEAD_S),
     ('README.md', r'last query, ([\d.]+) s\s+ahead', AHEAD_S),
 ]  # fmt: skip
@@ -139,6 +146,12 @@ def test_every_command_of_a_shell_script_has_its_options() -> None:
 
 
 @pytest.mark.parametrize('document', DOCUMENTS)
+def test_no_placeholder_is_left(document: str) -> None:
+    """Double braces are what a template leaves where a word was to be filled in."""
+    assert '{{' not in text_of(document)
+
+
+@pytest.mark.parametrize('document', DOCUMENTS)
 def test_every_link_leads_to_a_file_and_a_heading(document: str) -> None:
     """As GitHub shows them; the site generator checks pages and anchors, but no images."""
     for target, anchor in LINK.findall(text_of(document)):
@@ -175,7 +188,7 @@ def test_every_module_and_function_that_is_named_exists(document: str) -> None:
             known = re.compile(rf'^ *(?:def |class )?{member[2]}\b', re.M)
             assert any(known.search(text) for text in texts), f'{document} names {span}'
         elif call := re.fullmatch(r'(\w+)\(.*\)', span):
-            known = re.compile(rf'\bdef {call[1]}\b')
+            known = re.compile(rf'\b(?:def|class) {call[1]}\b')
             assert any(known.search(text) for text in SOURCES), f'{document} names {span}'
 
 
@@ -261,14 +274,42 @@ def test_pages_written_by_code_say_so() -> None:
         assert 'scripts/reference.py' in text_of(document).splitlines()[0]
 
 
+def design_layers() -> dict[str, tuple[set[str], set[str]]]:
+    """Return what the design says a layer may import, and its third-party modules, by layer."""
+    rows = re.findall(r'^\| `(\w+)` \| [^|]+ \| ([^|]+) \| ([^|]+) \|$', text_of(DESIGN), re.M)
+    parts = {layer: [text.split(',') for text in texts] for layer, *texts in rows}
+    names = {
+        layer: [{name.strip() for name in column} - {'–'} for column in columns]
+        for layer, columns in parts.items()
+    }
+    return {layer: (allowed, used) for layer, (allowed, used) in names.items()}
+
+
+def third_party(layer: str) -> set[str]:
+    """Return the modules of other packages that a layer imports, as the design calls them."""
+    found = {name for path in FILES if layer_of(path) == layer for name in imports(path)}
+    tops = {name.split('.')[0] for name in found} | BY_NAME.get(layer, set())
+    tops -= {*sys.stdlib_module_names, 'cosmos_policy_ros', 'numpy', 'yaml'}
+    names = {'PIL': 'Pillow', 'cv2': 'opencv', 'launch_ros': 'launch', 'tensorrt_rtx': 'tensorrt'}
+    names |= dict.fromkeys(ROS_MODULES - {'rclpy', 'launch', 'launch_ros'}, 'messages')
+    return {names.get(name, name) for name in tops}
+
+
+def test_design_has_the_third_party_modules_that_are_imported() -> None:
+    """Who wants to know what a layer needs installed reads the table, not the imports."""
+    layers = design_layers()
+    assert {layer: used for layer, (_, used) in layers.items()} == {
+        layer: third_party(layer) for layer in layers
+    }
+
+
 def test_design_has_the_layers_of_the_import_rule() -> None:
     """The table that people read is the one that is checked."""
-    rows = re.findall(r'^\| `(\w+)` \| [^|]+ \| ([^|]+) \|', text_of(DESIGN), re.M)
-    table = {layer: {name.strip() for name in names.split(',')} for layer, names in rows}
     rule = {
-        layer: (names - WAIST) | ({'waist'} if names >= WAIST else set())
+        layer: (names - WAIST - TO_COME) | ({'waist'} if names >= WAIST else set())
         for layer, names in MAY_IMPORT.items()
+        if layer not in TO_COME
     }
-    assert table == rule
+    assert {layer: allowed for layer, (allowed, _) in design_layers().items()} == rule
     (waist,) = re.findall(r'^\| ([^|]+) \(the waist\) \|', text_of(DESIGN), re.M)
     assert set(re.findall(r'`(\w+)`', waist)) == WAIST
