@@ -40,8 +40,8 @@ class Evaluate:
         'transfer_cube'
     )
     instruction: str | None = None
-    """Instruction given to the policy, a task of the checkpoint or a paraphrase; None is the
-    simulated task's own."""
+    """Instruction given to the policy, a task of the checkpoint or a paraphrase; by
+    default the simulated task's own."""
     states: States = 'normal'
     """Start states: normal as in training; hard ones have pieces beside the range of training, in
     other colours and pushed once, and cameras moved a little."""

@@ -43,7 +43,7 @@ ARGUMENTS = {
     'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
-    'seed': Argument(int, 'Seed of the noise, and of the scene at the first reset.'),
+    'seed': Argument(int, 'Seed of the noise and, with the simulator, of its first scene.'),
     'task': Argument(str, 'Simulated task: a row of sim/experts/table.py.'),
     'states': Argument(str, 'Start states of the simulator: normal, as in training, or hard.'),
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
