@@ -291,7 +291,7 @@ ESTOP = Service(
     'std_srvs/srv/Trigger',
     'command_executor',
     ('person',),
-    'Brake and latch a fault until motion is enabled again.',
+    'Brake and latch a fault until motion is enabled again; latches nothing while disabled.',
 )
 ACTIVATE = Service(
     '/planner/activate',
