@@ -8,11 +8,15 @@ import math
 import os
 from typing import Any
 
+from cosmos_policy_ros.cli.evaluate import Evaluate
+from cosmos_policy_ros.cli.oracle import Oracle
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation import Agent, Displacement, Scenario
 from cosmos_policy_ros.evaluation.workers import map_seeds
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
 import pytest
+import yaml
 
 
 @pytest.mark.parametrize(
@@ -30,6 +34,14 @@ def test_scenario_that_cannot_be_played_is_refused(fields: dict[str, Any], messa
     """Before a policy is loaded."""
     with pytest.raises(ConfigError, match=message):
         Scenario(**fields)
+
+
+def test_commands_play_at_the_pace_of_a_scenario_and_of_the_running_stack() -> None:
+    """A success rate is about what the demo does, so the defaults of all of them agree."""
+    nodes = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
+    planner = nodes['planner']['ros__parameters']
+    assert Evaluate().replan_s == Oracle().replan_s == Scenario().replan_s == planner['replan_s']
+    assert Evaluate().latency_s == Scenario().latency_s
 
 
 def test_scenario_gives_the_instruction_of_its_task_unless_it_has_another() -> None:
