@@ -208,7 +208,7 @@ def camera_image(camera: CameraSpec, message: Any) -> NDArray[np.uint8]:
     if image.shape[:2] != (camera.height, camera.width):
         height, width = image.shape[:2]
         wanted = f'{camera.width}x{camera.height}'
-        msg = f'{camera.topic} sends {width}x{height} images, the robot file says {wanted}'
+        msg = f'{camera.topic} sends {width}x{height} images, the robot file has {wanted}'
         raise ValueError(msg)
     return image
 

@@ -225,5 +225,5 @@ def check_parts(checkpoint: Checkpoint) -> None:
         msg = f'{frames} latent frames exceed the transformer max_size {longest}'
         raise ConfigError(msg)
     if config.independent_frames and not is_frame_independent(vae):
-        msg = f'{CONFIG} says independent_frames, but the vae looks at earlier frames'
+        msg = f'{CONFIG} has independent_frames, but the vae depends on earlier frames'
         raise ConfigError(msg)

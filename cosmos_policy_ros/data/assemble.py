@@ -115,7 +115,7 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec) -> Episode:
             raise ValueError(msg)
     for name in ('task', 'source'):
         if getattr(labels, name) is None:
-            msg = f'it says no {name}; say it while converting: cosmos-policy convert --{name}'
+            msg = f'it has no {name}; give it while converting: cosmos-policy convert --{name}'
             raise ValueError(msg)
     n, rate_hz, start_ns = len(rows.proprio), labels.rate_hz or 0.0, labels.start_ns or 0
     expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert

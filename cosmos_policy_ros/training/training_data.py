@@ -93,7 +93,7 @@ def load_autoencoder(
         raise ConfigError(msg)
     if start is not None and config.autoencoder.updates and not is_frame_independent(start):
         msg = (
-            'the autoencoder of --init looks at earlier frames and cannot be trained on single '
+            'the autoencoder of --init depends on earlier frames and cannot be trained on single '
             'images; keep it with autoencoder: {updates: 0}'
         )
         raise ConfigError(msg)

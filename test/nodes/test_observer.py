@@ -143,11 +143,11 @@ def test_nan_joint_state_is_refused_with_its_reason(node: Node) -> None:
 
 
 def test_image_of_another_size_is_refused_with_both_sizes(node: Node) -> None:
-    """A camera with another resolution than the robot file says is named."""
+    """A camera with another resolution than in the robot file is named."""
     observer = fed(node, START_NS, skip='/high/image_raw')
     message = image_message(np.zeros((480, 640, 3), np.uint8), START_NS, '')
     observer.on_image(ROBOT.cameras[0], message)
-    with pytest.raises(TimeoutError, match='sends 640x480 images, the robot file says 320x240'):
+    with pytest.raises(TimeoutError, match='sends 640x480 images, the robot file has 320x240'):
         observer.observation(START_NS)
 
 

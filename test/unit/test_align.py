@@ -167,7 +167,7 @@ def test_image_of_the_wrong_length_is_refused() -> None:
 
 def test_image_of_another_size_names_both_sizes() -> None:
     """The robot file says 320x240."""
-    with pytest.raises(ValueError, match=r'sends 3x2 images, the robot file says 320x240'):
+    with pytest.raises(ValueError, match=r'sends 3x2 images, the robot file has 320x240'):
         camera_image(ROBOT.cameras[0], image_message())
 
 

@@ -215,7 +215,7 @@ def test_text_of_another_width(folder: Path) -> None:
 
 def test_autoencoder_that_looks_back_is_not_frame_independent(tmp_path: Path) -> None:
     """Saving refuses what would be encoded wrongly later."""
-    with pytest.raises(ConfigError, match='looks at earlier frames'):
+    with pytest.raises(ConfigError, match='depends on earlier frames'):
         save_checkpoint(
             tmp_path, CONFIG, tiny_stats(), tiny_text(), tiny_transformer(), tiny_vae(False)
         )

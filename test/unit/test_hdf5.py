@@ -185,7 +185,7 @@ def test_what_is_missing_or_wrong_is_named(
 def test_missing_task_says_how_to_give_it(tmp_path: Path) -> None:
     """ALOHA files name no task; one is not made up."""
     path = aloha_file(tmp_path / 'a.hdf5')
-    with pytest.raises(ConfigError, match='says no task; say it while converting'):
+    with pytest.raises(ConfigError, match='has no task; give it while converting'):
         read_hdf5(path, ROBOT, Labels(source='demo'))
 
 

@@ -234,7 +234,7 @@ def test_data_set_of_another_recorder_is_read(own: Path) -> None:
     assert second.image_index['high'].tolist() == list(range(9))
     assert second.stamps_ns[:2].tolist() == [0, 20_000_000]
     assert second.expert.all()
-    with pytest.raises(ConfigError, match=r'episode 1 of .*it says no source'):
+    with pytest.raises(ConfigError, match=r'episode 1 of .*it has no source'):
         read_lerobot(own, 1, ROBOT)
 
 

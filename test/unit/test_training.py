@@ -153,7 +153,7 @@ def test_causal_autoencoder_is_not_trained_on_single_pictures(
 ) -> None:
     """That would cut its connections through time without a word."""
     tiny.save_tiny_checkpoint(tmp_path / 'init', robot, independent_frames=False)
-    with pytest.raises(ConfigError, match='looks at earlier frames'):
+    with pytest.raises(ConfigError, match='depends on earlier frames'):
         train([bags], tmp_path / 'run', robot, TOY, init=tmp_path / 'init')
 
 

@@ -33,7 +33,7 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
         height, width = episode.images[camera.name].shape[1:3]
         if (height, width) != (camera.height, camera.width):
             wanted = f'{camera.width}x{camera.height}'
-            msg = f'{path}: {camera.name} is {width}x{height} px, the robot file says {wanted}'
+            msg = f'{path}: {camera.name} is {width}x{height} px, the robot file has {wanted}'
             raise ConfigError(msg)
     about = {'source': episode.source, 'task': episode.task, 'robot': robot.name}
     about['rate_hz'] = repr(episode.rate_hz)
