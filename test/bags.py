@@ -55,7 +55,7 @@ def write_joint_states(bag: BagWriter, robot: RobotSpec, numbers: np.ndarray, ns
 
 
 def write_images(bag: BagWriter, at_s: float, stamp_ns: int) -> None:
-    """Write a picture per camera that gets brighter with time."""
+    """Write an image per camera that gets brighter with time."""
     for camera in ROBOT.cameras:
         if camera.name == 'high' and SILENT_S[0] < at_s < SILENT_S[1]:
             continue

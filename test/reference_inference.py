@@ -35,13 +35,13 @@ class Answer:
         action: (H, A) actions in robot units.
         futures: (P,) predicted proprio of every future, in robot units.
         values: Values of the futures, future by future.
-        pictures: Camera -> (H, W, 3) uint8 of every future.
+        images: Camera -> (H, W, 3) uint8 of every future.
     """
 
     action: np.ndarray
     futures: list[np.ndarray] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
-    pictures: list[dict[str, np.ndarray]] = field(default_factory=list)
+    images: list[dict[str, np.ndarray]] = field(default_factory=list)
 
 
 class ReferenceInference:
@@ -112,7 +112,7 @@ class ReferenceInference:
         for latents in imagined:
             unit = self.read(latents, self.proprio, self.facts['proprio_size'])
             answer.futures.append(self.from_unit(unit, 'proprio'))
-            answer.pictures.append(self.decode(latents, clean))
+            answer.images.append(self.decode(latents, clean))
             judged = [latents]
             if values:
                 known = self.value_mask()
@@ -141,10 +141,10 @@ class ReferenceInference:
         black = np.zeros((size, size, 3), dtype=np.uint8)
         seen = []
         for name in self.facts['cameras']:
-            picture = Image.fromarray(images[name])
-            if picture.size != (size, size):
-                picture = picture.resize((size, size), Image.Resampling.BICUBIC)
-            seen.append(np.asarray(picture))
+            image = Image.fromarray(images[name])
+            if image.size != (size, size):
+                image = image.resize((size, size), Image.Resampling.BICUBIC)
+            seen.append(np.asarray(image))
         slots = [black, *seen, black, black, *seen, black]  # latent frames 1 ...
         frames = [black] + [slot for slot in slots for _ in range(COPIES)]
         pixels = torch.from_numpy(np.stack(frames)).float() / 127.5 - 1.0  # (F, H, W, 3)
@@ -153,7 +153,7 @@ class ReferenceInference:
         return (self.vae.encode(video).latent_dist.mean - mean) / std
 
     def decode(self, latents: Tensor, clean: Tensor) -> dict[str, np.ndarray]:
-        """Return the pictures of the future frames, vectors replaced by what they overwrote."""
+        """Return the images of the future frames, vectors replaced by what they overwrote."""
         restored = latents.clone()
         for i in (0, 1, self.action, self.proprio):
             restored[:, :, i] = clean[:, :, i]

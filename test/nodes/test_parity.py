@@ -150,7 +150,7 @@ def test_late_and_duplicate_messages_are_dropped_alike(tmp_path: Path, node: Nod
 
 
 def test_camera_that_falls_silent_is_refused_alike(tmp_path: Path, node: Node) -> None:
-    """No old picture passes for a current one: both name the camera, its age and the limit."""
+    """No old image passes for a current one: both name the camera, its age and the limit."""
     messages = [m for m in streams(600) if m[1] != HIGH or m[2] < 200]
     reason = r'/high/image_raw is 280 ms old, limit 250 ms'
     with pytest.raises(ConfigError, match=reason):

@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_recorder_wrote_whole_labelled_demonstrations(folder: Path) -> None:
-    """Every tick has what safety sent, every camera its pictures; nothing is missing."""
+    """Every tick has what safety sent, every camera its images; nothing is missing."""
     bags = sorted((folder / 'bags').glob('episode_*'))
     assert len(bags) == 3
     for bag in bags:
@@ -76,7 +76,7 @@ def test_recorder_wrote_whole_labelled_demonstrations(folder: Path) -> None:
 
 
 def test_every_format_leads_back_to_the_same_episodes(folder: Path) -> None:
-    """Joints and actions to the last bit, pictures as many."""
+    """Joints and actions to the last bit, images as many."""
     originals = [read_bag(bag, ROBOT, None) for bag in sorted((folder / 'bags').glob('episode_*'))]
     for name in ('hdf5', 'hdf5-cosmos', 'lerobot'):
         bags = sorted((folder / f'bags_from_{name}').iterdir())

@@ -23,7 +23,7 @@ def test_augmentation_turns_and_recolours() -> None:
     assert turned[0, 0].tolist() == [0, 0, 0]
 
 
-def test_same_draw_gives_the_same_picture() -> None:
+def test_same_draw_gives_the_same_image() -> None:
     """Current and future images of one version get one change."""
     image = np.random.default_rng(0).integers(0, 256, (32, 32, 3), np.uint8)
     images = [augment_image(image, draw_augmentation(np.random.default_rng(3))) for _ in range(2)]

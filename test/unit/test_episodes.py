@@ -50,7 +50,7 @@ def test_bag_has_each_frame_once(tmp_path: Path) -> None:
     assert (about['robot'], about['rate_hz']) == ('aloha_sim', '50.0')
 
 
-def test_bag_of_pictures_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_bag_of_images_of_another_size_is_refused(tmp_path: Path) -> None:
     """The robot's cameras send 320x240."""
     small = {c.name: np.zeros((3, 256, 256, 3), np.uint8) for c in ROBOT.cameras}
     with pytest.raises(ConfigError, match='high is 256x256 px, the robot file has 320x240'):

@@ -8,7 +8,7 @@ from cosmos_policy_ros.training.image_cache import load_images
 import numpy as np
 
 
-def test_pictures_are_found_by_their_rows(tmp_path: Path) -> None:
+def test_images_are_found_by_their_rows(tmp_path: Path) -> None:
     """Rows run through the cameras of a file, then through the files."""
     config = TrainConfig(cameras=('a', 'b'), image_size=8)
     files = []

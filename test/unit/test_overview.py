@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is seen of a recording: timing, series, pictures, and what could not be used."""
+"""What is seen of a recording: timing, series, images, and what could not be used."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_first_chunk_is_no_seam(rollout: Overview) -> None:
     assert [(m.name, m.reason) for m in rollout.modes] == [('playing', '')]
 
 
-def test_pictures_are_spread_over_time(rollout: Overview) -> None:
+def test_images_are_spread_over_time(rollout: Overview) -> None:
     """First, middle and last; the middle one of the high camera is the last before its gap."""
     assert [s for s, _ in rollout.images['/left_wrist/image_raw']] == pytest.approx(
         [0.0, 0.96, 1.92]

@@ -48,8 +48,8 @@ def check(path: Path, shape: tuple[int, int, int], atol: float, seed: int = 195)
     last = [answer.futures[-1] for answer in want]  # of the member with most steps
     np.testing.assert_allclose(got.future_proprio, last, atol=atol)
     for i, answer in enumerate(want):
-        for name, picture in answer.pictures[-1].items():
-            difference = np.abs(images[name][i].astype(int) - picture)
+        for name, image in answer.images[-1].items():
+            difference = np.abs(images[name][i].astype(int) - image)
             assert difference.max() <= 1, name  # a rounding
     spread = np.abs(actions[0] - actions[-1]).max()
     assert candidates == 1 or spread > 100 * atol, 'the candidates are all alike'

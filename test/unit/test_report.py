@@ -151,7 +151,7 @@ def test_summary_counts_what_was_judged(page: Page) -> None:
         assert fact in text
 
 
-def test_every_camera_has_pictures(page: Page) -> None:
+def test_every_camera_has_images(page: Page) -> None:
     """Three cameras, three times, two episodes; and the empty one that is enlarged into."""
     assert page.tags['img'] == 3 * 3 * 2 + 1
     assert sum(link.startswith('data:image/jpeg;base64,') for link in page.links) == 18

@@ -75,7 +75,7 @@ def test_trained_checkpoint_plans(out: Path, robot: RobotSpec) -> None:
     assert answer.positions.shape == (2, 4, 14)
 
 
-def test_run_ends_with_pictures_of_what_it_predicts(out: Path) -> None:
+def test_run_ends_with_images_of_what_it_predicts(out: Path) -> None:
     """Futures and values of the validation set that ``figures.json`` comes from."""
     sheets = out / 'work' / 'sheets'
     assert {'final.png', 'final_values.png'} <= {file.name for file in sheets.iterdir()}
@@ -148,7 +148,7 @@ def test_causal_autoencoder_is_kept_and_encodes_as_on_the_robot(
     torch.testing.assert_close(latents[:3].float(), seen.transpose(0, 1), atol=2e-3, rtol=2e-3)
 
 
-def test_causal_autoencoder_is_not_trained_on_single_pictures(
+def test_causal_autoencoder_is_not_trained_on_single_images(
     tmp_path: Path, bags: Path, robot: RobotSpec
 ) -> None:
     """That would cut its connections through time without a word."""
