@@ -17,8 +17,9 @@ from cosmos_policy_ros.types import ConfigError
 
 if TYPE_CHECKING:
     from cosmos_policy_ros.core.policy import CosmosPolicy
+    from cosmos_policy_ros.core.protocol import Policy
 
-__all__ = ['BACKENDS', 'Precision', 'choose_backend', 'load_policy']
+__all__ = ['BACKENDS', 'Precision', 'choose_backend', 'load_cosmos_policy', 'load_policy']
 
 BACKENDS = ('auto', *ROWS)
 
@@ -31,8 +32,39 @@ def load_policy(
     precision: Precision = 'auto',
     max_rows: int | None = None,
     planning: Path | None = None,
+) -> Policy:
+    """Load the policy of a checkpoint folder, whatever kind it is of.
+
+    The stack and the measurements of success need no more of it than ``Policy`` has. A folder of
+    another kind than a Cosmos Policy is a branch here.
+
+    Args:
+        path: Checkpoint folder.
+        backend: See ``load_cosmos_policy``, as for all that follow.
+        device: Torch device.
+        threads: CPU threads of the networks.
+        precision: Arithmetic of the networks.
+        max_rows: Most rows of one network call.
+        planning: Checkpoint folder that scores what the first one proposes.
+
+    Raises:
+        ConfigError: See ``load_cosmos_policy``.
+    """
+    return load_cosmos_policy(path, backend, device, threads, precision, max_rows, planning)
+
+
+def load_cosmos_policy(
+    path: Path,
+    backend: str = 'auto',
+    device: str = 'cpu',
+    threads: int | None = None,
+    precision: Precision = 'auto',
+    max_rows: int | None = None,
+    planning: Path | None = None,
 ) -> CosmosPolicy:
-    """Load the policy of a checkpoint folder, with its networks on a backend.
+    """Load the Cosmos Policy of a checkpoint folder, with its networks on a backend.
+
+    It is for those that need its parts: the measurements of networks, stages and searches.
 
     Args:
         path: Checkpoint folder.

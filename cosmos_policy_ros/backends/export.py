@@ -8,7 +8,7 @@ from pathlib import Path
 import time
 from typing import Any
 
-from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.backends import load_cosmos_policy
 from cosmos_policy_ros.backends.engines import Facts, find_engine, read_note, write_engine
 from cosmos_policy_ros.backends.onnx_backend import FILE, KIND, onnx_facts, OnnxBackend, write_onnx
 from cosmos_policy_ros.backends.parity import compare_answers, made_up_observations, refuse_worse
@@ -146,7 +146,7 @@ def _compare(
     path: Path, checkpoint: Checkpoint, backend: Backend, queries: int, limit_rad: float | None
 ) -> dict[str, object]:
     """Return how far a backend is from the plain network, refusing one that is too far."""
-    truth = load_policy(path, 'diffusers', str(backend.device), precision='float32')
+    truth = load_cosmos_policy(path, 'diffusers', str(backend.device), precision='float32')
     policy = CosmosPolicy(backend, checkpoint.config, checkpoint.stats, checkpoint.text)
     report = compare_answers(policy, truth, made_up_observations(truth, queries))
     limit_rad = limit_rad or MAX_ERROR_RAD[backend.precision]

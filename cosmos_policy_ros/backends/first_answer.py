@@ -12,7 +12,7 @@ import tempfile
 import time
 from typing import Any
 
-from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.backends import load_cosmos_policy
 
 CODE = 'from cosmos_policy_ros.backends.first_answer import answer; answer(**{})'
 
@@ -22,7 +22,7 @@ def time_first_answer(checkpoint: Path, **how: Any) -> dict[str, float]:
 
     Args:
         checkpoint: Checkpoint folder.
-        how: Other arguments of ``load_policy``.
+        how: Other arguments of ``load_cosmos_policy``.
 
     Returns:
         ``start_s`` from the start of the process to the first action chunk [s], its files being in
@@ -58,13 +58,13 @@ def answer(result: str, checkpoint: str, start_s: float, **how: Any) -> None:
         result: File to write.
         checkpoint: Checkpoint folder.
         start_s: When this process was started [s, monotonic clock, which all processes share].
-        how: Other arguments of ``load_policy``.
+        how: Other arguments of ``load_cosmos_policy``.
     """
     from cosmos_policy_ros.backends.parity import made_up_observations
     from cosmos_policy_ros.core.query import PlanQuery
     import torch
 
-    policy = load_policy(Path(checkpoint), **how)
+    policy = load_cosmos_policy(Path(checkpoint), **how)
     loaded_s = time.monotonic()
     policy.plan(made_up_observations(policy, 1)[0], PlanQuery(1))
     figures = {

@@ -18,7 +18,7 @@ import tempfile
 import time
 from typing import Any
 
-from cosmos_policy_ros.backends import load_policy, Precision
+from cosmos_policy_ros.backends import load_cosmos_policy, Precision
 from cosmos_policy_ros.backends.device import describe_device, has_device, memory_bytes
 from cosmos_policy_ros.backends.export import export_tensorrt
 from cosmos_policy_ros.backends.parity import made_up_observations
@@ -172,7 +172,7 @@ def time_queries(
         ``direct_ms`` by denoising steps and ``planning_ms`` by candidates; ``memory_gb`` in use
         afterwards, which on a GPU is the peak; ``samples`` of every figure.
     """
-    policy = load_policy(path, backend, device, precision=precision, max_rows=ROWS[-1])
+    policy = load_cosmos_policy(path, backend, device, precision=precision, max_rows=ROWS[-1])
     load_s = time.monotonic() - start_s
     obs = made_up_observations(policy, 1)[0]
     policy.plan(obs, PlanQuery(1))

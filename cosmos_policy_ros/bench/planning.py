@@ -15,7 +15,7 @@ from pathlib import Path
 import time
 from typing import Any, TypeVar
 
-from cosmos_policy_ros.backends import load_policy, Precision
+from cosmos_policy_ros.backends import load_cosmos_policy, Precision
 from cosmos_policy_ros.bench.reference_order import reference_plan
 from cosmos_policy_ros.bench.search import (
     CANDIDATES,
@@ -72,8 +72,8 @@ def measure_planning(
         ``t8_over_8t1``; ``network_calls`` and those of the reference; ``ms`` by candidates; under
         ``searches`` cost and choice of cheaper ones, see ``compare_searches``.
     """
-    policy = load_policy(checkpoint, backend, threads=threads, precision=precision)
-    exact = load_policy(checkpoint, 'diffusers', threads=threads, precision='float32')
+    policy = load_cosmos_policy(checkpoint, backend, threads=threads, precision=precision)
+    exact = load_cosmos_policy(checkpoint, 'diffusers', threads=threads, precision='float32')
     fast = policy.backend = Counted(policy.backend)
     slow = exact.backend = Counted(exact.backend)
     observations = sample_observations(policy, max(rounds, OBSERVATIONS))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from cosmos_policy_ros.backends import BACKENDS, load_policy, Precision
+from cosmos_policy_ros.backends import BACKENDS, load_cosmos_policy, Precision
 from cosmos_policy_ros.backends.parity import CANDIDATES, made_up_observations
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
@@ -20,7 +20,7 @@ REASON = 300  # characters that are kept of an error
 
 
 class Variant(NamedTuple):
-    """A way to run the networks, as ``load_policy`` takes it."""
+    """A way to run the networks, as ``load_cosmos_policy`` takes it."""
 
     backend: str
     precision: Precision = 'float32'
@@ -78,7 +78,7 @@ def load_variants(
 
 def _load(checkpoint: Path, variant: Variant, threads: int) -> CosmosPolicy:
     """Return a policy that has compiled what it compiles at its first queries."""
-    policy = load_policy(checkpoint, threads=threads, **variant._asdict())
+    policy = load_cosmos_policy(checkpoint, threads=threads, **variant._asdict())
     for candidates in (1, CANDIDATES):
         policy.plan(made_up_observations(policy, 1)[0], PlanQuery(candidates))
     return policy

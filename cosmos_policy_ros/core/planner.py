@@ -25,7 +25,7 @@ def aggregate(values: NDArray[np.float32], rule: Aggregation) -> NDArray[np.floa
     """Return (N,) float32 scores in [0, 1], one per candidate.
 
     Args:
-        values: (N, M*K) float32 ensemble members in [0, 1].
+        values: (N, max(M, 1) * max(K, 1)) float32 ensemble members in [0, 1].
         rule: ``average``; ``lcb``, mean minus standard deviation; ``success_vote``, the fraction
             that predicts success; ``majority_mean``, the mean of those that predict success if
             they are at least half, else 0.

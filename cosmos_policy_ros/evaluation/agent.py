@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 from cosmos_policy_ros.backends import load_policy, Precision
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
-from cosmos_policy_ros.evaluation.displacement import Displacement, NO_DISPLACEMENT
+from cosmos_policy_ros.evaluation.displacement import (
+    Displacement,
+    NO_DISPLACEMENT,
+    require_stages,
+)
 from cosmos_policy_ros.evaluation.episode import PLAIN
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
 
 if TYPE_CHECKING:
-    from cosmos_policy_ros.core.policy import CosmosPolicy
+    from cosmos_policy_ros.core.protocol import Policy
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ class Agent:
             )
             raise ConfigError(msg)
 
-    def load(self, robot: RobotSpec) -> CosmosPolicy:
+    def load(self, robot: RobotSpec) -> Policy:
         """Load the policy.
 
         Args:
@@ -69,7 +73,7 @@ class Agent:
 
         Raises:
             ConfigError: A checkpoint is missing or damaged, does not fit the other one or the
-                robot, or cannot answer the query.
+                robot, or cannot answer the query; or it cannot judge displaced candidates.
         """
         from cosmos_policy_ros.core.config import check_robot
 
@@ -82,6 +86,8 @@ class Agent:
         )
         check_robot(policy.config, robot)
         self.query.check(policy.config.action_steps)
+        if self.displacement.spread_rad:
+            require_stages(policy)
         return policy
 
     def describe(self) -> dict[str, str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from cosmos_policy_ros.core.perturb import displace, displace_others, displacement_rng
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
-from cosmos_policy_ros.core.protocol import Answer
+from cosmos_policy_ros.core.protocol import Answer, Policy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.episode import Proposal
 from cosmos_policy_ros.types import ConfigError, Observation
@@ -55,7 +55,7 @@ NO_DISPLACEMENT = Displacement()
 
 
 def propose_displaced(
-    policy: CosmosPolicy, query: PlanQuery, displacement: Displacement, observation: Observation
+    policy: Policy, query: PlanQuery, displacement: Displacement, observation: Observation
 ) -> Proposal:
     """Answer a query with displaced candidates and the best of them by value.
 
@@ -67,18 +67,22 @@ def propose_displaced(
         query: Candidates, futures, values and the seed, also of the displacement.
         displacement: How far candidates are displaced, and how often one is only to explore.
         observation: What the robot senses.
+
+    Raises:
+        ConfigError: See ``require_stages``.
+        ValueError: See ``plan_displaced``.
     """
     candidates = plan_displaced(policy, observation, query, displacement.spread_rad).candidates
     rng = displacement_rng(query.seed, observation.stamp_ns)
     if rng.random() < displacement.explore:
         only = candidates.positions[0]
-        chunk = displace(only, rng, displacement.spread_rad, policy.grippers)
+        chunk = displace(only, rng, displacement.spread_rad, require_stages(policy).grippers)
         candidates = replace(candidates, positions=chunk[None])
     return Proposal(candidates, make_plan(candidates, policy.config.rate_hz))
 
 
 def plan_displaced(
-    policy: CosmosPolicy, obs: Observation, query: PlanQuery, spread_rad: float
+    policy: Policy, obs: Observation, query: PlanQuery, spread_rad: float
 ) -> Answer:
     """Return the answer of ``policy.plan`` with all candidates but the first displaced.
 
@@ -93,20 +97,37 @@ def plan_displaced(
             displaces nothing.
 
     Raises:
-        ValueError: See ``CosmosPolicy.plan``; or ``spread_rad`` is negative.
+        ConfigError: See ``require_stages``.
+        ValueError: See ``Policy.plan``; or ``spread_rad`` is negative.
     """
     if spread_rad < 0.0:
         msg = f'candidates are displaced by a standard deviation of at least 0, got {spread_rad=}'
         raise ValueError(msg)
     if not spread_rad or query.candidates == 1:
         return policy.plan(obs, query)
-    if policy.scorer.values_actions:
+    staged = require_stages(policy)
+    if staged.scorer.values_actions:
         query = replace(query, futures=0, values=max(query.values, 1))
     else:
         query = replace(query, futures=max(query.futures, 1))
-    acted = policy.act(obs, query)
+    acted = staged.act(obs, query)
     if len(acted.seeds) > 1:
         acted = displace_others(
-            acted, policy.config, policy.stats, fixed=policy.grippers, spread_rad=spread_rad
+            acted, staged.config, staged.stats, fixed=staged.grippers, spread_rad=spread_rad
         )
-    return policy.judge(acted, query)
+    return staged.judge(acted, query)
+
+
+def require_stages(policy: Policy) -> CosmosPolicy:
+    """Return a policy whose candidates can be displaced between acting and judging.
+
+    Raises:
+        ConfigError: It is no Cosmos Policy, so it does both at once.
+    """
+    if not isinstance(policy, CosmosPolicy):
+        msg = (
+            f'{type(policy).__name__} cannot judge displaced candidates, only a Cosmos Policy '
+            'can; give a displacement of 0'
+        )
+        raise ConfigError(msg)
+    return policy

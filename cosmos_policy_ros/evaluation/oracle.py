@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from cosmos_policy_ros.core.planner import make_plan
-from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.protocol import Policy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.agent import Agent
 from cosmos_policy_ros.evaluation.displacement import plan_displaced
@@ -95,7 +95,7 @@ class _Judge:
     """An agent with its policy loaded."""
 
     agent: Agent
-    policy: CosmosPolicy
+    policy: Policy
 
     @property
     def name(self) -> str:

@@ -7,8 +7,10 @@ from dataclasses import replace
 
 from cosmos_policy_ros.core.codec import read_vector
 from cosmos_policy_ros.core.policy import CosmosPolicy
+from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.displacement import plan_displaced
+from cosmos_policy_ros.types import ConfigError, Observation
 import numpy as np
 from numpy.typing import NDArray
 import pytest
@@ -65,3 +67,23 @@ def test_negative_spread_is_refused() -> None:
     """It is a standard deviation."""
     with pytest.raises(ValueError, match=r'spread_rad=-0\.1'):
         plan_displaced(tiny_policy(), OBS, PlanQuery(2), -0.1)
+
+
+class OtherPolicy:
+    """A policy that acts and judges at once; its answer is that of Cosmos Policy."""
+
+    def __init__(self) -> None:
+        """Take the tiny policy's answers."""
+        self.plan_once = tiny_policy().plan
+
+    def plan(self, obs: Observation, query: PlanQuery) -> Answer:
+        """Return the candidates."""
+        return self.plan_once(obs, query)
+
+
+def test_another_policy_is_measured_but_not_displaced() -> None:
+    """It has no stage between acting and judging in which its chunks could be changed."""
+    other = OtherPolicy()
+    assert len(plan_displaced(other, OBS, PlanQuery(2), 0.0).candidates.values) == 2
+    with pytest.raises(ConfigError, match='OtherPolicy cannot judge displaced candidates'):
+        plan_displaced(other, OBS, PlanQuery(2), 0.05)
