@@ -15,7 +15,7 @@ ALONE = test/nodes test/system
 help:
 	@echo 'make demo      set up, then watch the simulated robot hand over the cube in 5 episodes'
 	@echo 'make test      set up, then run all tests but the slow ones (8 minutes on 2 cores)'
-	@echo 'make test-all  set up, then run all tests (25 minutes)'
+	@echo 'make test-all  set up, then run all tests (half an hour)'
 	@echo 'make lint      set up, then run ruff and mypy'
 	@echo 'make docs      set up, then write the documents as a site to site/'
 	@echo 'make setup     only set up .venv'
