@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 
 from cosmos_policy_ros.types import ConfigError
 
@@ -36,8 +37,13 @@ class PlanQuery:
         """Check the ranges.
 
         Raises:
-            ConfigError: A count is out of range, or ``keep`` rises or goes below 1.
+            ConfigError: A number is not whole or out of range, or ``keep`` rises or goes below 1.
         """
+        steps = () if self.steps is None else (self.steps,)
+        for number in (self.candidates, self.futures, self.values, self.seed, *steps, *self.keep):
+            if not isinstance(number, Integral) or isinstance(number, bool):
+                msg = f'a planning query is made of whole numbers, got {number!r} in {self}'
+                raise ConfigError(msg)
         if self.candidates < 1 or min(self.futures, self.values) < 0:
             msg = (
                 f'cannot plan with {self.candidates} candidates, {self.futures} futures, '

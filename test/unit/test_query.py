@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import Any
 
 from cosmos_policy_ros.cli.demo import Demo
 from cosmos_policy_ros.core.query import PlanQuery, read_keep
@@ -66,3 +68,12 @@ def test_what_is_kept_is_read_from_a_parameter() -> None:
     assert read_keep('') == ()
     with pytest.raises(ConfigError, match='whole numbers such as 4 2 1, got '):
         read_keep('4, 2')
+
+
+@pytest.mark.parametrize(
+    'numbers', [{'candidates': math.nan}, {'candidates': 2.5}, {'keep': (2.5,)}, {'seed': True}]
+)
+def test_numbers_that_are_not_whole_are_refused(numbers: dict[str, Any]) -> None:
+    """NaN would pass every comparison with a range."""
+    with pytest.raises(ConfigError, match='made of whole numbers, got'):
+        PlanQuery(**numbers)
