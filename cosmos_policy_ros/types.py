@@ -29,18 +29,24 @@ class Observation:
         images: Camera name -> (height, width, 3) uint8 RGB.
         proprio: (P,) float32 measured joints [rad; gripper 0..1].
         task: Language instruction.
+        committed: (D, A) float32 committed rows: joint targets that will be played whatever comes
+            of this observation, on the grid of the policy's action rows with row 0 due at
+            ``stamp_ns`` [rad; gripper 0..1]. None and no rows both commit to nothing.
     """
 
     stamp_ns: int
     images: dict[str, NDArray[np.uint8]]
     proprio: NDArray[np.float32]
     task: str
+    committed: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         """Check shapes, dtypes and finiteness."""
         for name, image in self.images.items():
             _expect(image, f'image {name!r}', (None, None, 3), np.uint8)
         _expect(self.proprio, 'proprio', (None,), np.float32)
+        if self.committed is not None:
+            _expect(self.committed, 'committed rows', (None, None), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,8 @@ from cosmos_policy_ros.core.layout import LatentLayout, SampleKind
 from cosmos_policy_ros.core.protocol import PolicyFacts
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
+import numpy as np
+from numpy.typing import NDArray
 from safetensors import safe_open, SafetensorError
 
 FORMAT_VERSION = 1
@@ -48,6 +50,8 @@ class PolicyConfig:
         return_discount: Factor per row by which a later success is worth less.
         drop_hidden_frames: Frames that are hidden from the value network, neither known nor
             denoised, are not in its sequence; otherwise they stand there as noise.
+        committed_rows: Most committed rows that the network was shown in training, in the
+            ``blank`` frame; 0 if it was never shown any, as the official networks.
     """
 
     cameras: tuple[str, ...]
@@ -70,6 +74,7 @@ class PolicyConfig:
     value_kind: ValueKind
     return_discount: float
     drop_hidden_frames: bool = False
+    committed_rows: int = 0
 
     def __post_init__(self) -> None:
         """Check types and ranges.
@@ -93,6 +98,18 @@ class PolicyConfig:
         _expect(self, 'value_kind', self.value_kind in kinds, f'one of {kinds}')
         _expect(self, 'sigma_min', self.sigma_min < self.sigma_max, 'below sigma_max')
         _expect(self, 'return_discount', self.return_discount <= 1.0, 'at most 1')
+        rows = self.committed_rows
+        whole = isinstance(rows, int) and not isinstance(rows, bool)
+        _expect(self, 'committed_rows', whole and 0 <= rows < self.horizon, 'below the horizon')
+        volume = self.latent_channels * size[0] * size[1]
+        fits = not rows or self.horizon * (self.action_size + 1) <= volume
+        _expect(
+            self,
+            'committed_rows',
+            fits,
+            f'0 where {self.horizon} rows of {self.action_size} numbers and a mark each do not '
+            f'fit a latent frame of {volume}',
+        )
         agree = len(self.joint_names) == self.action_size
         _expect(self, 'action_size', agree, f'the {len(self.joint_names)} joint_names')
 
@@ -100,6 +117,11 @@ class PolicyConfig:
     def layout(self) -> LatentLayout:
         """The latent frames of this policy."""
         return LatentLayout(self.cameras)
+
+    @property
+    def arm_joints(self) -> NDArray[np.bool_]:
+        """(A,) bool, False for grippers, which open and close instead of following a path."""
+        return np.array([not name.endswith('gripper') for name in self.joint_names])
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

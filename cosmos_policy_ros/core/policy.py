@@ -15,9 +15,11 @@ not the mean of all.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
+from cosmos_policy_ros.core.committed import BLANK, write_committed
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.layout import SampleKind
@@ -61,7 +63,7 @@ class CosmosPolicy:
         self.backend, self.config, self.stats, self.text = backend, config, stats, text
         self.layout = config.layout
         self.max_rows = max_rows
-        self.grippers = [i for i, n in enumerate(config.joint_names) if n.endswith('gripper')]
+        self.grippers = np.flatnonzero(~config.arm_joints).tolist()
         self._vision = Vision(backend, config)
         self._encoded_text: tuple[str, Tensor] | None = None  # of the last task
 
@@ -78,7 +80,8 @@ class CosmosPolicy:
         """Refuse an observation that this policy cannot use.
 
         Raises:
-            ValueError: Other cameras or another proprio size than the policy was trained with.
+            ValueError: Other cameras or another proprio size than the policy was trained with, or
+                committed rows of another size or as many as a chunk has.
             ConfigError: The task has no embedding.
         """
         if set(obs.images) != set(self.config.cameras):
@@ -87,6 +90,17 @@ class CosmosPolicy:
         if len(obs.proprio) != self.config.proprio_size:
             msg = f'proprio must have {self.config.proprio_size} numbers, got {len(obs.proprio)}'
             raise ValueError(msg)
+        if obs.committed is not None and len(obs.committed):
+            n_rows, size = obs.committed.shape
+            if size != self.config.action_size:
+                msg = f'committed rows must have {self.config.action_size} numbers, got {size}'
+                raise ValueError(msg)
+            if n_rows >= self.config.horizon:
+                msg = (
+                    f'{n_rows} committed rows leave nothing to plan in a chunk of '
+                    f'{self.config.horizon}; commit to fewer'
+                )
+                raise ValueError(msg)
         self.text.lookup(obs.task)
 
     def plan(self, obs: Observation, query: PlanQuery) -> Answer:
@@ -122,12 +136,21 @@ class CosmosPolicy:
         self._check_stages(query)
         # 1. Images, proprio -> the current frames, known and the same in all rows.
         images = self._vision.prepare(obs.images).to(self.backend.device)
-        known = self._encode(images, obs.proprio).expand(query.candidates, -1, -1, -1, -1)
+        known = self._encode(images, obs.proprio)
+        committed = self._normalize_committed(obs.committed)
+        if self.config.committed_rows:
+            rows = torch.zeros(1, self.config.horizon, self.config.action_size)
+            rows[0, : len(committed)] = committed
+            n_rows = torch.tensor([len(committed)], device=known.device)
+            write_committed(known, rows.to(known.device), n_rows)
+        known = known.expand(query.candidates, -1, -1, -1, -1)
         seeds = tuple(query.seed + i for i in range(query.candidates))
         given = Sample(known, seeds, obs.task, images, obs.stamp_ns)
         # 2. Noise -> action, future and value frames.
         steps = query.steps or self.config.action_steps
-        return self.denoise(given, 'policy', [steps], keep=query.keep)
+        acted = self.denoise(given, 'policy', [steps], keep=query.keep)
+        # 3. The committed rows are played whatever was denoised, so they stand in the chunk.
+        return self._overwrite(acted, committed)
 
     @torch.inference_mode()
     def judge(self, acted: Sample, query: PlanQuery) -> Answer:
@@ -144,11 +167,14 @@ class CosmosPolicy:
         scorer, futures, values = self.scorer, query.futures, query.values
         if scorer is not self and not futures + values:  # else the base's own value
             futures, values = (0, 1) if scorer.values_actions else (1, 0)
-        # 3. Action frames -> M futures of each.
-        future = scorer.predict_future(acted, futures) if futures else acted
-        # 4. Futures -> K values of each.
+        given = acted
+        if not scorer.config.committed_rows and self.config.committed_rows:
+            given = scorer.hide_committed(acted)
+        # 4. Action frames -> M futures of each.
+        future = scorer.predict_future(given, futures) if futures else given
+        # 5. Futures -> K values of each.
         scores = scorer.predict_value(future, values) if values else self.read_values(future)
-        # 5. Latent frames -> robot units; the future that is shown is the last, of most steps.
+        # 6. Latent frames -> robot units; the future that is shown is the last, of most steps.
         members = max(futures, 1)
         shown = future.rows(range(members - 1, len(future.seeds), members))
         candidates = Candidates(
@@ -245,6 +271,29 @@ class CosmosPolicy:
     def read_values(self, given: Sample) -> Tensor:
         """Return (R,) float32 values in [0, 1] from the value frame of R rows."""
         return read_value(given.latents, self.layout.index('value'))
+
+    def hide_committed(self, given: Sample) -> Sample:
+        """Return rows with a black blank frame, for a network that never saw committed rows."""
+        latents = given.latents.clone()
+        latents[:, :, BLANK : BLANK + 1] = self._vision.encode_blank()
+        return replace(given, latents=latents)
+
+    def _normalize_committed(self, committed: NDArray[np.float32] | None) -> Tensor:
+        """Return (D, A) float32 normalised committed rows; D is 0 where there are none."""
+        if committed is None or not len(committed):
+            return torch.zeros(0, self.config.action_size)
+        return torch.from_numpy(self.stats.normalize_actions(committed))
+
+    def _overwrite(self, acted: Sample, committed: Tensor) -> Sample:
+        """Return rows of latents whose chunks begin with the committed rows."""
+        if not len(committed):
+            return acted
+        horizon, size = self.config.horizon, self.config.action_size
+        index, latents = self.layout.index('action'), acted.latents.clone()
+        chunk = read_vector(latents, index, horizon * size).reshape(-1, horizon, size)
+        chunk[:, : len(committed)] = committed.to(chunk.device)
+        write_vector(latents, index, chunk)
+        return replace(acted, latents=latents)
 
     def _check_stages(self, query: PlanQuery) -> None:
         """Refuse futures for a value that is never shown them."""

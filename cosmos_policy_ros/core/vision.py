@@ -63,10 +63,17 @@ class Vision:
         if not self._config.independent_frames:
             slots = torch.cat([black, images])  # proprio, cameras
             return self._backend.encode(frames_to_video(slots[None]))
-        if self._blank is None:
-            self._blank = self._backend.encode(black[:, :, None])
+        blank = self.encode_blank()
         frames = self._backend.encode(images[:, :, None])  # (cameras, C, 1, h, w)
-        return torch.cat([self._blank, self._blank, frames.transpose(0, 2)], dim=2)
+        return torch.cat([blank, blank, frames.transpose(0, 2)], dim=2)
+
+    def encode_blank(self) -> Tensor:
+        """Return the (1, C, 1, h, w) latent of the blank frame, a black image."""
+        if self._blank is None:
+            size = self._config.image_size
+            black = black_like(torch.zeros(1, 3, size, size, device=self._backend.device))
+            self._blank = self._backend.encode(black[:, :, None])
+        return self._blank
 
     def decode_futures(self, latents: Tensor, images: Tensor) -> dict[str, NDArray[np.uint8]]:
         """Return camera -> (R, H, W, 3) uint8 RGB predicted images.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from cosmos_policy_ros.core.codec import write_value, write_vector
+from cosmos_policy_ros.core.committed import BLANK, write_committed
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import draw_training_sigma, training_input
 from cosmos_policy_ros.core.networks import predict_velocity
@@ -35,7 +36,7 @@ def latent_sequences(
     """
     layout, n = policy.layout, len(batch.kind)
     x0 = torch.zeros(n, *policy.latent_shape)
-    x0[:, :, 0] = cache.blank
+    x0[:, :, BLANK] = cache.blank
     shift = batch.version * (len(cache.latents) // cache.n_versions)
     for column, camera in enumerate(policy.cameras):
         now, then = layout.index(camera), layout.index(f'future_{camera}')
@@ -44,6 +45,7 @@ def latent_sequences(
         x0[:, :, then] = cache.latents[batch.latent_row[:, after] + shift].float()
     chunk = torch.from_numpy(stats.normalize_actions(batch.chunk))
     write_vector(x0, layout.index('action'), chunk)
+    write_committed(x0, chunk, torch.from_numpy(batch.committed))
     proprio = torch.from_numpy(stats.normalize_proprio(batch.proprio))
     write_vector(x0, layout.index('proprio'), proprio)
     future = torch.from_numpy(stats.normalize_proprio(batch.future_proprio))
@@ -59,7 +61,8 @@ def loss_weights(
 
     The loss is the weighted sum of the squared errors divided by the sum of the weights. Known
     frames weigh 0. In a policy sample, rows of the chunk after a disturbance began weigh 0, and so
-    do the future and the value, which the disturbance changed.
+    do the future and the value, which the disturbance changed. Committed rows weigh 0 too: they
+    are given.
 
     Differs from the reference: its mean runs over known frames too, so that a value sample counts
     a fraction of a policy sample, and all frames weigh the same.
@@ -78,7 +81,8 @@ def loss_weights(
     after = [layout.index(name) for name in (*layout.future, 'value')]
     frames[:, after] *= ((whole & joint) | ~is_policy)[:, None]
     weights = frames[:, None, :, None, None].expand(-1, shape[0], -1, *shape[2:]).clone()
-    imitated = torch.from_numpy(batch.imitate).float()[..., None]  # (B, H, 1)
+    free = np.arange(policy.horizon) >= batch.committed[:, None]
+    imitated = torch.from_numpy(batch.imitate & free).float()[..., None]  # (B, H, 1)
     taught = torch.ones(len(imitated), *shape)
     write_vector(taught, layout.index('action'), imitated.expand(batch.chunk.shape))
     weights *= taught

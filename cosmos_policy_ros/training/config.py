@@ -16,7 +16,7 @@ import yaml
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
     'autoencoder', 'transformer', 'lora', 'value_kind', 'drop_hidden_frames', 'ranges',
-    'sigma_low', 'sigma_high',
+    'sigma_low', 'sigma_high', 'committed_rows',
 )  # fmt: skip
 
 
@@ -48,7 +48,8 @@ class TrainConfig:
             less memory.
         checkpointing: Compute activations twice instead of keeping them, for less memory.
         precision: bfloat16 or float32 arithmetic of the network, in training and validation;
-            weights stay float32.
+            ``auto`` measures for a moment which of both this machine is faster at. Weights stay
+            float32.
         learning_rate: Peak learning rate.
         schedule: ``decay`` is flat between ``warmup`` and ``decay``; ``reference`` falls to 0.3
             until step ``decay`` and stays at 0.06 from there on.
@@ -61,6 +62,9 @@ class TrainConfig:
         compile: Compile the transformer first; needs a C++ compiler.
         augment: Versions of every episode with images cropped, turned and recoloured; 0 for
             none. With any, the policy sees the centre crop.
+        committed_rows: Most rows of a chunk that are committed before it is planned, see
+            ``core.committed``; half of the samples have 1 to as many. 0 trains a policy that
+            knows nothing of what is still being played.
         measure_every: Steps between two measurements on the episodes held out.
         save_s: Time between two saved states [s]; they are saved when the log gets a line.
         mixture: How often each kind of sample is drawn.
@@ -86,7 +90,7 @@ class TrainConfig:
     batch_size: int = 64
     accumulate: int = 1
     checkpointing: bool = False
-    precision: Literal['bfloat16', 'float32'] = 'bfloat16'
+    precision: Literal['auto', 'bfloat16', 'float32'] = 'auto'
     learning_rate: float = 1e-3
     schedule: Literal['decay', 'reference'] = 'decay'
     warmup: int = 200
@@ -97,6 +101,7 @@ class TrainConfig:
     seed: int = 0
     compile: bool = False
     augment: int = 0
+    committed_rows: int = 0
     measure_every: int = 1000
     save_s: float = 300.0
     mixture: Mixture = field(default_factory=Mixture)
@@ -128,9 +133,12 @@ def read_train_config(path: Path) -> TrainConfig:
         _expect(level is None or level > 0, f'{path}: {name}', 'above 0')
     for name in ('held_out', 'ema', 'return_discount'):
         _expect(0 < getattr(config, name) <= 1, f'{path}: {name}', 'above 0, at most 1')
+    below = config.committed_rows < config.horizon
+    _expect(below, f'{path}: committed_rows', f'below the horizon, {config.horizon}')
     whole = abs(config.tick_hz / config.rate_hz - config.stride) < 1e-9
     _expect(whole, f'{path}: tick_hz', f'a whole multiple of rate_hz, {config.rate_hz}')
-    for name, number in (('augment', config.augment), ('lora: rank', config.lora.rank)):
+    counted = ('augment', config.augment), ('lora: rank', config.lora.rank)
+    for name, number in (*counted, ('committed_rows', config.committed_rows)):
         _expect(number >= 0, f'{path}: {name}', 'at least 0')
     if config.sigma_low is not None and config.sigma_high is not None:
         _expect(config.sigma_low < config.sigma_high, f'{path}: sigma_low', 'below sigma_high')

@@ -62,6 +62,8 @@ class Batch:
         value: (B,) float32 discounted return when the chunk ends, in [0, 1].
         task: (B,) int64 rows of the instructions in ``LatentCache.text``.
         version: (B,) int64 which version of the images, 0 for the unchanged one.
+        committed: (B,) int64 how many rows of ``chunk`` are committed, see ``core.committed``;
+            they are shown to the network and carry no loss.
     """
 
     kind: NDArray[np.int64]
@@ -75,6 +77,7 @@ class Batch:
     value: NDArray[np.float32]
     task: NDArray[np.int64]
     version: NDArray[np.int64]
+    committed: NDArray[np.int64]
 
     def part(self, index: int, n_parts: int) -> Batch:
         """Return the batch of every ``n_parts``-th sample from ``index`` on."""
@@ -203,7 +206,7 @@ class SampleTable:
         if version is None:
             version = np.zeros(len(picks), dtype=np.int64)
         columns = [np.stack(c) for c in zip(*rows, strict=True)]
-        columns = [kind.astype(np.int64), *columns, task, version]
+        columns = [kind.astype(np.int64), *columns, task, version, np.zeros_like(task)]
         return Batch(*columns)
 
     def _sample(self, episode: int, tick: int) -> tuple[NDArray[np.generic], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import copy
+from dataclasses import replace
 import json
 import logging
 from pathlib import Path
@@ -22,6 +23,7 @@ from cosmos_policy_ros.training.episode_cache import (
     name_episodes,
     prepare_episodes,
 )
+from cosmos_policy_ros.training.precision import choose_precision
 from cosmos_policy_ros.training.state import load_state
 from cosmos_policy_ros.training.training_data import load_autoencoder, load_training_data
 from cosmos_policy_ros.training.training_loop import new_state, train_transformer
@@ -72,6 +74,10 @@ def train(
             name_episodes(data)  # a wrong folder is refused before a run begins
             open_run(work, config, resume)
         ranks.barrier()
+        if config.precision == 'auto':
+            slow = ranks.any(choose_precision(ranks.device) == 'float32')
+            config = replace(config, precision='float32' if slow else 'bfloat16')
+            logger.info('precision: %s, the faster one here', config.precision)
         torch.manual_seed(config.seed)
         start = load_checkpoint(init) if init else None
         for turn in (ranks.first, not ranks.first):

@@ -219,6 +219,7 @@ def _policy_config(
         independent_frames=independent_frames,
         value_kind=config.value_kind,
         drop_hidden_frames=config.drop_hidden_frames,
+        committed_rows=config.committed_rows,
         return_discount=config.return_discount,
         **sampler,
     )

@@ -13,6 +13,7 @@ from typing import Any
 
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.training.batch import frame_sums, FRAMES, loss_weights, velocity_error
+from cosmos_policy_ros.training.committed import commit_rows
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.distributed import Ranks
 from cosmos_policy_ros.training.microbatch import split_batch
@@ -136,10 +137,11 @@ def _step(
 ) -> Tensor:
     """Do one optimiser step and return (1 + frames, 2) float64 sums and counts for the log."""
     n_parts = config.accumulate * ranks.size
-    batch = training_data.trained.draw(
-        config.batch_size, np.random.default_rng((config.seed, state.step))
-    )
+    rng = np.random.default_rng((config.seed, state.step))
+    batch = training_data.trained.draw(config.batch_size, rng)
     policy = training_data.policy
+    if config.committed_rows:
+        batch = commit_rows(batch, config.committed_rows, policy.arm_joints, rng)
     mine = range(ranks.rank, n_parts, ranks.size)
     microbatches = split_batch(batch, policy, n_parts, mine)
     weights = [

@@ -154,7 +154,7 @@ def compute_metrics(
     policy, batch = training_data.policy, validation_set.policy
     error = np.abs(predictions.chunk - batch.chunk)
     error[~batch.imitate] = np.nan
-    arm = np.array([not name.endswith('gripper') for name in policy.joint_names])
+    arm = policy.arm_joints
     truth = latent_sequences(batch, training_data.latents, policy, training_data.stats)
     futures = [policy.layout.index(f'future_{c}') for c in policy.cameras]
     current = [policy.layout.index(c) for c in policy.cameras]

@@ -184,6 +184,7 @@ def samples(kinds: list[int]) -> Batch:
         value=rng.random(n).astype('f4'),
         task=np.zeros(n, np.int64),
         version=np.zeros(n, np.int64),
+        committed=np.zeros(n, np.int64),
     )
 
 
