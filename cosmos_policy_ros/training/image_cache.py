@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cosmos_policy_ros.core.images import prepare_image
+from cosmos_policy_ros.training.augment import augment_image, draw_augmentation
 from cosmos_policy_ros.training.config import TrainConfig
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,9 @@ def load_images(
 def draw_images(files: list[Path], config: TrainConfig) -> NDArray[np.uint8]:
     """Return (n, size, size, 3) uint8 RGB images drawn from every episode and camera.
 
+    Where the policy is trained on augmented images, half of them are augmented, each in its own
+    way, and the others cropped as the policy will be shown them.
+
     Args:
         files: The cache files.
         config: Cameras, seed, and how many images are drawn of each.
@@ -52,7 +56,12 @@ def draw_images(files: list[Path], config: TrainConfig) -> NDArray[np.uint8]:
             for camera in config.cameras:
                 images = data[f'images/{camera}']
                 n = min(config.autoencoder.frames_per_episode, len(images))
-                drawn.append(images[rng.choice(len(images), n, replace=False)])
+                chosen = images[rng.choice(len(images), n, replace=False)]
+                if config.augment:
+                    half = [augment_image(image, draw_augmentation(rng)) for image in chosen[::2]]
+                    chosen = crop_as_deployed(chosen, config)
+                    chosen[::2] = half
+                drawn.append(chosen)
     return np.concatenate(drawn)
 
 
