@@ -18,7 +18,6 @@ from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
 from cosmos_policy_ros.data.bags.writer import definition
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics
-from cosmos_policy_ros.ros.control_loop import spin_events
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.endpoints import create_service
 from cosmos_policy_ros.ros.params import declare, param, run_node
@@ -213,7 +212,7 @@ def _open_folder(out: str) -> Path:
 
 def main() -> None:
     """Run the node until Ctrl-C."""
-    run_node(RecorderNode, spin_events)
+    run_node(RecorderNode)
 
 
 if __name__ == '__main__':

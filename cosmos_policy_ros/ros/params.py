@@ -9,6 +9,7 @@ import math
 from typing import Any, TypeVar
 
 from cosmos_policy_ros.control.realtime import prioritise_dds_threads
+from cosmos_policy_ros.ros.control_loop import spin_events
 from cosmos_policy_ros.types import ConfigError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
@@ -68,7 +69,7 @@ def refuse_unknown(node: Node) -> None:
         raise ConfigError(msg)
 
 
-def run_node(cls: Callable[[], N], spin: Callable[[N], None] = rclpy.spin) -> None:
+def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> None:
     """Build a node and run it until Ctrl-C.
 
     Args:
