@@ -176,6 +176,8 @@ class _Openvino:
             'INFERENCE_PRECISION_HINT': 'f32',  # what the file has in float32 stays so
             'PERFORMANCE_HINT': 'LATENCY',
             'NUM_STREAMS': 1,
+            # A pinned thread waits for whoever runs on its core, while another one may be free.
+            'ENABLE_CPU_PINNING': False,
         }
         if threads is not None:
             self._options['INFERENCE_NUM_THREADS'] = threads

@@ -4,14 +4,16 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 import shutil
+import threading
 
 from cosmos_policy_ros.backends import choose_backend, load_policy
 from cosmos_policy_ros.backends.engines import NOTE
 from cosmos_policy_ros.backends.export import export, MAX_ERROR_RAD
 from cosmos_policy_ros.backends.onnx_backend import FILE, OnnxBackend, write_onnx
-from cosmos_policy_ros.backends.parity import refuse_worse
+from cosmos_policy_ros.backends.parity import made_up_observations, refuse_worse
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.denoiser import Denoiser, encode_text
 from cosmos_policy_ros.core.networks import predict_velocity
@@ -92,8 +94,6 @@ def test_all_backends_give_the_same_answer(exported: Path, runtime: str) -> None
         pytest.importorskip(runtime)
     if runtime == 'compiled' and not shutil.which('g++'):
         pytest.skip('needs a C++ compiler')
-    from cosmos_policy_ros.backends.parity import made_up_observations
-
     queries = (2, 2, 2) if runtime != 'compiled' else (1,)  # every size is compiled
     plain = load_policy(exported, 'diffusers', precision='float32')
     fast = load_policy(exported, runtime, precision='float32', threads=1)
@@ -123,6 +123,31 @@ def test_openvino_divides_rows_into_sizes_that_it_compiles(
     assert answers[0].shape == (27, *shape[:1], len(target), *shape[2:])
     assert (answers[0][0] - answers[0][26]).abs().max() > 0.1
     torch.testing.assert_close(answers[1], answers[0], atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason='needs two cores')
+def test_openvino_computes_on_whatever_core_is_free(exported: Path) -> None:
+    """A thread that stays on one core waits for what runs there, such as a real-time process."""
+    pytest.importorskip('openvino')
+    policy = load_policy(exported, 'openvino', precision='float32', threads=1)
+    query, obs = PlanQuery(24), made_up_observations(policy, 1)[0]
+    cores, asked = os.sched_getaffinity(0), threading.get_native_id()
+    seen: list[set[int]] = []
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.0005):
+            seen.append(os.sched_getaffinity(asked))
+
+    looker = threading.Thread(target=look)
+    looker.start()
+    for _ in range(20):
+        policy.plan(obs, query)
+    done.set()
+    looker.join()
+    assert len(seen) > 20
+    assert all(there == cores for there in seen)
 
 
 @pytest.mark.slow
