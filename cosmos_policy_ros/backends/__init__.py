@@ -9,6 +9,7 @@ there. ``table.py`` has a row for each.
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,18 @@ from cosmos_policy_ros.backends.table import Networks, Precision, ROWS
 from cosmos_policy_ros.types import ConfigError
 
 if TYPE_CHECKING:
+    from cosmos_policy_ros.core.config import Conditioning
     from cosmos_policy_ros.core.policy import CosmosPolicy
     from cosmos_policy_ros.core.protocol import Policy
 
 __all__ = ['BACKENDS', 'Precision', 'choose_backend', 'load_cosmos_policy', 'load_policy']
 
+logger = logging.getLogger(__name__)
+NO_RESIDUALS = (
+    '%s has no residuals.safetensors and was not trained with committed rows: they replace the '
+    'first rows of its chunks and the others do not follow; to let them, measure the file with '
+    'cosmos-policy residuals on recorded demonstrations'
+)
 BACKENDS = ('auto', *ROWS)
 
 
@@ -32,6 +40,7 @@ def load_policy(
     precision: Precision = 'auto',
     max_rows: int | None = None,
     planning: Path | None = None,
+    conditioning: Conditioning = 'auto',
 ) -> Policy:
     """Load the policy of a checkpoint folder, whatever kind it is of.
 
@@ -46,11 +55,14 @@ def load_policy(
         precision: Arithmetic of the networks.
         max_rows: Most rows of one network call.
         planning: Checkpoint folder that scores what the first one proposes.
+        conditioning: How chunks come to begin with committed rows.
 
     Raises:
         ConfigError: See ``load_cosmos_policy``.
     """
-    return load_cosmos_policy(path, backend, device, threads, precision, max_rows, planning)
+    return load_cosmos_policy(
+        path, backend, device, threads, precision, max_rows, planning, conditioning
+    )
 
 
 def load_cosmos_policy(
@@ -61,6 +73,7 @@ def load_cosmos_policy(
     precision: Precision = 'auto',
     max_rows: int | None = None,
     planning: Path | None = None,
+    conditioning: Conditioning = 'auto',
 ) -> CosmosPolicy:
     """Load the Cosmos Policy of a checkpoint folder, with its networks on a backend.
 
@@ -76,10 +89,11 @@ def load_cosmos_policy(
             which ``auto`` finds out. ``float16`` is for ``tensorrt`` alone.
         max_rows: Most rows of one network call, to bound memory; None is all of them.
         planning: Checkpoint folder that scores what the first one proposes.
+        conditioning: How chunks come to begin with committed rows, see ``core.config``.
 
     Raises:
-        ConfigError: A checkpoint is damaged, the two do not fit each other, or the backend, device
-            or precision is unknown.
+        ConfigError: A checkpoint is damaged, the two do not fit each other, the backend, device
+            or precision is unknown, or the checkpoint has not what ``conditioning`` takes.
     """
     if backend not in BACKENDS:
         msg = f'no backend {backend!r}; choose one of {BACKENDS}'
@@ -100,21 +114,32 @@ def load_cosmos_policy(
         checkpoint = load_checkpoint(path, exported=ROWS[name].exported)
         return name, Networks(path, checkpoint, device, precision, threads)
 
-    def build(name: str, networks: Networks, scorer: CosmosPolicy | None = None) -> CosmosPolicy:
+    def build(
+        name: str,
+        networks: Networks,
+        scorer: CosmosPolicy | None = None,
+        conditioning: Conditioning = 'auto',
+    ) -> CosmosPolicy:
         """Return the policy of the networks on a backend."""
-        config, stats, text, _, _ = networks.checkpoint
-        return CosmosPolicy(ROWS[name].open(networks), config, stats, text, max_rows, scorer)
+        config, stats, text, _, _, residuals = networks.checkpoint
+        network = ROWS[name].open(networks)
+        return CosmosPolicy(
+            network, config, stats, text, max_rows, scorer, residuals, conditioning
+        )
 
     name, base = load(path)
+    without = not base.checkpoint.config.committed_rows and base.checkpoint.residuals is None
+    if conditioning == 'auto' and without:
+        logger.info(NO_RESIDUALS, path)
     if planning is None:
-        return build(name, base)
+        return build(name, base, None, conditioning)
     scoring_name, scoring = load(planning)
     try:
         check_planning(base.checkpoint, scoring.checkpoint)
     except ConfigError as error:
         msg = f'{planning}: {error}'
         raise ConfigError(msg) from error
-    return build(name, base, build(scoring_name, scoring))
+    return build(name, base, build(scoring_name, scoring), conditioning)
 
 
 def choose_backend(path: Path, device: str) -> str:

@@ -31,6 +31,7 @@ def commands() -> dict[str, Command]:
         oracle,
         replay,
         report,
+        residuals,
         train,
     )
 
@@ -47,6 +48,7 @@ def commands() -> dict[str, Command]:
         'bench': (bench.Bench, bench.run),
         'export': (export.Export, export.run),
         'import-weights': (import_weights.ImportWeights, import_weights.run),
+        'residuals': (residuals.Residuals, residuals.run),
     }
 
 

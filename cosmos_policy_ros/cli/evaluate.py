@@ -10,6 +10,7 @@ from typing import Annotated, TYPE_CHECKING
 from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.figures import print_figures, write_figures
+from cosmos_policy_ros.core.config import Conditioning
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.resources import robot_file, share_path
@@ -80,6 +81,9 @@ class Evaluate:
     """What runs the networks; auto takes what cosmos-policy export wrote, else torch."""
     precision: Precision = 'auto'
     """Arithmetic of the networks; auto is bfloat16 where the processor has it."""
+    conditioning: Conditioning = 'auto'
+    """How a chunk comes to begin with the committed rows; auto takes the first of trained,
+    corrected and replaced that the checkpoint is made for."""
     robot: Path = robot_file('aloha_sim')
     """Robot YAML."""
     json: Path | None = None
@@ -124,6 +128,7 @@ def run(options: Evaluate) -> int:
         backend=options.backend,
         precision=options.precision,
         threads=options.threads,
+        conditioning=options.conditioning,
     )
     robot = read_robot(options.robot)
     seeds = range(options.seed, options.seed + options.episodes)

@@ -2,7 +2,8 @@
 """The checkpoint folder: everything about a policy that is tied to its weights.
 
 ``policy.json`` (PolicyConfig) · ``norm_stats.json`` · ``text_embeddings.safetensors`` ·
-``transformer/`` and ``vae/`` (diffusers config.json and safetensors). Nothing is pickled.
+``transformer/`` and ``vae/`` (diffusers config.json and safetensors) · where they were measured,
+``residuals.safetensors``. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cosmos_policy_ros.core.config import PolicyConfig, read_config, write_config
+from cosmos_policy_ros.core.correction import read_residuals, Residuals, write_residuals
 from cosmos_policy_ros.core.denoiser import text_layers
 from cosmos_policy_ros.core.images import COPIES
 from cosmos_policy_ros.core.layout import LatentLayout
@@ -32,6 +34,7 @@ __all__ = ['Checkpoint', 'PolicyConfig', 'load_checkpoint', 'save_checkpoint']
 CONFIG = 'policy.json'
 STATS = 'norm_stats.json'
 TEXT = 'text_embeddings.safetensors'
+RESIDUALS = 'residuals.safetensors'
 TRANSFORMER = 'transformer'
 VAE = 'vae'
 WEIGHTS = 'diffusion_pytorch_model.safetensors'
@@ -48,6 +51,7 @@ class Checkpoint(NamedTuple):
     text: TextEmbeddings
     transformer: CosmosTransformer3DModel
     vae: AutoencoderKLWan
+    residuals: Residuals | None = None
 
 
 def load_checkpoint(path: Path, exported: bool = False) -> Checkpoint:
@@ -72,6 +76,7 @@ def load_checkpoint(path: Path, exported: bool = False) -> Checkpoint:
             CosmosTransformer3DModel, path / TRANSFORMER, text_layers if exported else None
         ),
         _load_network(AutoencoderKLWan, path / VAE),
+        read_residuals(path / RESIDUALS),
     )
     try:
         check_parts(checkpoint)
@@ -88,17 +93,20 @@ def save_checkpoint(
     text: TextEmbeddings,
     transformer: CosmosTransformer3DModel,
     vae: AutoencoderKLWan,
+    residuals: Residuals | None = None,
 ) -> None:
     """Write a checkpoint folder; the networks keep the precision they have.
 
     Raises:
         ConfigError: The parts do not fit each other.
     """
-    check_parts(Checkpoint(config, stats, text, transformer, vae))
+    check_parts(Checkpoint(config, stats, text, transformer, vae, residuals))
     path.mkdir(parents=True, exist_ok=True)
     write_config(path / CONFIG, config)
     write_stats(path / STATS, stats)
     save_text_embeddings(path / TEXT, text)
+    if residuals is not None:
+        write_residuals(path / RESIDUALS, residuals)
     for network, name in ((transformer, TRANSFORMER), (vae, VAE)):
         network.save_pretrained(path / name)
         file = path / name / 'config.json'
@@ -197,7 +205,7 @@ def _check_shapes(file: Path, wanted: dict[str, tuple[int, ...]]) -> None:
 
 def check_parts(checkpoint: Checkpoint) -> None:
     """Refuse parts that do not fit each other."""
-    config, stats, text, transformer, vae = checkpoint
+    config, stats, text, transformer, vae, residuals = checkpoint
     side = config.image_size // spatial_stride(vae)
     extra = 1 if transformer.config.concat_padding_mask else 2  # condition (and padding) mask
     channels = config.latent_channels
@@ -213,6 +221,10 @@ def check_parts(checkpoint: Checkpoint) -> None:
         ('transformer in_channels', transformer.config.in_channels, 'needed', channels + extra),
         ('transformer out_channels', transformer.config.out_channels, 'needed', channels),
     ]
+    if residuals is not None:
+        rows_and_joints = (config.horizon, int(config.arm_joints.sum()))
+        shape = tuple(residuals.second_moment.shape[:2])
+        facts.append((f'{RESIDUALS} rows and arm joints', shape, CONFIG, rows_and_joints))
     for left, got, right, wanted in facts:
         if got != wanted:
             msg = f'{left} {got} does not fit {right} {wanted}'

@@ -28,11 +28,21 @@ def write_vector(latents: Tensor, index: int, vector: Tensor) -> None:
     Raises:
         ValueError: The vector is larger than a frame.
     """
-    frame = latents[:, :, index]  # (B, C, h, w)
-    flat = vector.reshape(frame.shape[0], -1)
-    copies = -(-_volume(latents, flat.shape[1]) // flat.shape[1])
-    tiled = flat.repeat(1, copies)[:, : frame[0].numel()]
-    latents[:, :, index] = tiled.reshape(frame.shape).to(latents.dtype)
+    latents[:, :, index] = _copies(latents, index, vector)
+
+
+def add_vector(latents: Tensor, index: int, vector: Tensor) -> None:
+    """Add a vector to every copy in one latent frame, in place.
+
+    Args:
+        latents: (B, C, T, h, w) float latents.
+        index: Position of the frame in T.
+        vector: (B, ...) float; what the copies differ by stays.
+
+    Raises:
+        ValueError: The vector is larger than a frame.
+    """
+    latents[:, :, index] += _copies(latents, index, vector)
 
 
 def read_vector(latents: Tensor, index: int, size: int) -> Tensor:
@@ -67,6 +77,15 @@ def read_value(latents: Tensor, index: int) -> Tensor:
     """Return (B,) float values in [0, 1] from one latent frame of (B, C, T, h, w) latents."""
     mean = latents[:, :, index].mean(dim=(1, 2, 3))
     return torch.clamp((mean + 1.0) / 2.0, 0.0, 1.0)
+
+
+def _copies(latents: Tensor, index: int, vector: Tensor) -> Tensor:
+    """Return the (B, C, h, w) frame that a vector fills."""
+    frame = latents[:, :, index]
+    flat = vector.reshape(frame.shape[0], -1)
+    copies = -(-_volume(latents, flat.shape[1]) // flat.shape[1])
+    tiled = flat.repeat(1, copies)[:, : frame[0].numel()]
+    return tiled.reshape(frame.shape).to(latents.dtype)
 
 
 def _volume(latents: Tensor, size: int) -> int:

@@ -21,6 +21,14 @@ from safetensors import safe_open, SafetensorError
 FORMAT_VERSION = 1
 
 ValueKind = Literal['value', 'value_future_only', 'value_q']
+Conditioning = Literal['auto', 'trained', 'corrected', 'replaced']
+"""How a chunk comes to begin with the committed rows.
+
+``trained``: the network is given them, and was trained to go on from them. ``corrected``: its
+estimates are moved to their conditional mean, see ``core.correction``. ``replaced``: the rows take
+the place of the estimated ones and nothing else moves, the baseline. ``auto``: the first of these
+for which the checkpoint has what it takes.
+"""
 
 
 @dataclass(frozen=True)

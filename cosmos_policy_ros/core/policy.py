@@ -16,17 +16,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
 from cosmos_policy_ros.core.committed import BLANK, write_committed
-from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.core.config import Conditioning, PolicyConfig
+from cosmos_policy_ros.core.correction import choose_conditioning, Correction, Residuals
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.layout import SampleKind
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.core.sampling import denoise_frames, Sample
+from cosmos_policy_ros.core.sampling import Correct, denoise_frames, Sample
 from cosmos_policy_ros.core.text import TextEmbeddings
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.types import Candidates, Observation
@@ -47,6 +49,11 @@ class CosmosPolicy:
         max_rows: Most rows of one network call, to bound memory; None is all of them.
         scorer: A planning checkpoint's policy, see ``checkpoint.check_planning``: it predicts and
             values what this one proposes. None lets this one do so itself.
+        residuals: How the errors of its chunks go together, for ``corrected``.
+        conditioning: How chunks come to begin with the committed rows of an observation.
+
+    Attributes:
+        conditioning: That of the above which is done, never ``auto``.
     """
 
     def __init__(
@@ -57,8 +64,15 @@ class CosmosPolicy:
         text: TextEmbeddings,
         max_rows: int | None = None,
         scorer: CosmosPolicy | None = None,
+        residuals: Residuals | None = None,
+        conditioning: Conditioning = 'auto',
     ) -> None:
-        """Keep the parts; nothing is computed yet."""
+        """Keep the parts; nothing is computed yet.
+
+        Raises:
+            ConfigError: The checkpoint has not what ``conditioning`` takes.
+        """
+        self.conditioning = choose_conditioning(conditioning, config, residuals)
         self.scorer = scorer or self
         self.backend, self.config, self.stats, self.text = backend, config, stats, text
         self.layout = config.layout
@@ -66,6 +80,8 @@ class CosmosPolicy:
         self.grippers = np.flatnonzero(~config.arm_joints).tolist()
         self._vision = Vision(backend, config)
         self._encoded_text: tuple[str, Tensor] | None = None  # of the last task
+        used = residuals if self.conditioning == 'corrected' else None
+        self._correction = Correction(used, config.arm_joints)
 
     def __str__(self) -> str:
         """Return backend and precision of the networks, for people."""
@@ -138,17 +154,20 @@ class CosmosPolicy:
         images = self._vision.prepare(obs.images).to(self.backend.device)
         known = self._encode(images, obs.proprio)
         committed = self._normalize_committed(obs.committed)
-        if self.config.committed_rows:
+        correct: Correct | None = None
+        if self.conditioning == 'trained':
             rows = torch.zeros(1, self.config.horizon, self.config.action_size)
             rows[0, : len(committed)] = committed
             n_rows = torch.tensor([len(committed)], device=known.device)
             write_committed(known, rows.to(known.device), n_rows)
+        elif len(committed):
+            correct = partial(self._correction, committed=committed)
         known = known.expand(query.candidates, -1, -1, -1, -1)
         seeds = tuple(query.seed + i for i in range(query.candidates))
         given = Sample(known, seeds, obs.task, images, obs.stamp_ns)
         # 2. Noise -> action, future and value frames.
         steps = query.steps or self.config.action_steps
-        acted = self.denoise(given, 'policy', [steps], keep=query.keep)
+        acted = self.denoise(given, 'policy', [steps], keep=query.keep, correct=correct)
         # 3. The committed rows are played whatever was denoised, so they stand in the chunk.
         return self._overwrite(acted, committed)
 
@@ -168,7 +187,7 @@ class CosmosPolicy:
         if scorer is not self and not futures + values:  # else the base's own value
             futures, values = (0, 1) if scorer.values_actions else (1, 0)
         given = acted
-        if not scorer.config.committed_rows and self.config.committed_rows:
+        if self.conditioning == 'trained' and not scorer.config.committed_rows:
             given = scorer.hide_committed(acted)
         # 4. Action frames -> M futures of each.
         future = scorer.predict_future(given, futures) if futures else given
@@ -230,6 +249,7 @@ class CosmosPolicy:
         *,
         seed_stride: int = 0,
         keep: Sequence[int] = (),
+        correct: Correct | None = None,
     ) -> Sample:
         """Return the rows with their unknown frames denoised, see ``sampling.denoise_frames``."""
         return denoise_frames(
@@ -242,6 +262,7 @@ class CosmosPolicy:
             seed_stride=seed_stride,
             keep=keep,
             max_rows=self.max_rows,
+            correct=correct,
         )
 
     @property

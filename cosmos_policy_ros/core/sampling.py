@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from cosmos_policy_ros.core.backend import Backend
-from cosmos_policy_ros.core.codec import read_value
+from cosmos_policy_ros.core.codec import add_vector, read_value, read_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import (
     Choose,
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 RowVelocity = Callable[[Tensor, Tensor, Tensor], Tensor]
+Correct = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +67,7 @@ def denoise_frames(
     seed_stride: int = 0,
     keep: Sequence[int] = (),
     max_rows: int | None = None,
+    correct: Correct | None = None,
 ) -> Sample:
     """Return the rows with their unknown frames denoised, one or more members of each.
 
@@ -81,6 +83,8 @@ def denoise_frames(
         keep: Rows kept after each step, see ``PlanQuery.keep``; only those are returned that are
             kept to the end.
         max_rows: Most rows of one network call; None is all of them.
+        correct: (r, H, A) estimated chunks, normalised -> what to go on with, after every network
+            call; for a kind that denoises the action.
 
     Returns:
         R * members rows, the members of a row side by side; fewer if some were not kept.
@@ -101,6 +105,18 @@ def denoise_frames(
     def velocity(latents: Tensor, t: Tensor, _rows: Tensor) -> Tensor:
         return backend.denoise(latents, t, text, target, positions)
 
+    def correct_chunk(estimate: Tensor) -> Tensor:
+        """Return the clean estimates with another chunk; what its copies differ by stays."""
+        assert correct is not None
+        place, shape = (
+            unknown.index(config.layout.index('action')),
+            (config.horizon, config.action_size),
+        )
+        chunk = read_vector(estimate, place, shape[0] * shape[1]).reshape(-1, *shape)
+        corrected = estimate.clone()
+        add_vector(corrected, place, correct(chunk) - chunk)
+        return corrected
+
     halving = SuccessiveHalving(keep, len(seeds), unknown.index(config.layout.index('value')))
     x = denoise_target(
         velocity,
@@ -110,6 +126,7 @@ def denoise_frames(
         levels * len(given.seeds),
         max_rows=max_rows,
         choose=halving if keep else None,
+        correct=correct_chunk if correct else None,
     )
     kept = torch.tensor(halving.rows, device=backend.device)
     return replace(
@@ -128,6 +145,7 @@ def denoise_target(
     *,
     max_rows: int | None = None,
     choose: Choose | None = None,
+    correct: Correct | None = None,
 ) -> Tensor:
     """Return the (R, C, U, h, w) float64 target frames of R rows, denoised from the known frames.
 
@@ -143,6 +161,7 @@ def denoise_target(
         levels: R noise level lists from ``sigma_levels``.
         max_rows: Most rows of one network call; None is all of them.
         choose: Which rows to go on with, see ``diffusion.sample``.
+        correct: (r, C, U, h, w) clean estimates -> those to go on with.
     """
 
     def estimate(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
@@ -151,7 +170,8 @@ def denoise_target(
         def velocity_of_rows(x_t: Tensor, t: Tensor) -> Tensor:
             return velocity(context[rows].index_copy(2, target, x_t), t, rows)
 
-        return clean_estimate(velocity_of_rows, x, sigma)
+        x0 = clean_estimate(velocity_of_rows, x, sigma)
+        return x0 if correct is None else correct(x0)
 
     return sample(estimate, x_init, levels, max_rows, choose)
 

@@ -21,6 +21,7 @@ from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
 
 if TYPE_CHECKING:
+    from cosmos_policy_ros.core.config import Conditioning
     from cosmos_policy_ros.core.protocol import Policy
 
 
@@ -39,6 +40,7 @@ class Agent:
         backend: What runs the networks, a name in ``backends.BACKENDS``.
         precision: Arithmetic of the networks.
         threads: CPU threads of the networks.
+        conditioning: How chunks come to begin with committed rows, see ``core.config``.
     """
 
     checkpoint: Path = field(default_factory=lambda: share_path('models', 'aloha_sim'))
@@ -48,6 +50,7 @@ class Agent:
     backend: str = 'auto'
     precision: Precision = 'auto'
     threads: int = 1
+    conditioning: Conditioning = 'auto'
 
     def __post_init__(self) -> None:
         """Check what the parts do not check themselves.
@@ -83,6 +86,7 @@ class Agent:
             threads=self.threads,
             precision=self.precision,
             planning=self.planning_checkpoint,
+            conditioning=self.conditioning,
         )
         check_robot(policy.config, robot)
         self.query.check(policy.config.action_steps)

@@ -58,6 +58,11 @@ class InferenceParams:
         'Arithmetic of the networks: auto (bfloat16 where the processor has it), float32, '
         'bfloat16 or, by TensorRT, float16.',
     )
+    conditioning: str = param(
+        'auto',
+        'How a chunk comes to begin with the committed rows: trained, corrected or replaced; auto '
+        'takes the first that the checkpoint is made for.',
+    )
     threads: int = param(
         1,
         'CPU threads of the networks; more of them answer faster and disturb the control loop.',
@@ -128,6 +133,7 @@ class InferenceNode(Node):
             precision=p.precision,
             max_rows=p.max_rows or None,
             planning=planning,
+            conditioning=p.conditioning,
         )
         check_robot(self.policy.config, self.robot)
         self._matcher = TaskMatcher(self.policy.tasks, task_synonyms())

@@ -31,6 +31,7 @@ from cosmos_policy_ros.training.transformer import finish_transformer
 from cosmos_policy_ros.training.validation import (
     build_validation_set,
     compute_metrics,
+    compute_residuals,
     Metrics,
     predict,
 )
@@ -120,6 +121,7 @@ def train(
                 training_data.text,
                 transformer,
                 copy.deepcopy(vae).cpu().half(),
+                compute_residuals(predictions, validation_set, training_data),
             )
             write_train_config(out / 'train.yaml', config)
             text = json.dumps(metrics, indent=2) + '\n'

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosmos_policy_ros.core.codec import read_value, read_vector
+from cosmos_policy_ros.core.correction import Residuals
 from cosmos_policy_ros.core.diffusion import sigma_levels
 from cosmos_policy_ros.core.networks import predict_velocity
 from cosmos_policy_ros.core.sampling import denoise_target
@@ -184,6 +185,29 @@ def compute_metrics(
         'value_auc': auc(predictions.value, validation_set.outcome),
         'value_calibration': calibration(predictions.value, validation_set.value.value),
     }
+
+
+def compute_residuals(
+    predictions: Predictions, validation_set: ValidationSet, training_data: TrainingData
+) -> Residuals | None:
+    """Return how the errors of the predicted chunks go together, for ``core.correction``.
+
+    Chunks in which a disturbance begins are left out; None if that leaves none.
+
+    Args:
+        predictions: What the transformer predicts for the validation set.
+        validation_set: What was demonstrated.
+        training_data: Ranges and joints of the actions.
+    """
+    batch, stats = validation_set.policy, training_data.stats
+    whole: NDArray[np.bool_] = np.asarray(batch.imitate.all(axis=1))
+    if not whole.any():
+        return None
+    return Residuals.from_chunks(
+        stats.normalize_actions(predictions.chunk[whole]),
+        stats.normalize_actions(batch.chunk[whole]),
+        training_data.policy.arm_joints,
+    )
 
 
 def _denoise(
