@@ -34,7 +34,9 @@ class ExecutorStatus:
         joint_age_s: Age of the oldest arm's joint state [s]; infinite before all were received.
         standstill_s: Time without rows to play since the first chunk [s].
         seam_jump_rad: Seam jump of the newest chunk [rad].
+        seam_jump_rad_p99: 99th percentile of the seam jumps [rad].
         seam_jump_rad_max: Largest seam jump [rad].
+        seam_speed_jump_rad_s_max: Largest difference of speeds at a take-over [rad/s].
         interventions: Ticks whose command is not the target.
         chunks: Chunks that were played.
         chunks_refused: Chunks that could not be played.
@@ -52,7 +54,9 @@ class ExecutorStatus:
     joint_age_s: float = math.inf
     standstill_s: float = 0.0
     seam_jump_rad: float = 0.0
+    seam_jump_rad_p99: float = 0.0
     seam_jump_rad_max: float = 0.0
+    seam_speed_jump_rad_s_max: float = 0.0
     interventions: int = 0
     chunks: int = 0
     chunks_refused: int = 0
@@ -76,7 +80,9 @@ class ExecutorStatus:
             'reason': self.reason,
             'standstill_s': f'{self.standstill_s:.3f}',
             'seam_jump_rad': f'{self.seam_jump_rad:.4f}',
+            'seam_jump_rad_p99': f'{self.seam_jump_rad_p99:.4f}',
             'seam_jump_rad_max': f'{self.seam_jump_rad_max:.4f}',
+            'seam_speed_jump_rad_s_max': f'{self.seam_speed_jump_rad_s_max:.3f}',
             'interventions': self.interventions,
             'chunks': self.chunks,
             'chunks_refused': self.chunks_refused,

@@ -9,6 +9,8 @@ the take-over of a new chunk from the running one are rows of the tables in ``se
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
+from typing import NamedTuple
 
 from cosmos_policy_ros.control.seams import Curve, INTERPOLATIONS, PlaybackSettings, SEAMS
 from cosmos_policy_ros.robot import RobotSpec
@@ -16,17 +18,36 @@ from cosmos_policy_ros.types import ActionChunk
 import numpy as np
 from numpy.typing import NDArray
 
+SLOPE_NS = 1_000_000  # speeds are differences over so short a time
+GRID_ROWS = 1e-3  # how far from a row a time may be to count as on it, in rows
+
+
+class SeamJump(NamedTuple):
+    """How far the new and the running chunks disagree at the take-over, before it is smoothed.
+
+    Attributes:
+        rad: Largest difference of the targets over the arm joints [rad].
+        rad_s: Largest difference of their speeds [rad/s].
+    """
+
+    rad: float = 0.0
+    rad_s: float = 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class _RunningChunk:
     """One chunk as a curve over time, and when it begins to take over from those before it."""
 
     stamp_ns: int
+    rows: NDArray[np.float64]  # (H, A)
     curve: Curve
-    n_rows: int
-    size: int
     rows_per_ns: float
     takeover_ns: int
+
+    @property
+    def n_rows(self) -> int:
+        """Rows H of the chunk."""
+        return len(self.rows)
 
     @property
     def end_ns(self) -> int:
@@ -37,6 +58,13 @@ class _RunningChunk:
         """Return the (A,) target due now; before row 0 the first, after the last row the last."""
         last = float(self.n_rows - 1)
         return self.curve(min(max((now_ns - self.stamp_ns) * self.rows_per_ns, 0.0), last))
+
+    def row_at(self, now_ns: int, rows_per_ns: float) -> int | None:
+        """Return the number of the row due now; None off its grid, or on one of another rate."""
+        place = (now_ns - self.stamp_ns) * self.rows_per_ns
+        on_grid = abs(place - round(place)) < GRID_ROWS
+        same_rate = abs(rows_per_ns / self.rows_per_ns - 1.0) * self.n_rows < GRID_ROWS
+        return round(place) if on_grid and same_rate else None
 
 
 class ChunkPlayer:
@@ -54,7 +82,7 @@ class ChunkPlayer:
             arm_joints: (A,) bool, the joints whose seam jumps count; None counts all.
         """
         settings = settings or PlaybackSettings()
-        self._seam = SEAMS[settings.seam]
+        self._seam_share = SEAMS[settings.seam].share
         self._interpolation = INTERPOLATIONS[settings.interpolation]
         self._blend_ns = round(settings.blend_s * 1e9)
         self._arm_joints = arm_joints
@@ -76,7 +104,7 @@ class ChunkPlayer:
         self._running.clear()
         self._oldest_ns = now_ns
 
-    def add(self, chunk: ActionChunk, now_ns: int) -> float:
+    def add(self, chunk: ActionChunk, now_ns: int) -> SeamJump:
         """Let a chunk take over from now on, or from its row 0 if that is still to come.
 
         Args:
@@ -84,28 +112,27 @@ class ChunkPlayer:
             now_ns: Time of arrival [ns, ROS clock].
 
         Returns:
-            The seam jump [rad]: the largest difference, over the arm joints, between the targets
-            of the running chunks and of the new one at the moment of the take-over, before the
-            seam smooths it; 0 for a first chunk.
+            The seam jump at the moment of the take-over; 0 for a first chunk.
 
         Raises:
             ValueError: The chunk is refused: not newer than the running one, observed before
                 ``clear``, wholly in the past, or of another size. The running chunk plays on.
         """
-        n_rows, size = chunk.positions.shape
+        rows = chunk.positions.astype(np.float64)
         new = _RunningChunk(
             stamp_ns=chunk.stamp_ns,
-            curve=self._interpolation(chunk.positions.astype(np.float64)),
-            n_rows=n_rows,
-            size=size,
+            rows=rows,
+            curve=self._interpolation(rows),
             rows_per_ns=chunk.rate_hz * 1e-9,
             takeover_ns=max(now_ns, chunk.stamp_ns),
         )
         self._refuse(new, now_ns)
-        jump = 0.0
+        jump = SeamJump()
         if self._running:
-            gap = np.abs(new.at(new.takeover_ns) - self._join(new.takeover_ns))
-            jump = float(np.max(gap if self._arm_joints is None else gap[self._arm_joints]))
+            at_ns = new.takeover_ns
+            gap = self._gap(new, at_ns)
+            speed_gap = (self._gap(new, at_ns + SLOPE_NS) - gap) / (SLOPE_NS * 1e-9)
+            jump = SeamJump(float(np.abs(gap).max()), float(np.abs(speed_gap).max()))
         self._running.append(new)
         return jump
 
@@ -133,9 +160,61 @@ class ChunkPlayer:
             return 0.0
         return max(0.0, (self._running[-1].end_ns - now_ns) * 1e-9)
 
+    def upcoming(self, start_ns: int, rate_hz: float, n_rows: int) -> NDArray[np.float32] | None:
+        """Return the (n, A) float32 rows that will be played if nothing new arrives.
+
+        As the first rows of a new chunk they continue the motion: a spline of them is the running
+        one from the second to the third last. For that a row is the newest chunk's own where that
+        chunk has a row at this time and no other one has a share left, since rows are control
+        points, not points that are passed; else it is the target of that time. After the end the
+        last row is repeated. None without a chunk.
+
+        Args:
+            start_ns: When the first row is due [ns, ROS clock], not before the last ``target``.
+            rate_hz: Spacing of the rows [Hz].
+            n_rows: How many.
+        """
+        if not self._running:
+            return None
+        newest = self._running[-1]
+        rows_per_ns = rate_hz * 1e-9
+        rows = []
+        for i in range(n_rows):
+            at_ns = start_ns + round(i / rows_per_ns)
+            row = newest.row_at(at_ns, rows_per_ns)
+            alone = len(self._running) == 1 or self._share(newest, at_ns) >= 1.0
+            if row is None or not alone:
+                rows.append(self._join(at_ns))
+            else:
+                rows.append(newest.rows[min(max(row, 0), newest.n_rows - 1)])
+        size = newest.rows.shape[1]
+        return np.array(rows, dtype=np.float32).reshape(n_rows, size)
+
+    def next_row_ns(self, now_ns: int) -> int | None:
+        """Return when the next row of the newest chunk is due, maybe now [ns, ROS clock].
+
+        A query of that stamp has the running chunk's own rows as its ``upcoming`` ones. None
+        without a chunk, and after its last row: any time is as good as another then.
+
+        Args:
+            now_ns: Time now [ns, ROS clock].
+        """
+        if not self._running:
+            return None
+        newest = self._running[-1]
+        row = math.ceil((now_ns - newest.stamp_ns) * newest.rows_per_ns - 1e-6)
+        if row >= newest.n_rows:
+            return None
+        return newest.stamp_ns + round(row / newest.rows_per_ns)
+
+    def _gap(self, new: _RunningChunk, now_ns: int) -> NDArray[np.float64]:
+        """Return the targets of a new chunk less those of the running ones, of arm joints."""
+        gap = new.at(now_ns) - self._join(now_ns)
+        return gap if self._arm_joints is None else gap[self._arm_joints]
+
     def _share(self, chunk: _RunningChunk, now_ns: int) -> float:
         """Return the share of a chunk in the target, over those before it, from 0 to 1."""
-        return self._seam(now_ns - chunk.takeover_ns, self._blend_ns)
+        return self._seam_share(now_ns - chunk.takeover_ns, self._blend_ns)
 
     def _join(self, now_ns: int) -> NDArray[np.float64]:
         """Return the (A,) target of all running chunks, each laid over those before it."""
@@ -150,8 +229,9 @@ class ChunkPlayer:
         """Refuse a chunk that cannot follow the running one; see ``add``."""
         if self._running:
             newest = self._running[-1]
-            if new.size != newest.size:
-                msg = f'chunk has {new.size} joints, the running one has {newest.size}'
+            size, newest_size = new.rows.shape[1], newest.rows.shape[1]
+            if size != newest_size:
+                msg = f'chunk has {size} joints, the running one has {newest_size}'
                 raise ValueError(msg)
             if new.stamp_ns <= newest.stamp_ns:
                 late_ms = (newest.stamp_ns - new.stamp_ns) * 1e-6

@@ -1,20 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The time of the next planning query, so that arms neither wait nor follow an old plan.
+"""When to ask the policy again, and to how many rows a query commits.
 
 The next query leaves a fixed time after the last one, or earlier when what is left of the running
 chunk would not outlast an answer as slow as the slowest of late. One query is under way at a time;
 one that is not answered is given up after a while, since an inference node does not answer when a
 camera is stale.
+
+A query commits to the rows that are played until its answer comes. Too few, and the new chunk
+begins where the arms no longer are; too many, and it may not react to what the cameras saw.
 """
 
 from __future__ import annotations
 
 from collections import deque
+import math
 
 import numpy as np
 
 KEPT_LATENCIES = 1000  # queries over which the percentiles are taken, 13 minutes at 1.25 Hz
+RECENT = 20  # answers that are of late, 16 s at 1.25 Hz; a stall of the machine counts as long
+FIRST_LATENCY_S = 0.5  # assumed before anything was measured
 PATIENCE = 1.5  # times the slowest latency of late before a query is given up
+SPLINE_ROWS = 2  # a spline between two rows depends on the two behind them, see ``committed_rows``
+MOST_ROWS = 8  # half of a chunk of 16 rows
+MOST_SPARE_ROWS = 2  # given to answers that had too little time for all candidates
 
 
 class Pacer:
@@ -26,16 +35,21 @@ class Pacer:
         n_unanswered: Queries given up since the node started.
     """
 
-    def __init__(self, replan_s: float, margin_s: float, timeout_s: float) -> None:
+    def __init__(
+        self, replan_s: float, margin_s: float, timeout_s: float, most_rows: int = MOST_ROWS
+    ) -> None:
         """Start inactive, without a measured latency.
 
         Args:
             replan_s: Time from one query to the next [s].
             margin_s: How much longer than an answer takes the running chunk shall last [s].
             timeout_s: Shortest time after which a query is given up [s].
+            most_rows: Most rows that a query commits to, at least 0.
         """
         self._replan_s, self._margin_s, self._timeout_s = replan_s, margin_s, timeout_s
+        self._most_rows = most_rows
         self._latencies_s: deque[float] = deque(maxlen=KEPT_LATENCIES)
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT)  # latency [s], candidates
         self.n_queries, self.n_unanswered = 0, 0
         self.stop()
 
@@ -51,28 +65,59 @@ class Pacer:
         self._waiting = False  # for its answer
         self._unanswered_since_ns: int | None = None  # of the first query since the last answer
         self._chunk_end_ns: int | None = None
+        self._row_s = 0.0
+
+    @property
+    def slow_s(self) -> float:
+        """The slowest latency of late [s], ``FIRST_LATENCY_S`` before the first answer."""
+        return max((latency_s for latency_s, _ in self._recent), default=FIRST_LATENCY_S)
+
+    def committed_rows(self, rate_hz: float) -> int:
+        """Return how many rows a query that leaves now commits to.
+
+        The new chunk takes over at a place between rows r and r + 1, at the slowest after
+        ``slow_s``. There the spline depends on rows r - 1 to r + 2, so the two curves agree if
+        the rows up to r + 2 are committed: those that pass until then, rounded up, and
+        ``SPLINE_ROWS`` more. An answer that came later than its committed rows allowed is the
+        slowest of late, so the next query commits to more. Answers of late with fewer candidates
+        than others had too little time: for each there is one row more, up to
+        ``MOST_SPARE_ROWS``.
+
+        Args:
+            rate_hz: Spacing of the rows [Hz].
+        """
+        passing = math.ceil(rate_hz * self.slow_s - 1e-6)
+        most = max((n for _, n in self._recent), default=0)
+        hurried = sum(n < most for _, n in self._recent)
+        spare = min(hurried, MOST_SPARE_ROWS)
+        return min(passing + SPLINE_ROWS + spare, self._most_rows)
 
     def due(self, now_ns: int) -> bool:
         """Whether a query is due now; gives up one that has gone without an answer for too long.
 
+        Where queries leave on the rows of the running chunk, call it with the time of a row: what
+        cannot wait for the next row is due at this one.
+
         Args:
-            now_ns: Time now [ns, ROS clock].
+            now_ns: Stamp that the query would have [ns, ROS clock].
         """
         if not self.active:
             return False
         if self._query_ns is None:
             return True
         since_s = (now_ns - self._query_ns) * 1e-9
-        slow_s = self.latency_s(99.0) if self._latencies_s else 0.0
         if self._waiting:
-            if since_s < max(self._timeout_s, PATIENCE * slow_s):
+            if since_s < max(self._timeout_s, PATIENCE * self.slow_s):
                 return False
             self._waiting = False
             self.n_unanswered += 1
             return True
         end_ns = now_ns if self._chunk_end_ns is None else self._chunk_end_ns
         left_s = (end_ns - now_ns) * 1e-9
-        return since_s >= self._replan_s or left_s < slow_s + self._margin_s
+        if since_s <= 0.0:  # the row of the last query
+            return False
+        in_time = since_s >= self._replan_s - self._row_s / 2
+        return in_time or left_s - self._row_s < self.slow_s + self._margin_s
 
     def note_query(self, now_ns: int) -> None:
         """Note that a query left.
@@ -85,16 +130,30 @@ class Pacer:
             self._unanswered_since_ns = now_ns
         self.n_queries += 1
 
-    def note_answer(self, query_ns: int, now_ns: int, chunk_end_ns: int) -> None:
+    def note_answer(
+        self,
+        query_ns: int,
+        now_ns: int,
+        chunk_end_ns: int,
+        row_s: float = 0.0,
+        n_candidates: int = 1,
+    ) -> None:
         """Note that a query was answered.
 
         Args:
             query_ns: Stamp of the query [ns, ROS clock].
             now_ns: Time of the answer [ns, ROS clock].
             chunk_end_ns: When the last row of the chunk that is played now is due [ns, ROS clock].
+            row_s: Spacing of the times at which the next query may leave [s]; 0 where it may
+                leave at any time.
+            n_candidates: Candidates of the answer.
         """
-        self._latencies_s.append((now_ns - query_ns) * 1e-9)
-        self._chunk_end_ns = chunk_end_ns
+        latency_s = (now_ns - query_ns) * 1e-9
+        if len(self._latencies_s) == 1:
+            self._recent.clear()  # the first answer may have warmed something up
+        self._latencies_s.append(latency_s)
+        self._recent.append((latency_s, n_candidates))
+        self._chunk_end_ns, self._row_s = chunk_end_ns, row_s
         if query_ns == self._query_ns:
             self._waiting = False
         self._unanswered_since_ns = self._query_ns if self._waiting else None

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, field
 
-from cosmos_policy_ros.control.chunk_player import ChunkPlayer
+from cosmos_policy_ros.control.chunk_player import ChunkPlayer, SeamJump
 from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.robot import RobotSpec
@@ -14,6 +15,8 @@ from cosmos_policy_ros.types import ActionChunk, JointCommand
 import numpy as np
 from numpy.typing import NDArray
 
+KEPT_JUMPS = 1000  # seam jumps over which the percentile is taken
+
 
 @dataclass
 class PlaybackStats:
@@ -21,15 +24,34 @@ class PlaybackStats:
 
     Attributes:
         chunks: Chunks that were accepted.
-        seam_jump_rad: Seam jump of the newest chunk [rad].
+        seam_jump: Seam jump of the newest chunk.
+        seam_jumps_rad: Those of all chunks but the first, which takes over from none, the newest
+            ``KEPT_JUMPS`` of them [rad].
         seam_jump_rad_max: Largest seam jump [rad].
+        seam_speed_jump_rad_s_max: Largest difference of speeds at a take-over [rad/s].
         standstill_s: Time without rows to play, from the first chunk on [s].
     """
 
     chunks: int = 0
-    seam_jump_rad: float = 0.0
+    seam_jump: SeamJump = field(default_factory=SeamJump)
+    seam_jumps_rad: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT_JUMPS))
     seam_jump_rad_max: float = 0.0
+    seam_speed_jump_rad_s_max: float = 0.0
     standstill_s: float = 0.0
+
+    @property
+    def seam_jump_rad_p99(self) -> float:
+        """99th percentile of the seam jumps [rad]; 0 before the second chunk."""
+        return float(np.percentile(self.seam_jumps_rad or [0.0], 99.0))
+
+    def note(self, jump: SeamJump) -> None:
+        """Count a chunk that was accepted."""
+        if self.chunks:
+            self.seam_jumps_rad.append(jump.rad)
+        self.chunks += 1
+        self.seam_jump = jump
+        self.seam_jump_rad_max = max(self.seam_jump_rad_max, jump.rad)
+        self.seam_speed_jump_rad_s_max = max(self.seam_speed_jump_rad_s_max, jump.rad_s)
 
 
 class Playback:
@@ -104,10 +126,27 @@ class Playback:
         Raises:
             ValueError: As ``ChunkPlayer.add``; the running chunk plays on.
         """
-        jump_rad = self._player.add(chunk, now_ns)
-        self.stats.chunks += 1
-        self.stats.seam_jump_rad = jump_rad
-        self.stats.seam_jump_rad_max = max(self.stats.seam_jump_rad_max, jump_rad)
+        self.stats.note(self._player.add(chunk, now_ns))
+
+    def upcoming(self, start_ns: int, rate_hz: float, n_rows: int) -> NDArray[np.float32] | None:
+        """Return the (n, A) float32 rows that will be played if nothing new arrives.
+
+        As ``ChunkPlayer.upcoming``; before the first chunk the pose that is held, and None while
+        disabled.
+
+        Args:
+            start_ns: When the first row is due [ns, ROS clock].
+            rate_hz: Spacing of the rows [Hz].
+            n_rows: How many.
+        """
+        if self.safety.state == 'disabled':
+            return None
+        rows = self._player.upcoming(start_ns, rate_hz, n_rows)
+        return np.tile(self.safety.pose, (n_rows, 1)) if rows is None else rows
+
+    def next_row_ns(self, now_ns: int) -> int | None:
+        """Return when the next row of the running chunk is due, see ``ChunkPlayer``."""
+        return self._player.next_row_ns(now_ns)
 
     def tick(
         self,

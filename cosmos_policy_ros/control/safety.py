@@ -145,6 +145,11 @@ class Safety:
         self._last, self._gap_ns = None, 0
         self.state, self.reason, self.interventions = 'enabled', '', 0
 
+    @property
+    def pose(self) -> NDArray[np.float32]:
+        """The (A,) float32 pose commanded last, or measured at enabling [rad; gripper 0..1]."""
+        return self._tracker.position.astype(np.float32)
+
     def disable(self) -> None:
         """Send nothing more; the arms keep the last command they got."""
         self.state, self.reason = 'disabled', ''

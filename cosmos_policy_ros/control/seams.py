@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How action chunks become one motion: between the rows of a chunk, and from chunk to chunk.
 
-Two tables, ``INTERPOLATIONS`` and ``SEAMS``, with one function each entry. A new way to move is a
-function here and its row; the parameters ``interpolation`` and ``seam`` of the command executor
-choose by name.
+Two tables, ``INTERPOLATIONS`` and ``SEAMS``. A new way to move is a function here and its row; the
+parameters ``interpolation`` and ``seam`` of the command executor choose by name, and those of the
+planner say the same, since it has to know what is played.
 """
 
 from __future__ import annotations
@@ -25,12 +25,26 @@ The curve meets the first and the last row exactly and never leaves the range be
 and the highest row of a joint.
 """
 
-Seam = Callable[[int, int], float]
+Share = Callable[[int, int], float]
 """The share of the new chunk in the target, from 0 to 1, the rest being the running chunk's.
 
 Args: the time since the take-over [ns], negative before it, and ``blend_s`` as [ns]. The running
 chunk is forgotten once the share is 1, so it has to get there, and to stay.
 """
+
+
+@dataclass(frozen=True)
+class Seam:
+    """How a new chunk takes over from the running one.
+
+    Attributes:
+        share: The share of the new chunk over time.
+        commits: Whether a query carries the rows that are played until its answer comes, so that
+            the new chunk begins with them; what still disagrees is left to ``share``.
+    """
+
+    share: Share
+    commits: bool = False
 
 
 @dataclass(frozen=True)
@@ -46,7 +60,7 @@ class PlaybackSettings:
         ConfigError: A row does not exist, or ``blend_s`` is negative or not finite.
     """
 
-    seam: str = 'blend'
+    seam: str = 'committed'
     interpolation: str = 'spline'
     blend_s: float = 0.2
 
@@ -57,6 +71,11 @@ class PlaybackSettings:
         if not (np.isfinite(self.blend_s) and self.blend_s >= 0):
             msg = f'blend_s must be a number of seconds from 0, got {self.blend_s}'
             raise ConfigError(msg)
+
+    @property
+    def commits(self) -> bool:
+        """Whether a query carries the rows that are played until its answer comes."""
+        return SEAMS[self.seam].commits
 
 
 def spline(rows: NDArray[np.float64]) -> Curve:
@@ -120,7 +139,8 @@ INTERPOLATIONS: dict[str, Interpolation] = {
     'linear': linear,
 }
 SEAMS: dict[str, Seam] = {
-    'blend': blend,
+    'blend': Seam(blend),
+    'committed': Seam(blend, commits=True),
 }
 
 

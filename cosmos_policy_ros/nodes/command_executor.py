@@ -65,8 +65,8 @@ class ExecutorParams:
     )
     seam: str = param(
         PlaybackSettings.seam,
-        'How a new chunk takes over, a row of SEAMS in control/seams.py; blend moves '
-        'smoothly from the old to the new one.',
+        'How a new chunk takes over, a row of SEAMS in control/seams.py; committed begins it with '
+        'the rows that are played until it comes, blend only moves smoothly from the old one.',
     )
     interpolation: str = param(
         PlaybackSettings.interpolation,

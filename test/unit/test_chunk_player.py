@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.control.chunk_player import ChunkPlayer, remaining_rows
+from cosmos_policy_ros.control.chunk_player import ChunkPlayer, remaining_rows, SeamJump
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.types import ActionChunk
 from hypothesis import given, settings, strategies as st
@@ -91,7 +91,7 @@ def test_chunk_of_the_future_takes_over_at_its_row_0() -> None:
     """Until then the running chunk plays alone, after the blend the new one alone."""
     player = ChunkPlayer(BLEND)
     player.add(chunk(0, np.zeros((32, 1))), 0)
-    assert player.add(chunk(400, np.ones((32, 1))), 200 * MS) == pytest.approx(1.0)
+    assert player.add(chunk(400, np.ones((32, 1))), 200 * MS).rad == pytest.approx(1.0)
     at = [player.target(t * MS) for t in (400, 500, 600)]
     np.testing.assert_allclose(np.ravel(at), [0.0, 0.5, 1.0], atol=1e-6)
 
@@ -99,16 +99,16 @@ def test_chunk_of_the_future_takes_over_at_its_row_0() -> None:
 def test_seam_jump_is_the_largest_arm_difference_before_blending() -> None:
     """Grippers do not count."""
     player = ChunkPlayer(BLEND, np.array([True, True, False]))
-    assert player.add(chunk(0, np.zeros((32, 3))), 0) == 0.0
+    assert player.add(chunk(0, np.zeros((32, 3))), 0) == (0.0, 0.0)
     new = np.tile([0.1, -0.3, 0.9], (32, 1))
-    assert player.add(chunk(400, new), 450 * MS) == pytest.approx(0.3)
+    assert player.add(chunk(400, new), 450 * MS).rad == pytest.approx(0.3)
 
 
 def test_ended_chunk_is_held_while_it_is_blended_out() -> None:
     """The new chunk takes over from the last row of the old one."""
     player = ChunkPlayer(BLEND)
     player.add(chunk(0, [[0.0], [1.0]]), 0)
-    assert player.add(chunk(300, np.full((32, 1), 2.0)), 300 * MS) == pytest.approx(1.0)
+    assert player.add(chunk(300, np.full((32, 1), 2.0)), 300 * MS).rad == pytest.approx(1.0)
     at = [player.target(t * MS) for t in (300, 400, 500)]
     np.testing.assert_allclose(np.ravel(at), [1.0, 1.5, 2.0], atol=1e-6)
 
@@ -255,3 +255,88 @@ def test_new_chunk_plays_alone_after_the_blend(
     for row in range(10, 12):
         now_ns = ROW_NS + row * ROW_NS
         np.testing.assert_allclose(player.target(now_ns), alone.target(now_ns), atol=1e-6)
+
+
+RATE_HZ = 12.5  # rows of 80 ms
+SWING = np.cumsum(0.1 * np.random.default_rng(7).standard_normal((16, 3)), axis=0)  # [rad]
+OTHER = np.cumsum(0.1 * np.random.default_rng(8).standard_normal((16, 3)), axis=0)
+
+
+def continued(
+    player: ChunkPlayer, start_ms: int, n_rows: int, takeover_ms: float, rest: NDArray[np.float64]
+) -> SeamJump:
+    """Return the seam jump of a chunk that commits to the upcoming rows, then goes elsewhere."""
+    committed = player.upcoming(start_ms * MS, RATE_HZ, n_rows)
+    assert committed is not None
+    rows = np.concatenate([committed, rest[n_rows:].astype(np.float32)])
+    return player.add(ActionChunk(start_ms * MS, rows, RATE_HZ), round(takeover_ms * MS))
+
+
+@pytest.mark.parametrize('k', [1, 2, 4, 7])
+@pytest.mark.parametrize('place', [1.0, 1.3, 2.0, 3.5, 4.99, 5.0])
+def test_committed_rows_of_the_running_chunk_are_continued_exactly(k: int, place: float) -> None:
+    """With 7 rows from row k on, no take-over from row 1 to row 5 has a jump or a kink."""
+    player = ChunkPlayer()
+    player.add(chunk(1000, SWING, RATE_HZ), 1000 * MS)
+    jump = continued(player, 1000 + 80 * k, 7, 1000 + 80 * (k + place), OTHER)
+    assert jump.rad < 1e-6
+    assert jump.rad_s < (1e-3 if place < 5.0 else 0.05)  # at row 5 the curves begin to part
+
+
+def test_a_take_over_after_the_committed_rows_jumps() -> None:
+    """An answer that took longer than was committed to meets rows that went elsewhere."""
+    player = ChunkPlayer()
+    player.add(chunk(0, SWING, RATE_HZ), 0)
+    assert continued(player, 80, 3, 640, OTHER).rad > 0.1
+
+
+def test_upcoming_rows_are_control_points_and_end_with_the_last_one() -> None:
+    """They are the chunk's own numbers, not where its curve passes; after the end it stands."""
+    player = ChunkPlayer()
+    player.add(chunk(0, [[0.0], [1.0], [0.0], [1.0]]), 0)
+    rows = player.upcoming(40 * MS, 25.0, 5)
+    assert rows is not None
+    assert rows.dtype == np.float32
+    assert rows[:, 0].tolist() == [1.0, 0.0, 1.0, 1.0, 1.0]
+
+
+def test_nothing_is_upcoming_without_a_chunk() -> None:
+    """Nothing is made up while no chunk came."""
+    assert ChunkPlayer().upcoming(0, 25.0, 3) is None
+    assert ChunkPlayer().next_row_ns(0) is None
+
+
+@pytest.mark.parametrize(('start_ms', 'rate_hz'), [(1110, 12.5), (1080, 10.0), (1080, 25.0)])
+def test_other_grids_are_continued_closely(start_ms: int, rate_hz: float) -> None:
+    """Off the rows or at another rate targets are taken; their spline deviates a little."""
+    player = ChunkPlayer()
+    player.add(chunk(1000, 0.3 * np.sin(np.arange(16) / 3.0)[:, None], 12.5), 1000 * MS)
+    committed = player.upcoming(start_ms * MS, rate_hz, 8)
+    assert committed is not None
+    new = ActionChunk(start_ms * MS, committed, rate_hz)
+    assert player.add(new, (start_ms + 200) * MS).rad < 0.01
+
+
+def test_a_blend_under_way_is_continued_closely_and_its_rest_exactly() -> None:
+    """Two chunks still share the target at the query, and only one does at the late take-over.
+
+    The blend of 200 ms ends before row 3 of the new chunk.
+    """
+    early, late = ChunkPlayer(BLEND), ChunkPlayer(BLEND)
+    for player in (early, late):
+        player.add(chunk(0, 0.3 * np.sin(np.arange(16) / 3.0)[:, None], RATE_HZ), 0)
+        player.add(chunk(80, 0.3 * np.sin(np.arange(16) / 3.0)[:, None], RATE_HZ), 400 * MS)
+    rest = np.zeros((16, 1))
+    assert continued(early, 400, 9, 520, rest).rad < 0.02
+    jump = continued(late, 400, 9, 400 + 4.5 * 80, rest)
+    assert (jump.rad < 1e-6, jump.rad_s < 1e-3) == (True, True)
+
+
+@pytest.mark.parametrize(
+    ('now_ms', 'row_ms'), [(1000, 1000), (1001, 1040), (1040, 1040), (1120, 1120), (1121, None)]
+)
+def test_next_row_is_due_on_the_grid_until_the_chunk_ends(now_ms: int, row_ms: int | None) -> None:
+    """After the last row any time is as good as another."""
+    player = ChunkPlayer()
+    player.add(chunk(1000, [[0.0], [1.0], [2.0], [3.0]]), 1000 * MS)
+    assert player.next_row_ns(now_ms * MS) == (None if row_ms is None else row_ms * MS)

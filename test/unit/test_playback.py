@@ -65,16 +65,52 @@ def test_missed_ticks_count_as_standstill(playback: Playback) -> None:
 
 
 def test_seam_jumps_are_kept_until_enabled_again(playback: Playback) -> None:
-    """The newest and the largest."""
+    """The newest, the largest and the 99th percentile of the two."""
     for k, waist in enumerate((0.0, 0.2, 0.15)):
         playback.add(chunk(k, waist), k)
         playback.tick(START, 0.0, 10 * TICK_NS * (k + 1))
     assert playback.stats.seam_jump_rad_max == pytest.approx(0.2)
-    assert playback.stats.seam_jump_rad == pytest.approx(0.05)
+    assert playback.stats.seam_jump_rad_p99 == pytest.approx(0.05 + 0.99 * 0.15)
+    assert playback.stats.seam_jump.rad == pytest.approx(0.05)
     playback.disable()
     playback.enable(START, 0.0, 40 * TICK_NS)
     assert playback.stats.chunks == 0
     assert playback.stats.seam_jump_rad_max == 0.0
+    assert playback.stats.seam_jump_rad_p99 == 0.0
+
+
+def test_speed_jump_is_that_of_the_curves_at_the_take_over(playback: Playback) -> None:
+    """Rows that move 0.01 rad in 40 ms meet a chunk that stands still."""
+    rows = np.tile(START, (20, 1))
+    rows[:, 0] = START[0] + 0.01 * np.arange(20)
+    playback.add(ActionChunk(0, rows.astype(np.float32), 25.0), 0)
+    playback.add(
+        ActionChunk(TICK_NS, np.tile(rows[4], (20, 1)).astype(np.float32), 25.0), 8 * TICK_NS
+    )
+    assert playback.stats.seam_jump.rad == pytest.approx(0.0, abs=1e-6)
+    assert playback.stats.seam_speed_jump_rad_s_max == pytest.approx(0.25, abs=1e-3)
+
+
+def test_the_held_pose_is_upcoming_before_the_first_chunk(playback: Playback) -> None:
+    """The arms stand at the pose of enabling; a pose of zeros would be somewhere else."""
+    rows = playback.upcoming(0, 25.0, 3)
+    assert rows is not None
+    np.testing.assert_allclose(rows, np.tile(START, (3, 1)), atol=1e-6)
+    assert playback.next_row_ns(0) is None
+
+
+def test_the_running_chunk_is_upcoming_after_it(playback: Playback) -> None:
+    """Its own rows, from the one that is due."""
+    playback.add(chunk(0, 0.3), 0)
+    rows = playback.upcoming(2 * TICK_NS, 25.0, 3)
+    assert rows is not None
+    assert rows[:, 0].tolist() == pytest.approx([0.3, 0.3, 0.3])
+    assert playback.next_row_ns(TICK_NS) == 2 * TICK_NS
+
+
+def test_nothing_is_upcoming_while_disabled() -> None:
+    """Nobody knows what will move the arms."""
+    assert Playback(ROBOT).upcoming(0, 25.0, 3) is None
 
 
 def test_chunk_from_before_enabling_is_refused(playback: Playback) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cosmos_policy_ros.control.chunk_player import ChunkPlayer
 from cosmos_policy_ros.control.playback import Playback
-from cosmos_policy_ros.control.seams import INTERPOLATIONS, PlaybackSettings, SEAMS
+from cosmos_policy_ros.control.seams import INTERPOLATIONS, PlaybackSettings, Seam, SEAMS
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ActionChunk, ConfigError
 from hypothesis import given, strategies as st
@@ -26,9 +26,15 @@ def chunk(stamp_ms: int, rows: object) -> ActionChunk:
     return ActionChunk(stamp_ms * MS, np.array(rows, dtype=np.float32), 25.0)
 
 
-def test_the_defaults_are_a_blend_of_splines() -> None:
+def test_the_defaults_are_splines_that_commit_and_blend() -> None:
     """Who gives no settings gets the motion that was measured."""
-    assert PlaybackSettings() == PlaybackSettings('blend', 'spline', 0.2)
+    assert PlaybackSettings() == PlaybackSettings('committed', 'spline', 0.2)
+
+
+@pytest.mark.parametrize(('seam', 'commits'), [('blend', False), ('committed', True)])
+def test_a_seam_says_whether_queries_commit(seam: str, commits: bool) -> None:
+    """A planner that blends alone sends no rows."""
+    assert PlaybackSettings(seam).commits is commits
 
 
 @pytest.mark.parametrize('name', sorted(SEAMS))
@@ -37,10 +43,10 @@ def test_a_seam_leads_from_the_running_chunk_to_the_new_one(
     name: str, ms: list[int], blend_ms: int
 ) -> None:
     """Nothing of the new chunk before the take-over, nothing of the old one later than allowed."""
-    shares = [SEAMS[name](t * MS, blend_ms * MS) for t in sorted(ms)]
+    shares = [SEAMS[name].share(t * MS, blend_ms * MS) for t in sorted(ms)]
     assert shares == sorted(shares)
-    assert SEAMS[name](-1, blend_ms * MS) == 0.0
-    assert SEAMS[name](blend_ms * MS, blend_ms * MS) == 1.0
+    assert SEAMS[name].share(-1, blend_ms * MS) == 0.0
+    assert SEAMS[name].share(blend_ms * MS, blend_ms * MS) == 1.0
 
 
 @pytest.mark.parametrize('name', sorted(INTERPOLATIONS))
@@ -79,11 +85,11 @@ def test_a_seam_without_blending_is_one_row(monkeypatch: pytest.MonkeyPatch) -> 
 
     Both chunks move 0.1 in a row; the second begins with the running one's rows of its time.
     """
-    monkeypatch.setitem(SEAMS, 'committed', lambda elapsed_ns, _: float(elapsed_ns >= 0))
-    player = ChunkPlayer(PlaybackSettings('committed'))
+    monkeypatch.setitem(SEAMS, 'switch', Seam(lambda elapsed_ns, _: float(elapsed_ns >= 0)))
+    player = ChunkPlayer(PlaybackSettings('switch'))
     player.add(chunk(0, 0.1 * np.arange(32)[:, None]), 0)
     faster = [0.5, 0.6, 0.7, 0.8, 1.0, 1.2, 1.4, 1.6]
-    jump_rad = player.add(chunk(200, np.array(faster)[:, None]), 280 * MS)
+    jump_rad = player.add(chunk(200, np.array(faster)[:, None]), 280 * MS).rad
     at = [player.target(t * MS) for t in (240, 280, 400, 440)]
     assert jump_rad == pytest.approx(0.0, abs=1e-6)
     np.testing.assert_allclose(np.ravel(at[1:]), [0.7, 1.2, 1.4], atol=1e-6)
@@ -92,7 +98,7 @@ def test_a_seam_without_blending_is_one_row(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        ({'seam': 'weld'}, r"seam 'weld' does not exist; choose one of \['blend'\]"),
+        ({'seam': 'weld'}, r"seam 'weld' does not exist; choose one of \['blend', 'committed'\]"),
         ({'interpolation': 'cubic'}, r"interpolation 'cubic'.*\['linear', 'spline'\]"),
     ],
 )
