@@ -25,6 +25,7 @@ from torch import Tensor
 
 Denoise = Callable[[Tensor, Tensor, Tensor], Tensor]
 Choose = Callable[[int, Tensor], list[int]]
+Stop = Callable[[], bool]
 Velocity = Callable[[Tensor, Tensor], Tensor]
 
 # The official range of noise levels at inference.
@@ -86,6 +87,7 @@ def sample(
     levels: Sequence[Sequence[float]],
     max_rows: int | None = None,
     choose: Choose | None = None,
+    stop: Stop | None = None,
 ) -> Tensor:
     """Return (R, ...) float64 clean estimates of a batch of rows, each on its own grid.
 
@@ -100,6 +102,8 @@ def sample(
         max_rows: Most rows of one network call, to bound memory; None is all of them.
         choose: (number of the step, (r, ...) clean estimates of the rows running) -> the rows to
             go on with; the others stay as they are, not yet clean. None goes on with all.
+        stop: Called after every network call; whether to make no more of them, and take the
+            newest clean estimate of every row. None makes all.
 
     Raises:
         ValueError: The number of rows and of level lists differ.
@@ -138,6 +142,8 @@ def sample(
         previous = previous.index_copy(0, rows, x0)
         if choose is not None:
             chosen = choose(i, x0)
+        if stop is not None and stop():
+            return previous
     return x
 
 

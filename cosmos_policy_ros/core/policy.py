@@ -17,12 +17,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+import time
 
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
 from cosmos_policy_ros.core.committed import BLANK, write_committed
 from cosmos_policy_ros.core.config import Conditioning, PolicyConfig
 from cosmos_policy_ros.core.correction import choose_conditioning, Correction, Residuals
+from cosmos_policy_ros.core.deadline import Clock, Deadline
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.layout import SampleKind
 from cosmos_policy_ros.core.normalize import NormStats
@@ -51,6 +53,7 @@ class CosmosPolicy:
             values what this one proposes. None lets this one do so itself.
         residuals: How the errors of its chunks go together, for ``corrected``.
         conditioning: How chunks come to begin with the committed rows of an observation.
+        clock: Time [s] by which budgets are kept.
 
     Attributes:
         conditioning: That of the above which is done, never ``auto``.
@@ -66,6 +69,7 @@ class CosmosPolicy:
         scorer: CosmosPolicy | None = None,
         residuals: Residuals | None = None,
         conditioning: Conditioning = 'auto',
+        clock: Clock = time.perf_counter,
     ) -> None:
         """Keep the parts; nothing is computed yet.
 
@@ -76,7 +80,7 @@ class CosmosPolicy:
         self.scorer = scorer or self
         self.backend, self.config, self.stats, self.text = backend, config, stats, text
         self.layout = config.layout
-        self.max_rows = max_rows
+        self.max_rows, self._clock = max_rows, clock
         self.grippers = np.flatnonzero(~config.arm_joints).tolist()
         self._vision = Vision(backend, config)
         self._encoded_text: tuple[str, Tensor] | None = None  # of the last task
@@ -134,15 +138,17 @@ class CosmosPolicy:
             ValueError: See ``check`` and ``PlanQuery.check``; or the policy values actions
                 without futures, and futures are wanted.
         """
-        return self.judge(self.act(obs, query), query)
+        deadline = Deadline(query.budget_s, self._clock)
+        return self.judge(self.act(obs, query, deadline), query, deadline)
 
     @torch.inference_mode()
-    def act(self, obs: Observation, query: PlanQuery) -> Sample:
+    def act(self, obs: Observation, query: PlanQuery, deadline: Deadline | None = None) -> Sample:
         """Return N rows, or those kept: action chunk, future and value denoised jointly.
 
         Args:
             obs: What the robot senses.
             query: Candidates, which of them are kept, seed and denoising steps.
+            deadline: When the whole answer must be there; None takes all steps.
 
         Raises:
             ValueError: See ``plan``.
@@ -167,32 +173,43 @@ class CosmosPolicy:
         given = Sample(known, seeds, obs.task, images, obs.stamp_ns)
         # 2. Noise -> action, future and value frames.
         steps = query.steps or self.config.action_steps
-        acted = self.denoise(given, 'policy', [steps], keep=query.keep, correct=correct)
+        deadline = deadline or Deadline()
+        deadline.start_stage(self._steps_behind(query))
+        acted = self.denoise(
+            given, 'policy', [steps], keep=query.keep, correct=correct, deadline=deadline
+        )
         # 3. The committed rows are played whatever was denoised, so they stand in the chunk.
         return self._overwrite(acted, committed)
 
     @torch.inference_mode()
-    def judge(self, acted: Sample, query: PlanQuery) -> Answer:
+    def judge(self, acted: Sample, query: PlanQuery, deadline: Deadline | None = None) -> Answer:
         """Return the predicted future and value of the action chunk in every row.
 
         Args:
             acted: R rows with an action frame, as ``act`` returns them.
             query: Futures and values.
+            deadline: When the answer must be there; None takes all steps.
 
         Raises:
             ValueError: See ``plan``.
         """
         self._check_stages(query)
-        scorer, futures, values = self.scorer, query.futures, query.values
-        if scorer is not self and not futures + values:  # else the base's own value
-            futures, values = (0, 1) if scorer.values_actions else (1, 0)
+        scorer, (futures, values) = self.scorer, self._members(query)
+        deadline = deadline or Deadline()
         given = acted
         if self.conditioning == 'trained' and not scorer.config.committed_rows:
             given = scorer.hide_committed(acted)
         # 4. Action frames -> M futures of each.
-        future = scorer.predict_future(given, futures) if futures else given
+        future = given
+        if futures:
+            deadline.start_stage(sum(member_steps(scorer.config.value_steps, values)))
+            future = scorer.predict_future(given, futures, deadline)
         # 5. Futures -> K values of each.
-        scores = scorer.predict_value(future, values) if values else self.read_values(future)
+        if values:
+            deadline.start_stage()
+            scores = scorer.predict_value(future, values, deadline)
+        else:
+            scores = self.read_values(future)
         # 6. Latent frames -> robot units; the future that is shown is the last, of most steps.
         members = max(futures, 1)
         shown = future.rows(range(members - 1, len(future.seeds), members))
@@ -202,7 +219,7 @@ class CosmosPolicy:
             values=scores.reshape(len(acted.seeds), -1).cpu().numpy(),
             future_proprio=self.read_proprio(shown),
         )
-        return Answer(candidates, shown)
+        return Answer(candidates, shown, acted.steps)
 
     @torch.inference_mode()
     def images(
@@ -218,27 +235,33 @@ class CosmosPolicy:
         return self.read_images(futures if rows is None else futures.rows(rows))
 
     @torch.inference_mode()
-    def predict_future(self, given: Sample, members: int = 1) -> Sample:
+    def predict_future(
+        self, given: Sample, members: int = 1, deadline: Deadline | None = None
+    ) -> Sample:
         """Return R*members rows with future and value denoised, given their action frame.
 
         Args:
             given: R rows with an action frame.
             members: Futures M per row, side by side; the last takes most denoising steps.
+            deadline: When to make no more steps, the stage begun; None makes all.
         """
         steps = member_steps(self.config.future_steps, members)
-        return self.denoise(given, 'world_model', steps, seed_stride=1)
+        return self.denoise(given, 'world_model', steps, seed_stride=1, deadline=deadline)
 
     @torch.inference_mode()
-    def predict_value(self, given: Sample, members: int = 1) -> Tensor:
+    def predict_value(
+        self, given: Sample, members: int = 1, deadline: Deadline | None = None
+    ) -> Tensor:
         """Return (R, members) float32 values in [0, 1] of R rows.
 
         Args:
             given: R rows; which of their frames are known depends on the checkpoint's
                 ``value_kind``.
             members: Values K per row; the last takes most denoising steps.
+            deadline: When to make no more steps, the stage begun; None makes all.
         """
-        steps = member_steps(self.config.value_steps, members)
-        rows = self.denoise(given, self.config.value_kind, steps, seed_stride=1)
+        steps, kind = member_steps(self.config.value_steps, members), self.config.value_kind
+        rows = self.denoise(given, kind, steps, seed_stride=1, deadline=deadline)
         return self.read_values(rows).reshape(-1, members)
 
     def denoise(
@@ -250,6 +273,7 @@ class CosmosPolicy:
         seed_stride: int = 0,
         keep: Sequence[int] = (),
         correct: Correct | None = None,
+        deadline: Deadline | None = None,
     ) -> Sample:
         """Return the rows with their unknown frames denoised, see ``sampling.denoise_frames``."""
         return denoise_frames(
@@ -263,6 +287,7 @@ class CosmosPolicy:
             keep=keep,
             max_rows=self.max_rows,
             correct=correct,
+            deadline=deadline,
         )
 
     @property
@@ -315,6 +340,24 @@ class CosmosPolicy:
         chunk[:, : len(committed)] = committed.to(chunk.device)
         write_vector(latents, index, chunk)
         return replace(acted, latents=latents)
+
+    def _members(self, query: PlanQuery) -> tuple[int, int]:
+        """Return the futures and values of the scorer's stages; 0 is a stage that is left out."""
+        futures, values = query.futures, query.values
+        if self.scorer is not self and not futures + values:  # else the base's own value
+            return (0, 1) if self.scorer.values_actions else (1, 0)
+        return futures, values
+
+    def _steps_behind(self, query: PlanQuery) -> int:
+        """Return what futures and values cost, in denoising steps of the action chunks.
+
+        A network of the scorer's own is taken to be as fast as this one.
+        """
+        futures, values = self._members(query)
+        config = self.scorer.config
+        of_futures = sum(member_steps(config.future_steps, futures))
+        of_values = sum(member_steps(config.value_steps, values))
+        return of_futures + max(futures, 1) * of_values
 
     def _check_stages(self, query: PlanQuery) -> None:
         """Refuse futures for a value that is never shown them."""

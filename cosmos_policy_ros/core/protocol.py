@@ -50,10 +50,13 @@ class Answer(NamedTuple):
     Attributes:
         candidates: Candidates with their values, without predicted images.
         futures: What ``Policy.images`` decodes them from; only the policy that made it reads it.
+        steps: Denoising steps that the action chunks really took; None where there is nothing to
+            tell, since a query was answered as it stands.
     """
 
     candidates: Candidates
     futures: Any
+    steps: int | None = None
 
 
 class Policy(Protocol):

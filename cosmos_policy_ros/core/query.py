@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a policy computes for one observation: candidates, futures, values, pruning, seed."""
+"""How much a policy computes for one observation: candidates, futures, values, pruning, time."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from numbers import Integral
+from dataclasses import dataclass, replace
+import math
+from numbers import Integral, Real
 
 from cosmos_policy_ros.types import ConfigError
 
@@ -24,6 +25,9 @@ class PlanQuery:
             kept goes through the stages of futures and values.
         seed: Base seed; candidate i is drawn with ``seed + i``.
         steps: Denoising steps of the action chunk; None takes the checkpoint's.
+        budget_s: Time for the answer from the call of ``plan`` on [s]; denoising ends early where
+            another network call would take it longer, but every stage makes one. None takes as
+            long as it takes, and the answer depends on nothing but the query.
     """
 
     candidates: int = 4
@@ -32,6 +36,7 @@ class PlanQuery:
     keep: tuple[int, ...] = ()
     seed: int = 0
     steps: int | None = None
+    budget_s: float | None = None
 
     def __post_init__(self) -> None:
         """Check the ranges.
@@ -56,6 +61,11 @@ class PlanQuery:
         if self.steps is not None and self.steps < 1:
             msg = f'an action chunk takes at least 1 denoising step, got {self.steps}'
             raise ConfigError(msg)
+        if self.budget_s is not None and not (
+            isinstance(self.budget_s, Real) and 0.0 <= self.budget_s < math.inf
+        ):
+            msg = f'the budget of a query is a time of at least 0 s, got {self.budget_s!r}'
+            raise ConfigError(msg)
         before = (self.candidates, *self.keep)
         if not all(a >= b >= 1 for a, b in zip(before, self.keep, strict=False)):
             msg = f'{self._kept}; it takes one number for each denoising step, {self._range}'
@@ -77,6 +87,17 @@ class PlanQuery:
                 f'{self._range}'
             )
             raise ConfigError(msg)
+
+    def reduced(self, candidates: int, steps: int | None) -> PlanQuery:
+        """Return the query for fewer candidates and steps; no more are kept than there are.
+
+        Args:
+            candidates: Its candidates, at most as many as now.
+            steps: Its denoising steps; None takes as many as now.
+        """
+        steps = steps or self.steps
+        keep = tuple(min(n, candidates) for n in self.keep[:steps])
+        return replace(self, candidates=candidates, keep=keep, steps=steps)
 
     @property
     def _kept(self) -> str:

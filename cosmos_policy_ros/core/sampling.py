@@ -16,12 +16,14 @@ from dataclasses import dataclass, replace
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import add_vector, read_value, read_vector
 from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.core.deadline import Deadline
 from cosmos_policy_ros.core.diffusion import (
     Choose,
     clean_estimate,
     sample,
     sigma_levels,
     start_noise,
+    Stop,
 )
 from cosmos_policy_ros.core.layout import SampleKind
 import torch
@@ -42,6 +44,7 @@ class Sample:
         task: Language instruction.
         images: (cameras, 3, H, W) float32 current images in [-1, 1].
         stamp_ns: Sensing time of the observation [ns, ROS clock].
+        steps: Denoising steps of the last stage; 0 before the first.
     """
 
     latents: Tensor
@@ -49,6 +52,7 @@ class Sample:
     task: str
     images: Tensor
     stamp_ns: int
+    steps: int = 0
 
     def rows(self, which: Sequence[int]) -> Sample:
         """Return the rows with the given indices, in their order, as a sample of its own."""
@@ -68,6 +72,7 @@ def denoise_frames(
     keep: Sequence[int] = (),
     max_rows: int | None = None,
     correct: Correct | None = None,
+    deadline: Deadline | None = None,
 ) -> Sample:
     """Return the rows with their unknown frames denoised, one or more members of each.
 
@@ -85,6 +90,7 @@ def denoise_frames(
         max_rows: Most rows of one network call; None is all of them.
         correct: (r, H, A) estimated chunks, normalised -> what to go on with, after every network
             call; for a kind that denoises the action.
+        deadline: When to make no more steps, the stage begun; None makes all.
 
     Returns:
         R * members rows, the members of a row side by side; fewer if some were not kept.
@@ -117,6 +123,13 @@ def denoise_frames(
         add_vector(corrected, place, correct(chunk) - chunk)
         return corrected
 
+    deadline = deadline or Deadline()
+
+    def stop() -> bool:
+        if deadline.is_set and backend.device.type == 'cuda':
+            torch.cuda.synchronize(backend.device)  # what was not waited for took no time yet
+        return deadline.note_step()
+
     halving = SuccessiveHalving(keep, len(seeds), unknown.index(config.layout.index('value')))
     x = denoise_target(
         velocity,
@@ -127,12 +140,14 @@ def denoise_frames(
         max_rows=max_rows,
         choose=halving if keep else None,
         correct=correct_chunk if correct else None,
+        stop=stop,
     )
     kept = torch.tensor(halving.rows, device=backend.device)
     return replace(
         given,
         latents=latents.index_copy(2, frames[target], x.to(torch.float32))[kept],
         seeds=tuple(given.seeds[r // members] for r in halving.rows),
+        steps=deadline.steps,
     )
 
 
@@ -146,6 +161,7 @@ def denoise_target(
     max_rows: int | None = None,
     choose: Choose | None = None,
     correct: Correct | None = None,
+    stop: Stop | None = None,
 ) -> Tensor:
     """Return the (R, C, U, h, w) float64 target frames of R rows, denoised from the known frames.
 
@@ -162,6 +178,7 @@ def denoise_target(
         max_rows: Most rows of one network call; None is all of them.
         choose: Which rows to go on with, see ``diffusion.sample``.
         correct: (r, C, U, h, w) clean estimates -> those to go on with.
+        stop: Whether to make no more steps, see there.
     """
 
     def estimate(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
@@ -173,7 +190,7 @@ def denoise_target(
         x0 = clean_estimate(velocity_of_rows, x, sigma)
         return x0 if correct is None else correct(x0)
 
-    return sample(estimate, x_init, levels, max_rows, choose)
+    return sample(estimate, x_init, levels, max_rows, choose, stop)
 
 
 class SuccessiveHalving:

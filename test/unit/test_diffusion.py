@@ -88,6 +88,26 @@ def test_rows_that_are_not_chosen_stop() -> None:
     assert torch.equal(everyone, whole)
 
 
+def test_sampler_that_is_stopped_returns_the_newest_estimates() -> None:
+    """After two of four steps; a row that had finished before is as it was."""
+    x, levels = torch.tensor([40.0, -3.0]), [sigma_levels(4), sigma_levels(1)]
+    estimates: list[Tensor] = []
+
+    def spy(x: Tensor, sigma: Tensor, rows: Tensor) -> Tensor:
+        estimates.append(toy(x, sigma, rows))
+        return estimates[-1]
+
+    stopped = sample(spy, x, levels, stop=lambda: len(estimates) == 2)
+    assert len(estimates) == 2
+    assert stopped.tolist() == [estimates[1].item(), estimates[0][1].item()]
+
+
+def test_sampler_that_is_not_stopped_is_the_same() -> None:
+    """Bit by bit."""
+    x, levels = torch.tensor([40.0, -3.0]), [sigma_levels(4), sigma_levels(2)]
+    assert torch.equal(sample(toy, x, levels, stop=lambda: False), sample(toy, x, levels))
+
+
 def test_sampler_refuses_rows_without_levels() -> None:
     """Two rows cannot share one list by accident."""
     with pytest.raises(ValueError, match='2 rows'):

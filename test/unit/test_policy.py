@@ -33,6 +33,7 @@ from tiny import (
     tiny_vae,
 )
 import torch
+from torch import Tensor
 
 OBS = tiny_observation()
 
@@ -143,7 +144,7 @@ def test_what_a_pruned_search_keeps_it_answers_as_the_exact_one() -> None:
     """Up to rounding; what it dropped is not in the answer."""
     policy = tiny_policy()
     exact = policy.plan(OBS, PlanQuery(8)).candidates
-    pruned, shown = policy.plan(OBS, PlanQuery(8, keep=(4, 2)))
+    pruned, shown, _ = policy.plan(OBS, PlanQuery(8, keep=(4, 2)))
     rows = list(shown.seeds)
     assert pruned.positions.shape[0] == pruned.values.shape[0] == len(rows) == 2
     np.testing.assert_allclose(pruned.positions, exact.positions[rows], atol=1e-5)
@@ -165,7 +166,7 @@ def test_a_pruned_search_asks_for_fewer_rows() -> None:
 def test_survivors_of_a_pruned_search_keep_their_seeds() -> None:
     """Futures and values of a candidate are drawn with its own noise."""
     policy = tiny_policy()
-    pruned, shown = policy.plan(OBS, PlanQuery(8, 2, 2, keep=(3,), seed=5))
+    pruned, shown, _ = policy.plan(OBS, PlanQuery(8, 2, 2, keep=(3,), seed=5))
     exact = policy.plan(OBS, PlanQuery(8, 2, 2, seed=5)).candidates
     rows = [seed - 5 for seed in shown.seeds]
     np.testing.assert_allclose(pruned.values, exact.values[rows], atol=1e-5)
@@ -424,3 +425,66 @@ def test_bfloat16_answers_almost_the_same() -> None:
     )
     exact = tiny_policy().plan(OBS, PlanQuery(1)).candidates
     np.testing.assert_allclose(rounded.positions, exact.positions, atol=0.1)
+
+
+class TimedBackend(NotingBackend):
+    """Every network call takes a second of a clock of its own, whatever it takes."""
+
+    now_s = 0.0
+
+    def denoise(
+        self,
+        latents: Tensor,
+        time: Tensor,
+        text: Tensor,
+        target: Tensor,
+        frames: Tensor | None = None,
+    ) -> Tensor:
+        """Let the clock go on."""
+        self.now_s += 1.0
+        return super().denoise(latents, time, text, target, frames)
+
+
+def timed_policy() -> CosmosPolicy:
+    """Return a policy of 10 action steps, and 5 each for futures and values."""
+    backend = TimedBackend()
+    return CosmosPolicy(
+        backend, CONFIG, tiny_stats(), tiny_text(), clock=lambda: float(backend.now_s)
+    )
+
+
+def test_a_budget_that_suffices_changes_nothing() -> None:
+    """Bit by bit."""
+    plain = timed_policy().plan(OBS, PlanQuery(2, 1, 2))
+    timed = timed_policy().plan(OBS, PlanQuery(2, 1, 2, budget_s=100.0))
+    np.testing.assert_array_equal(plain.candidates.positions, timed.candidates.positions)
+    np.testing.assert_array_equal(plain.candidates.values, timed.candidates.values)
+    assert (plain.steps, timed.steps) == (10, 10)
+
+
+def test_no_time_at_all_is_an_answer_of_one_step() -> None:
+    """It is that of a query for one step, since both begin at the highest noise level."""
+    hurried = timed_policy().plan(OBS, PlanQuery(2, budget_s=0.0))
+    single = timed_policy().plan(OBS, PlanQuery(2, steps=1))
+    np.testing.assert_array_equal(hurried.candidates.positions, single.candidates.positions)
+    assert (hurried.steps, single.steps) == (1, 1)
+
+
+def test_denoising_ends_before_the_step_that_would_be_late() -> None:
+    """3.5 s are three steps of a second each."""
+    assert timed_policy().plan(OBS, PlanQuery(2, budget_s=3.5)).steps == 3
+
+
+def test_action_steps_leave_time_for_the_stages_behind() -> None:
+    """Five of a future and, for it, five of a value: of 13.5 s three steps remain."""
+    policy = timed_policy()
+    answer = policy.plan(OBS, PlanQuery(2, 1, 1, budget_s=13.5))
+    assert (answer.steps, policy.backend.now_s) == (3, 13.0)
+
+
+def test_stages_behind_end_early_too() -> None:
+    """Each makes one step at least, and the number of values stays."""
+    policy = timed_policy()
+    answer = policy.plan(OBS, PlanQuery(2, 1, 3, budget_s=2.0))
+    assert (answer.steps, policy.backend.now_s) == (1, 3.0)
+    assert answer.candidates.values.shape == (2, 3)

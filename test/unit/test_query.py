@@ -17,11 +17,11 @@ NODES = Path(__file__).parents[2] / 'config' / 'nodes.yaml'
 
 
 def test_the_default_number_of_candidates_is_the_same_everywhere() -> None:
-    """In a query, in the demo and in the parameters of the running stack."""
+    """A query has 4; the demo and the running stack have as many, where there is time."""
     nodes = yaml.safe_load(NODES.read_text(encoding='utf-8'))
     assert PlanQuery().candidates == 4
-    assert Demo().candidates == 4
-    assert nodes['inference']['ros__parameters']['candidates'] == 4
+    assert Demo().candidates == 'auto'
+    assert nodes['inference']['ros__parameters']['candidates'] == 'auto'
 
 
 @pytest.mark.parametrize('keep', [(), (8, 8), (4, 2, 1), (1, 1, 1)])
@@ -77,3 +77,17 @@ def test_numbers_that_are_not_whole_are_refused(numbers: dict[str, Any]) -> None
     """NaN would pass every comparison with a range."""
     with pytest.raises(ConfigError, match='made of whole numbers, got'):
         PlanQuery(**numbers)
+
+
+@pytest.mark.parametrize('budget_s', [-0.1, float('nan'), float('inf'), '0.1'])
+def test_a_budget_is_a_time(budget_s: float) -> None:
+    """Nothing but numbers from 0 s on."""
+    with pytest.raises(ConfigError, match='the budget of a query is a time of at least 0 s'):
+        PlanQuery(budget_s=budget_s)
+
+
+def test_a_reduced_query_keeps_no_more_than_it_has() -> None:
+    """Of 8 candidates, 6 and then 2 are kept."""
+    query = PlanQuery(8, keep=(6, 2), seed=3)
+    assert query.reduced(4, None) == PlanQuery(4, keep=(4, 2), seed=3)
+    assert query.reduced(4, 1) == PlanQuery(4, keep=(4,), seed=3, steps=1)

@@ -33,7 +33,7 @@ def check(path: Path, shape: tuple[int, int, int], atol: float, seed: int = 195)
     policy = load_policy(path, 'torch', precision='float32')
     reference = ReferenceInference(path)
     obs = made_up_observations(policy, 1)[0]
-    got, shown = policy.plan(obs, PlanQuery(candidates, futures, values, seed=seed))
+    got, shown, _ = policy.plan(obs, PlanQuery(candidates, futures, values, seed=seed))
     images = policy.read_images(shown)
     want: list[Answer] = [
         reference.candidate(obs.images, obs.proprio, obs.task, seed + i, futures, values)
