@@ -97,6 +97,76 @@ class ExecutorStatus:
 
 
 @dataclass(frozen=True)
+class InferenceStatus:
+    """How an inference node answers, and what it had time for in its last answer.
+
+    Attributes:
+        stamp_ns: Stamp of the query answered last [ns, ROS clock]; 0 before the first.
+        candidates_used: Candidates of that answer before any were dropped.
+        steps_used: Denoising steps of its action chunks.
+        budget_s: Time that it had [s]; NaN when nothing was committed, so that there is no hurry.
+        latency_a_s: Time of a query apart from its denoising, as fitted so far [s].
+        latency_b_s: Time of a candidate in a denoising step [s].
+        latency_c_s: Time of a denoising step apart from its candidates [s].
+        jitter_s: Standard deviation of the times of queries from what these three predict [s].
+        reduced: Answers since the start with fewer candidates or steps than were asked for.
+        late: Answers since the start that were not ready within their time.
+        answered: Queries answered.
+        refused: Queries refused.
+        replaced: Queries that a newer one took the place of while they waited.
+        query_ms_last: Time of the last query [ms]; NaN before the first.
+        query_ms_p50: Median time of the newest queries [ms].
+        query_ms_p99: 99th percentile of their times [ms].
+        task: What the instruction is taken for; empty when it is for nothing.
+        task_similarity: How alike both are, 1 for the same words.
+        oldest_stream_s: Age of the oldest newest message of a stream [s]; infinite without one.
+    """
+
+    stamp_ns: int = 0
+    candidates_used: int = 0
+    steps_used: int = 0
+    budget_s: float = NAN
+    latency_a_s: float = NAN
+    latency_b_s: float = NAN
+    latency_c_s: float = NAN
+    jitter_s: float = NAN
+    reduced: int = 0
+    late: int = 0
+    answered: int = 0
+    refused: int = 0
+    replaced: int = 0
+    query_ms_last: float = NAN
+    query_ms_p50: float = NAN
+    query_ms_p99: float = NAN
+    task: str = ''
+    task_similarity: float = 0.0
+    oldest_stream_s: float = math.inf
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
+        return {
+            'task': self.task,
+            'task_similarity': f'{self.task_similarity:.2f}',
+            'answered': self.answered,
+            'refused': self.refused,
+            'replaced': self.replaced,
+            'query_ms_last': f'{self.query_ms_last:.1f}',
+            'query_ms_p50': f'{self.query_ms_p50:.1f}',
+            'query_ms_p99': f'{self.query_ms_p99:.1f}',
+            'candidates_used': self.candidates_used,
+            'steps_used': self.steps_used,
+            'budget_ms': '' if math.isnan(self.budget_s) else f'{self.budget_s * 1e3:.1f}',
+            'latency_a_ms': f'{self.latency_a_s * 1e3:.1f}',
+            'latency_b_ms': f'{self.latency_b_s * 1e3:.2f}',
+            'latency_c_ms': f'{self.latency_c_s * 1e3:.2f}',
+            'jitter_ms': f'{self.jitter_s * 1e3:.1f}',
+            'reduced': self.reduced,
+            'late': self.late,
+            'oldest_stream_ms': f'{self.oldest_stream_s * 1e3:.0f}',
+        }
+
+
+@dataclass(frozen=True)
 class RecorderStatus:
     """What the recorder does.
 
@@ -167,7 +237,7 @@ class SimStatus:
         }
 
 
-Status = ExecutorStatus | RecorderStatus | SimStatus
+Status = ExecutorStatus | InferenceStatus | RecorderStatus | SimStatus
 
 
 def to_values(status: Status) -> dict[str, str]:

@@ -155,6 +155,15 @@ CANDIDATES = Topic(
     'All candidates of one answer with their values, as a little-endian table '
     '(``candidate_table.py``) with the stamp of the query.',
 )
+INFERENCE_STATUS = Topic(
+    '/inference/status',
+    'diagnostic_msgs/msg/DiagnosticStatus',
+    LATCHED,
+    ('inference',),
+    ('operator', 'demonstrator', 'replay'),
+    'What an inference node had time for in its last answer (``status.InferenceStatus``), sent '
+    'just before that answer; several nodes share it.',
+)
 ACTION_CHUNK = Topic(
     '/policy/action_chunk',
     'trajectory_msgs/msg/JointTrajectory',

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cosmos_policy_ros.core.config import check_robot, check_task, read_config
 from cosmos_policy_ros.core.query import PlanQuery
@@ -40,8 +40,9 @@ class Demo:
     """Number of episodes of 8 s."""
     seed: int = UNSEEN_SEED
     """Episode i plays the scene of seed + i; training used seeds below 100000."""
-    candidates: int = PlanQuery.candidates
-    """Candidates N per query; the one with the best value is played."""
+    candidates: int | Literal['auto'] = 'auto'
+    """Candidates N per query; the one with the best value is played. By default 4, and fewer where
+    the machine has no time for them."""
     keep: tuple[int, ...] = ()
     """Candidates kept after each denoising step, by value so far; none keeps all to the end."""
     futures: int = 0
@@ -82,7 +83,8 @@ def _check(options: Demo) -> None:
         ConfigError: A count is too small, there is no such task or robot, or the checkpoint does
             not fit the robot, the task or ``--keep``.
     """
-    counts = ('episodes', 1), ('candidates', 1), ('futures', 0), ('values', 0), ('seed', 0)
+    counts = [('episodes', 1), ('futures', 0), ('values', 0), ('seed', 0)]
+    counts += [('candidates', 1)] if options.candidates != 'auto' else []
     for name, least in counts:
         if getattr(options, name) < least:
             msg = f'--{name} must be at least {least}, got {getattr(options, name)}'
@@ -90,7 +92,8 @@ def _check(options: Demo) -> None:
     find_task(options.task)
     config = read_config(options.checkpoint / 'policy.json')
     check_robot(config, read_robot(options.robot))
-    query = PlanQuery(options.candidates, options.futures, options.values, options.keep)
+    most = PlanQuery.candidates if options.candidates == 'auto' else options.candidates
+    query = PlanQuery(most, options.futures, options.values, options.keep)
     query.check(config.action_steps)
     check_task(options.checkpoint / 'text_embeddings.safetensors', TASKS[options.task])
 
@@ -104,7 +107,7 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'values': options.values,
         'robot': str(options.robot.resolve()),
         'checkpoint': str(options.checkpoint.resolve()),
-        'candidates': options.candidates,
+        'candidates': str(options.candidates),
         'keep': ' '.join(map(str, options.keep)),
         'device': options.device,
         'seed': options.seed,

@@ -3,17 +3,23 @@
 
 The observation is taken in the callback, at the stamp of the query; the networks run in one worker
 thread. A query that arrives while the worker is busy waits; a newer one takes its place.
+
+A query is to be answered before its committed rows end. Where the time would not suffice for all
+candidates and denoising steps, fewer are computed, by a model of the latency that is fitted while
+the node runs (``control/latency_model.py``).
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+import math
 from pathlib import Path
 import time
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.control.latency_model import LatencyModel
 from cosmos_policy_ros.control.worker import NewestWorker
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
@@ -22,16 +28,21 @@ from cosmos_policy_ros.core.query import PlanQuery, read_keep
 from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
-from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.task_words import task_synonyms
-from cosmos_policy_ros.topics import CANDIDATES, future_image, QUERY
+from cosmos_policy_ros.status import InferenceStatus
+from cosmos_policy_ros.topics import CANDIDATES, future_image, INFERENCE_STATUS, QUERY
 from cosmos_policy_ros.types import Observation
 import numpy as np
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
+
+AUTO = 'auto'
+JITTERS = 2.0  # standard deviations of the latency by which an answer is to be early
+PERSISTENT = 10  # reduced answers in a row before the operator is warned
 
 
 @dataclass(frozen=True)
@@ -75,9 +86,10 @@ class InferenceParams:
         0,
         65536,
     )
-    candidates: int = param(
-        PlanQuery.candidates,
-        'Candidates N per query; more give a better choice and slower answers.',
+    candidates: int | str = param(
+        AUTO,
+        'Candidates N per query; more give a better choice and slower answers. auto takes '
+        f'{PlanQuery.candidates}, and fewer where there is no time for them.',
         1,
         256,
     )
@@ -139,20 +151,23 @@ class InferenceNode(Node):
         self._matcher = TaskMatcher(self.policy.tasks, task_synonyms())
         self._instruction, self._match = '', Match('', 0.0)
         self._query = PlanQuery(
-            candidates=p.candidates,
+            candidates=PlanQuery.candidates if p.candidates == AUTO else p.candidates,
             futures=p.futures,
             values=p.values,
             keep=read_keep(p.keep),
             seed=p.seed,
         )
-        warm_up_s = self._warm_up()
+        self._model = LatencyModel()
+        self._measure()
 
         self._candidates = create_publisher(self, CANDIDATES)
         self._futures = {
             camera: create_publisher(self, future_image(camera))
             for camera in self.policy.config.cameras
         }
-        self._diagnostics = Diagnostics(self, self.get_name())
+        self._status = StatusReport(self, INFERENCE_STATUS, self.get_name())
+        self._used = InferenceStatus()  # of the last answer
+        self._reduced_in_a_row = 0
         self._observer = Observer(self, self.robot, p.max_image_age_s, p.max_joint_age_s)
         self._latency_ms: deque[float] = deque(maxlen=1000)
         self._answered, self._refused, self._reason = 0, 0, ''
@@ -160,9 +175,9 @@ class InferenceNode(Node):
         create_subscription(self, QUERY, self._on_query)
         self.create_timer(1.0, self._report)
         self.get_logger().info(
-            f'answering with {p.candidates} candidates, {p.futures} futures and {p.values} values '
-            f'from {p.checkpoint} on {p.device} with {self.policy} '
-            f'({warm_up_s * 1e3:.0f} ms per query)'
+            f'answering with {self._query.candidates} candidates, {p.futures} futures and '
+            f'{p.values} values from {p.checkpoint} on {p.device} with {self.policy}: '
+            f'{self._describe_latency()}'
         )
 
     def destroy_node(self) -> None:
@@ -171,16 +186,37 @@ class InferenceNode(Node):
             self._worker.stop()
         super().destroy_node()
 
-    def _warm_up(self) -> float:
-        """Answer a made-up query twice and return how long the second one took [s]."""
+    def _measure(self) -> None:
+        """Answer made-up queries: first to warm up, then to learn how long they take."""
         black = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.robot.cameras}
-        task = self.policy.tasks[0]
-        obs = Observation(0, black, self.robot.start, task)
-        start_s = 0.0
+        obs = Observation(0, black, self.robot.start, self.policy.tasks[0])
+        most, all_steps = self._query.candidates, self.policy.config.action_steps
+        fewest = 1 if self.params.candidates == AUTO else most
+        # Some backends prepare every number of rows when it is met first.
+        for n in range(fewest, most + 1):
+            self.policy.plan(obs, self._reduced(n, 1))
         for _ in range(2):
-            start_s = time.perf_counter()
-            self.policy.plan(obs, self._query)
-        return time.perf_counter() - start_s
+            for n, steps in ((fewest, 1), (fewest, all_steps), (most, all_steps)):
+                start_s = time.perf_counter()
+                self.policy.plan(obs, self._reduced(n, steps))
+                self._model.note(n, steps, time.perf_counter() - start_s)
+
+    def _reduced(self, n: int, steps: int) -> PlanQuery:
+        """Return the query for n candidates and, if they are not all, that many steps."""
+        all_steps = self.policy.config.action_steps
+        return self._query.reduced(n, steps if steps < all_steps else None)
+
+    def _describe_latency(self) -> str:
+        """Return what the machine can afford, for people."""
+        most, all_steps = self._query.candidates, self.policy.config.action_steps
+        fewest = 1 if self.params.candidates == AUTO else most
+        whole_s = self._model.predict(most, all_steps)
+        one_ms, least_ms = (self._model.predict(fewest, s) * 1e3 for s in (all_steps, 1))
+        return (
+            f'{most} candidates in {whole_s * 1e3:.0f} ms, which is a query every {whole_s:.2f} s '
+            f'at most, {fewest} in {one_ms:.0f} ms, {fewest} of one denoising step in '
+            f'{least_ms:.0f} ms'
+        )
 
     def _on_query(self, message: JointTrajectory) -> None:
         """Take the observation of a query and hand it to the worker."""
@@ -230,16 +266,57 @@ class InferenceNode(Node):
                 raise
 
     def _answer(self, obs: Observation) -> None:
-        """Publish the candidates for one observation."""
+        """Publish the candidates for one observation, and before them what there was time for."""
+        budget_s = self._budget_s(obs)
+        query = self._fit(budget_s)
         start_s = time.perf_counter()
-        answer = self.policy.plan(obs, self._query)
+        answer = self.policy.plan(obs, query)
         rate_hz = self.policy.config.rate_hz
         message = candidates_message(answer.candidates, rate_hz, self.robot.joint_names)
+        self._note_answer(obs, query, answer, time.perf_counter() - start_s)
         self._candidates.publish(message)
-        self._latency_ms.append((time.perf_counter() - start_s) * 1e3)
-        self._answered += 1
         if any(p.get_subscription_count() for p in self._futures.values()):
             self._show(answer)
+
+    def _budget_s(self, obs: Observation) -> float | None:
+        """Return the time until the committed rows end, less the jitter [s]; None without any."""
+        if obs.committed is None or not len(obs.committed):
+            return None
+        lasts_s = len(obs.committed) / self.policy.config.rate_hz
+        passed_s = (self.get_clock().now().nanoseconds - obs.stamp_ns) * 1e-9
+        return max(lasts_s - passed_s - JITTERS * self._model.jitter_s, 0.0)
+
+    def _fit(self, budget_s: float | None) -> PlanQuery:
+        """Return the query as far as there is time for it; a given N stays as it is."""
+        if budget_s is None:
+            return self._query
+        query = self._query
+        if self.params.candidates == AUTO:
+            all_steps = self.policy.config.action_steps
+            query = self._reduced(*self._model.afford(budget_s, query.candidates, all_steps))
+        return replace(query, budget_s=budget_s)
+
+    def _note_answer(
+        self, obs: Observation, query: PlanQuery, answer: Answer, took_s: float
+    ) -> None:
+        """Learn from an answer, and report it."""
+        all_steps = self.policy.config.action_steps
+        steps = answer.steps or query.steps or all_steps
+        self._model.note(query.candidates, steps, took_s)
+        self._latency_ms.append(took_s * 1e3)
+        self._answered += 1
+        is_reduced = query.candidates < self._query.candidates or steps < all_steps
+        self._reduced_in_a_row = self._reduced_in_a_row + 1 if is_reduced else 0
+        self._used = replace(
+            self._used,
+            stamp_ns=obs.stamp_ns,
+            candidates_used=query.candidates,
+            steps_used=steps,
+            budget_s=math.nan if query.budget_s is None else query.budget_s,
+            reduced=self._used.reduced + is_reduced,
+            late=self._used.late + (query.budget_s is not None and took_s > query.budget_s),
+        )
+        self._report()
 
     def _show(self, answer: Answer) -> None:
         """Publish the predicted images of the candidate with the best value, stamped when due.
@@ -256,25 +333,43 @@ class InferenceNode(Node):
             self._futures[camera].publish(message)
 
     def _report(self) -> None:
-        """Publish latency, counts and the age of the oldest stream; end when the worker died."""
+        """Publish what was used, latency, counts and ages; end when the worker died."""
         if not self._worker.alive:
             msg = 'the policy worker stopped; see the exception above'
             raise RuntimeError(msg)
         ages_s = self._observer.ages_s(self.get_clock().now().nanoseconds)
-        latency = list(self._latency_ms) or [float('nan')]
+        latency = list(self._latency_ms) or [math.nan]
         query_ms = percentiles(latency)
-        self._diagnostics.publish(
-            'warn' if self._reason else 'ok',
-            f'query refused: {self._reason}' if self._reason else 'answering',
-            task=self._match.task,
-            task_similarity=f'{self._match.similarity:.2f}',
+        status = replace(
+            self._used,
+            latency_a_s=self._model.a_s,
+            latency_b_s=self._model.b_s,
+            latency_c_s=self._model.c_s,
+            jitter_s=self._model.jitter_s,
             answered=self._answered,
             refused=self._refused,
             replaced=self._worker.replaced,
-            query_ms_last=f'{latency[-1]:.1f}',
-            query_ms_p50=f'{query_ms["p50"]:.1f}',
-            query_ms_p99=f'{query_ms["p99"]:.1f}',
-            oldest_stream_ms=f'{max(ages_s.values()) * 1e3:.0f}',
+            query_ms_last=latency[-1],
+            query_ms_p50=query_ms['p50'],
+            query_ms_p99=query_ms['p99'],
+            task=self._match.task,
+            task_similarity=self._match.similarity,
+            oldest_stream_s=max(ages_s.values()),
+        )
+        trouble = self._describe_trouble(status)
+        self._status.publish('warn' if trouble else 'ok', trouble or 'answering', status)
+
+    def _describe_trouble(self, status: InferenceStatus) -> str:
+        """Return why queries are not answered in full, for people; empty when all is well."""
+        if self._reason:
+            return f'query refused: {self._reason}'
+        if self._reduced_in_a_row < PERSISTENT:
+            return ''
+        return (
+            f'no time for {self._query.candidates} candidates of '
+            f'{self.policy.config.action_steps} denoising steps, {self._reduced_in_a_row} times '
+            f'in a row: {status.candidates_used} of {status.steps_used} in '
+            f'{status.query_ms_last:.0f} ms, where there were {status.budget_s * 1e3:.0f}'
         )
 
 

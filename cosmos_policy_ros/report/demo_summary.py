@@ -35,11 +35,14 @@ def make_report(
             answers.append({k: v for k, v in event.items() if k != 'event'})
         elif event['event'] == 'episode':
             episodes.append(_describe_episode(event, start_ns, answers))
-    query_ms = [a['query_ms'] for e in episodes for a in e['candidates']]
+    played = [a for e in episodes for a in e['candidates']]
     return {
         'episodes': episodes,
         'success_rate': float(np.mean([e['success'] for e in episodes])) if episodes else None,
-        'query_ms': rounded_percentiles(query_ms),
+        'query_ms': rounded_percentiles([a['query_ms'] for a in played]),
+        'budget_ms': rounded_percentiles(_known(played, 'budget_ms')),
+        'candidates_used': _mean([len(a['values']) for a in played]),
+        'steps_used': _mean(_known(played, 'steps_used')),
         'standstill_s': round(sum(e['standstill_s'] for e in episodes), 3),
         'seam_jump_rad_max': max((e['seam_jump_rad_max'] for e in episodes), default=0.0),
         'interventions': sum(e['interventions'] for e in episodes),
@@ -80,6 +83,15 @@ def _describe_episode(event: Event, start_ns: int, answers: list[Event]) -> dict
         },
         'candidates': answers,
     }
+
+
+def _known(answers: Iterable[Event], key: str) -> list[float]:
+    """Return a figure of the answers that have it."""
+    return [a[key] for a in answers if a.get(key) is not None]
+
+
+def _mean(numbers: list[float]) -> float | None:
+    return round(float(np.mean(numbers)), 2) if numbers else None
 
 
 def _nearest(answers: list[Event], values: list[float], at_s: float) -> float | None:

@@ -10,8 +10,19 @@ from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.ros.convert import candidates_from_message, chunk_from_message
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.ros.endpoints import create_subscription
-from cosmos_policy_ros.status import ExecutorStatus, RecorderStatus, SimStatus
-from cosmos_policy_ros.topics import EXECUTOR_STATUS, RECORDER_STATUS, SIM_STATUS, SUCCESS
+from cosmos_policy_ros.status import (
+    ExecutorStatus,
+    InferenceStatus,
+    RecorderStatus,
+    SimStatus,
+)
+from cosmos_policy_ros.topics import (
+    EXECUTOR_STATUS,
+    INFERENCE_STATUS,
+    RECORDER_STATUS,
+    SIM_STATUS,
+    SUCCESS,
+)
 from cosmos_policy_ros.types import ActionChunk, Candidates
 import numpy as np
 from rclpy.node import Node
@@ -47,7 +58,8 @@ class EpisodeMonitor:
             joints: Joint names in action order.
             on_answer: Called with every answer: ``at_s`` since the start, ``query_ms`` from the
                 query to the chunk, ``values`` of the N candidates, ``best`` the one that is
-                played.
+                played; ``steps_used`` the fewest denoising steps and ``budget_ms`` the shortest
+                time of the inference nodes that answered, None where they said nothing of it.
         """
         self.success, self.success_ns = False, 0
         self.executor: ExecutorStatus | None = None
@@ -56,6 +68,7 @@ class EpisodeMonitor:
         self._clock, self._joints, self._on_answer = node.get_clock(), joints, on_answer
         self.start(0)
         create_subscription(node, SUCCESS, self.on_success)
+        subscribe_status(node, INFERENCE_STATUS, InferenceStatus, self.on_inference)
         subscribe_status(node, EXECUTOR_STATUS, ExecutorStatus, self.on_executor)
         subscribe_status(node, RECORDER_STATUS, RecorderStatus, self.on_recorder)
         subscribe_status(node, SIM_STATUS, SimStatus, self.on_sim)
@@ -68,6 +81,7 @@ class EpisodeMonitor:
         self._slowest = 1.0  # real-time factor
         self._value, self._query_ms = float('nan'), float('nan')
         self._candidates: dict[int, list[Candidates]] = {}  # by stamp of the query
+        self._used: dict[int, list[InferenceStatus]] = {}
         self._chunks: dict[int, tuple[ActionChunk, float]] = {}  # and the latency [ms]
 
     def on_success(self, message: Bool) -> None:
@@ -83,6 +97,11 @@ class EpisodeMonitor:
         self.executor = status
         if status.state == 'fault':
             self._fault = status.reason
+
+    def on_inference(self, status: InferenceStatus) -> None:
+        """Take what an inference node had time for; it comes once a second too."""
+        self._used = {s: u for s, u in self._used.items() if s >= self._start_ns}
+        self._used.setdefault(status.stamp_ns, []).append(status)
 
     def on_recorder(self, status: RecorderStatus) -> None:
         """Take a status of the recorder."""
@@ -166,6 +185,7 @@ class EpisodeMonitor:
             return
         candidates = self._candidates.pop(stamp_ns)
         chunk, latency_ms = self._chunks.pop(stamp_ns)
+        used = self._used.pop(stamp_ns, [])
         if stamp_ns < self._start_ns:
             return
         positions = np.concatenate([c.positions for c in candidates])
@@ -181,8 +201,16 @@ class EpisodeMonitor:
                 'query_ms': round(latency_ms, 2),
                 'values': [round(float(v), 4) for v in values],
                 'best': best,
+                'steps_used': min((u.steps_used for u in used), default=None),
+                'budget_ms': _budget_ms(used),
             }
         )
+
+
+def _budget_ms(used: Sequence[InferenceStatus]) -> float | None:
+    """Return the shortest time that inference nodes had [ms]; None where none was in a hurry."""
+    budgets = [u.budget_s for u in used if not np.isnan(u.budget_s)]
+    return round(min(budgets) * 1e3, 1) if budgets else None
 
 
 def _number(value: float) -> float | None:

@@ -30,7 +30,9 @@ def param(default: Any, doc: str, low: float | None = None, high: float | None =
         doc: Description shown by ``ros2 param describe``, with the unit in brackets; the comment
             behind the parameter in ``config/nodes.yaml`` is the same.
         low: Smallest allowed number, or None for no range.
-        high: Largest allowed number; given together with ``low``.
+        high: Largest allowed number; given together with ``low``. A text with a range is a word
+            that may be replaced by a whole number of the range, as a number or as text; its value
+            is then an int.
     """
     return dataclasses.field(default=default, metadata={'doc': doc, 'low': low, 'high': high})
 
@@ -51,7 +53,7 @@ def declare(node: Node, cls: type[T]) -> T:
         if isinstance(value, float) and not math.isfinite(value):
             msg = f'parameter {field.name} of {node.get_name()} is {value}; {_explain(field)}'
             raise ConfigError(msg)
-        values[field.name] = value
+        values[field.name] = _read_number(node, field, value) if _may_be_number(field) else value
     return cls(**values)
 
 
@@ -100,10 +102,32 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         rclpy.try_shutdown()
 
 
+def _may_be_number(field: dataclasses.Field[Any]) -> bool:
+    """Whether a word is the default of a parameter that takes whole numbers too."""
+    return isinstance(field.default, str) and field.metadata['low'] is not None
+
+
+def _read_number(node: Node, field: dataclasses.Field[Any], value: Any) -> int | str:
+    """Return the whole number in a value, or the word that is the default.
+
+    Raises:
+        ConfigError: It is neither, or out of range.
+    """
+    if value == field.default:
+        return str(value)
+    text = str(value)  # a launch file gives text, a command line a number
+    if text.isdecimal() and field.metadata['low'] <= int(text) <= field.metadata['high']:
+        return int(text)
+    msg = f'parameter {field.name} of {node.get_name()} is {value!r}; {_explain(field)}'
+    raise ConfigError(msg)
+
+
 def _describe(field: dataclasses.Field[Any]) -> ParameterDescriptor:
     low, high = field.metadata['low'], field.metadata['high']
     descriptor = ParameterDescriptor(description=field.metadata['doc'], read_only=True)
-    if low is not None and isinstance(field.default, float):
+    if _may_be_number(field):
+        descriptor.dynamic_typing = True
+    elif low is not None and isinstance(field.default, float):
         limits = FloatingPointRange(from_value=float(low), to_value=float(high))
         descriptor.floating_point_range = [limits]
     elif low is not None:
@@ -115,4 +139,5 @@ def _describe(field: dataclasses.Field[Any]) -> ParameterDescriptor:
 def _explain(field: dataclasses.Field[Any]) -> str:
     low, high = field.metadata['low'], field.metadata['high']
     reach = '' if low is None else f' from {low} to {high}'
-    return f'give a {type(field.default).__name__}{reach}: {field.metadata["doc"]}'
+    kind = f'{field.default} or an int' if _may_be_number(field) else type(field.default).__name__
+    return f'give {"" if _may_be_number(field) else "a "}{kind}{reach}: {field.metadata["doc"]}'

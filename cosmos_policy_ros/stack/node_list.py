@@ -17,6 +17,7 @@ from cosmos_policy_ros.resources import PACKAGE, robot_file, share_path
 import yaml
 
 Value = bool | int | float | str
+SEED_STRIDE = 256  # between inference nodes, which take no more candidates than that
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ ARGUMENTS = {
     'backend': Argument(str, 'What runs the networks; auto takes the fastest that is there.'),
     'device': Argument(str, 'Where the networks run: cpu or cuda; a list starts a node each.'),
     'precision': Argument(str, 'Arithmetic of the networks: auto, float32 or bfloat16.'),
-    'candidates': Argument(int, 'Candidates N per query; the best one is executed.'),
+    'candidates': Argument(str, 'Candidates N per query, or auto: as many as there is time for.'),
     'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
@@ -151,7 +152,7 @@ def one_per_device(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> li
             nodes.append(spec)
             continue
         for i, device in enumerate(devices):
-            seed = int(merged['seed']) + i * int(merged['candidates'])
+            seed = int(merged['seed']) + i * SEED_STRIDE
             name = f'{spec.name}_{i + 1}' if i else spec.name
             nodes.append(replace(spec, name=name, given={'device': device.strip(), 'seed': seed}))
     return nodes

@@ -14,7 +14,7 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.ros.convert import candidates_message, chunk_message
 from cosmos_policy_ros.ros.diagnostics import Diagnostics, StatusReport
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
-from cosmos_policy_ros.status import ExecutorStatus, RecorderStatus, SimStatus
+from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, RecorderStatus, SimStatus
 from cosmos_policy_ros.topics import EXECUTOR_STATUS, RECORDER_STATUS, SIM_STATUS
 from cosmos_policy_ros.types import ActionChunk, Candidates
 from node_bench import ros_node
@@ -86,10 +86,13 @@ def test_answer_is_reported_with_the_candidate_that_is_played(node: Node) -> Non
     positions = np.stack([np.zeros((3, 2)), np.full((3, 2), 0.5)]).astype(np.float32)
     values = np.array([[0.25], [0.75]], np.float32)
     candidates = Candidates(stamp_ns, positions, values, np.zeros((2, 2), np.float32))
+    monitor.on_inference(InferenceStatus(stamp_ns, 2, steps_used=3, budget_s=0.25))
+    monitor.on_inference(InferenceStatus(stamp_ns, 2, steps_used=5))
     monitor.on_candidates(candidates_message(candidates, 10.0, JOINTS))
     monitor.on_chunk(chunk_message(ActionChunk(stamp_ns, positions[1], 10.0), JOINTS))
     (answer,) = answers
     assert (answer['at_s'], answer['values'], answer['best']) == (0.0, [0.25, 0.75], 1)
+    assert (answer['steps_used'], answer['budget_ms']) == (3, 250.0)
 
 
 def test_summary_keeps_what_happened_since_the_start(node: Node) -> None:

@@ -22,6 +22,7 @@ from cosmos_policy_ros.nodes.planner_node import PlannerParams
 from cosmos_policy_ros.nodes.recorder_node import RecorderParams
 from cosmos_policy_ros.nodes.replay_node import ReplayParams
 from cosmos_policy_ros.nodes.sim_node import SEED_DOC, SimParams
+from cosmos_policy_ros.stack.node_list import SEED_STRIDE
 from reference import parameter_lines
 
 FILE = Path(__file__).parents[2] / 'config' / 'nodes.yaml'
@@ -61,8 +62,14 @@ def test_values_have_the_declared_type_and_range(node: str) -> None:
     for field in fields(CLASSES[node]):
         value = SECTIONS[node][field.name]
         assert type(value) is type(field.default), field.name
-        if field.metadata['low'] is not None:
+        if field.metadata['low'] is not None and type(value) is not str:
             assert field.metadata['low'] <= value <= field.metadata['high'], field.name
+
+
+def test_no_two_inference_nodes_share_a_seed() -> None:
+    """They are as far apart as one of them may take candidates."""
+    (candidates,) = [f for f in fields(InferenceParams) if f.name == 'candidates']
+    assert candidates.metadata['high'] == SEED_STRIDE
 
 
 @pytest.mark.parametrize('node', sorted(CLASSES))

@@ -27,6 +27,7 @@ class WatchParams:
     n_cameras: int = param(3, 'Number of cameras.', 1, 16)
     rate_hz: float = param(1.0, 'Rate of the report [Hz].', 0.1, 50.0)
     verbose: bool = param(False, 'Say more.')
+    workers: int | str = param('auto', 'Workers.', 1, 8)
 
 
 @pytest.fixture
@@ -58,6 +59,12 @@ def test_given_values_of_every_type_arrive(context: Context) -> None:
     assert declare(node, WatchParams) == WatchParams('r.yaml', 2, 5.0, True)
 
 
+@pytest.mark.parametrize(('given', 'meant'), [(4, 4), ('8', 8), ('auto', 'auto')])
+def test_a_word_may_be_a_number(context: Context, given: object, meant: object) -> None:
+    """As a number from a command line, as text from a launch file."""
+    assert declare(make_node(context, workers=given), WatchParams).workers == meant
+
+
 def test_parameters_describe_themselves(context: Context) -> None:
     """``ros2 param describe`` shows text, type, range and that they are read-only."""
     node = make_node(context)
@@ -81,6 +88,10 @@ def test_parameters_describe_themselves(context: Context) -> None:
         ('verbose', 'yes', 'give a bool: Say more.'),
         ('robot', 7, 'give a str: Robot YAML.'),
         ('rate_hz', float('nan'), 'give a float'),
+        ('workers', 9, 'give auto or an int from 1 to 8: Workers.'),
+        ('workers', 'many', 'give auto or an int from 1 to 8'),
+        ('workers', 2.5, 'give auto or an int from 1 to 8'),
+        ('workers', True, 'give auto or an int from 1 to 8'),
     ],
 )
 def test_wrong_value_is_a_config_error_that_says_what_is_right(

@@ -73,6 +73,24 @@ def test_answers_belong_to_their_episode() -> None:
     assert report['interventions'] == 8
 
 
+def test_report_tells_what_there_was_time_for() -> None:
+    """Over the answers of all episodes; an inference node may say nothing of it."""
+    answer = {'at_s': 0.0, 'query_ms': 100.0, 'best': 0}
+    figures = {'seconds': 8.0, 'success': True, 'answers': 3, 'standstill_s': 0.0, 'fault': ''}
+    figures |= {'seam_jump_rad_max': 0.1, 'interventions': 4, 'real_time_factor_min': 1.0}
+    events: list[dict[str, Any]] = [
+        {'event': 'started', 'seed': 1, 'start_ns': 0},
+        {'event': 'answer', 'values': [0.5] * 4, 'steps_used': 5, 'budget_ms': None, **answer},
+        {'event': 'answer', 'values': [0.5] * 4, 'steps_used': 5, 'budget_ms': 300.0, **answer},
+        {'event': 'answer', 'values': [0.5], 'steps_used': 2, 'budget_ms': 100.0, **answer},
+        {'event': 'answer', 'values': [0.5] * 3, 'steps_used': None, 'budget_ms': None, **answer},
+        {'event': 'episode', 'seed': 1, **figures},
+    ]
+    report = make_report(events, {}, domain=0)
+    assert (report['candidates_used'], report['steps_used']) == (3.0, 4.0)
+    assert report['budget_ms'] == {'p50': 200.0, 'p99': 298.0}
+
+
 def test_folder_of_an_earlier_demo_is_cleared(tmp_path: Path) -> None:
     """Only what a demo writes is removed."""
     for name in ('bags', 'logs'):

@@ -109,7 +109,7 @@ def test_every_command_of_a_block_would_be_taken(document: str, tmp_path: Path) 
     'make demonstration',
     'make demo ARGS="--episode 1"',
     'ros2 launch cosmos_policy_ros sim.launch.py candidate:=4',
-    'ros2 launch cosmos_policy_ros sim.launch.py candidates:=four',
+    'ros2 launch cosmos_policy_ros sim.launch.py futures:=four',
     'ros2 launch cosmos_policy_ros policy.launch.py robot:=my_robot.yaml',
     'ros2 service call /command_executor/enable std_srvs/srv/Trigger',
     'ros2 service call /executor/enable std_srvs/srv/SetBool "{data: true}"',

@@ -6,6 +6,7 @@ from __future__ import annotations
 from cosmos_policy_ros.status import (
     ExecutorStatus,
     from_values,
+    InferenceStatus,
     RecorderStatus,
     SimStatus,
     to_values,
@@ -38,6 +39,27 @@ def test_recorder_and_simulator_status_travel_exactly() -> None:
     assert from_values(RecorderStatus, to_values(recorder)) == recorder
     sim = SimStatus(0.987654321, 29.97, 0.25, 4.5)
     assert from_values(SimStatus, to_values(sim)) == sim
+
+
+def test_inference_status_travels_exactly() -> None:
+    """With the time of a query to the nanosecond."""
+    status = InferenceStatus(
+        stamp_ns=1_764_410_000_123_456_789,
+        candidates_used=2,
+        steps_used=5,
+        budget_s=1 / 3,
+        latency_a_s=0.02,
+        latency_b_s=0.01,
+        latency_c_s=0.005,
+        jitter_s=0.005,
+        query_ms_last=120.5,
+        query_ms_p50=110.0,
+        query_ms_p99=150.0,
+        task='lift',
+    )
+    assert from_values(InferenceStatus, to_values(status)) == status
+    assert (status.figures()['budget_ms'], status.figures()['latency_b_ms']) == ('333.3', '10.00')
+    assert InferenceStatus().figures()['budget_ms'] == ''
 
 
 def test_status_before_the_first_command_travels() -> None:
