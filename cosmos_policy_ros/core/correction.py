@@ -107,7 +107,7 @@ def read_residuals(path: Path) -> Residuals | None:
 
 def write_residuals(path: Path, residuals: Residuals) -> None:
     """Write ``residuals.safetensors``, in float32."""
-    save_file({'second_moment': residuals.second_moment.to(torch.float32)}, path)
+    save_file({'second_moment': residuals.second_moment.to(torch.float32).contiguous()}, path)
 
 
 def choose_conditioning(
