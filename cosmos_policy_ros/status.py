@@ -108,7 +108,8 @@ class InferenceStatus:
         latency_a_s: Time of a query apart from its denoising, as fitted so far [s].
         latency_b_s: Time of a candidate in a denoising step [s].
         latency_c_s: Time of a denoising step apart from its candidates [s].
-        jitter_s: Standard deviation of the times of queries from what these three predict [s].
+        jitter_s: Standard deviation of the time of such an answer from what these three predict
+            [s].
         reduced: Answers since the start with fewer candidates or steps than were asked for.
         late: Answers since the start that were not ready within their time.
         answered: Queries answered.

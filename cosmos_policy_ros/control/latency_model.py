@@ -6,8 +6,9 @@ share it, and b for each of them. The three numbers are a matter of networks and
 slowly: they are fitted by least squares that forget, and only what a new measurement speaks about
 is forgotten, so that a thousand queries of one size do not wipe out what the others showed. What
 else the machine does changes from one second to the next, and slows all three alike: all times are
-multiplied by a pace, the median over the newest queries, which one outlier does not move. So a
-query of any size tells how long all others would take now, and nobody has to try them.
+multiplied by a pace, the median over the newest queries, which one outlier does not move, no more
+than it moves the jitter, their median deviation. So a query of any size tells how long all others
+would take now, and nobody has to try them.
 
 Source: directional forgetting of recursive least squares (Cao, Schwartz: "A directional forgetting
 algorithm based on the decomposition of the information matrix", Automatica 36, 2000).
@@ -23,10 +24,12 @@ from numpy.typing import NDArray
 
 FORGETTING = 0.98  # share of the old information that is kept of a, b and c per query
 PACE_QUERIES = 5  # newest queries whose median is the pace; it follows a change after three
-JITTER_KEPT = 0.8  # share of the old variance that is kept per query
+JITTER_QUERIES = 9  # newest queries whose spread is the jitter
+LEAST_JITTER = 0.02  # of the time; a machine that never differed so far still may
+TO_STANDARD_DEVIATION = 1.4826  # from the median deviation, of normally distributed times
+JITTERS = 2.0  # standard deviations that an answer which is afforded has to spare
 TRUSTED = 4  # queries from which on a, b and c are known, and a measurement far off is doubted
 FAR = 3.0  # times the jitter beyond which a measurement is far off
-LEAST_JITTER = 0.02  # of the prediction; a machine that never differed so far still may
 PRIOR = 1e-6  # information about a, b and c before the first query, against 1 of a query
 
 
@@ -43,8 +46,7 @@ class LatencyModel:
         self._theta = np.zeros(3)  # a, b, c
         # So little that the first query alone makes time proportional to candidates and steps.
         self._information = np.eye(3) * PRIOR
-        self._paces = deque([1.0] * PACE_QUERIES, maxlen=PACE_QUERIES)
-        self._variance = 0.0
+        self._paces = deque([1.0] * JITTER_QUERIES, maxlen=JITTER_QUERIES)
 
     @property
     def a_s(self) -> float:
@@ -61,11 +63,6 @@ class LatencyModel:
         """Time of a denoising step apart from its candidates [s]; NaN before the first."""
         return self._coefficients()[2]
 
-    @property
-    def jitter_s(self) -> float:
-        """Standard deviation of the measured from the predicted times [s]; 0 before the fourth."""
-        return math.sqrt(self._variance)
-
     def note(self, candidates: int, steps: int, took_s: float) -> None:
         """Learn from a query; leave out those of the warm-up.
 
@@ -76,15 +73,11 @@ class LatencyModel:
         """
         phi = np.array([1.0, float(candidates * steps), float(steps)])
         usual_s = float(phi @ self._theta)
-        error_s = took_s - self._pace * usual_s
         far_s = math.inf
         if self.n >= TRUSTED:
-            far_s = FAR * max(self.jitter_s, LEAST_JITTER * self._pace * abs(usual_s))
+            far_s = FAR * self._jitter * abs(usual_s)
             if usual_s > 0.0:
                 self._paces.append(took_s / usual_s)
-        if self.n >= len(phi):  # before, all are met exactly
-            weight = max(1.0 - JITTER_KEPT, 1.0 / (self.n - len(phi) + 1))
-            self._variance += weight * (min(abs(error_s), far_s) ** 2 - self._variance)
         # What the pace does not explain is a matter of a, b and c.
         unexplained_s = took_s / self._pace - usual_s
         self._fit(phi, min(max(unexplained_s, -far_s), far_s))
@@ -100,10 +93,20 @@ class LatencyModel:
         a_s, b_s, c_s = self._coefficients()
         return a_s + steps * (c_s + b_s * candidates)
 
+    def jitter_s(self, candidates: int, steps: int) -> float:
+        """Return by how much the time of a query differs, as a standard deviation [s].
+
+        Args:
+            candidates: Its candidates N.
+            steps: Its denoising steps.
+        """
+        return self._jitter * self.predict(candidates, steps)
+
     def afford(self, budget_s: float, candidates: int, steps: int) -> tuple[int, int]:
         """Return the most candidates and denoising steps that a query has time for.
 
-        First candidates are given up, then steps, and one of each is always left.
+        First candidates are given up, then steps, and one of each is always left. What is afforded
+        has ``JITTERS`` times its jitter to spare.
 
         Args:
             budget_s: Time that there is [s].
@@ -112,16 +115,24 @@ class LatencyModel:
         """
         if not self.n:
             return candidates, steps
+        share_s = budget_s / (1.0 + JITTERS * self._jitter)
         for n in range(candidates, 1, -1):
-            if self.predict(n, steps) <= budget_s:
+            if self.predict(n, steps) <= share_s:
                 return n, steps
-        fitting = (s for s in range(steps, 1, -1) if self.predict(1, s) <= budget_s)
+        fitting = (s for s in range(steps, 1, -1) if self.predict(1, s) <= share_s)
         return 1, next(fitting, 1)
 
     @property
     def _pace(self) -> float:
         """By how much the machine is slower of late than a, b and c say."""
-        return float(np.median(self._paces))
+        return float(np.median(list(self._paces)[-PACE_QUERIES:]))
+
+    @property
+    def _jitter(self) -> float:
+        """Standard deviation of the newest times, as a share of what the pace makes of them."""
+        pace = self._pace
+        deviation = float(np.median([abs(p - pace) for p in self._paces]))
+        return max(TO_STANDARD_DEVIATION * deviation / pace, LEAST_JITTER)
 
     def _fit(self, phi: NDArray[np.float64], error_s: float) -> None:
         """Learn from a query by a step of recursive least squares."""

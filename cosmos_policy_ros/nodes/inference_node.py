@@ -19,7 +19,7 @@ import time
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.backends import load_policy
-from cosmos_policy_ros.control.latency_model import LatencyModel
+from cosmos_policy_ros.control.latency_model import JITTERS, LatencyModel
 from cosmos_policy_ros.control.worker import NewestWorker
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
@@ -41,7 +41,6 @@ from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
 AUTO = 'auto'
-JITTERS = 2.0  # standard deviations of the latency by which an answer is to be early
 PERSISTENT = 10  # reduced answers in a row before the operator is warned
 
 
@@ -267,8 +266,7 @@ class InferenceNode(Node):
 
     def _answer(self, obs: Observation) -> None:
         """Publish the candidates for one observation, and before them what there was time for."""
-        budget_s = self._budget_s(obs)
-        query = self._fit(budget_s)
+        query = self._fit(self._left_s(obs))
         start_s = time.perf_counter()
         answer = self.policy.plan(obs, query)
         rate_hz = self.policy.config.rate_hz
@@ -278,23 +276,22 @@ class InferenceNode(Node):
         if any(p.get_subscription_count() for p in self._futures.values()):
             self._show(answer)
 
-    def _budget_s(self, obs: Observation) -> float | None:
-        """Return the time until the committed rows end, less the jitter [s]; None without any."""
+    def _left_s(self, obs: Observation) -> float | None:
+        """Return the time until the committed rows end [s]; None without any."""
         if obs.committed is None or not len(obs.committed):
             return None
         lasts_s = len(obs.committed) / self.policy.config.rate_hz
-        passed_s = (self.get_clock().now().nanoseconds - obs.stamp_ns) * 1e-9
-        return max(lasts_s - passed_s - JITTERS * self._model.jitter_s, 0.0)
+        return lasts_s - (self.get_clock().now().nanoseconds - obs.stamp_ns) * 1e-9
 
-    def _fit(self, budget_s: float | None) -> PlanQuery:
+    def _fit(self, left_s: float | None) -> PlanQuery:
         """Return the query as far as there is time for it; a given N stays as it is."""
-        if budget_s is None:
+        if left_s is None:
             return self._query
-        query = self._query
+        n, steps = self._query.candidates, self.policy.config.action_steps
         if self.params.candidates == AUTO:
-            all_steps = self.policy.config.action_steps
-            query = self._reduced(*self._model.afford(budget_s, query.candidates, all_steps))
-        return replace(query, budget_s=budget_s)
+            n, steps = self._model.afford(left_s, n, steps)
+        budget_s = left_s - JITTERS * self._model.jitter_s(n, steps)
+        return replace(self._reduced(n, steps), budget_s=max(budget_s, 0.0))
 
     def _note_answer(
         self, obs: Observation, query: PlanQuery, answer: Answer, took_s: float
@@ -312,6 +309,7 @@ class InferenceNode(Node):
             stamp_ns=obs.stamp_ns,
             candidates_used=query.candidates,
             steps_used=steps,
+            jitter_s=self._model.jitter_s(query.candidates, steps),
             budget_s=math.nan if query.budget_s is None else query.budget_s,
             reduced=self._used.reduced + is_reduced,
             late=self._used.late + (query.budget_s is not None and took_s > query.budget_s),
@@ -345,7 +343,6 @@ class InferenceNode(Node):
             latency_a_s=self._model.a_s,
             latency_b_s=self._model.b_s,
             latency_c_s=self._model.c_s,
-            jitter_s=self._model.jitter_s,
             answered=self._answered,
             refused=self._refused,
             replaced=self._worker.replaced,
