@@ -7,7 +7,8 @@ evaluation, benchmarks and reports write the same number for the same thing.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from math import comb, sqrt
 from typing import Any
 
@@ -119,3 +120,26 @@ def rounded_percentiles(numbers: Collection[float]) -> dict[str, float | None]:
     """Return ``p50`` and ``p99`` to two decimals for a file; None for both without numbers."""
     found = percentiles(numbers)
     return {p: round(found[p], 2) if len(numbers) else None for p in ('p50', 'p99')}
+
+
+def seam_figures(jumps: Collection[float]) -> dict[str, float | None]:
+    """Return ``p50``, ``p99`` and ``max`` of seam jumps to four decimals; None without any."""
+    found = percentiles(jumps)
+    return {name: round(value, 4) if len(jumps) else None for name, value in found.items()}
+
+
+def intervention_figures(episodes: Sequence[Mapping[str, int]]) -> dict[str, Any]:
+    """Return how often safety changed a target: in all, per episode and by reason.
+
+    Args:
+        episodes: Reason -> how often, of every episode.
+    """
+    reasons: Counter[str] = Counter()
+    for counts in episodes:
+        reasons.update(counts)
+    n = reasons.total()
+    return {
+        'interventions': n,
+        'interventions_per_episode': round(n / len(episodes), 2) if episodes else None,
+        'intervention_reasons': dict(reasons.most_common()),
+    }

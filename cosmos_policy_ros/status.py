@@ -8,9 +8,10 @@ people, rounded and in handy units, as it stands on ``/diagnostics``; no program
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+import json
 import math
 from typing import Any, get_args, Literal, TypeVar
 
@@ -18,6 +19,11 @@ T = TypeVar('T', bound='Status')
 Mode = Literal['disabled', 'playing', 'ended', 'hold', 'fault']
 State = Literal['disabled', 'enabled', 'fault']
 NAN = math.nan
+PARSERS: dict[str, Callable[[str], Any]] = {  # of a field of a status, by its type
+    'int': int,
+    'float': float,
+    'Mapping[str, int]': json.loads,
+}
 EXECUTOR_NAME = 'command_executor'  # of its node and of its status on /diagnostics
 
 
@@ -38,6 +44,7 @@ class ExecutorStatus:
         seam_jump_rad_max: Largest seam jump [rad].
         seam_speed_jump_rad_s_max: Largest difference of speeds at a take-over [rad/s].
         interventions: Ticks whose command is not the target.
+        intervention_reasons: How many of those ticks for which reason, as in ``Safety``.
         chunks: Chunks that were played.
         chunks_refused: Chunks that could not be played.
         late_ms_p50: Median lateness of the newest commands [ms]; NaN before the first.
@@ -58,6 +65,7 @@ class ExecutorStatus:
     seam_jump_rad_max: float = 0.0
     seam_speed_jump_rad_s_max: float = 0.0
     interventions: int = 0
+    intervention_reasons: Mapping[str, int] = field(default_factory=dict)
     chunks: int = 0
     chunks_refused: int = 0
     late_ms_p50: float = NAN
@@ -84,6 +92,7 @@ class ExecutorStatus:
             'seam_jump_rad_max': f'{self.seam_jump_rad_max:.4f}',
             'seam_speed_jump_rad_s_max': f'{self.seam_speed_jump_rad_s_max:.3f}',
             'interventions': self.interventions,
+            'intervention_reasons': _describe_counts(self.intervention_reasons),
             'chunks': self.chunks,
             'chunks_refused': self.chunks_refused,
             'joint_age_ms': f'{self.joint_age_s * 1e3:.1f}',
@@ -243,7 +252,10 @@ Status = ExecutorStatus | InferenceStatus | RecorderStatus | SimStatus
 
 def to_values(status: Status) -> dict[str, str]:
     """Return the fields of a status as text that ``from_values`` reads back exactly."""
-    return {key: str(value) for key, value in dataclasses.asdict(status).items()}
+    return {
+        key: json.dumps(value) if isinstance(value, Mapping) else str(value)
+        for key, value in dataclasses.asdict(status).items()
+    }
 
 
 def from_values(cls: type[T], values: Mapping[str, str]) -> T:
@@ -257,14 +269,20 @@ def from_values(cls: type[T], values: Mapping[str, str]) -> T:
         ValueError: A field is missing, is no number or does not exist.
     """
     fields: dict[str, Any] = {}
-    for field in dataclasses.fields(cls):
-        if field.name not in values:
-            msg = f'{cls.__name__} needs {field.name}, got {sorted(values)}; the sender is of '
+    for member in dataclasses.fields(cls):
+        if member.name not in values:
+            msg = f'{cls.__name__} needs {member.name}, got {sorted(values)}; the sender is of '
             msg += 'another version, start all nodes from one'
             raise ValueError(msg)
-        parse = {'int': int, 'float': float}.get(str(field.type), str)
-        fields[field.name] = parse(values[field.name])
+        parse = PARSERS.get(str(member.type), str)
+        fields[member.name] = parse(values[member.name])
     return cls(**fields)
+
+
+def _describe_counts(counts: Mapping[str, int]) -> str:
+    """Return what was counted as text, the most frequent first."""
+    ordered = sorted(counts.items(), key=lambda item: -item[1])
+    return ', '.join(f'{n} x {what}' for what, n in ordered)
 
 
 def _expect_one_of(what: str, value: str, known: tuple[str, ...]) -> None:

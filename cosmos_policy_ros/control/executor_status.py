@@ -46,6 +46,7 @@ def executor_status(
         seam_jump_rad_max=playback.stats.seam_jump_rad_max,
         seam_speed_jump_rad_s_max=playback.stats.seam_speed_jump_rad_s_max,
         interventions=playback.safety.interventions,
+        intervention_reasons=dict(playback.safety.intervention_reasons),
         chunks=playback.stats.chunks,
         chunks_refused=chunks_refused,
         late_ms_p50=late_ms['p50'],

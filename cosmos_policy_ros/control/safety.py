@@ -10,6 +10,7 @@ or in *fault* (brake, keep the pose until somebody enables again).
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import Literal
 
@@ -87,6 +88,8 @@ class Safety:
         state: ``disabled`` (no command leaves), ``enabled`` or ``fault`` (latched).
         reason: Why the last command differs from its target; empty when it does not.
         interventions: Targets since enabling that did not pass unchanged.
+        intervention_reasons: How many of them for which reason: the joint that a limit kept
+            farthest from its target, as ``<joint> is limited``, or ``hold`` or ``fault``.
     """
 
     def __init__(self, limits: Limits, watchdog: WatchdogLimits | None = None) -> None:
@@ -101,6 +104,7 @@ class Safety:
         self.state: State = 'disabled'
         self.reason = ''
         self.interventions = 0
+        self.intervention_reasons: Counter[str] = Counter()
         self._tracker = JointTracker(
             limits.lower,
             limits.upper,
@@ -144,6 +148,7 @@ class Safety:
         self._tracker.start(measured)
         self._last, self._gap_ns = None, 0
         self.state, self.reason, self.interventions = 'enabled', '', 0
+        self.intervention_reasons = Counter()
 
     @property
     def pose(self) -> NDArray[np.float32]:
@@ -201,7 +206,9 @@ class Safety:
             limited = self._tracker.follow(target, max(elapsed_ns, self._period_ns) * 1e-9)
             self.reason = '' if limited is None else f'{self.limits.names[limited]} is limited'
             status = 'ok' if limited is None else 'limited'
-        self.interventions += target is not None and status != 'ok'
+        if target is not None and status != 'ok':
+            self.interventions += 1
+            self.intervention_reasons[self.reason if status == 'limited' else status] += 1
         self._last = JointCommand(now_ns, self._tracker.position.astype(np.float32), status)
         return self._last
 

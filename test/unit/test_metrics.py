@@ -6,11 +6,13 @@ from __future__ import annotations
 from cosmos_policy_ros.metrics import (
     auc,
     calibration,
+    intervention_figures,
     mcnemar,
     percentiles,
     psnr_db,
     psnr_of_error_db,
     rounded_percentiles,
+    seam_figures,
     wilson_interval,
 )
 import numpy as np
@@ -89,3 +91,19 @@ def test_percentiles_of_no_numbers_are_not_numbers() -> None:
 def test_percentiles_of_a_file_have_two_decimals() -> None:
     """Microseconds of a query in milliseconds mean nothing."""
     assert rounded_percentiles([1.23456, 1.23456]) == {'p50': 1.23, 'p99': 1.23}
+
+
+def test_seam_jumps_of_a_file_have_four_decimals() -> None:
+    """A hundredth of a degree is less than a motor resolves."""
+    assert seam_figures([0.0, 0.00514159]) == {'p50': 0.0026, 'p99': 0.0051, 'max': 0.0051}
+    assert seam_figures([]) == {'p50': None, 'p99': None, 'max': None}
+
+
+def test_interventions_add_up_over_episodes() -> None:
+    """The most frequent reason comes first."""
+    assert intervention_figures([{'a': 1, 'b': 1}, {}, {'b': 3}]) == {
+        'interventions': 5,
+        'interventions_per_episode': 1.67,
+        'intervention_reasons': {'b': 4, 'a': 1},
+    }
+    assert intervention_figures([])['interventions_per_episode'] is None

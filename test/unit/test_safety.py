@@ -128,6 +128,21 @@ def test_target_out_of_reach_is_limited_and_counted() -> None:
     assert 'arm/quick' in run.safety.reason
 
 
+def test_interventions_are_counted_by_their_reason_until_enabled_again() -> None:
+    """The joint that stays farthest from its target, or that the arms held."""
+    run = Runner(enabled())
+    run.step(vector(0.9, 0.0, 0.5), ticks=2)
+    run.step(vector(0.9, 0.9, 0.5))
+    run.safety.step(HOME, None, 0.0, run.now_ns + TICK_NS)
+    run.safety.step(None, HOME, 0.0, run.now_ns + 2 * TICK_NS)  # nothing was wanted
+    reasons = {'arm/quick is limited': 2, 'arm/slow is limited': 1, 'hold': 1}
+    assert run.safety.intervention_reasons == reasons
+    assert run.safety.interventions == 4
+    run.safety.disable()
+    run.safety.enable(HOME, 0.0)
+    assert run.safety.intervention_reasons == {}
+
+
 def test_target_outside_the_range_ends_at_the_range() -> None:
     """The range is never left, and the rest of the motion goes on."""
     command = Runner(enabled()).step(vector(5.0, -5.0, 7.0), ticks=200)

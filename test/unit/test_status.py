@@ -20,6 +20,7 @@ EXECUTOR = ExecutorStatus(
     joint_age_s=0.14012345678,
     standstill_s=1 / 3,
     interventions=7,
+    intervention_reasons={'left/waist is limited': 2, 'hold': 5},
     late_ms_p50=0.1,
     late_ms_p99=0.2,
     late_ms_max=0.3,
@@ -89,5 +90,6 @@ def test_figures_for_people_are_rounded() -> None:
     assert figures['standstill_s'] == '0.333'
     assert figures['joint_age_ms'] == '140.1'
     assert figures['mode'] == 'hold'
+    assert figures['intervention_reasons'] == '5 x hold, 2 x left/waist is limited'
     assert SimStatus(1.0, 30.0).figures()['render_ms_p50'] == ''
     assert RecorderStatus('idle', n_bytes=2_500_000).figures()['mb'] == '2.5'
