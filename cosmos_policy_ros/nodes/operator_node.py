@@ -13,6 +13,7 @@ from pathlib import Path
 import time
 from typing import Any
 
+from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.data.bags.preflight import stream_rates
 from cosmos_policy_ros.data.bags.recording import Recording
 from cosmos_policy_ros.data.bags.writer import definition
@@ -34,6 +35,7 @@ from cosmos_policy_ros.topics import (
 )
 from rclpy.node import Node
 from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
 
 PROGRESS_S = 0.2  # [s] between two events of progress
 REPORT_S = 5.0  # [s] within which simulator and executor must report
@@ -92,7 +94,7 @@ class OperatorNode(Node):
         self.monitor = EpisodeMonitor(self, robot.joint_names, self._on_answer)
         listeners = {
             TASK.name: self._on_task,
-            QUERY.name: self.monitor.on_query,
+            QUERY.name: self._on_query,
             CANDIDATES.name: self.monitor.on_candidates,
             ACTION_CHUNK.name: self.monitor.on_chunk,
         }
@@ -169,6 +171,9 @@ class OperatorNode(Node):
 
     def _on_task(self, message: String) -> None:
         self._task = message.data
+
+    def _on_query(self, message: JointTrajectory) -> None:
+        self.monitor.on_query(message, self.capture.image_ages_s(stamp_of(message)))
 
     def _on_answer(self, answer: dict[str, Any]) -> None:
         self._events.write('answer', **answer)

@@ -8,8 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.event_log import Event
-from cosmos_policy_ros.metrics import rounded_percentiles
+from cosmos_policy_ros.metrics import (
+    intervention_figures,
+    rounded_percentiles,
+    seam_figures,
+)
 from cosmos_policy_ros.report.machine import describe_machine
+from cosmos_policy_ros.stack.node_list import EXECUTOR, parameters, PLANNER
 import numpy as np
 
 SLOW = 0.95  # real-time factor below which physics did not keep up
@@ -36,6 +41,8 @@ def make_report(
         elif event['event'] == 'episode':
             episodes.append(_describe_episode(event, start_ns, answers))
     played = [a for e in episodes for a in e['candidates']]
+    planner, executor = parameters(PLANNER), parameters(EXECUTOR)
+    jumps_rad = [rad for e in episodes for rad in e['seam_jumps_rad']]
     return {
         'episodes': episodes,
         'success_rate': float(np.mean([e['success'] for e in episodes])) if episodes else None,
@@ -44,9 +51,20 @@ def make_report(
         'candidates_used': _mean([len(a['values']) for a in played]),
         'steps_used': _mean(_known(played, 'steps_used')),
         'standstill_s': round(sum(e['standstill_s'] for e in episodes), 3),
+        'seam_jump_rad_p99': seam_figures(jumps_rad)['p99'],
         'seam_jump_rad_max': max((e['seam_jump_rad_max'] for e in episodes), default=0.0),
-        'interventions': sum(e['interventions'] for e in episodes),
+        'committed_rows': {
+            'conditioned': rounded_percentiles([a['committed_rows'] for a in played]),
+            'real': rounded_percentiles([a['passed_rows'] for a in played]),
+        },
+        'image_age_ms': rounded_percentiles([age for a in played for age in a['image_ages_ms']]),
+        **intervention_figures([e['intervention_reasons'] for e in episodes]),
         'warnings': find_warnings(episodes),
+        'pace': {
+            'replan_s': planner['replan_s'],
+            'margin_s': planner['margin_s'],
+            'seam': executor['seam'],
+        },
         'options': {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
         'ros_domain': domain,
         'machine': describe_machine(),

@@ -117,17 +117,35 @@ def print_report(report: dict[str, Any], console: Console) -> None:
     n = len(report['episodes'])
     successes = sum(episode['success'] for episode in report['episodes'])
     query_ms = report['query_ms']
-    jump_rad, changed = report['seam_jump_rad_max'], report['interventions']
     lines = [
         f'{successes} of {n} episodes succeeded; queries took '
         f'{_number(query_ms["p50"], 0)} ms (p50), {_number(query_ms["p99"], 0)} ms (p99)',
         f'arms waited {report["standstill_s"]:.2f} s after the first answers; '
-        f'largest seam jump {jump_rad:.2f} rad; safety changed {changed} commands',
+        f'{_describe_seams(report)}; {_describe_interventions(report)}',
     ]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
     for warning in report['warnings']:
         console.print(f'[yellow]{warning}[/yellow]', highlight=False, soft_wrap=True)
+
+
+def _describe_seams(report: dict[str, Any]) -> str:
+    """Return seam jumps and the rows that queries committed to."""
+    if report['seam_jump_rad_p99'] is None:
+        return 'no chunk took over from another'
+    p99, largest = report['seam_jump_rad_p99'], report['seam_jump_rad_max']
+    rows = {name: _number(rows['p50'], 0) for name, rows in report['committed_rows'].items()}
+    return (
+        f'seam jumps {p99:.2f} rad (p99), {largest:.2f} (largest), with {rows["conditioned"]} '
+        f'rows committed and {rows["real"]} passed (p50)'
+    )
+
+
+def _describe_interventions(report: dict[str, Any]) -> str:
+    """Return how many commands safety changed in an episode, and the most frequent reason."""
+    text = f'safety changed {report["interventions_per_episode"]:.1f} commands an episode'
+    most = next(iter(report['intervention_reasons']), None)
+    return text if most is None else f'{text}, most often as {most}'
 
 
 def _number(value: float | None, digits: int) -> str:

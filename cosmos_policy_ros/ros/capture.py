@@ -6,8 +6,10 @@ Only the topics with a listener are decoded, so that a camera image costs a copy
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+import struct
 from typing import Any
 
 from cosmos_policy_ros.robot import RobotSpec
@@ -32,6 +34,7 @@ from rclpy.serialization import deserialize_message
 # Best effort receives from every publisher. 2 s wait here while the disk stalls, and are not lost.
 IMAGE_QOS = Qos('best_effort', 'volatile', 60)
 SMALL_QOS = Qos('best_effort', 'volatile', 200)
+KEPT_STAMPS = 8  # of a camera; a query needs those of the last 0.1 s
 Sink = Callable[[str, str, bytes, int], None]  # topic, type, serialized message, arrival [ns]
 
 
@@ -56,6 +59,7 @@ class Capture:
             listeners: Topic name -> called with its decoded messages, recording or not.
         """
         self.newest_ns: dict[str, int] = {}
+        self._image_stamps: dict[str, deque[int]] = {}  # topic -> sensing times [ns, ROS clock]
         self._clock = node.get_clock()
         self._task = b''  # published once, perhaps long before an episode
         self._sink: Sink | None = None
@@ -79,6 +83,17 @@ class Capture:
         """Hand nothing on any more."""
         self._sink = None
 
+    def image_ages_s(self, stamp_ns: int) -> list[float]:
+        """Return the age of each camera's image that a query of a time would hold now [s].
+
+        Cameras that have sent none by then are left out.
+
+        Args:
+            stamp_ns: Stamp of the query [ns, ROS clock].
+        """
+        taken = [[s for s in stamps if s <= stamp_ns] for stamps in self._image_stamps.values()]
+        return [(stamp_ns - max(stamps)) * 1e-9 for stamps in taken if stamps]
+
     def _on_message(
         self, topic: Topic, listener: Callable[[Any], None] | None, data: bytes
     ) -> None:
@@ -86,6 +101,10 @@ class Capture:
         self.newest_ns[topic.name] = now_ns
         if topic.name == TASK.name:
             self._task = data
+        elif topic.type == IMAGE.type:
+            sec, nanosec = struct.unpack_from('<iI', data, 4)  # behind the encapsulation
+            stamps = self._image_stamps.setdefault(topic.name, deque(maxlen=KEPT_STAMPS))
+            stamps.append(sec * 10**9 + nanosec)
         if self._sink is not None:
             self._sink(topic.name, topic.type, data, now_ns)
         if listener is not None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+import math
 from typing import Any
 
 from cosmos_policy_ros.align import stamp_of
@@ -59,7 +60,9 @@ class EpisodeMonitor:
             on_answer: Called with every answer: ``at_s`` since the start, ``query_ms`` from the
                 query to the chunk, ``values`` of the N candidates, ``best`` the one that is
                 played; ``steps_used`` the fewest denoising steps and ``budget_ms`` the shortest
-                time of the inference nodes that answered, None where they said nothing of it.
+                time of the inference nodes that answered, None where they said nothing of it;
+                ``committed_rows`` of the query, ``passed_rows``, which had passed when the
+                chunk came, and ``image_ages_ms`` at the query.
         """
         self.success, self.success_ns = False, 0
         self.executor: ExecutorStatus | None = None
@@ -80,7 +83,11 @@ class EpisodeMonitor:
         self._queries, self._answers, self._fault = 0, 0, ''
         self._slowest = 1.0  # real-time factor
         self._value, self._query_ms = float('nan'), float('nan')
-        self._candidates: dict[int, list[Candidates]] = {}  # by stamp of the query
+        self._seam_jumps_rad: list[float] = []
+        self._chunks_played = 0
+        # by stamp of the query
+        self._asked: dict[int, tuple[int, Sequence[float]]] = {}  # committed rows, image ages [s]
+        self._candidates: dict[int, list[Candidates]] = {}
         self._used: dict[int, list[InferenceStatus]] = {}
         self._chunks: dict[int, tuple[ActionChunk, float]] = {}  # and the latency [ms]
 
@@ -93,8 +100,14 @@ class EpisodeMonitor:
             self._success_since_ns = self.success_ns
 
     def on_executor(self, status: ExecutorStatus) -> None:
-        """Take a status of the command executor, and keep why it faulted."""
+        """Take a status of the command executor; keep why it faulted, and its seam jumps.
+
+        Two chunks that come between two reports are one jump here, the later one.
+        """
         self.executor = status
+        if status.chunks > max(self._chunks_played, 1):  # the first takes over from none
+            self._seam_jumps_rad.append(round(status.seam_jump_rad, 4))
+        self._chunks_played = status.chunks
         if status.state == 'fault':
             self._fault = status.reason
 
@@ -112,9 +125,16 @@ class EpisodeMonitor:
         self.sim = status
         self._slowest = min(self._slowest, status.real_time_factor)
 
-    def on_query(self, message: JointTrajectory) -> None:
-        """Count a query."""
-        self._queries += stamp_of(message) >= self._start_ns
+    def on_query(self, message: JointTrajectory, image_ages_s: Sequence[float] = ()) -> None:
+        """Count a query, and keep how many rows it commits to.
+
+        Args:
+            message: The query.
+            image_ages_s: Ages of the images that it is about, one for each camera [s].
+        """
+        stamp_ns = stamp_of(message)
+        self._queries += stamp_ns >= self._start_ns
+        self._asked[stamp_ns] = len(message.points), image_ages_s
 
     def on_candidates(self, message: PointCloud2) -> None:
         """Take the candidates of an inference node."""
@@ -164,7 +184,9 @@ class EpisodeMonitor:
             'answers': self._answers,
             'standstill_s': round(executor.standstill_s, 3),
             'seam_jump_rad_max': round(executor.seam_jump_rad_max, 4),
+            'seam_jumps_rad': self._seam_jumps_rad,
             'interventions': executor.interventions,
+            'intervention_reasons': dict(executor.intervention_reasons),
             'chunks_refused': executor.chunks_refused,
             'control_late_ms_p99': round(executor.late_ms_p99, 3),
             'real_time_factor_min': round(self._slowest, 3),
@@ -195,6 +217,7 @@ class EpisodeMonitor:
         self._value, self._query_ms = float(values[best]), latency_ms
         if self._on_answer is None:
             return
+        committed_rows, image_ages_s = self._asked.pop(stamp_ns, (0, ()))
         self._on_answer(
             {
                 'at_s': self._seconds(stamp_ns),
@@ -203,6 +226,9 @@ class EpisodeMonitor:
                 'best': best,
                 'steps_used': min((u.steps_used for u in used), default=None),
                 'budget_ms': _budget_ms(used),
+                'committed_rows': committed_rows,
+                'passed_rows': math.ceil(latency_ms * 1e-3 * chunk.rate_hz),
+                'image_ages_ms': [round(age_s * 1e3, 1) for age_s in image_ages_s],
             }
         )
 

@@ -88,11 +88,15 @@ def test_answer_is_reported_with_the_candidate_that_is_played(node: Node) -> Non
     candidates = Candidates(stamp_ns, positions, values, np.zeros((2, 2), np.float32))
     monitor.on_inference(InferenceStatus(stamp_ns, 2, steps_used=3, budget_s=0.25))
     monitor.on_inference(InferenceStatus(stamp_ns, 2, steps_used=5))
+    committed = ActionChunk(stamp_ns, positions[0, :2], 10.0)
+    monitor.on_query(chunk_message(committed, JOINTS), [0.03, 0.0456])
     monitor.on_candidates(candidates_message(candidates, 10.0, JOINTS))
     monitor.on_chunk(chunk_message(ActionChunk(stamp_ns, positions[1], 10.0), JOINTS))
     (answer,) = answers
     assert (answer['at_s'], answer['values'], answer['best']) == (0.0, [0.25, 0.75], 1)
     assert (answer['steps_used'], answer['budget_ms']) == (3, 250.0)
+    assert (answer['committed_rows'], answer['image_ages_ms']) == (2, [30.0, 45.6])
+    assert answer['passed_rows'] >= 1
 
 
 def test_summary_keeps_what_happened_since_the_start(node: Node) -> None:
@@ -106,6 +110,31 @@ def test_summary_keeps_what_happened_since_the_start(node: Node) -> None:
     summary = monitor.summary()
     assert (summary['real_time_factor_min'], summary['camera_hz']) == (0.5, 30.0)
     assert (summary['fault'], summary['standstill_s']) == ('emergency stop', 0.123)
+
+
+def test_seam_jumps_of_an_episode_are_kept(node: Node) -> None:
+    """One for every chunk but the first, however often a status comes."""
+    monitor = EpisodeMonitor(node, JOINTS)
+    monitor.on_sim(SimStatus(1.0, 30.0))
+    for chunks, jump_rad in ((5, 0.9), (0, 0.0), (1, 0.0), (2, 0.1), (2, 0.1), (3, 0.25)):
+        if not chunks:
+            monitor.start(0)
+        monitor.on_executor(
+            ExecutorStatus('enabled', 'playing', chunks=chunks, seam_jump_rad=jump_rad)
+        )
+    assert monitor.summary()['seam_jumps_rad'] == [0.1, 0.25]
+
+
+def test_reasons_of_interventions_are_those_of_the_executor(node: Node) -> None:
+    """By joint, as safety counts them."""
+    monitor = EpisodeMonitor(node, JOINTS)
+    monitor.on_sim(SimStatus(1.0, 30.0))
+    reasons = {'left/waist is limited': 2, 'hold': 1}
+    monitor.on_executor(
+        ExecutorStatus('enabled', 'playing', interventions=3, intervention_reasons=reasons)
+    )
+    summary = monitor.summary()
+    assert (summary['interventions'], summary['intervention_reasons']) == (3, reasons)
 
 
 def test_success_counts_from_when_it_began(node: Node) -> None:

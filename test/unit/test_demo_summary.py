@@ -41,13 +41,17 @@ def test_report_without_answers_says_so() -> None:
         'answers': 0,
         'standstill_s': 0.0,
         'seam_jump_rad_max': 0.0,
+        'seam_jumps_rad': [],
         'interventions': 0,
+        'intervention_reasons': {},
         'fault': '',
         'real_time_factor_min': 0.5,
     }
     started = {'event': 'started', 'seed': 3, 'start_ns': 1}
     report = make_report([started, episode], {}, domain=0)
     assert report['query_ms'] == {'p50': None, 'p99': None}
+    assert report['seam_jump_rad_p99'] is None
+    assert report['pace'] == {'replan_s': 0.8, 'margin_s': 0.2, 'seam': 'committed'}
     assert report['episodes'][0]['value'] == {'middle': None, 'mean': None}
     assert 'no query was answered' in report['warnings'][0]
     assert '0.50 of real time' in report['warnings'][1]
@@ -60,9 +64,12 @@ def test_answers_belong_to_their_episode() -> None:
         events.append({'event': 'started', 'seed': seed, 'start_ns': 0})
         for at_s, value in ((0.0, 0.1), (3.9, 0.5 + seed / 10), (7.0, 0.9)):
             answer = {'at_s': at_s, 'query_ms': 100.0 * seed, 'values': [0.0, value], 'best': 1}
+            answer |= {'committed_rows': 3 + seed, 'passed_rows': seed, 'image_ages_ms': [40.0]}
             events.append({'event': 'answer', **answer})
         figures = {'seconds': 8.0, 'success': seed == 2, 'answers': 3, 'standstill_s': 0.5}
         figures |= {'seam_jump_rad_max': 0.1 * seed, 'interventions': 4, 'fault': ''}
+        figures['seam_jumps_rad'] = [0.01, 0.1 * seed]
+        figures['intervention_reasons'] = {'left/waist is limited': seed, 'hold': 4 - seed}
         events.append({'event': 'episode', 'seed': seed, 'real_time_factor_min': 1.0, **figures})
     report = make_report(events, {}, domain=0)
     assert [e['value']['middle'] for e in report['episodes']] == [0.6, 0.7]
@@ -70,14 +77,23 @@ def test_answers_belong_to_their_episode() -> None:
     assert report['query_ms']['p50'] == 150.0
     assert report['standstill_s'] == 1.0
     assert report['seam_jump_rad_max'] == 0.2
-    assert report['interventions'] == 8
+    assert report['seam_jump_rad_p99'] == 0.197
+    assert report['committed_rows'] == {
+        'conditioned': {'p50': 4.5, 'p99': 5.0},
+        'real': {'p50': 1.5, 'p99': 2.0},
+    }
+    assert report['image_age_ms'] == {'p50': 40.0, 'p99': 40.0}
+    assert (report['interventions'], report['interventions_per_episode']) == (8, 4.0)
+    assert report['intervention_reasons'] == {'hold': 5, 'left/waist is limited': 3}
 
 
 def test_report_tells_what_there_was_time_for() -> None:
     """Over the answers of all episodes; an inference node may say nothing of it."""
     answer = {'at_s': 0.0, 'query_ms': 100.0, 'best': 0}
+    answer |= {'committed_rows': 3, 'passed_rows': 2, 'image_ages_ms': []}
     figures = {'seconds': 8.0, 'success': True, 'answers': 3, 'standstill_s': 0.0, 'fault': ''}
     figures |= {'seam_jump_rad_max': 0.1, 'interventions': 4, 'real_time_factor_min': 1.0}
+    figures |= {'seam_jumps_rad': [], 'intervention_reasons': {}}
     events: list[dict[str, Any]] = [
         {'event': 'started', 'seed': 1, 'start_ns': 0},
         {'event': 'answer', 'values': [0.5] * 4, 'steps_used': 5, 'budget_ms': None, **answer},

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the capture of an episode knows of the messages that it hands on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import time
+
+import numpy as np
+import pytest
+
+pytest.importorskip('rclpy')
+
+from cosmos_policy_ros.ros.capture import Capture
+from cosmos_policy_ros.ros.convert import image_message
+from cosmos_policy_ros.ros.endpoints import create_publisher
+from cosmos_policy_ros.topics import IMAGE
+from node_bench import ros_node
+import rclpy
+from rclpy.node import Node
+
+WAIT_S = 60.0
+MS = 1_000_000
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    """Return a node on a domain of its own."""
+    with ros_node('capture') as node:
+        yield node
+
+
+def test_images_of_a_query_are_those_taken_before_it(node: Node) -> None:
+    """An image that was taken after the query is not what the policy saw."""
+    topic = IMAGE.at('/high/image_raw')
+    capture = Capture(node, [topic], {})
+    assert capture.image_ages_s(0) == []
+    publisher = create_publisher(node, topic)
+    image = np.zeros((2, 2, 3), np.uint8)
+    end_s = time.monotonic() + WAIT_S
+    while not capture.image_ages_s(200 * MS):
+        assert time.monotonic() < end_s, 'no image arrived'
+        for stamp_ns in (240 * MS, 160 * MS):
+            publisher.publish(image_message(image, stamp_ns, 'high'))
+            rclpy.spin_once(node, timeout_sec=0.1)
+    assert capture.image_ages_s(60 * MS) == []
+    assert capture.image_ages_s(200 * MS) == pytest.approx([0.04])
