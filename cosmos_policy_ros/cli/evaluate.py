@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, TYPE_CHECKING
+from typing import Annotated, Any, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.figures import print_figures, write_figures
+from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.core.config import Conditioning
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import check_output
@@ -18,11 +19,25 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.sim.states import Ingredient, States
 from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
+from cosmos_policy_ros.types import ConfigError
 from rich.progress import Progress
 import tyro
 
 if TYPE_CHECKING:
-    from cosmos_policy_ros.evaluation import EpisodeResult
+    from cosmos_policy_ros.evaluation import EpisodeResult, LivePace
+
+DEMO_OPTIONS = (
+    'checkpoint',
+    'planning_checkpoint',
+    'task',
+    'states',
+    'episodes',
+    'seed',
+    'keep',
+    'futures',
+    'values',
+    'robot',
+)  # that this command has too
 
 
 @dataclass(frozen=True)
@@ -31,6 +46,7 @@ class Evaluate:
 
     Example: cosmos-policy evaluate --checkpoint models/aloha_sim --episodes 100
     --seed 100000 --json evaluation.json
+    Example: cosmos-policy evaluate --latency-from runs/20261123-101500/report.json
     """
 
     checkpoint: Path = share_path('models', 'aloha_sim')
@@ -70,9 +86,16 @@ class Evaluate:
     steps: int = 0
     """Denoising steps of the action chunk; 0 takes the checkpoint's."""
     replan_s: float = 0.8
-    """Time between two queries [s]."""
+    """Time between two queries [s]; one leaves earlier where the running chunk would not outlast
+    its answer."""
     latency_s: float = 0.2
     """Simulated time between a query and its answer [s]."""
+    seam: str = PlaybackSettings.seam
+    """How a chunk takes over from the one before, a row of SEAMS in control/seams.py."""
+    latency_from: Path | None = None
+    """report.json of a demo whose latencies, image ages and pace are played. Scenes, checkpoint,
+    candidates and other options that the demo has too are the demo's where they are left at their
+    defaults here."""
     workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
     """Processes that play episodes side by side."""
     threads: int = 1
@@ -100,19 +123,33 @@ def run(options: Evaluate) -> int:
         check_evaluation,
         Displacement,
         evaluate_scenes,
+        read_live_pace,
         Scenario,
         summarize_episodes,
     )
 
     check_counts(options, 'episodes', 'candidates', 'workers', 'threads')
     check_output('--json', options.json)
+    pace: dict[str, Any] = {
+        'replan_s': options.replan_s,
+        'latencies_s': (options.latency_s,),
+    }
+    if options.latency_from:
+        live = read_live_pace(options.latency_from)
+        options = _as_in_demo(options, live)
+        print(
+            f'as in {options.latency_from}: {live}; {options.episodes} scenes of '
+            f'{options.task} from seed {options.seed}, {options.states} states'
+        )
+        names = ('replan_s', 'margin_s', 'latencies_s', 'image_ages_s')
+        pace = {name: getattr(live, name) for name in names}
     scenario = Scenario(
         task=options.task,
         instruction=options.instruction,
         states=options.states,
         without=options.without,
-        replan_s=options.replan_s,
-        latency_s=options.latency_s,
+        playback=PlaybackSettings(seam=options.seam),
+        **pace,
     )
     agent = Agent(
         checkpoint=options.checkpoint,
@@ -159,3 +196,23 @@ def run(options: Evaluate) -> int:
         rows = [asdict(result) for result in results]
         write_figures(options.json, figures, options, instruction=match._asdict(), results=rows)
     return 0
+
+
+def _as_in_demo(options: Evaluate, live: LivePace) -> Evaluate:
+    """Return the options with those of a demo where they are left at their defaults.
+
+    Raises:
+        ConfigError: A pace is given besides that of the demo.
+    """
+    untouched = {f.name for f in fields(options) if getattr(options, f.name) == f.default}
+    if not {'replan_s', 'latency_s'} <= untouched:
+        msg = '--latency-from has the pace of a demo; give no --replan-s or --latency-s besides'
+        raise ConfigError(msg)
+    taken: dict[str, Any] = {
+        name: getattr(live, name) for name in ('replan_s', 'candidates', 'steps', 'seam')
+    }
+    for name in DEMO_OPTIONS:
+        value = live.options[name]
+        is_path = name in ('checkpoint', 'planning_checkpoint', 'robot') and value is not None
+        taken[name] = Path(value) if is_path else tuple(value) if name == 'keep' else value
+    return replace(options, **{n: value for n, value in taken.items() if n in untouched})

@@ -11,6 +11,7 @@ from cosmos_policy_ros.evaluation.comparison import compare_evaluations, read_ev
 from cosmos_policy_ros.evaluation.demonstration import record_demonstration, record_demonstrations
 from cosmos_policy_ros.evaluation.displacement import Displacement
 from cosmos_policy_ros.evaluation.episode import EpisodeResult, play_episode, play_scene
+from cosmos_policy_ros.evaluation.live_pace import LivePace, read_live_pace
 from cosmos_policy_ros.evaluation.oracle import check_branches, play_branches
 from cosmos_policy_ros.evaluation.oracle_summary import OracleScene, summarize_oracle
 from cosmos_policy_ros.evaluation.scenario import Scenario
@@ -21,6 +22,7 @@ __all__ = [
     'Agent',
     'Displacement',
     'EpisodeResult',
+    'LivePace',
     'OracleScene',
     'PlanQuery',
     'Scenario',
@@ -32,6 +34,7 @@ __all__ = [
     'play_episode',
     'play_scene',
     'read_evaluation',
+    'read_live_pace',
     'record_demonstration',
     'record_demonstrations',
     'summarize_episodes',

@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """One episode of an evaluation: the running stack's loop without the processes.
 
-The same observation age, the same latency between query and answer, the same chunk player and the
-same safety.
+The same pace of the queries, the same latencies and image ages, the same chunk player and the same
+safety.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+import math
 from pathlib import Path
 import time
 from types import MappingProxyType
 from typing import NamedTuple
 
+from cosmos_policy_ros.control.chunk_player import SeamJump
+from cosmos_policy_ros.control.pacing import Pacer
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
 from cosmos_policy_ros.core.planner import make_plan
@@ -22,15 +26,16 @@ from cosmos_policy_ros.core.protocol import Policy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.rollout_bag import describe_scene, open_rollout
 from cosmos_policy_ros.evaluation.scenario import Scenario
+from cosmos_policy_ros.evaluation.seen_images import SeenImages
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.task_words import task_synonyms
 from cosmos_policy_ros.sim.tasks import EPISODE_S
-from cosmos_policy_ros.types import ActionChunk, Candidates, Observation, Plan
+from cosmos_policy_ros.types import Candidates, Observation, Plan
 import numpy as np
-from numpy.typing import NDArray
 
 PLAIN = PlanQuery(candidates=1)  # the policy without a choice
+TIMEOUT_S = 0.5  # [s] as of the planner node; every query is answered here, so it seldom counts
 
 
 class Proposal(NamedTuple):
@@ -59,8 +64,15 @@ class EpisodeResult:
         middle_value: Value of the candidate chosen nearest to the middle of the episode.
         values: Value of the chosen candidate of every query, in order.
         query_ms: Durations of the queries [ms].
-        seam_jump_rad: Largest seam jump [rad].
+        seam_jumps_rad: Seam jump of every chunk that took over from another [rad].
+        seam_jumps_rad_s: Its jump of speed [rad/s].
+        standstill_s: Time without rows to play, from the first chunk on [s].
+        committed_rows: How many rows of every answer were committed by its query.
+        passed_rows: How many rows of every answer had passed when it came; more than were
+            committed where it was late.
+        chunks_refused: Answers that came too late to be played at all.
         interventions: Ticks whose target safety changed.
+        intervention_reasons: How many of them for which reason, see ``Safety``.
     """
 
     seed: int
@@ -69,8 +81,14 @@ class EpisodeResult:
     middle_value: float
     values: tuple[float, ...]
     query_ms: tuple[float, ...]
-    seam_jump_rad: float
+    seam_jumps_rad: tuple[float, ...]
+    seam_jumps_rad_s: tuple[float, ...]
+    standstill_s: float
+    committed_rows: tuple[int, ...]
+    passed_rows: tuple[int, ...]
+    chunks_refused: int
     interventions: int
+    intervention_reasons: Mapping[str, int]
 
 
 def play_scene(
@@ -98,7 +116,8 @@ def play_scene(
     task = match_instruction(policy, scenario).task
     planner = partial(propose, policy, replace(query, seed=seed))
     try:
-        return play_episode(planner, sim, robot, scenario, task, seed, bag)
+        rate_hz = policy.config.rate_hz
+        return play_episode(planner, sim, robot, scenario, task, seed, rate_hz, bag)
     finally:
         sim.close()
 
@@ -130,6 +149,7 @@ def play_episode(
     scenario: Scenario,
     task: str,
     seed: int,
+    rate_hz: float,
     bag: Path | None = None,
     details: Mapping[str, str] = MappingProxyType({}),
 ) -> EpisodeResult:
@@ -139,9 +159,10 @@ def play_episode(
         planner: Answers a query with candidates and the choice among them.
         sim: Simulator of the scenario's task, which is reset.
         robot: Cameras, rates and limits.
-        scenario: Start states, pace and latency.
+        scenario: Start states, pace, latencies and image ages.
         task: Instruction given to the policy, one of its tasks.
         seed: Seed of the scene and of the pace.
+        rate_hz: Spacing of the rows of the answers [Hz].
         bag: Folder of a new bag of the episode; None records nothing.
         details: Further metadata of the bag.
     """
@@ -149,51 +170,125 @@ def play_episode(
     playback = Playback(robot, scenario.playback)
     playback.enable(sim.proprio, 0.0, 0)
     period_ns = round(1e9 / robot.control_rate_hz)
-    replan_ticks = max(1, round(scenario.replan_s * robot.control_rate_hz))
-    latency_ticks = round(scenario.latency_s * robot.control_rate_hz)
-    images: dict[str, NDArray[np.uint8]] = {}
-    waiting: list[tuple[int, Candidates, ActionChunk]] = []  # tick of arrival, answer, choice
-    values: list[float] = []
-    query_ms: list[float] = []
-    best_reward, next_query = 0, 0
-    rng = np.random.default_rng(seed)
+    images = SeenImages(robot, scenario.image_ages_s, seed)
+    inference = _Inference(planner, scenario.latencies_s, seed)
+    pacer = _make_pacer(scenario)
+    # At any time between two images, as a person starts the policy.
+    start_tick = int(np.random.default_rng(seed).integers(_image_ticks(robot)))
+    commits = scenario.playback.commits
+    jumps: list[SeamJump] = []
+    rows: list[tuple[int, int]] = []  # committed by a query, passed when its answer came
+    chunks_refused, best_reward = 0, 0
     metadata = {**describe_scene(scenario, task, seed), **details}
     with open_rollout(bag, sim, robot, metadata) as rollout:
         for tick in range(round(EPISODE_S * robot.control_rate_hz)):
             now_ns = tick * period_ns
+            if tick == start_tick:
+                pacer.start()
             # 1. Images and joints -> observation.
             fresh = {name: sim.render(name) for name in _due_cameras(robot, tick)}
-            images |= fresh
+            images.add(fresh, now_ns)
             rollout.write_sensed(fresh, now_ns)
             # 2. Observation -> candidates and choice, when it is time for a query.
-            if tick >= next_query:
-                # The pace wanders a little, so that queries do not always meet fresh images.
-                next_query = tick + replan_ticks + int(rng.integers(-1, 2))
-                start_s = time.perf_counter()
-                candidates, plan = planner(Observation(now_ns, dict(images), sim.proprio, task))
-                query_ms.append((time.perf_counter() - start_s) * 1e3)
-                values.append(float(plan.scores[plan.best]))
-                waiting.append((tick + latency_ticks, candidates, plan.chunk))
+            stamp_ns = (playback.next_row_ns(now_ns) if commits else None) or now_ns
+            if stamp_ns < now_ns + period_ns and pacer.due(stamp_ns):
+                pacer.note_query(stamp_ns)
+                n_rows = pacer.committed_rows(rate_hz)
+                committed = playback.upcoming(stamp_ns, rate_hz, n_rows) if commits else None
+                seen = images.at(now_ns)
+                inference.ask(Observation(stamp_ns, seen, sim.proprio, task, committed))
             # 3. Choice -> chunk player, once the latency has passed.
-            while waiting and waiting[0][0] <= tick:
-                _, candidates, chunk = waiting.pop(0)
-                playback.add(chunk, now_ns)
-                rollout.write_answer(candidates, chunk, now_ns)
+            for answer in inference.take(now_ns):
+                chunk = answer.proposal.plan.chunk
+                end_ns = chunk.stamp_ns + round((len(chunk.positions) - 1) / rate_hz * 1e9)
+                row_s = 1.0 / rate_hz if commits else 0.0
+                pacer.note_answer(chunk.stamp_ns, answer.arrival_ns, end_ns, row_s)
+                passed = math.ceil((answer.arrival_ns - chunk.stamp_ns) * 1e-9 * rate_hz - 1e-6)
+                rows.append((answer.committed_rows, passed))
+                rollout.write_answer(answer.proposal.candidates, chunk, now_ns)
+                try:
+                    playback.add(chunk, answer.arrival_ns)
+                except ValueError:  # wholly in the past
+                    chunks_refused += 1
+                    continue
+                if playback.stats.chunks > 1:
+                    jumps.append(playback.stats.seam_jump)
             # 4. Chunk -> safe command -> arms.
             command = playback.tick(sim.proprio, 0.0, now_ns)
             assert command is not None
             rollout.step(command, now_ns)
             best_reward = max(best_reward, sim.reward)
+    values = inference.values
     return EpisodeResult(
         seed=seed,
         success=sim.success,
         best_reward=best_reward,
         middle_value=values[len(values) // 2],
         values=tuple(round(value, 4) for value in values),
-        query_ms=tuple(round(ms, 2) for ms in query_ms),
-        seam_jump_rad=round(playback.stats.seam_jump_rad_max, 4),
+        query_ms=tuple(round(ms, 2) for ms in inference.query_ms),
+        seam_jumps_rad=tuple(round(jump.rad, 4) for jump in jumps),
+        seam_jumps_rad_s=tuple(round(jump.rad_s, 3) for jump in jumps),
+        standstill_s=round(playback.stats.standstill_s, 3),
+        committed_rows=tuple(committed for committed, _ in rows),
+        passed_rows=tuple(passed for _, passed in rows),
+        chunks_refused=chunks_refused,
         interventions=playback.safety.interventions,
+        intervention_reasons=dict(playback.safety.intervention_reasons),
     )
+
+
+class _Answer(NamedTuple):
+    """What comes back for a query, when, and how many rows the query committed to."""
+
+    proposal: Proposal
+    arrival_ns: int
+    committed_rows: int
+
+
+class _Inference:
+    """Answers queries after a latency, one at a time, as an inference node does.
+
+    Attributes:
+        values: Value of the choice of every query, in order.
+        query_ms: How long each was computed [ms].
+    """
+
+    def __init__(self, planner: Planner, latencies_s: Sequence[float], seed: int) -> None:
+        self.values: list[float] = []
+        self.query_ms: list[float] = []
+        self._planner, self._latencies_s = planner, latencies_s
+        self._rng = np.random.default_rng([seed, 3])
+        self._answers: deque[_Answer] = deque()
+
+    def ask(self, observation: Observation) -> None:
+        """Take a query; its answer comes once its latency has passed."""
+        start_s = time.perf_counter()
+        proposal = self._planner(observation)
+        self.query_ms.append((time.perf_counter() - start_s) * 1e3)
+        self.values.append(float(proposal.plan.scores[proposal.plan.best]))
+        free_ns = self._answers[-1].arrival_ns if self._answers else 0
+        latency_ns = round(float(self._rng.choice(self._latencies_s)) * 1e9)
+        arrival_ns = max(observation.stamp_ns, free_ns) + latency_ns
+        n_rows = 0 if observation.committed is None else len(observation.committed)
+        self._answers.append(_Answer(proposal, arrival_ns, n_rows))
+
+    def take(self, now_ns: int) -> Iterator[_Answer]:
+        """Yield the answers that have come by now [ns]."""
+        while self._answers and self._answers[0].arrival_ns <= now_ns:
+            yield self._answers.popleft()
+
+
+def _make_pacer(scenario: Scenario) -> Pacer:
+    """Return the planner's pacer, which knows its latencies from the episodes before."""
+    pacer = Pacer(scenario.replan_s, scenario.margin_s, TIMEOUT_S)
+    for latency_s in scenario.latencies_s:
+        pacer.note_answer(0, round(latency_s * 1e9), 0)
+    return pacer
+
+
+def _image_ticks(robot: RobotSpec) -> int:
+    """Return how many control ticks there are from one image of a camera to the next."""
+    return max(1, round(robot.control_rate_hz / robot.cameras[0].rate_hz))
 
 
 def _due_cameras(robot: RobotSpec, tick: int) -> list[str]:
@@ -201,6 +296,5 @@ def _due_cameras(robot: RobotSpec, tick: int) -> list[str]:
 
     They are staggered by a tick each as in the simulator node, so that images have different ages.
     """
-    image_ticks = round(robot.control_rate_hz / robot.cameras[0].rate_hz)
     cameras = enumerate(robot.cameras)
-    return [c.name for i, c in cameras if not tick or (tick - i) % image_ticks == 0]
+    return [c.name for i, c in cameras if not tick or (tick - i) % _image_ticks(robot) == 0]

@@ -22,8 +22,12 @@ class Scenario:
             simulated task's own.
         states: Start states: ``normal`` as in training, or ``hard``, see ``sim.states``.
         without: Ingredients of hard states that are as in training.
-        replan_s: Time between two queries [s]; 0 queries in every control tick.
-        latency_s: Simulated time between a query and its answer [s].
+        replan_s: Time from one query to the next [s]; one leaves earlier where the running chunk
+            would not outlast its answer.
+        margin_s: How much longer than an answer takes the running chunk shall last [s].
+        latencies_s: Times from a query to its answer, one of which is drawn for every query [s].
+        image_ages_s: Ages of an image at a query, one of which is drawn for every camera and
+            query [s]; empty for images that come as soon as they are taken.
         playback: Seam and interpolation of the action chunks, as of the command executor.
     """
 
@@ -32,7 +36,9 @@ class Scenario:
     states: States = 'normal'
     without: tuple[Ingredient, ...] = ()
     replan_s: float = 0.8
-    latency_s: float = 0.2
+    margin_s: float = 0.2
+    latencies_s: tuple[float, ...] = (0.2,)
+    image_ages_s: tuple[float, ...] = ()
     playback: PlaybackSettings = field(default_factory=PlaybackSettings)
 
     def __post_init__(self) -> None:
@@ -40,18 +46,22 @@ class Scenario:
 
         Raises:
             ConfigError: There is no such task, state or ingredient, ingredients are left out of
-                normal states, or a time is negative or no number.
+                normal states, there is no latency, or a time is negative or no number.
         """
         find_task(self.task)
         check_states(self.states, self.without)
         if self.without and self.states != 'hard':
             msg = f'ingredients are left out of hard states; give states hard, not {self.states}'
             raise ConfigError(msg)
-        for name in ('replan_s', 'latency_s'):
+        if not self.latencies_s:
+            msg = 'latencies_s is empty; give at least one time from a query to its answer'
+            raise ConfigError(msg)
+        for name in ('replan_s', 'margin_s', 'latencies_s', 'image_ages_s'):
             value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0.0):
-                msg = f'{name} must be at least 0 s, got {value}'
-                raise ConfigError(msg)
+            for time_s in value if isinstance(value, tuple) else (value,):
+                if not (math.isfinite(time_s) and time_s >= 0.0):
+                    msg = f'{name} must be at least 0 s, got {time_s}'
+                    raise ConfigError(msg)
 
     @property
     def given_instruction(self) -> str:

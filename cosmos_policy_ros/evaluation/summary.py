@@ -6,7 +6,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cosmos_policy_ros.evaluation.episode import EpisodeResult
-from cosmos_policy_ros.metrics import auc, rounded_percentiles, wilson_interval
+from cosmos_policy_ros.metrics import (
+    auc,
+    intervention_figures,
+    rounded_percentiles,
+    seam_figures,
+    wilson_interval,
+)
 import numpy as np
 
 
@@ -19,8 +25,11 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
     Returns:
         ``episodes``, ``successes``, ``success_rate`` with its Wilson interval ``interval_95``;
         ``value_auc`` of the value at mid-episode against success; ``query_ms`` percentiles;
-        ``rewards``, how many episodes came to a reward of 1, 2, 3 and 4; ``seam_jump_rad_max`` and
-        ``interventions`` of the safety.
+        ``rewards``, how many episodes came to a reward of 1, 2, 3 and 4; ``seam_jump_rad`` and
+        ``seam_jump_rad_s`` with ``p50``, ``p99`` and ``max`` over the chunks; ``standstill_s`` of
+        all episodes; ``committed_rows``, percentiles of the ``conditioned`` rows of the queries
+        and of the ``real`` ones that had passed when the answers came; ``chunks_refused``;
+        ``interventions``, ``interventions_per_episode`` and ``intervention_reasons``.
     """
     successes = sum(r.success for r in results)
     query_ms = [ms for r in results for ms in r.query_ms]
@@ -34,6 +43,13 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
         ),
         'query_ms': rounded_percentiles(query_ms),
         'rewards': [sum(r.best_reward >= level for r in results) for level in range(1, 5)],
-        'seam_jump_rad_max': max(r.seam_jump_rad for r in results),
-        'interventions': sum(r.interventions for r in results),
+        'seam_jump_rad': seam_figures([rad for r in results for rad in r.seam_jumps_rad]),
+        'seam_jump_rad_s': seam_figures([rad for r in results for rad in r.seam_jumps_rad_s]),
+        'standstill_s': round(sum(r.standstill_s for r in results), 3),
+        'committed_rows': {
+            'conditioned': rounded_percentiles([n for r in results for n in r.committed_rows]),
+            'real': rounded_percentiles([n for r in results for n in r.passed_rows]),
+        },
+        'chunks_refused': sum(r.chunks_refused for r in results),
+        **intervention_figures([r.intervention_reasons for r in results]),
     }

@@ -27,7 +27,9 @@ import yaml
         ({'states': 'hard', 'without': ('wind',)}, r"hard states have no \['wind'\].*place.*push"),
         ({'without': ('push',)}, 'give states hard, not normal'),
         ({'replan_s': -0.1}, 'replan_s must be at least 0 s, got -0.1'),
-        ({'latency_s': math.nan}, 'latency_s must be at least 0 s, got nan'),
+        ({'latencies_s': (0.1, math.nan)}, 'latencies_s must be at least 0 s, got nan'),
+        ({'latencies_s': ()}, 'latencies_s is empty'),
+        ({'image_ages_s': (-0.1,)}, 'image_ages_s must be at least 0 s, got -0.1'),
     ],
 )
 def test_scenario_that_cannot_be_played_is_refused(fields: dict[str, Any], message: str) -> None:
@@ -41,7 +43,8 @@ def test_commands_play_at_the_pace_of_a_scenario_and_of_the_running_stack() -> N
     nodes = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
     planner = nodes['planner']['ros__parameters']
     assert Evaluate().replan_s == Oracle().replan_s == Scenario().replan_s == planner['replan_s']
-    assert Evaluate().latency_s == Scenario().latency_s
+    assert Scenario().margin_s == planner['margin_s']
+    assert (Evaluate().latency_s,) == Scenario().latencies_s
 
 
 def test_scenario_gives_the_instruction_of_its_task_unless_it_has_another() -> None:

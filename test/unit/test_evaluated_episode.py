@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An episode of an evaluation asks, waits and looks as the running stack does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from cosmos_policy_ros.control.seams import PlaybackSettings
+from cosmos_policy_ros.evaluation.episode import EpisodeResult, play_episode, Proposal
+from cosmos_policy_ros.evaluation.scenario import Scenario
+from cosmos_policy_ros.evaluation.seen_images import SeenImages
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.types import ActionChunk, Candidates, Observation, Plan
+import numpy as np
+import pytest
+from samples import ROBOT
+
+RATE_HZ = 12.5
+SELDOM = replace(ROBOT, cameras=tuple(replace(c, rate_hz=1.0) for c in ROBOT.cameras))
+MS = 1_000_000
+
+
+class Waver:
+    """Answers every query with a waist that swings on from where it is measured.
+
+    Attributes:
+        seen: The observations of the queries.
+        chunks: The answers.
+    """
+
+    def __init__(self, rows: int = 16) -> None:
+        """Answer with chunks of so many rows."""
+        self.seen: list[Observation] = []
+        self.chunks: list[ActionChunk] = []
+        self._rows = rows
+
+    def __call__(self, observation: Observation) -> Proposal:
+        """Answer a query."""
+        self.seen.append(observation)
+        rows = np.repeat(observation.proprio[None], self._rows, axis=0)
+        rows[:, 0] += 0.02 * len(self.seen) * np.sin(np.arange(self._rows, dtype=np.float32))
+        chunk = ActionChunk(observation.stamp_ns, rows.clip(ROBOT.lower, ROBOT.upper), RATE_HZ)
+        self.chunks.append(chunk)
+        value = np.full((1, 1), 0.5, np.float32)
+        candidates = Candidates(
+            observation.stamp_ns, chunk.positions[None], value, observation.proprio[None]
+        )
+        return Proposal(candidates, Plan(chunk, value[0], 0))
+
+    @property
+    def times_s(self) -> list[float]:
+        """Times of the queries since the first [s]."""
+        first_ns = self.seen[0].stamp_ns
+        return [round((obs.stamp_ns - first_ns) * 1e-9, 2) for obs in self.seen]
+
+
+@pytest.fixture(scope='module')
+def sim() -> Iterator[AlohaSim]:
+    """Return the simulator of the cube with small images, which are drawn faster."""
+    sim = AlohaSim('transfer_cube', (24, 32))
+    yield sim
+    sim.close()
+
+
+def play(
+    sim: AlohaSim, waver: Waver, seed: int = 5, seam: str = 'blend', **fields: Any
+) -> EpisodeResult:
+    """Play an episode of a scenario with some fields changed."""
+    scenario = Scenario(playback=PlaybackSettings(seam=seam), **fields)
+    return play_episode(waver, sim, SELDOM, scenario, 'wave', seed, RATE_HZ)
+
+
+def test_queries_leave_at_the_pace_of_the_planner(sim: AlohaSim) -> None:
+    """Every 0.8 s, while the answers are quick enough for that."""
+    waver = Waver()
+    result = play(sim, waver)
+    assert waver.times_s[:4] == [0.0, 0.8, 1.6, 2.4]
+    assert (result.standstill_s, result.chunks_refused) == (0.0, 0)
+    assert set(result.committed_rows) == {0}  # a blend commits to nothing
+    assert waver.seen[1].committed is None
+    # one for every chunk but the first, which takes over from none
+    assert len(result.seam_jumps_rad) == len(result.seam_jumps_rad_s) == 8
+    assert len(result.passed_rows) == 9
+
+
+def test_query_leaves_earlier_where_the_running_chunk_would_not_outlast_its_answer(
+    sim: AlohaSim,
+) -> None:
+    """A chunk of 1.2 s must last 0.5 s for the answer and 0.2 s more."""
+    waver = Waver()
+    result = play(sim, waver, latencies_s=(0.5,))
+    assert waver.times_s[1] == pytest.approx(0.52, abs=0.021)
+    assert result.standstill_s == 0.0
+
+
+def test_one_query_is_under_way_at_a_time(sim: AlohaSim) -> None:
+    """Answers after 1 s let the arms stand still, and no second query leaves meanwhile."""
+    waver = Waver(rows=11)  # 0.8 s
+    result = play(sim, waver, latencies_s=(0.7,))
+    assert min(np.diff(waver.times_s)) >= 0.7
+    assert result.standstill_s > 3.0
+
+
+def test_answer_after_the_end_of_its_chunk_is_refused_and_counted(sim: AlohaSim) -> None:
+    """The executor refuses it in the same words."""
+    result = play(sim, Waver(rows=6), latencies_s=(0.5,))
+    assert result.chunks_refused == len(result.passed_rows) > 10
+    assert result.seam_jumps_rad == ()
+
+
+def test_latencies_are_drawn_from_the_seed(sim: AlohaSim) -> None:
+    """The same seed is the same episode, another one is not; every seam jump is kept."""
+    draws = (0.1, 0.2, 0.3, 0.4, 0.5)
+    jumps = [play(sim, Waver(), seed, latencies_s=draws).seam_jumps_rad for seed in (5, 5, 6)]
+    assert jumps[0] == jumps[1] != jumps[2]
+    assert min(len(some) for some in jumps) >= 13
+    assert max(jumps[0]) > 0.01
+
+
+def test_queries_commit_to_the_rows_that_are_played_until_their_answer_comes(
+    sim: AlohaSim,
+) -> None:
+    """First the held pose, then the rows of the running chunk; two more than pass in 0.2 s."""
+    waver = Waver()
+    result = play(sim, waver, seam='committed')
+    assert set(result.committed_rows) == {5}
+    assert set(result.passed_rows) == {3}
+    first, second = waver.seen[0].committed, waver.seen[1].committed
+    assert first is not None
+    assert second is not None
+    assert first[0] == pytest.approx(ROBOT.start, abs=1e-3)
+    assert np.ptp(first, axis=0).max() == 0.0
+    assert waver.times_s[1] == 0.8
+    assert second.tolist() == waver.chunks[0].positions[10:15].tolist()
+
+
+def test_queries_see_images_as_old_as_they_are_told() -> None:
+    """The nearest of those that a camera took."""
+    images = SeenImages(ROBOT, (0.17,), seed=0)
+    for i in range(6):
+        taken = {c.name: np.full((2, 2, 3), i, np.uint8) for c in ROBOT.cameras}
+        images.add(taken, i * 80 * MS)
+    seen = images.at(410 * MS)  # images of 400, 320 and 240 ms are there
+    assert [int(image[0, 0, 0]) for image in seen.values()] == [3, 3, 3]
+
+
+def test_queries_see_the_newest_images_where_no_age_is_given() -> None:
+    """As soon as they are taken."""
+    images = SeenImages(ROBOT, (), seed=0)
+    for i in range(3):
+        images.add({c.name: np.full((2, 2, 3), i, np.uint8) for c in ROBOT.cameras}, i * 80 * MS)
+    assert [int(image[0, 0, 0]) for image in images.at(170 * MS).values()] == [2, 2, 2]
