@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from functools import partial
 import math
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from cosmos_policy_ros.bench.parts import Figures, has_losses, measure_parts
+from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
@@ -30,20 +31,24 @@ class Bench:
     for the best of 8 with every backend in turn, alone and beside that recorder and a busy core,
     with errors, memory and time to the first answer, and through the running stack; half an hour,
     less with fewer --rounds or --backends. With --model 2b: direct and planning queries of the
-    network at the paper's size on a GPU, with random weights and every backend. all: one after the
-    other, each under its name in the file.
+    network at the paper's size on a GPU, with random weights and every backend. seams: success,
+    jumps at the take-over, standstill and interventions over the time from query to answer, for
+    every seam and task, in the simulator of evaluate; hours, less with fewer --episodes, and what
+    the file has already is not played again. all: the others one after the other, each under its
+    name in the file.
 
     Example: cosmos-policy bench recorder --seconds 60 --json recorder.json
     Example: cosmos-policy bench control --seconds 600 --json control.json
     Example: cosmos-policy bench planning --rounds 20 --json planning.json
     Example: cosmos-policy bench latency --backends openvino compiled --json latency.json
     Example: cosmos-policy bench --model 2b --json latency_2b.json
+    Example: cosmos-policy bench seams --json seams.json --plot seams.png
     Example: cosmos-policy bench all --json bench.json
     """
 
-    what: tyro.conf.Positional[Literal['recorder', 'control', 'planning', 'latency', 'all']] = (
-        'latency'
-    )
+    what: tyro.conf.Positional[
+        Literal['recorder', 'control', 'planning', 'latency', 'seams', 'all']
+    ] = 'latency'
     """Parts to measure."""
     model: Literal['2b'] | None = None
     """The network whose latency is measured, instead of a checkpoint's."""
@@ -66,8 +71,20 @@ class Bench:
     """What runs the networks of the planning query."""
     precision: Literal['auto', 'float32', 'bfloat16', 'float16'] = 'auto'
     """Their arithmetic, and that of the 2B network."""
+    episodes: int = 200
+    """Scenes that are played for each task, seam and latency."""
+    latencies: tuple[float, ...] = (0.1, 0.2, 0.4, 0.6, 0.8)
+    """Times from query to answer of the seams [s]."""
+    seams: tuple[str, ...] = ('blend', 'committed')
+    """How a chunk takes over from the one before, rows of SEAMS in control/seams.py."""
+    tasks: tuple[str, ...] = ('transfer_cube', 'insert_peg')
+    """Simulated tasks that the seams are measured on."""
+    workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
+    """Processes that play scenes of the seams side by side."""
+    plot: Path | None = None
+    """PNG: success and jumps at the take-over over the latency, a line for each seam."""
     json: Path | None = None
-    """Write the figures to this file."""
+    """Write the figures to this file; that of the seams is read first, and played on."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID where that is set, else one of its own; latency takes
     the next one too."""
@@ -85,10 +102,38 @@ def run(options: Bench) -> int:
         msg = 'only the latency of --model 2b is measured, with at least 1 of its --layers'
         raise ConfigError(msg)
     check_output('--json', options.json)
+    if options.what == 'seams':
+        return _seams(options)
     names = tuple(PARTS) if options.what == 'all' else (options.what,)
     parts = {name: partial(PARTS[name], options) for name in names}
     figures = measure_parts(parts, options.json, nested=options.what == 'all')
     return 1 if has_losses(figures) else 0
+
+
+def _seams(options: Bench) -> int:
+    """Measure the seams, which write their own file after every cell."""
+    from cosmos_policy_ros.bench.seams import measure_seams
+    from cosmos_policy_ros.evaluation import Agent
+
+    check_counts(options, 'episodes', 'workers')
+    check_output('--plot', options.plot)
+    agent = Agent(
+        options.checkpoint,
+        backend=options.backend,
+        precision=options.precision,
+        threads=options.threads,
+    )
+    measure_seams(
+        agent,
+        options.episodes,
+        options.latencies,
+        options.seams,
+        options.tasks,
+        workers=options.workers,
+        file=options.json,
+        plot=options.plot,
+    )
+    return 0
 
 
 # Imported where they are called: they load torch, MuJoCo and the readers of bags.
