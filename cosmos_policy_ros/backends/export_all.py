@@ -11,8 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from cosmos_policy_ros.backends.export import export, export_tensorrt
 from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision, ROWS
-
-ONNX_PRECISIONS: tuple[EnginePrecision, ...] = ('float32', 'bfloat16')
+import torch
 
 
 class Exported(NamedTuple):
@@ -46,7 +45,8 @@ def export_all(
 
     Args:
         checkpoints: Checkpoint folders.
-        backend: What they are exported for; ``onnx`` writes a file in float32 and one in bfloat16.
+        backend: What they are exported for; ``onnx`` writes a file in each of
+            ``onnx_precisions``.
         precision: Arithmetic of a TensorRT engine.
         rows: Numbers of rows a TensorRT engine is tuned for; none is ``tensorrt_build.ROWS``.
         queries: Made-up queries on which the exported network and the original are compared.
@@ -58,7 +58,7 @@ def export_all(
     Raises:
         ConfigError: A checkpoint is damaged, a package is missing, or answers differ too much.
     """
-    precisions = ONNX_PRECISIONS if backend == 'onnx' else (precision,)
+    precisions = onnx_precisions() if backend == 'onnx' else (precision,)
     for path, arithmetic in product(checkpoints, precisions):
         start_s = time.monotonic()
         show(f'exporting {path} in {arithmetic}')
@@ -75,6 +75,16 @@ def export_all(
                 show_progress=_prefixed(show, f'exporting {path}: '),
             )
         yield Exported(folder, arithmetic, note, time.monotonic() - start_s)
+
+
+def onnx_precisions() -> tuple[EnginePrecision, ...]:
+    """Return the precisions that OpenVINO computes in on this processor.
+
+    One that emulates bfloat16 takes the file in float32 by itself, and comparing the other would
+    take most of the time of an export.
+    """
+    has_bfloat16 = torch.cpu._is_avx512_bf16_supported()
+    return ('float32', 'bfloat16') if has_bfloat16 else ('float32',)
 
 
 def _prefixed(show: Callable[[str], None], prefix: str) -> Callable[[str], None]:

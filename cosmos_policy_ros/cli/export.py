@@ -46,7 +46,7 @@ class Export:
     """What the network is exported for."""
     precision: Literal['bf16', 'fp16', 'float32'] | None = None
     """Arithmetic of attention and feed-forward in a TensorRT engine, bf16 by default; ONNX files
-    are written in float32 and in bf16."""
+    are written in float32 and, where the CPU computes in it, in bf16."""
     rows: tuple[int, ...] = ()
     """Numbers of candidates, futures and values in one call that a TensorRT engine is tuned for,
     rising; more than the last are divided. By default 1 8 24 120, for a query of 8 candidates, 3
@@ -105,8 +105,8 @@ def _check(options: Export) -> None:
         raise ConfigError(msg)
     if options.backend == 'onnx' and (options.precision or options.rows):
         msg = (
-            '--precision and --rows are for --backend tensorrt; ONNX files are written in float32 '
-            'and bf16 and take any rows'
+            '--precision and --rows are for --backend tensorrt; ONNX files take any rows and '
+            'are written in float32 and, where the CPU computes in it, bf16'
         )
         raise ConfigError(msg)
     if not options.rows:

@@ -95,7 +95,6 @@ def test_interrupted_run_was_resumed_and_measured(folder: Path) -> None:
     assert [json.loads(line)['step'] for line in lines] == [100, 200]
     assert json.loads((folder / 'evaluation.json').read_text())['episodes']
     (episode,) = json.loads((folder / 'demo' / 'report.json').read_text())['episodes']
-    # On a slow machine a query takes longer than the pace, and the policy is asked as often as it
-    # can answer. Slow answers that leave less of a chunk make more queries due.
-    pace_s = max(PlannerParams.replan_s, episode['query_ms']['p99'] / 1e3)
-    assert 0.5 * episode['seconds'] / pace_s < episode['answers'] <= episode['queries']
+    due = episode['seconds'] / PlannerParams.replan_s
+    # Slow answers that leave less of a chunk make more due, but a query has one answer at most.
+    assert 0.5 * due < episode['answers'] <= episode['queries']

@@ -12,6 +12,7 @@ import threading
 from cosmos_policy_ros.backends import choose_backend, load_policy
 from cosmos_policy_ros.backends.engines import NOTE
 from cosmos_policy_ros.backends.export import export, MAX_ERROR_RAD
+from cosmos_policy_ros.backends.export_all import onnx_precisions
 from cosmos_policy_ros.backends.onnx_backend import FILE, OnnxBackend, write_onnx
 from cosmos_policy_ros.backends.parity import made_up_observations, refuse_worse
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
@@ -167,6 +168,17 @@ def test_openvino_is_right_for_any_number_of_target_frames(tmp_path: Path) -> No
         torch.testing.assert_close(
             exported.denoise(*query), plain.denoise(*query), atol=1e-4, rtol=1e-4
         )
+
+
+@pytest.mark.parametrize(
+    ('has_bfloat16', 'precisions'), [(False, ('float32',)), (True, ('float32', 'bfloat16'))]
+)
+def test_only_what_the_cpu_computes_in_is_exported(
+    monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, precisions: tuple[str, ...]
+) -> None:
+    """``auto`` takes no other one there."""
+    monkeypatch.setattr(torch.cpu, '_is_avx512_bf16_supported', lambda: has_bfloat16)
+    assert onnx_precisions() == precisions
 
 
 @pytest.mark.slow
