@@ -36,7 +36,8 @@ source() { command_not_found_handle source "$@"; }
 cd() { command_not_found_handle cd "$@"; }
 """
 WITHOUT_CHECK = {  # programs of others, whose words are theirs
-    'apt-get', 'cd', 'colcon', 'cp', 'git', 'pip', 'pytest', 'sed', 'source', 'tensorboard',
+    'apt-get', 'cd', 'colcon', 'cp', 'git', 'pgrep', 'pip', 'pytest', 'sed', 'source',
+    'tensorboard', 'top',
 }  # fmt: skip
 FENCE = re.compile(r'^( *)```(\w*)\n(.*?)^\1```$', re.M | re.S)
 TYPES = {bool: bool, int: int, float: float, str: str}
@@ -217,13 +218,14 @@ def check_script(words: list[str]) -> None:
 
 
 def check_wrapped(words: list[str]) -> None:
-    """Check the program that ``timeout`` or ``torchrun`` starts."""
+    """Check the program that ``chrt``, ``timeout`` or ``torchrun`` starts."""
     start = next(i for i, word in enumerate(words) if word.endswith('cosmos-policy'))
     check_cosmos_policy(words[start + 1 :])
 
 
 CHECKS: dict[str, Callable[[list[str]], None]] = {
     'bash': check_script,
+    'chrt': check_wrapped,
     'cosmos-policy': check_cosmos_policy,
     'make': check_make,
     'python': check_script,
