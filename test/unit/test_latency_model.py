@@ -136,10 +136,12 @@ def test_jitter_is_the_standard_deviation() -> None:
 
 @pytest.mark.parametrize(
     ('budget_s', 'afforded'),
-    [(1.0, (4, 5)), (0.21, (3, 5)), (0.16, (2, 5)), (0.1, (1, 5)), (0.07, (1, 3)), (0.0, (1, 1))],
+    [(1.0, (4, 5)), (0.21, (4, 4)), (0.16, (4, 2)), (0.1, (3, 2)), (0.07, (1, 2)), (0.0, (1, 1))],
 )
-def test_candidates_are_given_up_before_steps(budget_s: float, afforded: tuple[int, int]) -> None:
-    """One of each is always left."""
+def test_two_steps_are_enough_for_all_candidates(
+    budget_s: float, afforded: tuple[int, int]
+) -> None:
+    """Then candidates are given up; one of each is always left."""
     assert measured().afford(budget_s, 4, 5) == afforded
 
 
