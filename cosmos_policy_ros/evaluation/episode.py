@@ -190,8 +190,10 @@ def play_episode(
             images.add(fresh, now_ns)
             rollout.write_sensed(fresh, now_ns)
             # 2. Observation -> candidates and choice, when it is time for a query.
-            stamp_ns = (playback.next_row_ns(now_ns) if commits else None) or now_ns
-            if stamp_ns < now_ns + period_ns and pacer.due(stamp_ns):
+            # One that commits has the stamp of the row that has become due since the last tick.
+            row_ns = playback.next_row_ns(now_ns - period_ns + 1) if commits else None
+            stamp_ns = now_ns if row_ns is None else row_ns
+            if stamp_ns <= now_ns and pacer.due(stamp_ns):
                 pacer.note_query(stamp_ns)
                 n_rows = pacer.committed_rows(rate_hz)
                 committed = playback.upcoming(stamp_ns, rate_hz, n_rows) if commits else None
