@@ -143,8 +143,9 @@ QUERY = Topic(
     NEWEST,
     ('planner',),
     ('inference', 'recorder', 'operator'),
-    'A query; row 0 of its answer is due at its stamp. The points are rows already committed, '
-    'which inference checks and drops: no policy continues them yet.',
+    'A query; row 0 of its answer is due at its stamp. The points are the committed rows, due '
+    'from the stamp on at the rate of the policy: they are played until the answer comes, which '
+    'begins with them. Without points nothing is committed.',
 )
 CANDIDATES = Topic(
     '/policy/candidates',
@@ -189,7 +190,7 @@ JOINT_COMMAND = Topic(
     'sensor_msgs/msg/JointState',
     STREAM,
     ('command_executor',),
-    ('recorder', 'operator', 'replay'),
+    ('planner', 'recorder', 'operator', 'replay'),
     'Joint targets that were really sent to the arms [rad; gripper 0..1].',
 )
 EXECUTOR_STATUS = Topic(

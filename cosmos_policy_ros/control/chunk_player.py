@@ -245,15 +245,3 @@ class ChunkPlayer:
             past_ms = (now_ns - new.end_ns) * 1e-6
             msg = f'chunk ended {past_ms:.0f} ms ago; answer faster or predict further ahead'
             raise ValueError(msg)
-
-
-def remaining_rows(chunk: ActionChunk, now_ns: int) -> tuple[NDArray[np.float32], float]:
-    """Return the (R, A) rows of a chunk that are due from now on, and the time to the first [s].
-
-    Args:
-        chunk: The running chunk.
-        now_ns: Time now [ns, ROS clock].
-    """
-    passed = (now_ns - chunk.stamp_ns) * 1e-9 * chunk.rate_hz
-    first = max(0, int(np.ceil(passed)))
-    return chunk.positions[first:], (first - passed) / chunk.rate_hz

@@ -33,6 +33,7 @@ class Pacer:
         active: Whether queries are due at all.
         n_queries: Queries sent since the node started.
         n_unanswered: Queries given up since the node started.
+        most_rows: Most rows that a query commits to.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Pacer:
             most_rows: Most rows that a query commits to, at least 0.
         """
         self._replan_s, self._margin_s, self._timeout_s = replan_s, margin_s, timeout_s
-        self._most_rows = most_rows
+        self.most_rows = most_rows
         self._latencies_s: deque[float] = deque(maxlen=KEPT_LATENCIES)
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT)  # latency [s], candidates
         self.n_queries, self.n_unanswered = 0, 0
@@ -90,7 +91,7 @@ class Pacer:
         most = max((n for _, n in self._recent), default=0)
         hurried = sum(n < most for _, n in self._recent)
         spare = min(hurried, MOST_SPARE_ROWS)
-        return min(passing + SPLINE_ROWS + spare, self._most_rows)
+        return min(passing + SPLINE_ROWS + spare, self.most_rows)
 
     def due(self, now_ns: int) -> bool:
         """Whether a query is due now; gives up one that has gone without an answer for too long.

@@ -27,7 +27,7 @@ from cosmos_policy_ros.core.protocol import Answer, Policy
 from cosmos_policy_ros.core.query import PlanQuery, read_keep
 from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.convert import candidates_message, image_message, trajectory_rows
+from cosmos_policy_ros.ros.convert import candidates_message, image_message, query_rows
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
 from cosmos_policy_ros.ros.observer import Observer
@@ -220,10 +220,11 @@ class InferenceNode(Node):
     def _on_query(self, message: JointTrajectory) -> None:
         """Take the observation of a query and hand it to the worker."""
         try:
-            # The rows still to be played are checked and dropped: no policy continues them yet.
-            trajectory_rows(message, self.robot.joint_names)
+            config, now_ns = self.policy.config, self.get_clock().now().nanoseconds
+            joints = self.robot.joint_names
+            rows = query_rows(message, joints, config.rate_hz, config.horizon, now_ns)
             obs = self._observer.observation(stamp_of(message))
-            obs = replace(obs, task=self._find_task(obs.task))
+            obs = replace(obs, task=self._find_task(obs.task), committed=rows)
             self.policy.check(obs)
         except (ValueError, TimeoutError) as error:
             self._refuse(str(error))

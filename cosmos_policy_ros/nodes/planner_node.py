@@ -2,37 +2,47 @@
 """Queries the policy while the arms move and sends the best candidate to the executor.
 
 Row 0 of an answer is due at the stamp of its query, so the rows that pass while the networks
-compute are skipped by the executor. Answers of several inference nodes to one query are merged
-(``control/merging.py``).
+compute are skipped by the executor. They are the committed rows of the query: what the executor
+plays until then (``control/mirror.py``), so that old and new chunk agree where they meet. For that
+a query leaves on a row of the running chunk. Answers of several inference nodes to one query are
+merged (``control/merging.py``).
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmos_policy_ros.control.chunk_player import remaining_rows
+from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
-from cosmos_policy_ros.control.pacing import Pacer
+from cosmos_policy_ros.control.mirror import ExecutorMirror
+from cosmos_policy_ros.control.pacing import MOST_ROWS, Pacer
+from cosmos_policy_ros.control.seams import PlaybackSettings
+from cosmos_policy_ros.core.config import read_config
 from cosmos_policy_ros.core.planner import aggregate, make_plan, select
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
     candidates_from_message,
     chunk_message,
+    command_positions,
     trajectory_message,
 )
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.topics import ACTION_CHUNK, ACTIVATE, CANDIDATES, QUERY
-from cosmos_policy_ros.types import ActionChunk, ConfigError, Plan
+from cosmos_policy_ros.topics import ACTION_CHUNK, ACTIVATE, CANDIDATES, JOINT_COMMAND, QUERY
+from cosmos_policy_ros.types import ConfigError, Plan
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import JointState, PointCloud2
 from std_srvs.srv import SetBool
 
 TICK_HZ = 100.0  # how fine the time of a query is
+LATE_NS = 40_000_000  # how long after a row a query of its stamp may still leave
+MISMATCH_RAD = 0.05  # more between committed rows and commands is a warning
 
 
 @dataclass(frozen=True)
@@ -40,6 +50,11 @@ class PlannerParams:
     """Parameters of the planner node."""
 
     robot: str = param('', 'Robot YAML file; the launch file sets it.')
+    checkpoint: str = param(
+        '',
+        'Checkpoint folder of the policy, whose rate and horizon the first query needs; empty '
+        'commits to rows from the second on. The launch file sets it.',
+    )
     replan_s: float = param(
         0.8,
         'Time from one query to the next [s]; a shorter one reacts faster and computes more.',
@@ -59,6 +74,30 @@ class PlannerParams:
         'latency if that is longer.',
         0.1,
         60.0,
+    )
+    seam: str = param(
+        PlaybackSettings.seam,
+        'How a new chunk takes over, a row of SEAMS in control/seams.py; committed begins it with '
+        'the rows that are played until it comes, blend only moves smoothly from the old one.',
+    )
+    interpolation: str = param(
+        PlaybackSettings.interpolation,
+        'The way between the rows of a chunk, a row of INTERPOLATIONS there; spline is '
+        'smooth, linear meets every row and jerks.',
+    )
+    blend_s: float = param(
+        PlaybackSettings.blend_s,
+        'How long a new chunk takes to take over [s]; a shorter time reacts faster and is '
+        'jerkier.',
+        0.0,
+        5.0,
+    )
+    most_rows: int = param(
+        MOST_ROWS,
+        'Most committed rows of a query; more tolerate slower answers, and the arms react later. '
+        '0 commits to none.',
+        0,
+        1000,
     )
     merge_s: float = param(
         0.1, 'How long further inference nodes may take after the first answer [s].', 0.0, 10.0
@@ -86,29 +125,36 @@ class PlannerNode(Node):
         """Open the topics; no query leaves before ``planner/activate``.
 
         Raises:
-            ConfigError: The robot file is wrong, a rule does not exist, or another planner runs.
+            ConfigError: The robot file or the checkpoint is wrong, a rule, a seam or an
+                interpolation does not exist, or another planner runs.
         """
         super().__init__('planner')
         self.params = p = declare(self, PlannerParams)
         self.robot = read_robot(Path(p.robot))
-        self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s)
+        self._rate_hz, self._most_rows = _rows_of(p)
+        self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s, self._most_rows)
         _check_rules(p)
-        self._chunk: ActionChunk | None = None
+        self._settings = PlaybackSettings(p.seam, p.interpolation, p.blend_s)
+        self._mirror = ExecutorMirror(self.robot, self._settings)
+        self._since_ns = self._now_ns()  # of the newest activation
+        self._asked: dict[int, NDArray[np.float32]] = {}  # stamp of a query -> committed rows
         self._merger = CandidateMerger(p.merge_s)
         self._plan: Plan | None = None
-        self._trouble = ''
+        self._committed, self._delay_rows, self._mismatch_rad = 0, 0.0, float('nan')  # of it
+        self._trouble, self._astray = '', ''
 
         refuse_second_stack(self, [QUERY.ros_name, ACTION_CHUNK.ros_name], p.discovery_s)
         self._queries = create_publisher(self, QUERY)
         self._chunks = create_publisher(self, ACTION_CHUNK)
         self._diagnostics = Diagnostics(self, 'planner')
         create_subscription(self, CANDIDATES, self._on_candidates)
+        create_subscription(self, JOINT_COMMAND, self._on_command)
         create_service(self, ACTIVATE, self._on_activate)
         self.create_timer(1.0 / TICK_HZ, self._tick)
         self.create_timer(1.0, self._report)
         self.get_logger().info(
             f'a query every {p.replan_s} s once activated; best of N by {p.aggregation}, '
-            f'{p.selection}'
+            f'{p.selection}; seam {p.seam}'
         )
 
     def _now_ns(self) -> int:
@@ -120,8 +166,9 @@ class PlannerNode(Node):
         """Start or stop sending queries."""
         response.success = True
         n_publishers = self.count_publishers(CANDIDATES.ros_name)
-        self._chunk = None
-        self._merger.start(self._now_ns(), n_publishers)
+        self._asked.clear()
+        self._since_ns = self._now_ns()
+        self._merger.start(self._since_ns, n_publishers)
         if not request.data:
             self._pacer.stop()
             response.message = 'no more queries'
@@ -139,18 +186,28 @@ class PlannerNode(Node):
         now_ns = self._now_ns()
         while merged := self._merger.take_due(now_ns):
             self._decide(merged)
-        if self._pacer.due(now_ns):
-            self._send_query(now_ns)
+        row_ns: int | None = None
+        if self._settings.commits:  # answers to queries up to the activation are not taken
+            row_ns = self._mirror.next_row_ns(max(now_ns - LATE_NS, self._since_ns + 1))
+        stamp_ns = now_ns if row_ns is None else row_ns
+        if stamp_ns <= now_ns and self._pacer.due(stamp_ns):
+            self._send_query(stamp_ns)
 
-    def _send_query(self, now_ns: int) -> None:
-        """Send a query with the rows that are still to be played."""
-        rows, rate_hz, first_s = np.zeros((0, self.robot.size), np.float32), 1.0, 0.0
-        if self._chunk is not None:
-            rate_hz = self._chunk.rate_hz
-            rows, first_s = remaining_rows(self._chunk, now_ns)
-        message = trajectory_message(now_ns, rows, rate_hz, self.robot.joint_names, first_s)
-        self._pacer.note_query(now_ns)
-        self._queries.publish(message)
+    def _send_query(self, stamp_ns: int) -> None:
+        """Send a query with the rows that will be played until its answer comes."""
+        rows, rate_hz = np.zeros((0, self.robot.size), np.float32), self._rate_hz or 1.0
+        if self._settings.commits and self._rate_hz:
+            n_rows = self._pacer.committed_rows(rate_hz)
+            rows = self._mirror.upcoming(stamp_ns, rate_hz, n_rows)
+        self._asked[stamp_ns] = rows
+        self._pacer.note_query(stamp_ns)
+        self._queries.publish(trajectory_message(stamp_ns, rows, rate_hz, self.robot.joint_names))
+
+    def _on_command(self, message: JointState) -> None:
+        """Take what was really sent to the arms; what another robot is sent is none of ours."""
+        with contextlib.suppress(ValueError):
+            positions = command_positions(message, self.robot.joint_names)
+            self._mirror.note_command(stamp_of(message), positions)
 
     def _on_candidates(self, message: PointCloud2) -> None:
         """Take an answer; decide unless other inference nodes are waited for."""
@@ -170,16 +227,38 @@ class PlannerNode(Node):
         """Publish the best of all candidates for one query."""
         p, rate_hz, stamp_ns = self.params, merged.rate_hz, merged.candidates.stamp_ns
         self._plan = make_plan(merged.candidates, rate_hz, p.aggregation, p.selection)
-        self._chunk = self._plan.chunk
-        self._chunks.publish(chunk_message(self._chunk, self.robot.joint_names))
-        end_ns = stamp_ns + round((len(self._chunk.positions) - 1) / rate_hz * 1e9)
-        self._pacer.note_answer(stamp_ns, self._now_ns(), end_ns)
+        chunk = self._plan.chunk
+        self._chunks.publish(chunk_message(chunk, self.robot.joint_names))
+        now_ns = self._now_ns()
+        self._compare(stamp_ns, rate_hz, now_ns)
+        with contextlib.suppress(ValueError):  # the executor refuses it too, and says why
+            self._mirror.add(chunk, now_ns)
+        end_ns = stamp_ns + round((len(chunk.positions) - 1) / rate_hz * 1e9)
+        row_s = 1.0 / rate_hz if self._settings.commits else 0.0
+        n_candidates = len(merged.candidates.positions)
+        self._pacer.note_answer(stamp_ns, now_ns, end_ns, row_s, n_candidates)
+        self._rate_hz = rate_hz
+        self._pacer.most_rows = min(self._most_rows, len(chunk.positions) - 1)
         self._trouble = ''
         if merged.n_answers < merged.n_before:
             self.get_logger().warning(self._merger.shortfall)
         elif 0 < merged.n_before < merged.n_answers:
             self.get_logger().info(f'{merged.n_answers} inference nodes answer')
         self._report()
+
+    def _compare(self, stamp_ns: int, rate_hz: float, now_ns: int) -> None:
+        """Find how far the committed rows of an answered query were from what was played since."""
+        rows = self._asked.get(stamp_ns, np.zeros((0, self.robot.size), np.float32))
+        self._asked = {ns: asked for ns, asked in self._asked.items() if ns > stamp_ns}
+        self._committed, self._delay_rows = len(rows), (now_ns - stamp_ns) * 1e-9 * rate_hz
+        self._mismatch_rad = self._mirror.mismatch_rad(rows, stamp_ns, rate_hz, now_ns)
+        before, self._astray = self._astray, ''
+        if self._mismatch_rad > MISMATCH_RAD:
+            self._astray = (
+                f'conditioned on rows that were not played: {self._mismatch_rad:.2f} rad'
+            )
+            if not before:
+                self.get_logger().warning(self._astray)
 
     def _warn(self, trouble: str) -> None:
         """Log why an answer cannot be used, once until one can."""
@@ -194,7 +273,7 @@ class PlannerNode(Node):
         late = waiting_s > self.params.timeout_s
         state = 'querying' if self._pacer.active else 'not activated'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
-        trouble = self._trouble or self._merger.shortfall
+        trouble = self._trouble or self._astray or self._merger.shortfall
         scores = [] if self._plan is None else self._plan.scores.tolist()
         self._diagnostics.publish(
             'warn' if late or trouble else 'ok',
@@ -204,10 +283,29 @@ class PlannerNode(Node):
             answers_merged=self._merger.n_merged,
             query_ms_p50=f'{self._pacer.latency_s(50.0) * 1e3:.1f}',
             query_ms_p99=f'{self._pacer.latency_s(99.0) * 1e3:.1f}',
+            committed_rows=self._committed,
+            delay_rows=f'{self._delay_rows:.1f}',
+            mismatch_rad='' if np.isnan(self._mismatch_rad) else f'{self._mismatch_rad:.3f}',
             value='' if self._plan is None else f'{scores[self._plan.best]:.3f}',
             best='' if self._plan is None else self._plan.best,
             scores=' '.join(f'{score:.3f}' for score in scores),
         )
+
+
+def _rows_of(params: PlannerParams) -> tuple[float | None, int]:
+    """Return the rate of the policy's rows [Hz], None if unknown, and the most rows to commit to.
+
+    A policy of another kind may have no ``policy.json``; its first answer tells then.
+
+    Raises:
+        ConfigError: The file is damaged.
+    """
+    path = Path(params.checkpoint) / 'policy.json'
+    if not params.checkpoint or not path.is_file():
+        return None, params.most_rows
+    config = read_config(path)
+    trained = config.committed_rows or params.most_rows
+    return config.rate_hz, min(params.most_rows, trained, config.horizon - 1)
 
 
 def _check_rules(params: PlannerParams) -> None:

@@ -20,6 +20,7 @@ from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
 SPACING_TOLERANCE_S = 1e-6  # uneven rows are refused; stamps are rounded to nanoseconds
+FUTURE_NS = 5_000_000  # how far ahead of the clock a query may be stamped, on another machine
 
 
 def time_message(stamp_ns: int) -> Time:
@@ -63,25 +64,38 @@ def command_message(command: JointCommand, joints: Sequence[str]) -> JointState:
     return joint_state_message(joints, command.positions, command.stamp_ns)
 
 
+def command_positions(message: JointState, joints: Sequence[str]) -> NDArray[np.float32]:
+    """Return the (A,) float32 positions of a ``/joint_command`` [rad; gripper 0..1].
+
+    Raises:
+        ValueError: The joints are others, or a number is missing or not finite.
+    """
+    if tuple(message.name) != tuple(joints) or len(message.position) != len(joints):
+        msg = f'command is for {list(message.name)}, this robot has {list(joints)}'
+        raise ValueError(msg)
+    positions = np.array(message.position, dtype=np.float32)
+    if not np.isfinite(positions).all():
+        msg = 'command has NaN or infinite positions'
+        raise ValueError(msg)
+    return positions
+
+
 def trajectory_message(
-    stamp_ns: int,
-    positions: NDArray[np.float32],
-    rate_hz: float,
-    joints: Sequence[str],
-    first_s: float = 0.0,
+    stamp_ns: int, positions: NDArray[np.float32], rate_hz: float, joints: Sequence[str]
 ) -> JointTrajectory:
-    """Return rows of joint targets as a JointTrajectory.
+    """Return rows of joint targets, row 0 due at the stamp, as a JointTrajectory.
+
+    It is a query too, whose rows are the committed ones.
 
     Args:
         stamp_ns: Stamp of the message [ns, ROS clock].
         positions: (R, A) float32 targets [rad; gripper 0..1]; R may be 0.
         rate_hz: Spacing of the rows [Hz].
         joints: Names of the A joints, in action order.
-        first_s: Time from the stamp to row 0 [s].
     """
     message = JointTrajectory(header=header(stamp_ns), joint_names=list(joints))
     for row, numbers in enumerate(positions.astype(np.float64).tolist()):
-        sec, nanosec = divmod(round((first_s + row / rate_hz) * 1e9), 10**9)
+        sec, nanosec = divmod(round(row / rate_hz * 1e9), 10**9)
         point = JointTrajectoryPoint(time_from_start=Duration(sec=sec, nanosec=nanosec))
         point.positions = numbers
         message.points.append(point)
@@ -121,8 +135,7 @@ def chunk_from_message(message: JointTrajectory, joints: Sequence[str]) -> Actio
             the stamp, or the rows are not evenly spaced.
     """
     positions = trajectory_rows(message, joints)
-    due = [p.time_from_start for p in message.points]
-    times = np.array([t.sec + t.nanosec * 1e-9 for t in due])
+    times = _row_times(message)
     if len(times) < 2 or times[0] != 0 or times[-1] <= 0:
         msg = f'action chunk needs at least two rows from 0 s on, got times {times.tolist()} s'
         raise ValueError(msg)
@@ -131,6 +144,45 @@ def chunk_from_message(message: JointTrajectory, joints: Sequence[str]) -> Actio
         msg = f'action chunk rows must be evenly spaced, got times {times.tolist()} s'
         raise ValueError(msg)
     return ActionChunk(stamp_of(message), positions, 1.0 / spacing_s)
+
+
+def query_rows(
+    message: JointTrajectory, joints: Sequence[str], rate_hz: float, horizon: int, now_ns: int
+) -> NDArray[np.float32]:
+    """Return the (D, A) float32 committed rows of a ``/policy/query``; D may be 0.
+
+    Args:
+        message: The query.
+        joints: Names of the robot's A joints, in action order.
+        rate_hz: Spacing of the policy's rows [Hz].
+        horizon: Rows H of its chunks.
+        now_ns: Time now [ns, ROS clock].
+
+    Raises:
+        ValueError: As ``trajectory_rows``; or the query is of the future, its rows are as many as
+            a chunk has, or they are not due from its stamp on at the policy's rate.
+    """
+    ahead_ns = stamp_of(message) - now_ns
+    if ahead_ns > FUTURE_NS:
+        msg = f'query is stamped {ahead_ns * 1e-6:.0f} ms in the future, limit '
+        msg += f'{FUTURE_NS * 1e-6:.0f} ms; synchronise the clocks of the machines'
+        raise ValueError(msg)
+    rows = trajectory_rows(message, joints)
+    if len(rows) >= horizon:
+        msg = f'query commits to {len(rows)} rows of chunks of {horizon}; it must be fewer'
+        raise ValueError(msg)
+    times = _row_times(message)
+    if np.abs(times - np.arange(len(rows)) / rate_hz).max(initial=0.0) > SPACING_TOLERANCE_S:
+        msg = f'committed rows must be due from 0 s on, {1.0 / rate_hz:g} s apart as the rows of '
+        msg += f'the policy are, got times {times.round(6).tolist()} s'
+        raise ValueError(msg)
+    return rows
+
+
+def _row_times(message: JointTrajectory) -> NDArray[np.float64]:
+    """Return the (R,) times from the stamp at which rows are due [s]."""
+    due = [point.time_from_start for point in message.points]
+    return np.array([t.sec + t.nanosec * 1e-9 for t in due])
 
 
 def candidates_message(

@@ -44,6 +44,9 @@ ARGUMENTS = {
     'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
+    'seam': Argument(str, 'How a new chunk takes over: committed or blend.'),
+    'interpolation': Argument(str, 'The way between the rows of a chunk: spline or linear.'),
+    'blend_s': Argument(float, 'How long a new chunk takes to take over [s].'),
     'seed': Argument(int, 'Seed of the noise and, with the simulator, of its first scene.'),
     'task': Argument(str, 'Simulated task: a row of sim/experts/table.py.'),
     'states': Argument(str, 'Start states of the simulator: normal, as in training, or hard.'),
@@ -93,8 +96,9 @@ INFERENCE = NodeSpec('inference', 'inference_node', (
     'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
     'keep', 'futures', 'values', 'seed',
 ))  # fmt: skip
-PLANNER = NodeSpec('planner', 'planner_node', ('robot',))
-EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot',))
+PLAYBACK = ('seam', 'interpolation', 'blend_s')  # the planner has to know what is played
+PLANNER = NodeSpec('planner', 'planner_node', ('robot', 'checkpoint', *PLAYBACK))
+EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', *PLAYBACK))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
 TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))
 RECORDER = NodeSpec(

@@ -147,10 +147,82 @@ def test_chunk_without_rows_is_refused() -> None:
         convert.chunk_from_message(message, JOINTS)
 
 
-def test_query_without_committed_rows_is_valid() -> None:
-    """The first query of an episode has no rows yet."""
-    message = convert.trajectory_message(STAMP_NS, np.zeros((0, 4), np.float32), 25.0, JOINTS)
-    assert convert.trajectory_rows(wire(message), JOINTS).shape == (0, 4)
+def query(rows: int = 3) -> JointTrajectory:
+    """Return a query that commits to rows of 40 ms."""
+    positions = np.arange(4 * rows, dtype=np.float32).reshape(rows, 4)
+    return convert.trajectory_message(STAMP_NS, positions, 25.0, JOINTS)
+
+
+def read_query(message: JointTrajectory, now_ns: int = STAMP_NS) -> np.ndarray:
+    """Return its rows, for a policy of 5 rows at 25 Hz."""
+    return convert.query_rows(message, JOINTS, 25.0, 5, now_ns)
+
+
+@pytest.mark.parametrize('rows', [0, 1, 4])
+def test_query_brings_its_committed_rows(rows: int) -> None:
+    """The first query of an episode may have none, none has as many as a chunk."""
+    got = read_query(wire(query(rows)))
+    assert (got.shape, got.dtype) == ((rows, 4), np.float32)
+    np.testing.assert_array_equal(got.ravel(), np.arange(4 * rows))
+
+
+def test_query_of_the_future_is_refused() -> None:
+    """Its images are not taken yet; clocks of two machines may differ by a little."""
+    assert len(read_query(query(), STAMP_NS - 5_000_000)) == 3
+    with pytest.raises(ValueError, match=r'stamped 6 ms in the future, limit 5 ms; synchronise'):
+        read_query(query(), STAMP_NS - 6_000_000)
+
+
+def test_query_that_commits_to_a_whole_chunk_is_refused() -> None:
+    """Nothing would be left to plan."""
+    with pytest.raises(ValueError, match='commits to 5 rows of chunks of 5; it must be fewer'):
+        read_query(query(5))
+
+
+def test_query_at_another_rate_is_refused() -> None:
+    """The rows are rows of the policy's own grid."""
+    message = convert.trajectory_message(STAMP_NS, np.zeros((2, 4), np.float32), 12.5, JOINTS)
+    with pytest.raises(ValueError, match=r'0\.04 s apart .* got times \[0\.0, 0\.08\] s'):
+        read_query(message)
+
+
+def test_query_whose_rows_begin_later_is_refused() -> None:
+    """Row 0 is due at the stamp."""
+    message = query(2)
+    for point in message.points:
+        point.time_from_start.nanosec += 10_000_000
+    with pytest.raises(ValueError, match='must be due from 0 s on'):
+        read_query(message)
+
+
+@pytest.mark.parametrize(
+    ('number', 'reason'), [(float('nan'), 'NaN or infinite'), (float('inf'), 'NaN or infinite')]
+)
+def test_query_with_a_bad_number_is_refused(number: float, reason: str) -> None:
+    """It would be played."""
+    message = query()
+    message.points[1].positions[2] = number
+    with pytest.raises(ValueError, match=reason):
+        read_query(message)
+
+
+def test_query_for_other_joints_is_refused() -> None:
+    """Both sides are named."""
+    message = query()
+    message.joint_names[0] = 'tail'
+    with pytest.raises(ValueError, match=r"trajectory is for \['tail', .* this robot has"):
+        read_query(message)
+
+
+def test_command_is_read_for_its_own_joints_alone() -> None:
+    """Another order would be another pose."""
+    sent = convert.joint_state_message(JOINTS, [0.5, 1, 2, 3], STAMP_NS)
+    assert convert.command_positions(wire(sent), JOINTS).tolist() == [0.5, 1.0, 2.0, 3.0]
+    with pytest.raises(ValueError, match='command is for'):
+        convert.command_positions(sent, JOINTS[::-1])
+    sent.position[1] = float('nan')
+    with pytest.raises(ValueError, match='NaN or infinite'):
+        convert.command_positions(sent, JOINTS)
 
 
 def test_image_travels_unchanged() -> None:

@@ -80,11 +80,11 @@ class Bench(SteppedBench):
             publisher.publish(joint_state_message((*JOINTS, 'left_finger'), pose, stamp_ns))
         return stamp_ns
 
-    def ask(self) -> int:
-        """Send a query; return its stamp [ns]."""
-        stamp_ns = self.node.get_clock().now().nanoseconds
-        rows = np.zeros((0, 14), np.float32)
-        self.query.publish(trajectory_message(stamp_ns, rows, 25.0, ROBOT.joint_names))
+    def ask(self, n_rows: int = 0, rate_hz: float = 25.0, ahead_ns: int = 0) -> int:
+        """Send a query that commits to the start pose; return its stamp [ns]."""
+        stamp_ns = self.node.get_clock().now().nanoseconds + ahead_ns
+        rows = np.tile(ROBOT.start, (n_rows, 1))
+        self.query.publish(trajectory_message(stamp_ns, rows, rate_hz, ROBOT.joint_names))
         return stamp_ns
 
     def answered(self) -> Candidates:
@@ -102,10 +102,10 @@ class Bench(SteppedBench):
         ages_s = self.inference._observer.ages_s(now_ns)
         return max(ages_s.values()) <= (now_ns - stamp_ns) * 1e-9 + 1e-6
 
-    def refusal(self) -> str:
-        """Ask and return why the query is refused."""
+    def refusal(self, **query: float) -> str:
+        """Ask and return why the query is refused; ``query`` as in ``ask``."""
         self.reports.clear()
-        self.ask()
+        self.ask(**query)
         self.wait(lambda: any('refused' in r.status[0].message for r in self.reports))
         return next(r.status[0].message for r in self.reports if 'refused' in r.status[0].message)
 
@@ -140,6 +140,35 @@ def test_answer_carries_the_stamp_of_the_query(bench: Bench) -> None:
     query_ns = bench.ask()
     bench.wait(lambda: bench.answers)
     assert bench.answers[0].stamp_ns == query_ns
+
+
+def test_answer_begins_with_the_committed_rows(bench: Bench) -> None:
+    """They are played until it comes, so every candidate has them."""
+    bench.answers.clear()
+    stamp_ns = bench.sense()
+    bench.wait(lambda: bench.sensed(stamp_ns))
+    bench.ask(n_rows=2)
+    bench.wait(lambda: bench.answers)
+    expected = np.broadcast_to(ROBOT.start, (3, 2, 14))
+    np.testing.assert_allclose(bench.answers[0].positions[:, :2], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ('query', 'reason'),
+    [
+        ({'n_rows': 2, 'rate_hz': 12.5}, '0.04 s apart as the rows of the policy are'),
+        ({'n_rows': 4}, 'commits to 4 rows of chunks of 4; it must be fewer'),
+        ({'ahead_ns': 500_000_000}, 'ms in the future, limit 5 ms'),
+    ],
+)
+def test_query_that_makes_no_sense_is_refused(
+    bench: Bench, query: dict[str, float], reason: str
+) -> None:
+    """The reason says what came and what was expected."""
+    bench.answered()
+    bench.sense()
+    assert reason in bench.refusal(**query)
+    assert bench.answered().positions.shape == (3, 4, 14)
 
 
 def test_same_observation_gives_the_same_answer(bench: Bench) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 import time
 
@@ -13,11 +14,15 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.control.seams import PlaybackSettings
+from cosmos_policy_ros.core.config import read_config, write_config
 from cosmos_policy_ros.nodes.planner_node import PlannerNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
     candidates_message,
     chunk_from_message,
+    joint_state_message,
+    query_rows,
     trajectory_rows,
 )
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError
@@ -26,7 +31,7 @@ from node_bench import SteppedBench
 import rclpy
 from rclpy.node import Node
 from ros_domains import ros_domain
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import JointState, PointCloud2
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
@@ -49,9 +54,19 @@ class Bench(SteppedBench):
         self.node.create_subscription(JointTrajectory, '/policy/action_chunk', self._on_chunk, 10)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self.reports.append, 10)
         self.out = self.node.create_publisher(PointCloud2, '/policy/candidates', 10)
+        self.commands = self.node.create_publisher(JointState, '/joint_command', 10)
+        self.pose: float | None = None  # of all joints, as the executor commands it; None is off
+        self.node.create_timer(0.02, self._command)
         self.client = self.node.create_client(SetBool, '/planner/activate')
         self.wait(lambda: self.client.service_is_ready() and self.out.get_subscription_count())
         self.wait(lambda: self.planner.count_subscribers('/policy/query'))
+        self.wait(self.commands.get_subscription_count)
+
+    def _command(self) -> None:
+        if self.pose is not None:
+            now_ns = self.node.get_clock().now().nanoseconds
+            pose = np.full(14, self.pose)
+            self.commands.publish(joint_state_message(JOINTS, pose, now_ns))
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         self.chunks.append(chunk_from_message(message, JOINTS))
@@ -87,9 +102,12 @@ class Bench(SteppedBench):
         self.wait(lambda: len(self.queries) > n)
         return self.queries[-1]
 
-    def restart(self) -> JointTrajectory:
-        """Stop, start and return the first query."""
+    def restart(self, pose: float | None = None) -> JointTrajectory:
+        """Stop, start with an executor that commands a pose, or none; return the first query."""
         self.activate(False)
+        self.pose = None
+        self.spin(0.6)  # the planner has noticed that the executor was disabled
+        self.pose = pose
         self.spin(0.1)
         self.queries.clear()
         self.chunks.clear()
@@ -99,10 +117,15 @@ class Bench(SteppedBench):
 
 
 @pytest.fixture(scope='module')
-def bench() -> Iterator[Bench]:
+def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     """Return one planner for all tests, in a ROS domain of its own."""
+    checkpoint = tmp_path_factory.mktemp('checkpoint')
+    config = read_config(Path(__file__).parents[2] / 'models' / 'aloha_sim' / 'policy.json')
+    config = replace(config, rate_hz=25.0, horizon=16, committed_rows=7)
+    write_config(checkpoint / 'policy.json', config)
     with ros_domain():
         given = [f'planner:robot:={ROBOT_FILE}', 'planner:discovery_s:=0.2']
+        given.append(f'planner:checkpoint:={checkpoint}')
         given.append(f'planner:merge_s:={MERGE_S}')
         rclpy.init(args=['--ros-args', *(word for g in given for word in ('-p', g))])
         bench = Bench()
@@ -117,8 +140,8 @@ def test_nothing_is_asked_before_activation(bench: Bench) -> None:
     assert bench.queries == []
 
 
-def test_first_query_has_no_committed_rows(bench: Bench) -> None:
-    """Its stamp is the time row 0 is due."""
+def test_without_commands_nothing_is_committed(bench: Bench) -> None:
+    """Nobody knows where the arms will be; the stamp is the time row 0 is due."""
     query = bench.restart()
     age_s = (bench.node.get_clock().now().nanoseconds - stamp_of(query)) * 1e-9
     assert 0 <= age_s < 1.0
@@ -135,16 +158,55 @@ def test_best_candidate_becomes_the_chunk(bench: Bench) -> None:
     assert bench.chunks[0].rate_hz == pytest.approx(25.0)
 
 
-def test_next_query_carries_the_rows_still_to_be_played(bench: Bench) -> None:
-    """After 0.4 s at 25 Hz about 21 of 32 rows are left."""
-    bench.answer(bench.restart(), [0.5])
-    bench.wait(lambda: len(bench.queries) > 1)
-    elapsed_s = (stamp_of(bench.queries[1]) - stamp_of(bench.queries[0])) * 1e-9
-    rows = trajectory_rows(bench.queries[1], JOINTS)
-    assert elapsed_s >= 0.4
-    assert len(rows) == 32 - int(np.ceil(elapsed_s * 25.0))
-    first = bench.queries[1].points[0].time_from_start
-    assert 0 <= first.nanosec * 1e-9 <= 0.04
+def test_first_query_commits_to_the_held_pose(bench: Bench) -> None:
+    """At the rate of the checkpoint, and to as many rows as it was trained with at most."""
+    query = bench.restart(pose=0.3)
+    rows = query_rows(query, JOINTS, 25.0, 32, stamp_of(query))
+    assert 1 <= len(rows) <= 7
+    np.testing.assert_allclose(rows, 0.3, atol=1e-6)
+
+
+def test_next_query_leaves_on_a_row_and_commits_to_what_is_played(bench: Bench) -> None:
+    """The executor follows the chunk, whose rows of 40 ms are all 0."""
+    bench.answer(bench.restart(pose=0.0), [0.5])
+    query = bench.next_query()
+    rows = query_rows(query, JOINTS, 25.0, 32, stamp_of(query))
+    elapsed_ns = stamp_of(query) - stamp_of(bench.queries[0])
+    assert elapsed_ns > 300_000_000
+    assert elapsed_ns % 40_000_000 < 100 or elapsed_ns % 40_000_000 > 39_999_900
+    assert len(rows) >= 3
+    np.testing.assert_allclose(rows, 0.0, atol=1e-6)
+
+
+def test_executor_that_holds_elsewhere_is_believed(bench: Bench) -> None:
+    """The chunk says 0 and the commands say 0.3, so 0.3 is committed."""
+    bench.answer(bench.restart(pose=0.3), [0.5])
+    query = bench.next_query()
+    np.testing.assert_allclose(trajectory_rows(query, JOINTS), 0.3, atol=1e-6)
+
+
+def test_committed_rows_that_were_not_played_are_reported(bench: Bench) -> None:
+    """The arms are moved by 0.2 rad right after the query has left."""
+    query = bench.restart(pose=0.3)
+    bench.pose = 0.5
+    bench.spin(0.3)
+    bench.reports.clear()
+    bench.answer(query, [0.5])
+    bench.wait(lambda: bench.reports)
+    status = bench.reports[0].status[0]
+    values = {v.key: v.value for v in status.values}
+    assert status.message == 'conditioned on rows that were not played: 0.20 rad'
+    assert float(values['mismatch_rad']) == pytest.approx(0.2, abs=1e-3)
+    assert int(values['committed_rows']) == len(query.points)
+    assert float(values['delay_rows']) >= 0.3 * 25.0
+
+
+def test_a_seam_that_commits_to_nothing_sends_no_rows(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Blend only smooths, and asks without waiting for a row."""
+    monkeypatch.setattr(bench.planner, '_settings', PlaybackSettings('blend'))
+    assert bench.restart(pose=0.3).points == []
 
 
 def test_one_query_is_under_way_at_a_time(bench: Bench) -> None:

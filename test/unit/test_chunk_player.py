@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.control.chunk_player import ChunkPlayer, remaining_rows, SeamJump
+from cosmos_policy_ros.control.chunk_player import ChunkPlayer, SeamJump
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.types import ActionChunk
 from hypothesis import given, settings, strategies as st
@@ -135,20 +135,6 @@ def test_later_changes_of_the_array_do_not_move_the_robot() -> None:
     player.add(ActionChunk(0, rows, 25.0), 0)
     rows[:] = 9.0
     assert player.target(0) == pytest.approx([0.0])
-
-
-@pytest.mark.parametrize(
-    ('now_ms', 'rows', 'first_s'),
-    [(1000, [0, 1, 2, 3], 0.0), (1010, [1, 2, 3], 0.03), (1080, [2, 3], 0.0), (1200, [], 0.0)],
-)
-def test_remaining_rows_are_those_due_from_now_on(
-    now_ms: int, rows: list[float], first_s: float
-) -> None:
-    """A row whose time has passed is gone, and the next one comes within a row's time."""
-    left, in_s = remaining_rows(chunk(1000, [[0.0], [1.0], [2.0], [3.0]]), now_ms * MS)
-    assert left[:, 0].tolist() == rows
-    assert left.shape[1] == 1
-    assert in_s == pytest.approx(first_s, abs=1e-6)
 
 
 @pytest.mark.parametrize(

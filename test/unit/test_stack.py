@@ -20,6 +20,8 @@ from cosmos_policy_ros.stack.node_list import (
     node_command,
     one_per_device,
     OPERATOR,
+    parameters,
+    PLANNER,
     POLICY_STACK,
     RECORD_STACK,
     RECORDER,
@@ -112,6 +114,14 @@ def test_the_default_robot_exists() -> None:
     assert Path(str(default_values()['robot'])).is_file()
 
 
+@pytest.mark.parametrize('name', ['seam', 'interpolation', 'blend_s'])
+def test_planner_and_executor_play_chunks_alike(name: str) -> None:
+    """The planner commits to what it believes the executor plays."""
+    assert name in PLANNER.arguments
+    assert name in EXECUTOR.arguments
+    assert parameters(PLANNER)[name] == parameters(EXECUTOR)[name]
+
+
 def test_a_command_gives_a_node_only_its_own_arguments() -> None:
     """The executor refuses parameters it does not know."""
     command = node_command(EXECUTOR, {'robot': '/a b/c.yaml', 'candidates': 3})
@@ -119,6 +129,9 @@ def test_a_command_gives_a_node_only_its_own_arguments() -> None:
     assert [a for a in command if ':=' in a] == [
         '__node:=command_executor',
         'robot:="/a b/c.yaml"',
+        'seam:="committed"',
+        'interpolation:="spline"',
+        'blend_s:=0.2',
     ]
 
 
