@@ -24,6 +24,7 @@ from cosmos_policy_ros.evaluation import (
     Scenario,
     summarize_episodes,
 )
+from cosmos_policy_ros.metrics import wilson_interval
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.resources import robot_file
@@ -39,7 +40,6 @@ KEPT = (
     'episodes',
     'successes',
     'success_rate',
-    'interval_95',
     'seam_jump_rad',
     'seam_jump_rad_s',
     'committed_rows',
@@ -76,8 +76,8 @@ def measure_seams(
 
     Returns:
         ``cells``, each with ``task``, ``seam``, ``latency_s``, the figures ``KEPT`` of
-        ``summarize_episodes`` and ``standstill_s`` per episode; ``measured``, what they have in
-        common: hash of the checkpoint, scenes and seed; the machine.
+        ``summarize_episodes``, ``interval_95`` and ``standstill_s`` per episode; ``measured``,
+        what they have in common: hash of the checkpoint, scenes and seed; the machine.
 
     Raises:
         ConfigError: The file has cells of something else; a task or seam does not exist; or see
@@ -201,7 +201,9 @@ def _cell(results: Sequence[EpisodeResult]) -> dict[str, Any]:
     """Return the figures of a cell."""
     figures = summarize_episodes(results)
     standstill_s = sum(result.standstill_s for result in results) / len(results)
-    return {**{name: figures[name] for name in KEPT}, 'standstill_s': round(standstill_s, 3)}
+    kept = {name: figures[name] for name in KEPT}
+    low, high = wilson_interval(sum(result.success for result in results), len(results))
+    return {**kept, 'interval_95': [low, high], 'standstill_s': round(standstill_s, 3)}
 
 
 def _number(value: float | None, digits: int) -> str:
