@@ -20,6 +20,7 @@ import time
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.control.latency_model import JITTERS, LatencyModel
+from cosmos_policy_ros.control.pacing import SPLINE_ROWS
 from cosmos_policy_ros.control.worker import NewestWorker
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
@@ -278,10 +279,15 @@ class InferenceNode(Node):
             self._show(answer)
 
     def _left_s(self, obs: Observation) -> float | None:
-        """Return the time until the committed rows end [s]; None without any."""
+        """Return the time until the chunk could no longer take over unnoticed [s].
+
+        That is until the committed rows end, less those that the spline of the executor needs
+        behind the take-over. None without committed rows.
+        """
         if obs.committed is None or not len(obs.committed):
             return None
-        lasts_s = len(obs.committed) / self.policy.config.rate_hz
+        n_rows = max(len(obs.committed) - SPLINE_ROWS, 1)
+        lasts_s = n_rows / self.policy.config.rate_hz
         return lasts_s - (self.get_clock().now().nanoseconds - obs.stamp_ns) * 1e-9
 
     def _fit(self, left_s: float | None) -> PlanQuery:

@@ -116,8 +116,8 @@ def test_without_committed_rows_there_is_no_hurry(bench: DeadlineBench) -> None:
 
 
 def test_answer_comes_before_the_committed_rows_end(bench: DeadlineBench) -> None:
-    """A second has room for fewer candidates; how many, of the model's figures, is reported."""
-    report, came_s = bench.report_of(bench.observation(2))
+    """Two of four rows are for the spline: one second has room for fewer candidates."""
+    report, came_s = bench.report_of(bench.observation(4))
     used = int(report['candidates_used'])
     assert came_s < 1.0
     assert 1 <= used < 4
@@ -131,7 +131,7 @@ def test_answer_comes_before_the_committed_rows_end(bench: DeadlineBench) -> Non
 def test_machine_that_gets_slower_in_between_costs_steps(bench: DeadlineBench) -> None:
     """What was planned for would take three times the time; the newest estimate is sent."""
     bench.sluggish.row_s = 3 * bench.ROW_S
-    report, came_s = bench.report_of(bench.observation(2))
+    report, came_s = bench.report_of(bench.observation(4))
     bench.sluggish.row_s = bench.ROW_S
     assert int(report['steps_used']) < 5
     assert came_s < 1.3
@@ -152,7 +152,7 @@ def test_given_number_of_candidates_is_kept(bench: DeadlineBench) -> None:
     """Steps end early all the same, since an answer that is late is played in part only."""
     auto = bench.inference.params
     bench.inference.params = replace(auto, candidates=4)
-    report, came_s = bench.report_of(bench.observation(2))
+    report, came_s = bench.report_of(bench.observation(4))
     bench.inference.params = auto
     assert report['candidates_used'] == '4'
     assert int(report['steps_used']) < 5
