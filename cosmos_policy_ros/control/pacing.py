@@ -26,6 +26,17 @@ MOST_ROWS = 8  # half of a chunk of 16 rows
 MOST_SPARE_ROWS = 2  # given to answers that had too little time for all candidates
 
 
+def most_committed_rows(trained: int, horizon: int, most_rows: int = MOST_ROWS) -> int:
+    """Return the most rows that a query to a policy commits to.
+
+    Args:
+        trained: Most committed rows that the policy was trained with; 0 if it never was.
+        horizon: Rows of its chunks, of which at least one has to be free.
+        most_rows: What else bounds them.
+    """
+    return min(most_rows, trained or most_rows, horizon - 1)
+
+
 class Pacer:
     """The pace of planning queries; starts inactive.
 

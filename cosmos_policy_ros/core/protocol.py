@@ -26,6 +26,7 @@ class PolicyFacts(Protocol):
         action_size: Numbers A of an action row.
         proprio_size: Numbers P of the proprio vector.
         action_steps: Denoising steps of an action chunk, the most that ``PlanQuery.keep`` holds.
+        committed_rows: Most committed rows of an observation that it was trained with; 0 if none.
     """
 
     @property
@@ -42,6 +43,8 @@ class PolicyFacts(Protocol):
     def proprio_size(self) -> int: ...  # noqa: D102
     @property
     def action_steps(self) -> int: ...  # noqa: D102
+    @property
+    def committed_rows(self) -> int: ...  # noqa: D102
 
 
 class Answer(NamedTuple):

@@ -18,11 +18,11 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from cosmos_policy_ros.control.chunk_player import SeamJump
-from cosmos_policy_ros.control.pacing import Pacer
+from cosmos_policy_ros.control.pacing import most_committed_rows, Pacer
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
 from cosmos_policy_ros.core.planner import make_plan
-from cosmos_policy_ros.core.protocol import Policy
+from cosmos_policy_ros.core.protocol import Policy, PolicyFacts
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.rollout_bag import describe_scene, open_rollout
 from cosmos_policy_ros.evaluation.scenario import Scenario
@@ -116,8 +116,7 @@ def play_scene(
     task = match_instruction(policy, scenario).task
     planner = partial(propose, policy, replace(query, seed=seed))
     try:
-        rate_hz = policy.config.rate_hz
-        return play_episode(planner, sim, robot, scenario, task, seed, rate_hz, bag)
+        return play_episode(planner, sim, robot, scenario, task, seed, policy.config, bag)
     finally:
         sim.close()
 
@@ -149,7 +148,7 @@ def play_episode(
     scenario: Scenario,
     task: str,
     seed: int,
-    rate_hz: float,
+    facts: PolicyFacts,
     bag: Path | None = None,
     details: Mapping[str, str] = MappingProxyType({}),
 ) -> EpisodeResult:
@@ -162,7 +161,7 @@ def play_episode(
         scenario: Start states, pace, latencies and image ages.
         task: Instruction given to the policy, one of its tasks.
         seed: Seed of the scene and of the pace.
-        rate_hz: Spacing of the rows of the answers [Hz].
+        facts: Spacing and number of the rows of the answers, and how many may be committed.
         bag: Folder of a new bag of the episode; None records nothing.
         details: Further metadata of the bag.
     """
@@ -172,7 +171,7 @@ def play_episode(
     period_ns = round(1e9 / robot.control_rate_hz)
     images = SeenImages(robot, scenario.image_ages_s, seed)
     inference = _Inference(planner, scenario.latencies_s, seed)
-    pacer = _make_pacer(scenario)
+    pacer, rate_hz = _make_pacer(scenario, facts), facts.rate_hz
     # At any time between two images, as a person starts the policy.
     start_tick = int(np.random.default_rng(seed).integers(_image_ticks(robot)))
     commits = scenario.playback.commits
@@ -280,9 +279,10 @@ class _Inference:
             yield self._answers.popleft()
 
 
-def _make_pacer(scenario: Scenario) -> Pacer:
+def _make_pacer(scenario: Scenario, facts: PolicyFacts) -> Pacer:
     """Return the planner's pacer, which knows its latencies from the episodes before."""
-    pacer = Pacer(scenario.replan_s, scenario.margin_s, TIMEOUT_S)
+    most_rows = most_committed_rows(facts.committed_rows, facts.horizon)
+    pacer = Pacer(scenario.replan_s, scenario.margin_s, TIMEOUT_S, most_rows)
     for latency_s in scenario.latencies_s:
         pacer.note_answer(0, round(latency_s * 1e9), 0)
     return pacer

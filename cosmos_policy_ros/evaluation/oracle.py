@@ -130,11 +130,11 @@ def _play_candidates(
     """Play a scene once for each candidate of the branching query."""
     at_s = np.random.default_rng([seed, 1]).uniform(FROM_S, TO_S)
     branch = _Branch(judges, seed, round(at_s * 1e9))
-    episodes, rate_hz = [], judges[0].policy.config.rate_hz
+    episodes, facts = [], judges[0].policy.config
     for branch.candidate in range(judges[0].agent.query.candidates):
-        episodes.append(play_episode(branch, sim, robot, scenario, task, seed, rate_hz))
+        episodes.append(play_episode(branch, sim, robot, scenario, task, seed, facts))
     answers = branch.answers
-    plans = [make_plan(answer, rate_hz) for answer in answers]
+    plans = [make_plan(answer, facts.rate_hz) for answer in answers]
     arms = answers[0].positions[:, :, robot.arm_joints]
     return OracleScene(
         seed=seed,

@@ -92,7 +92,7 @@ def _open_player(
     """Load policy and simulator and return the function that plays the scene of a seed."""
     policy, sim = agent.load(robot), open_sim(scenario, robot)
     task = match_instruction(policy, scenario).task
-    rate_hz = policy.config.rate_hz
+    facts = policy.config
     details = agent.describe() if record is not None else {}
 
     def play(seed: int) -> EpisodeResult:
@@ -100,6 +100,6 @@ def _open_player(
         query = replace(agent.query, seed=seed)
         planner = partial(propose_displaced, policy, query, agent.displacement)
         bag = None if record is None else bag_path(record, seed)
-        return play_episode(planner, sim, robot, scenario, task, seed, rate_hz, bag, details)
+        return play_episode(planner, sim, robot, scenario, task, seed, facts, bag, details)
 
     return play

@@ -17,7 +17,7 @@ from pathlib import Path
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
-from cosmos_policy_ros.control.pacing import MOST_ROWS, Pacer
+from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.core.config import read_config
 from cosmos_policy_ros.core.planner import aggregate, make_plan, select
@@ -304,8 +304,8 @@ def _rows_of(params: PlannerParams) -> tuple[float | None, int]:
     if not params.checkpoint or not path.is_file():
         return None, params.most_rows
     config = read_config(path)
-    trained = config.committed_rows or params.most_rows
-    return config.rate_hz, min(params.most_rows, trained, config.horizon - 1)
+    most = most_committed_rows(config.committed_rows, config.horizon, params.most_rows)
+    return config.rate_hz, most
 
 
 def _check_rules(params: PlannerParams) -> None:

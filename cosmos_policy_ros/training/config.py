@@ -16,7 +16,7 @@ import yaml
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
     'autoencoder', 'transformer', 'lora', 'value_kind', 'drop_hidden_frames', 'ranges',
-    'sigma_low', 'sigma_high', 'committed_rows',
+    'sigma_low', 'sigma_high', 'committed_rows', 'action_steps',
 )  # fmt: skip
 
 
@@ -40,6 +40,8 @@ class TrainConfig:
         sigma_low: Lowest noise level, drawn in training and reached in denoising; without one that
             of --init, else the reference's 4.
         sigma_high: Highest noise level; without one that of --init, else the reference's 80.
+        action_steps: Denoising steps of an action chunk at run time; without one those of --init,
+            else 5.
         action_weight: Weight of the action frame in the loss; the other frames count 1.
         joint: Whether policy samples teach future and value too, not the action alone.
         updates: Optimiser steps.
@@ -84,6 +86,7 @@ class TrainConfig:
     ranges: Literal['data', 'init'] = 'data'
     sigma_low: float | None = None
     sigma_high: float | None = None
+    action_steps: int | None = None
     action_weight: float = 100.0
     joint: bool = True
     updates: int = 8000
@@ -131,6 +134,8 @@ def read_train_config(path: Path) -> TrainConfig:
     for name in ('sigma_low', 'sigma_high'):
         level = getattr(config, name)
         _expect(level is None or level > 0, f'{path}: {name}', 'above 0')
+    steps = config.action_steps
+    _expect(steps is None or steps > 0, f'{path}: action_steps', 'above 0')
     for name in ('held_out', 'ema', 'return_discount'):
         _expect(0 < getattr(config, name) <= 1, f'{path}: {name}', 'above 0, at most 1')
     below = config.committed_rows < config.horizon

@@ -205,6 +205,8 @@ def _policy_config(
     for name, level in (('sigma_max', config.sigma_high), ('sigma_min', config.sigma_low)):
         if level is not None:
             sampler[name] = level
+    if config.action_steps is not None:
+        sampler['action_steps'] = config.action_steps
     return PolicyConfig(
         cameras=config.cameras,
         joint_names=robot.joint_names,

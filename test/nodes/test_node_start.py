@@ -79,7 +79,7 @@ def test_robot_file_with_an_unknown_key(tmp_path: Path) -> None:
 def test_seam_that_does_not_exist() -> None:
     """The known ones are named, even where leader arms are followed and no chunk is played."""
     result = start('command_executor', f'robot:={ROBOT_FILE}', 'teleop:=true', 'seam:=weld')
-    expect_one_line(result, "seam 'weld' does not exist", "['blend']")
+    expect_one_line(result, "seam 'weld' does not exist", "['blend', 'committed']")
 
 
 def test_camera_that_the_simulator_does_not_have(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from cosmos_policy_ros.types import ActionChunk, Candidates, Observation, Plan
 import numpy as np
 import pytest
 from samples import ROBOT
+from tiny import tiny_config
 
 RATE_HZ = 12.5
 SELDOM = replace(ROBOT, cameras=tuple(replace(c, rate_hz=1.0) for c in ROBOT.cameras))
@@ -69,7 +70,8 @@ def play(
 ) -> EpisodeResult:
     """Play an episode of a scenario with some fields changed."""
     scenario = Scenario(playback=PlaybackSettings(seam=seam), **fields)
-    return play_episode(waver, sim, SELDOM, scenario, 'wave', seed, RATE_HZ)
+    facts = tiny_config(rate_hz=RATE_HZ, horizon=16)
+    return play_episode(waver, sim, SELDOM, scenario, 'wave', seed, facts)
 
 
 def test_queries_leave_at_the_pace_of_the_planner(sim: AlohaSim) -> None:

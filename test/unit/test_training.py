@@ -158,17 +158,18 @@ def test_causal_autoencoder_is_not_trained_on_single_images(
 
 
 @pytest.mark.slow
-def test_noise_levels_of_the_training_are_those_of_the_checkpoint(
+def test_noise_levels_and_steps_of_the_training_are_those_of_the_checkpoint(
     tmp_path: Path, bags: Path, out: Path, robot: RobotSpec
 ) -> None:
     """Given ones, else those of --init, else the reference's."""
     first, second = tmp_path / 'first', tmp_path / 'second'
-    low = replace(TOY, sigma_low=1.0, sigma_high=20.0)
+    low = replace(TOY, sigma_low=1.0, sigma_high=20.0, action_steps=3)
     kept = AutoencoderConfig(updates=0)
     train([bags], first, robot, replace(low, autoencoder=kept), init=out)
     train([bags], second, robot, replace(TOY, autoencoder=kept), init=first)
     levels = [read_config(run / 'policy.json') for run in (out, first, second)]
     assert [(c.sigma_max, c.sigma_min) for c in levels] == [(80.0, 4.0), (20.0, 1.0), (20.0, 1.0)]
+    assert [c.action_steps for c in levels] == [5, 3, 3]
     assert read_train_config(first / 'train.yaml').sigma_low == 1.0
     assert read_train_config(second / 'train.yaml').sigma_low is None
 
