@@ -2,8 +2,10 @@
 """The joint target that the running action chunks define at any time.
 
 Every chunk states when its row 0 is due, and it arrives later than that. The player skips the rows
-whose time has passed, moves along the others and holds the last one. The way between the rows and
-the take-over of a new chunk from the running one are rows of the tables in ``seams.py``.
+whose time has passed, moves along the others and holds the last one. Where the arms have stood
+still since then, before the first chunk and after the end of one, nothing has passed: the chunk
+begins when it arrives. The way between the rows and the take-over of a new chunk from the running
+one are rows of the tables in ``seams.py``.
 """
 
 from __future__ import annotations
@@ -38,7 +40,8 @@ class SeamJump(NamedTuple):
 class _RunningChunk:
     """One chunk as a curve over time, and when it begins to take over from those before it."""
 
-    stamp_ns: int
+    observed_ns: int
+    stamp_ns: int  # when row 0 is due, later than observed where the arms stood still meanwhile
     rows: NDArray[np.float64]  # (H, A)
     curve: Curve
     rows_per_ns: float
@@ -107,6 +110,8 @@ class ChunkPlayer:
     def add(self, chunk: ActionChunk, now_ns: int) -> SeamJump:
         """Let a chunk take over from now on, or from its row 0 if that is still to come.
 
+        Where nothing has been played since the chunk's stamp, its row 0 is due now instead.
+
         Args:
             chunk: The chunk; its rows are copied.
             now_ns: Time of arrival [ns, ROS clock].
@@ -119,8 +124,10 @@ class ChunkPlayer:
                 ``clear``, wholly in the past, or of another size. The running chunk plays on.
         """
         rows = chunk.positions.astype(np.float64)
+        stood = not self._running or self._running[-1].end_ns <= chunk.stamp_ns
         new = _RunningChunk(
-            stamp_ns=chunk.stamp_ns,
+            observed_ns=chunk.stamp_ns,
+            stamp_ns=max(now_ns, chunk.stamp_ns) if stood else chunk.stamp_ns,
             rows=rows,
             curve=self._interpolation(rows),
             rows_per_ns=chunk.rate_hz * 1e-9,
@@ -150,6 +157,11 @@ class ChunkPlayer:
                 break
         return self._join(now_ns).astype(np.float32)
 
+    @property
+    def end_ns(self) -> int | None:
+        """When the last row of the newest chunk is due [ns, ROS clock]; None without a chunk."""
+        return self._running[-1].end_ns if self._running else None
+
     def remaining_s(self, now_ns: int) -> float:
         """Return the time until the last row of the newest chunk [s]; 0 after it or without one.
 
@@ -163,18 +175,20 @@ class ChunkPlayer:
     def upcoming(self, start_ns: int, rate_hz: float, n_rows: int) -> NDArray[np.float32] | None:
         """Return the (n, A) float32 rows that will be played if nothing new arrives.
 
+        None without a chunk that is still played then: whatever comes next begins when it comes.
+
         As the first rows of a new chunk they continue the motion: a spline of them is the running
         one from the second to the third last. For that a row is the newest chunk's own where that
         chunk has a row at this time and no other one has a share left, since rows are control
         points, not points that are passed; else it is the target of that time. After the end the
-        last row is repeated. None without a chunk.
+        last row is repeated.
 
         Args:
             start_ns: When the first row is due [ns, ROS clock], not before the last ``target``.
             rate_hz: Spacing of the rows [Hz].
             n_rows: How many.
         """
-        if not self._running:
+        if not self._running or self._running[-1].end_ns <= start_ns:
             return None
         newest = self._running[-1]
         rows_per_ns = rate_hz * 1e-9
@@ -233,15 +247,16 @@ class ChunkPlayer:
             if size != newest_size:
                 msg = f'chunk has {size} joints, the running one has {newest_size}'
                 raise ValueError(msg)
-            if new.stamp_ns <= newest.stamp_ns:
-                late_ms = (newest.stamp_ns - new.stamp_ns) * 1e-6
+            if new.observed_ns <= newest.observed_ns:
+                late_ms = (newest.observed_ns - new.observed_ns) * 1e-6
                 msg = f'chunk is {late_ms:.0f} ms older than the running one; it must be newer'
                 raise ValueError(msg)
-        if self._oldest_ns is not None and new.stamp_ns < self._oldest_ns:
-            early_ms = (self._oldest_ns - new.stamp_ns) * 1e-6
+        if self._oldest_ns is not None and new.observed_ns < self._oldest_ns:
+            early_ms = (self._oldest_ns - new.observed_ns) * 1e-6
             msg = f'chunk was observed {early_ms:.0f} ms before the start; wait for the next'
             raise ValueError(msg)
-        if new.end_ns < now_ns:
-            past_ms = (now_ns - new.end_ns) * 1e-6
+        past_ns = now_ns - new.observed_ns - (new.end_ns - new.stamp_ns)
+        if past_ns > 0:
+            past_ms = past_ns * 1e-6
             msg = f'chunk ended {past_ms:.0f} ms ago; answer faster or predict further ahead'
             raise ValueError(msg)

@@ -82,8 +82,9 @@ class ExecutorMirror:
     def upcoming(self, start_ns: int, rate_hz: float, n_rows: int) -> NDArray[np.float32]:
         """Return the (n, A) float32 rows that will be played if no new chunk comes.
 
-        Those of the running chunk; the commanded pose where the commands stand still and no chunk
-        says so, as before the first one and while the executor holds; no rows where nobody knows.
+        Those of the running chunk; the commanded pose where the commands stand still elsewhere, as
+        while the executor holds; no rows where nothing is played, since the next chunk begins when
+        it comes then, nor where nobody knows.
 
         Args:
             start_ns: When the first row is due [ns, ROS clock].
@@ -93,10 +94,15 @@ class ExecutorMirror:
         nothing = np.zeros((0, len(self._arm_joints)), np.float32)
         if self._silent(start_ns):
             return nothing
-        rows = None if self._astray() else self._player.upcoming(start_ns, rate_hz, n_rows)
-        if rows is not None:
-            return rows
-        return np.tile(self._commands[-1][1], (n_rows, 1)) if self._still() else nothing
+        if self._astray():
+            return np.tile(self._commands[-1][1], (n_rows, 1))
+        rows = self._player.upcoming(start_ns, rate_hz, n_rows)
+        return nothing if rows is None else rows
+
+    @property
+    def end_ns(self) -> int | None:
+        """When the last row of the newest chunk is due [ns, ROS clock]; None without a chunk."""
+        return self._player.end_ns
 
     def mismatch_rad(
         self, rows: NDArray[np.float32], stamp_ns: int, rate_hz: float, now_ns: int

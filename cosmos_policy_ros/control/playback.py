@@ -131,18 +131,19 @@ class Playback:
     def upcoming(self, start_ns: int, rate_hz: float, n_rows: int) -> NDArray[np.float32] | None:
         """Return the (n, A) float32 rows that will be played if nothing new arrives.
 
-        As ``ChunkPlayer.upcoming``; before the first chunk the pose that is held, and None while
-        disabled.
+        See ``ChunkPlayer.upcoming``.
 
         Args:
             start_ns: When the first row is due [ns, ROS clock].
             rate_hz: Spacing of the rows [Hz].
             n_rows: How many.
         """
-        if self.safety.state == 'disabled':
-            return None
-        rows = self._player.upcoming(start_ns, rate_hz, n_rows)
-        return np.tile(self.safety.pose, (n_rows, 1)) if rows is None else rows
+        return self._player.upcoming(start_ns, rate_hz, n_rows)
+
+    @property
+    def end_ns(self) -> int | None:
+        """When the last row of the newest chunk is due [ns, ROS clock]; None without a chunk."""
+        return self._player.end_ns
 
     def next_row_ns(self, now_ns: int) -> int | None:
         """Return when the next row of the running chunk is due, see ``ChunkPlayer``."""

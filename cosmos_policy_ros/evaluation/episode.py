@@ -201,9 +201,6 @@ def play_episode(
             # 3. Choice -> chunk player, once the latency has passed.
             for answer in inference.take(now_ns):
                 chunk = answer.proposal.plan.chunk
-                end_ns = chunk.stamp_ns + round((len(chunk.positions) - 1) / rate_hz * 1e9)
-                row_s = 1.0 / rate_hz if commits else 0.0
-                pacer.note_answer(chunk.stamp_ns, answer.arrival_ns, end_ns, row_s)
                 passed = math.ceil((answer.arrival_ns - chunk.stamp_ns) * 1e-9 * rate_hz - 1e-6)
                 rows.append((answer.committed_rows, passed))
                 rollout.write_answer(answer.proposal.candidates, chunk, now_ns)
@@ -211,9 +208,12 @@ def play_episode(
                     playback.add(chunk, answer.arrival_ns)
                 except ValueError:  # wholly in the past
                     chunks_refused += 1
-                    continue
-                if playback.stats.chunks > 1:
-                    jumps.append(playback.stats.seam_jump)
+                else:
+                    if playback.stats.chunks > 1:
+                        jumps.append(playback.stats.seam_jump)
+                end_ns = answer.arrival_ns if playback.end_ns is None else playback.end_ns
+                row_s = 1.0 / rate_hz if commits else 0.0
+                pacer.note_answer(chunk.stamp_ns, answer.arrival_ns, end_ns, row_s)
             # 4. Chunk -> safe command -> arms.
             command = playback.tick(sim.proprio, 0.0, now_ns)
             assert command is not None

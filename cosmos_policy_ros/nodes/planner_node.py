@@ -233,7 +233,7 @@ class PlannerNode(Node):
         self._compare(stamp_ns, rate_hz, now_ns)
         with contextlib.suppress(ValueError):  # the executor refuses it too, and says why
             self._mirror.add(chunk, now_ns)
-        end_ns = stamp_ns + round((len(chunk.positions) - 1) / rate_hz * 1e9)
+        end_ns = now_ns if self._mirror.end_ns is None else self._mirror.end_ns
         row_s = 1.0 / rate_hz if self._settings.commits else 0.0
         n_candidates = len(merged.candidates.positions)
         self._pacer.note_answer(stamp_ns, now_ns, end_ns, row_s, n_candidates)

@@ -61,13 +61,41 @@ def test_noise_from_row_to_row_shrinks_to_a_third() -> None:
 
 
 def test_rows_whose_time_has_passed_are_skipped() -> None:
-    """A chunk that arrives late starts at the row due now."""
-    player = ChunkPlayer()
-    player.add(chunk(0, [[0.0], [1.0], [3.0]]), 40 * MS)
-    target = player.target(40 * MS)
+    """A chunk that arrives while another one is played starts at the row due now."""
+    player = ChunkPlayer(PlaybackSettings(blend_s=0.0))
+    player.add(chunk(0, [[0.0], [1.0], [3.0]]), 0)
+    player.add(chunk(10, [[0.0], [1.0], [3.0]]), 50 * MS)
+    target = player.target(50 * MS)
     assert target is not None
     assert target.dtype == np.float32
     assert target == pytest.approx([7 / 6])
+
+
+def test_a_chunk_begins_when_it_comes_where_the_arms_have_stood_still() -> None:
+    """Before the first one, and after the end of one; nothing has passed since its stamp."""
+    player = ChunkPlayer()
+    player.add(chunk(0, [[1.0], [2.0], [4.0]]), 50 * MS)
+    assert player.target(50 * MS) == pytest.approx([1.0])
+    assert player.end_ns == 130 * MS
+    player.add(chunk(130, [[4.0], [5.0], [6.0]]), 190 * MS)
+    assert player.target(190 * MS) == pytest.approx([4.0])
+    assert player.end_ns == 270 * MS
+
+
+def test_rows_pass_where_the_last_chunk_still_moved_at_the_stamp() -> None:
+    """It was observed 10 ms before the end, so a part of it is late."""
+    player = ChunkPlayer(PlaybackSettings(blend_s=0.0))
+    player.add(chunk(0, [[1.0], [2.0], [4.0]]), 0)
+    player.add(chunk(70, [[4.0], [5.0], [6.0]]), 110 * MS)
+    assert player.end_ns == 150 * MS
+    assert player.target(110 * MS) == pytest.approx([5.0])
+
+
+def test_a_chunk_older_than_its_length_is_refused_though_nothing_has_passed() -> None:
+    """What it was planned from is too long ago."""
+    player = ChunkPlayer()
+    with pytest.raises(ValueError, match='chunk ended 1 ms ago'):
+        player.add(chunk(0, [[1.0], [2.0], [4.0]]), 81 * MS)
 
 
 def test_last_row_is_held_and_nothing_remains() -> None:
