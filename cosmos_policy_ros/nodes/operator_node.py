@@ -173,7 +173,8 @@ class OperatorNode(Node):
         self._task = message.data
 
     def _on_query(self, message: JointTrajectory) -> None:
-        self.monitor.on_query(message, self.capture.image_ages_s(stamp_of(message)))
+        ages_s = self.capture.image_ages_s(self.robot.cameras, stamp_of(message))
+        self.monitor.on_query(message, ages_s)
 
     def _on_answer(self, answer: dict[str, Any]) -> None:
         self._events.write('answer', **answer)

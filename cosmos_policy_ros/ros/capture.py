@@ -12,7 +12,7 @@ from functools import partial
 import struct
 from typing import Any
 
-from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.robot import CameraSpec, RobotSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription, ros_class
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -83,15 +83,17 @@ class Capture:
         """Hand nothing on any more."""
         self._sink = None
 
-    def image_ages_s(self, stamp_ns: int) -> list[float]:
+    def image_ages_s(self, cameras: Iterable[CameraSpec], stamp_ns: int) -> list[float]:
         """Return the age of each camera's image that a query of a time would hold now [s].
 
         Cameras that have sent none by then are left out.
 
         Args:
+            cameras: The cameras; images of other topics, such as predicted ones, do not count.
             stamp_ns: Stamp of the query [ns, ROS clock].
         """
-        taken = [[s for s in stamps if s <= stamp_ns] for stamps in self._image_stamps.values()]
+        sent = [self._image_stamps.get(camera.topic, ()) for camera in cameras]
+        taken = [[s for s in stamps if s <= stamp_ns] for stamps in sent]
         return [(stamp_ns - max(stamps)) * 1e-9 for stamps in taken if stamps]
 
     def _on_message(

@@ -11,10 +11,12 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from cosmos_policy_ros.resources import robot_file
+from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture
 from cosmos_policy_ros.ros.convert import image_message
 from cosmos_policy_ros.ros.endpoints import create_publisher
-from cosmos_policy_ros.topics import IMAGE
+from cosmos_policy_ros.topics import future_image, IMAGE
 from node_bench import ros_node
 import rclpy
 from rclpy.node import Node
@@ -31,17 +33,20 @@ def node() -> Iterator[Node]:
 
 
 def test_images_of_a_query_are_those_taken_before_it(node: Node) -> None:
-    """An image that was taken after the query is not what the policy saw."""
-    topic = IMAGE.at('/high/image_raw')
-    capture = Capture(node, [topic], {})
-    assert capture.image_ages_s(0) == []
+    """Nor is one what the policy saw that was taken after the query, or predicted."""
+    camera = read_robot(robot_file('aloha_sim')).cameras[0]
+    topic, predicted = IMAGE.at(camera.topic), future_image(camera.name)
+    capture = Capture(node, [topic, predicted], {})
+    assert capture.image_ages_s([camera], 0) == []
     publisher = create_publisher(node, topic)
+    predictor = create_publisher(node, predicted.at(predicted.name))
     image = np.zeros((2, 2, 3), np.uint8)
     end_s = time.monotonic() + WAIT_S
-    while not capture.image_ages_s(200 * MS):
+    while len(capture.newest_ns) < 2 or not capture.image_ages_s([camera], 200 * MS):
         assert time.monotonic() < end_s, 'no image arrived'
         for stamp_ns in (240 * MS, 160 * MS):
             publisher.publish(image_message(image, stamp_ns, 'high'))
+            predictor.publish(image_message(image, 10 * MS, 'high'))
             rclpy.spin_once(node, timeout_sec=0.1)
-    assert capture.image_ages_s(60 * MS) == []
-    assert capture.image_ages_s(200 * MS) == pytest.approx([0.04])
+    assert capture.image_ages_s([camera], 60 * MS) == []
+    assert capture.image_ages_s([camera], 200 * MS) == pytest.approx([0.04])
