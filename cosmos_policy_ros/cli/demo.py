@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
+from cosmos_policy_ros.control.seams import PlaybackSettings, SEAMS
 from cosmos_policy_ros.core.config import check_robot, check_task, read_config
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.report.demo import play_demo
@@ -18,6 +19,8 @@ from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.stack.node_list import Value
 from cosmos_policy_ros.types import ConfigError
 import tyro
+
+SEAM_HELP = f'How a new chunk takes over from the running one: {" or ".join(SEAMS)}.'
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ class Demo:
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
     """Value samples K per future; 0 reads the value from the stage before."""
+    seam: Annotated[str, tyro.conf.arg(help=SEAM_HELP)] = PlaybackSettings.seam
     device: str = 'cpu'
     """Where the networks run: cpu, cuda or cuda:1; a list such as cpu,cpu starts an inference node
     with N candidates each, and one that crashes costs its candidates only."""
@@ -90,6 +94,7 @@ def _check(options: Demo) -> None:
             msg = f'--{name} must be at least {least}, got {getattr(options, name)}'
             raise ConfigError(msg)
     find_task(options.task)
+    PlaybackSettings(options.seam)
     config = read_config(options.checkpoint / 'policy.json')
     check_robot(config, read_robot(options.robot))
     most = PlanQuery.candidates if options.candidates == 'auto' else options.candidates
@@ -110,6 +115,7 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'candidates': str(options.candidates),
         'keep': ' '.join(map(str, options.keep)),
         'device': options.device,
+        'seam': options.seam,
         'seed': options.seed,
         'task': options.task,
         'states': options.states,

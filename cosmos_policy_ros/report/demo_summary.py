@@ -63,7 +63,7 @@ def make_report(
         'pace': {
             'replan_s': planner['replan_s'],
             'margin_s': planner['margin_s'],
-            'seam': executor['seam'],
+            'seam': options.get('seam', executor['seam']),
         },
         'options': {k: str(v) if isinstance(v, Path) else v for k, v in options.items()},
         'ros_domain': domain,

@@ -52,6 +52,7 @@ def test_report_without_answers_says_so() -> None:
     assert report['query_ms'] == {'p50': None, 'p99': None}
     assert report['seam_jump_rad_p99'] is None
     assert report['pace'] == {'replan_s': 0.8, 'margin_s': 0.2, 'seam': 'committed'}
+    assert make_report([], {'seam': 'blend'}, domain=0)['pace']['seam'] == 'blend'
     assert report['episodes'][0]['value'] == {'middle': None, 'mean': None}
     assert 'no query was answered' in report['warnings'][0]
     assert '0.50 of real time' in report['warnings'][1]
