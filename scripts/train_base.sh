@@ -19,10 +19,10 @@ DATA=("$OUT/transfer_cube" "$OUT/insert_peg")
 mkdir -p "$OUT"
 
 train() { # out, options...: from its last saved state on where it was begun
-  local out=$1
+  local out=$1 begun=$1/work
   shift
   [[ ! -f $out/figures.json ]] || return 0
-  [[ ! -f $out/work/train.yaml ]] || set -- "$@" --resume
+  [[ ! -f $begun/train.yaml ]] || set -- "$@" --resume
   cosmos-policy train --out "$out" "$@"
 }
 
