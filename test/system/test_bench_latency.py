@@ -136,7 +136,7 @@ def test_figures_are_written_and_printed(
     assert {'diffusers float32', 'torch float32', 'torch bfloat16'} <= set(figures['backends'])
     for row in figures['backends'].values():
         assert row['ms'] == row['quiet']['direct']['ms'] > 0
-        assert row['quiet']['best_of_8']['ms'] > row['ms']
+        assert row['quiet']['best_of_8']['ms'] > 0
         assert row['max_action_error_rad'] < 0.1
         assert row['peak_mb'] > 100
         assert 'loaded' not in row
