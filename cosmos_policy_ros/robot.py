@@ -19,6 +19,12 @@ DRIVERS = {  # how commands leave; each row is a file of ros/arms, whose docstri
     'interbotix': 'interbotix_xs_msgs for the xs_sdk node of an Interbotix arm',
 }
 
+CAMERA_DRIVERS = {  # each row is a file of drivers/
+    'realsense': 'RealSense D405, D435 and others by serial number',
+    'v4l2': 'a camera of Video4Linux by its device file, such as /dev/video0',
+    'file': 'a film or a folder of images, over and over, to try without a camera',
+}
+
 
 @dataclass(frozen=True)
 class GripperSpec:
@@ -138,6 +144,12 @@ class CameraSpec:
         width: Image width [px].
         height: Image height [px].
         rate_hz: Nominal frame rate [Hz].
+        noise: Whether no two images are equal, as those of a sensor never are. A simulator may
+            draw equal ones: give false, and a frozen image is taken for a scene at rest.
+        driver: What ``camera_node`` reads it with, a row of ``CAMERA_DRIVERS``; empty where
+            another program publishes its topic.
+        device: Which one of the driver's: serial number, device file or path.
+        exposure_us: Fixed exposure [µs]; without one the camera chooses it.
     """
 
     name: str
@@ -145,6 +157,10 @@ class CameraSpec:
     width: int
     height: int
     rate_hz: float
+    noise: bool = True
+    driver: str = ''
+    device: str = ''
+    exposure_us: float | None = None
 
 
 @dataclass(frozen=True)
@@ -226,7 +242,14 @@ def read_robot(path: Path) -> RobotSpec:
         _expect(len(set(names)) == len(names), f'{path}: {what} {names}', 'distinct')
     for camera in spec.cameras:
         sizes = min(camera.width, camera.height, camera.rate_hz)
-        _expect(sizes > 0, f'{path}: camera {camera.name}: size and rate', 'above 0')
+        where = f'{path}: camera {camera.name}'
+        _expect(sizes > 0, f'{where}: size and rate', 'above 0')
+        known = {'': '', **CAMERA_DRIVERS}
+        _expect(camera.driver in known, f'{where}: driver {camera.driver!r}', f'of {[*known]}')
+        named = bool(camera.driver) == bool(camera.device)
+        _expect(named, f'{where}: driver and device', 'given both or none')
+        exposed = camera.exposure_us is None or camera.exposure_us > 0
+        _expect(exposed, f'{where}: exposure_us {camera.exposure_us}', 'above 0')
     for arm in spec.arms:
         _check_arm(arm, f'{path}: arm {arm.name}')
     return spec

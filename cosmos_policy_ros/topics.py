@@ -33,6 +33,7 @@ class Qos:
 
 
 SENSOR = Qos('best_effort', 'volatile', 5)  # the sensor data profile of ROS 2
+DRIVER = Qos('reliable', 'volatile', 5)  # REP-2003's choice for drivers; RViz asks for it
 NEWEST = Qos('reliable', 'volatile', 1)  # an older message is worth nothing
 LATCHED = Qos('reliable', 'transient_local', 1)  # whoever comes late gets the newest one
 STREAM = Qos('reliable', 'volatile', 10)
@@ -103,9 +104,18 @@ IMAGE = Topic(
     '/<camera>/image_raw',
     'sensor_msgs/msg/Image',
     SENSOR,
-    ('driver', 'sim', 'fake_sensor'),
+    ('driver', 'camera', 'sim', 'fake_sensor'),
     ('inference', 'command_executor', 'recorder', 'operator'),
-    'One image of a camera, rgb8 or bgr8, stamped when it was taken.',
+    'One image of a camera, rgb8 or bgr8, stamped when it was taken; ``camera`` is reliable.',
+    namespaced=False,
+)
+COMPRESSED_IMAGE = Topic(
+    '/<camera>/image_raw/compressed',
+    'sensor_msgs/msg/CompressedImage',
+    STREAM,
+    ('camera',),
+    ('person',),
+    'The same image as JPEG; sent while subscribed, with ``compressed`` of ``camera``.',
     namespaced=False,
 )
 JOINT_STATES = Topic(
@@ -283,7 +293,7 @@ DIAGNOSTICS = Topic(
     '/diagnostics',
     'diagnostic_msgs/msg/DiagnosticArray',
     STREAM,
-    ('sim', 'inference', 'planner', 'command_executor', 'recorder'),
+    ('sim', 'camera', 'inference', 'planner', 'command_executor', 'recorder'),
     ('recorder', 'operator'),
     'Health of every node, for people and recordings; no program decides by it.',
     namespaced=False,

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The stack on a real robot, whose cameras and arm drivers run already."""
+"""The stack on a real robot, whose arm drivers run already."""
 
 from cosmos_policy_ros.ros.bringup import describe_stack
-from cosmos_policy_ros.stack.node_list import POLICY_STACK
+from cosmos_policy_ros.stack.node_list import ROBOT_STACK
 from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the inference, planner and executor nodes; robot and checkpoint must be named."""
-    return describe_stack(POLICY_STACK, required=('robot', 'checkpoint'))
+    """Return camera, inference, planner and executor; robot and checkpoint must be named."""
+    return describe_stack(ROBOT_STACK, required=('robot', 'checkpoint'))

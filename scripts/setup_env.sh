@@ -10,7 +10,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly ROS_WHEELS=(ros-jazzy-rclpy ros-jazzy-rmw-fastrtps-cpp ros-jazzy-common-interfaces)
 readonly ASSETS=gym-aloha  # the robot's meshes; without its dependencies, its code never runs here
 # library : Debian package that has it
-readonly LIBRARIES=(libEGL.so.1:libegl1 libGL.so.1:libgl1 libGLESv2.so.2:libgles2)
+readonly LIBRARIES=(libEGL.so.1:libegl1 libGL.so.1:libgl1 libGLESv2.so.2:libgles2
+    libusb-1.0.so.0:libusb-1.0-0)
 readonly LOG=.venv/setup.log
 readonly STAMP=.venv/setup.stamp
 

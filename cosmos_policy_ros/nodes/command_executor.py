@@ -3,7 +3,7 @@
 
 The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no
 new chunk comes it plays the running one to its end and holds; without joint states, or when a
-camera falls silent, it holds at once. With ``teleop`` the leader arms are followed instead.
+camera shows nothing new, it holds at once. With ``teleop`` the leader arms are followed instead.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class ExecutorParams:
     )
     max_image_age_s: float = param(
         0.25,
-        'Time without an image of a camera after which the arms hold [s]; 0 watches no camera.',
+        'Time without a new image of a camera after which the arms hold [s]; 0 watches no camera.',
         0.0,
         5.0,
     )
@@ -250,8 +250,8 @@ class CommandExecutor(Node):
         measured, age_s = self._joints.measure(now_ns)
         if self._leaders is not None:
             self.playback.lead(*self._leaders.measure(now_ns))
-        silent = self._cameras.silent(now_ns, self.params.max_image_age_s)
-        command = self.playback.tick(measured, age_s, now_ns, 1 + missed, silent)
+        blind = self._cameras.blind(now_ns, self.params.max_image_age_s)
+        command = self.playback.tick(measured, age_s, now_ns, 1 + missed, blind)
         if command is not None:
             self._send(command, due_s, missed)
         self._sending = command is not None

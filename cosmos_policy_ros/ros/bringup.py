@@ -10,8 +10,8 @@ from cosmos_policy_ros.stack.node_list import (
     ARGUMENTS,
     default_values,
     environment,
+    nodes_to_start,
     NodeSpec,
-    one_per_device,
     parameter_file,
     parameters,
     stack_arguments,
@@ -42,7 +42,7 @@ def describe_stack(specs: Iterable[NodeSpec], required: Iterable[str] = ()) -> L
     def describe_nodes(context: LaunchContext) -> list[Node]:
         names = stack_arguments(specs)
         values = {name: LaunchConfiguration(name).perform(context) for name in names}
-        return [describe_node(spec) for spec in one_per_device(specs, values)]
+        return [describe_node(spec) for spec in nodes_to_start(specs, values)]
 
     # the values of the arguments, and so the number of nodes, are known only when the launch runs
     return LaunchDescription([*arguments, *variables, OpaqueFunction(function=describe_nodes)])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""When the newest image of each camera arrived, at the cost of a time stamp per image."""
+"""Since when each camera has shown nothing new, at the cost of a few rows per image."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 
 from cosmos_policy_ros.robot import CameraSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.topics import IMAGE
 from rclpy.node import Node
 
@@ -23,26 +24,35 @@ class CameraWatch:
             cameras: Cameras to watch.
         """
         self._clock = node.get_clock()
-        self._newest_ns: dict[str, int | None] = {camera.topic: None for camera in cameras}
-        for topic in self._newest_ns:
+        self._seen_ns: dict[str, int | None] = {camera.topic: None for camera in cameras}
+        self._refusals = dict.fromkeys(self._seen_ns, '')  # topic -> why not its last image
+        for camera in cameras:
             # raw: the message is never unpacked
-            create_subscription(node, IMAGE.at(topic), partial(self._on_image, topic), raw=True)
+            callback = partial(self._on_image, camera.topic, ImageCheck(camera))
+            create_subscription(node, IMAGE.at(camera.topic), callback, raw=True)
 
-    def _on_image(self, topic: str, _message: bytes) -> None:
-        self._newest_ns[topic] = self._clock.now().nanoseconds
+    def _on_image(self, topic: str, check: ImageCheck, message: bytes) -> None:
+        now_ns = self._clock.now().nanoseconds
+        self._refusals[topic] = check.refuse_message(message, now_ns)
+        if not self._refusals[topic]:
+            self._seen_ns[topic] = now_ns
 
-    def silent(self, now_ns: int, max_age_s: float) -> str:
-        """Return which camera has been silent for too long, empty when none has.
+    def blind(self, now_ns: int, max_age_s: float) -> str:
+        """Return which camera has shown nothing new for too long and why; empty when none has.
 
         Args:
             now_ns: Now [ns, ROS clock].
-            max_age_s: How long a camera may be silent [s].
+            max_age_s: How long a camera may show nothing new [s].
         """
-        for topic, newest_ns in self._newest_ns.items():
-            if newest_ns is None:
-                return f'{topic} has sent no image yet; check that the camera runs'
-            age_s = (now_ns - newest_ns) * 1e-9
+        for topic, seen_ns in self._seen_ns.items():
+            refusal = self._refusals[topic]
+            if seen_ns is None:
+                hint = f': {refusal}' if refusal else '; check that the camera runs'
+                return f'{topic} has sent no image yet{hint}'
+            age_s = (now_ns - seen_ns) * 1e-9
             if age_s > max_age_s:
-                limit_ms = max_age_s * 1e3
-                return f'{topic} is silent for {age_s * 1e3:.0f} ms, limit {limit_ms:.0f} ms'
+                age = f'{age_s * 1e3:.0f} ms, limit {max_age_s * 1e3:.0f} ms'
+                if refusal:
+                    return f'{topic} shows nothing new for {age}; its last image: {refusal}'
+                return f'{topic} is silent for {age}'
         return ''

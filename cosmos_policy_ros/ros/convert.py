@@ -15,7 +15,7 @@ from cosmos_policy_ros.candidate_table import build_table, read_table
 from cosmos_policy_ros.types import ActionChunk, Candidates, JointCommand
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import Image, JointState, PointCloud2, PointField
+from sensor_msgs.msg import CompressedImage, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -41,6 +41,14 @@ def image_message(image: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Ima
     message.encoding = 'rgb8'
     message.step = 3 * width
     message.data = image.tobytes()  # bytes: 1000 times faster than an ndarray or a memoryview
+    return message
+
+
+def compressed_message(jpeg: bytes, stamp_ns: int, frame_id: str) -> CompressedImage:
+    """Return a JPEG file as a CompressedImage, its format as image_transport writes it."""
+    message = CompressedImage(header=header(stamp_ns, frame_id))
+    message.format = 'rgb8; jpeg compressed bgr8'
+    message.data = jpeg
     return message
 
 

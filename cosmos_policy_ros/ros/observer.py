@@ -19,6 +19,7 @@ from cosmos_policy_ros.align import (
 )
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.topics import IMAGE, JOINT_STATES, TASK
 from cosmos_policy_ros.types import Observation
 import numpy as np
@@ -52,11 +53,12 @@ class Observer:
         """
         self.task = ''
         self.refused: dict[str, str] = {}
-        self._robot = robot
+        self._robot, self._clock = robot, node.get_clock()
         self._max_image_age_s, self._max_joint_age_s = max_image_age_s, max_joint_age_s
         self._cameras = {
             c.name: StreamBuffer[NDArray[np.uint8]](c.topic, KEPT_IMAGES) for c in robot.cameras
         }
+        self._checks = {camera.name: ImageCheck(camera) for camera in robot.cameras}
         self._arms = {
             a.name: StreamBuffer[NDArray[np.float32]](a.joint_state_topic, KEPT_POSES)
             for a in robot.arms
@@ -111,8 +113,11 @@ class Observer:
         except ValueError as error:
             self.refused[camera.topic] = str(error)
             return
-        accepted = self._cameras[camera.name].push(stamp_of(message), image)
-        self._note(camera.topic, None if accepted else 'its stamp is not newer than the last')
+        stamp_ns, now_ns = stamp_of(message), self._clock.now().nanoseconds
+        refusal = self._checks[camera.name].refuse_image(image, stamp_ns, now_ns)
+        if not refusal:
+            self._cameras[camera.name].push(stamp_ns, image)
+        self._note(camera.topic, refusal or None)
 
     def on_joints(self, arm: ArmSpec, message: JointState) -> None:
         """Take a joint state of an arm, or note why it is refused."""

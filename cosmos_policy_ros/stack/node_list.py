@@ -55,6 +55,7 @@ ARGUMENTS = {
     'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
     'operator': Argument(str, 'Who records; kept with every episode.'),
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
+    'cameras': Argument(bool, 'Start the camera node too, for cameras with a driver in the file.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
     'stream': Argument(str, 'Name of a camera, or arms for the joint states of all arms.'),
     'lateness': Argument(str, 'File for the lateness of all commands.'),
@@ -78,12 +79,14 @@ class NodeSpec:
         executable: Console script, and module in ``cosmos_policy_ros.nodes``.
         arguments: The ``ARGUMENTS`` it takes.
         given: Those that are its own, whatever the rest of the stack is given.
+        only_with: An argument that must be true for it to start; empty where it always does.
     """
 
     name: str
     executable: str
     arguments: tuple[str, ...]
     given: Mapping[str, Value] = field(default_factory=dict, hash=False)
+    only_with: str = ''
 
     @property
     def section(self) -> str:
@@ -92,6 +95,7 @@ class NodeSpec:
 
 
 SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
+CAMERA = NodeSpec('camera', 'camera_node', ('robot',), only_with='cameras')
 INFERENCE = NodeSpec('inference', 'inference_node', (
     'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
     'keep', 'futures', 'values', 'seed',
@@ -112,6 +116,8 @@ REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'sim
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
+ROBOT_STACK = (CAMERA, *POLICY_STACK)  # whose arm drivers run already
+ROBOT_TELEOP_STACK = (CAMERA, *TELEOP_STACK)
 RECORD_STACK = (RECORDER,)  # beside one of the others
 DEMONSTRATION_STACK = (SIM, *TELEOP_STACK, *RECORD_STACK)  # led by the demonstrator
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
@@ -119,7 +125,7 @@ SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks 
 
 def stack_arguments(specs: Iterable[NodeSpec]) -> dict[str, Argument]:
     """Return the arguments that at least one of the nodes takes, in the order of ``ARGUMENTS``."""
-    taken = {name for spec in specs for name in spec.arguments}
+    taken = {name for spec in specs for name in (*spec.arguments, spec.only_with)}
     return {name: argument for name, argument in ARGUMENTS.items() if name in taken}
 
 
@@ -135,14 +141,15 @@ def default_values() -> dict[str, Value]:
     values['robot'] = str(robot_file('aloha_sim'))
     values['checkpoint'] = str(share_path('models', 'aloha_sim'))
     values['teleop'] = True  # who takes it was started for it
+    values['cameras'] = False
     return values
 
 
-def one_per_device(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> list[NodeSpec]:
+def nodes_to_start(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> list[NodeSpec]:
     """Return the nodes to start: one inference node for each device of a list such as ``cpu,cpu``.
 
     The first keeps its name, the others are numbered from 2. No two draw a candidate with the
-    same seed.
+    same seed. A node that is started only with an argument is left out without it.
 
     Args:
         specs: The nodes.
@@ -152,6 +159,8 @@ def one_per_device(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> li
     devices = str(merged['device']).split(',')
     nodes: list[NodeSpec] = []
     for spec in specs:
+        if spec.only_with and str(merged[spec.only_with]).lower() != 'true':
+            continue  # a launch file gives text
         if 'device' not in spec.arguments:
             nodes.append(spec)
             continue

@@ -15,8 +15,8 @@ import time
 from cosmos_policy_ros.event_log import Event, FILE_NAME, read_events
 from cosmos_policy_ros.stack.node_list import (
     INFERENCE,
+    nodes_to_start,
     NodeSpec,
-    one_per_device,
     OPERATOR,
     SIM_STACK,
     Value,
@@ -59,7 +59,7 @@ class RunningStack:
         """
         self.events: list[Event] = []
         self._values = {'out': str(out), **values}
-        self._leader, self._others = leader, one_per_device(others, self._values)
+        self._leader, self._others = leader, nodes_to_start(others, self._values)
         self._out = out
         self._events = out / FILE_NAME
         # bytes of the events; an earlier run may have left some

@@ -11,13 +11,18 @@ import sys
 import time
 
 import numpy as np
+from numpy.typing import NDArray
 import pytest
 
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.robot import ArmSpec, read_robot
-from cosmos_policy_ros.ros.convert import joint_state_message, trajectory_message
+from cosmos_policy_ros.ros.convert import (
+    image_message,
+    joint_state_message,
+    trajectory_message,
+)
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import EXECUTOR_STATUS
@@ -85,6 +90,11 @@ class FakeArms(Node):
         self.broken_reads = 0  # so many next messages of the left arm are failed bus reads
         self.nan_reads = 0  # so many next messages of the left arm have a NaN
         self.sent_ns: dict[str, int] = {}  # arm or camera -> when it last published
+        self.frozen: set[str] = set()  # cameras that send their last image again
+        self.black: set[str] = set()  # cameras that send black images
+        self.pixels: dict[str, NDArray[np.uint8]] = {}  # camera -> its last image
+        self.image_ns: dict[str, int] = {}  # camera -> when that was new
+        self.rng = np.random.default_rng(0)  # of the noise that the cameras see
         self.home()
         self.received: list[tuple[float, str, list[float]]] = []  # (monotonic s, arm, command)
         self.commands: list[JointState] = []
@@ -132,7 +142,11 @@ class FakeArms(Node):
         for name, publisher in self._images.items():
             if name not in self.silent:
                 self.sent_ns[name] = self.now_ns()
-                publisher.publish(Image())
+                if name not in self.frozen:
+                    self.image_ns[name] = self.sent_ns[name]
+                    self.pixels[name] = self.rng.integers(0, 256, (240, 320, 3), np.uint8)
+                image = self.pixels[name] * (name not in self.black)
+                publisher.publish(image_message(image, self.sent_ns[name], ''))
 
     def _publish(self) -> None:
         for arm in ROBOT.arms:
@@ -366,6 +380,26 @@ def test_silent_camera_holds_within_two_periods_and_says_which(live: Bench) -> N
     held = {at_rad for tick_ns, at_rad in live.waist_commands() if tick_ns > blind_ns + 20_000_000}
     assert len(held) == 1
     live.arms.silent.clear()
+    live.status(mode='playing')
+    live.wait(lambda: live.waist_rad == pytest.approx(0.6, abs=1e-5))
+
+
+@pytest.mark.parametrize('fault', ['frozen', 'black'])
+def test_camera_that_shows_nothing_new_holds_as_a_silent_one(live: Bench, fault: str) -> None:
+    """Its stamps go on, its pixels do not; the arms go on with the camera."""
+    live.send(waist(0.0, 0.6, n_rows=76))
+    live.status(mode='playing')
+    blind: set[str] = getattr(live.arms, fault)
+    blind.add('high')
+    blind_ns = live.arms.image_ns['high']
+    reason = live.status(mode='hold')['reason']
+    assert '/high/image_raw shows nothing new for' in reason
+    assert fault in reason
+    time.sleep(0.2)
+    blind_ns += round((MAX_IMAGE_AGE_S + 2 * PERIOD_S) * 1e9)
+    held = {at_rad for tick_ns, at_rad in live.waist_commands() if tick_ns > blind_ns + 20_000_000}
+    assert len(held) == 1
+    blind.clear()
     live.status(mode='playing')
     live.wait(lambda: live.waist_rad == pytest.approx(0.6, abs=1e-5))
 

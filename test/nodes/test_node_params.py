@@ -13,6 +13,7 @@ import yaml
 
 pytest.importorskip('rclpy')
 
+from cosmos_policy_ros.nodes.camera_node import CameraParams
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
 from cosmos_policy_ros.nodes.demonstrator_node import DemonstratorParams
 from cosmos_policy_ros.nodes.fake_sensor_node import FakeSensorParams
@@ -31,6 +32,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
     for node, section in yaml.safe_load(FILE.read_text(encoding='utf-8')).items()
 }
 CLASSES = {
+    'camera': CameraParams,
     'sim': SimParams,
     'inference': InferenceParams,
     'planner': PlannerParams,

@@ -43,7 +43,7 @@ def fed(node: Node, stamp_ns: int, skip: str = '') -> Observer:
     observer.on_task(String(data='move'))
     for camera in ROBOT.cameras:
         if camera.topic != skip:
-            image = np.zeros((240, 320, 3), np.uint8)
+            image = np.full((240, 320, 3), 90, np.uint8)
             observer.on_image(camera, image_message(image, stamp_ns, ''))
     for arm in ROBOT.arms:
         if arm.joint_state_topic != skip:

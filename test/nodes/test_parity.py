@@ -85,7 +85,9 @@ def bag_message(topic: str, stamp_ms: int, content: int) -> Any:
 def ros_message(topic: str, stamp_ms: int, content: int) -> Any:
     """Return the ROS message of a stream."""
     if topic in CAMERAS:
-        return image_message(np.full((240, 320, 3), content, np.uint8), stamp_ms * MS, 'camera')
+        return image_message(
+            np.full((240, 320, 3), 20 + content, np.uint8), stamp_ms * MS, 'camera'
+        )
     if topic in ARMS:
         names = (*ARMS[topic].joints, 'left_finger')
         return joint_state_message(names, pose(content), stamp_ms * MS)
@@ -145,7 +147,7 @@ def test_late_and_duplicate_messages_are_dropped_alike(tmp_path: Path, node: Nod
     episode = recorded(tmp_path / 'a', messages)
     live = Live(node, messages)
     live.assert_sees(episode)
-    assert episode.images['high'][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4]
+    assert episode.images['high'][:, 0, 0, 0].tolist() == [20, 21, 22, 23, 24]
     assert episode.proprio[:, 0].max() == pytest.approx(0.002 * 36)
 
 

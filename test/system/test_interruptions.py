@@ -28,7 +28,7 @@ from cosmos_policy_ros.stack.node_list import (
     EXECUTOR,
     INFERENCE,
     node_command,
-    one_per_device,
+    nodes_to_start,
     PLANNER,
     SIM,
     Value,
@@ -67,7 +67,7 @@ class Bench:
         self.commands: list[tuple[int, NDArray[np.float64]]] = []
         sim = [*node_command(SIM, {}), '-r', f'{CUT}:=/high/behind_the_cable']
         self.processes = {'sim': start_process(sim, logs / 'sim.log')}
-        self.specs = {s.name: s for s in one_per_device((INFERENCE, PLANNER, EXECUTOR), values)}
+        self.specs = {s.name: s for s in nodes_to_start((INFERENCE, PLANNER, EXECUTOR), values)}
         for name in self.specs:
             self.start(name)
         relay = self.node.create_publisher(Image, CUT, qos_profile_sensor_data)

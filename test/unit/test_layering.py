@@ -24,7 +24,7 @@ MAY_IMPORT = {
     'data': WAIST,
     'training': WAIST | {'core', 'data'},
     'control': WAIST,
-    'drivers': WAIST,  # for camera drivers to come, without ROS; no folder yet
+    'drivers': WAIST,
     'sim': WAIST,
     'ros': WAIST | {'control', 'stack'},
     'nodes': WAIST | {'core', 'backends', 'data', 'control', 'drivers', 'sim', 'ros'},
@@ -59,7 +59,10 @@ WHO_MAY_USE = {  # third-party module -> layers
     'tyro': {'cli'},
     'rich': {'bench', 'cli', 'report', 'training'},
 }
-BY_NAME = {'backends': {'tensorrt', 'tensorrt_rtx'}}  # imported by name where it is installed
+BY_NAME = {
+    'backends': {'tensorrt', 'tensorrt_rtx'},
+    'drivers': {'pyrealsense2'},
+}  # imported by name where it is installed
 FILES = sorted(PACKAGE.rglob('*.py'))
 
 

@@ -18,7 +18,7 @@ from cosmos_policy_ros.stack.node_list import (
     FAKE_SENSOR,
     INFERENCE,
     node_command,
-    one_per_device,
+    nodes_to_start,
     OPERATOR,
     parameters,
     PLANNER,
@@ -27,6 +27,8 @@ from cosmos_policy_ros.stack.node_list import (
     RECORDER,
     REPLAY,
     REPLAY_STACK,
+    ROBOT_STACK,
+    ROBOT_TELEOP_STACK,
     SIM,
     SIM_STACK,
     stack_arguments,
@@ -150,7 +152,7 @@ def test_an_unknown_argument_is_refused() -> None:
 def test_a_list_of_devices_is_a_list_of_inference_nodes() -> None:
     """The first keeps its name; no candidate of one has the seed of another's."""
     values = {'device': 'cuda:0, cuda:1,cpu', 'candidates': 5, 'seed': 100}
-    nodes = one_per_device(POLICY_STACK, values)
+    nodes = nodes_to_start(POLICY_STACK, values)
     names = ['inference', 'inference_2', 'inference_3', 'planner', 'command_executor']
     assert [node.name for node in nodes] == names
     assert [node.given for node in nodes[:3]] == [
@@ -160,14 +162,22 @@ def test_a_list_of_devices_is_a_list_of_inference_nodes() -> None:
     ]
 
 
+@pytest.mark.parametrize('wanted', [True, 'true', False, 'false'])
+def test_the_camera_node_is_started_where_it_is_asked_for(wanted: bool | str) -> None:
+    """A launch file gives text; without the argument other programs publish the images."""
+    names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {'cameras': wanted})]
+    assert names == ['camera'] * (wanted in (True, 'true')) + ['command_executor']
+    assert [n.name for n in nodes_to_start(ROBOT_TELEOP_STACK, {})] == ['command_executor']
+
+
 def test_the_default_is_one_inference_node() -> None:
     """Nothing but what the list says."""
-    assert [node.name for node in one_per_device(SIM_STACK, {})] == [s.name for s in SIM_STACK]
+    assert [node.name for node in nodes_to_start(SIM_STACK, {})] == [s.name for s in SIM_STACK]
 
 
 def test_a_node_with_another_name_gets_its_section_of_the_file() -> None:
     """ROS would look for a section named after the node; what is given stands above it."""
-    command = node_command(one_per_device([INFERENCE], {'device': 'cpu,cpu'})[1], {'seed': 9})
+    command = node_command(nodes_to_start([INFERENCE], {'device': 'cpu,cpu'})[1], {'seed': 9})
     assert '--params-file' not in command
     assert {'__node:=inference_2', 'threads:=1', 'device:="cpu"', 'seed:=256'} <= set(command)
 
@@ -190,9 +200,9 @@ def test_a_profile_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     ('file', 'specs'),
     [
         ('sim.launch.py', SIM_STACK),
-        ('policy.launch.py', POLICY_STACK),
+        ('policy.launch.py', ROBOT_STACK),
         ('record.launch.py', RECORD_STACK),
-        ('teleop.launch.py', TELEOP_STACK),
+        ('teleop.launch.py', ROBOT_TELEOP_STACK),
     ],
 )
 def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> None:
@@ -208,7 +218,7 @@ def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> 
     for entity in description.entities:
         if isinstance(entity, DeclareLaunchArgument | OpaqueFunction):
             nodes += entity.execute(context) or []
-    wanted = one_per_device(specs, {'device': 'cpu,cuda'})
+    wanted = nodes_to_start(specs, {'device': 'cpu,cuda'})
     assert [n.node_executable for n in nodes] == [s.executable for s in wanted]
     arguments = description.get_launch_arguments()
     assert [a.name for a in arguments] == list(stack_arguments(specs))
