@@ -16,14 +16,14 @@ D405, D435 = 'Intel RealSense D405', 'Intel RealSense D435'
 
 
 class SoftwareRealSense:
-    """A D405 or D435 with a colour stream of 640x480 at 60 Hz, plugged in until ``unplug``."""
+    """A D405 or D435 with a colour stream of 640x480, plugged in until ``unplug``."""
 
-    def __init__(self, model: str = D405, serial: str = SERIAL) -> None:
+    def __init__(self, model: str = D405, rate_hz: int = 60) -> None:
         """Plug it in.
 
         Args:
             model: ``D405`` has its colour in the depth sensor, ``D435`` in one of its own.
-            serial: Serial number.
+            rate_hz: Rate of the streams that it offers [Hz].
         """
         import pyrealsense2 as rs
 
@@ -32,15 +32,15 @@ class SoftwareRealSense:
         info = rs.camera_info
         for key, text in (
             (info.name, model),
-            (info.serial_number, serial),
+            (info.serial_number, SERIAL),
             (info.usb_type_descriptor, '3.2'),
             (info.firmware_version, '5.17.0.10'),
         ):
             self._device.register_info(key, text)
         depth = self._device.add_sensor('Stereo Module')
         self.sensor = depth if model == D405 else self._device.add_sensor('RGB Camera')
-        _stream(rs, depth, rs.stream.depth, rs.format.z16, 2)
-        self._profile = _stream(rs, self.sensor, rs.stream.color, rs.format.rgb8, 3)
+        _stream(rs, depth, rs.stream.depth, rs.format.z16, 2, rate_hz)
+        self._profile = _stream(rs, self.sensor, rs.stream.color, rs.format.rgb8, 3, rate_hz)
         longest = 165_000.0 if model == D405 else 10_000.0
         _option(rs, self.sensor, rs.option.exposure, longest)
         _option(rs, self.sensor, rs.option.enable_auto_exposure, 1.0)
@@ -69,10 +69,6 @@ class SoftwareRealSense:
         self._frame_number += 1
         self.sensor.on_video_frame(frame)
 
-    def streams(self) -> bool:
-        """Return whether somebody has opened the colour sensor."""
-        return bool(self.sensor.get_active_streams())
-
     def unplug(self) -> None:
         """Pull the cable."""
         self._events.clear()
@@ -81,10 +77,10 @@ class SoftwareRealSense:
         time.sleep(0.05)
 
 
-def _stream(rs: Any, sensor: Any, kind: Any, pixel: Any, n_bytes: int) -> Any:
+def _stream(rs: Any, sensor: Any, kind: Any, pixel: Any, n_bytes: int, rate_hz: int) -> Any:
     stream = rs.video_stream()
     stream.type, stream.fmt, stream.bpp = kind, pixel, n_bytes
-    stream.uid, stream.width, stream.height, stream.fps = n_bytes, 640, 480, 60
+    stream.uid, stream.width, stream.height, stream.fps = n_bytes, 640, 480, rate_hz
     intrinsics = rs.intrinsics()
     intrinsics.width, intrinsics.height = 640, 480
     stream.intrinsics = intrinsics

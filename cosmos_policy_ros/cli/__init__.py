@@ -21,6 +21,7 @@ def commands() -> dict[str, Command]:
     """
     from cosmos_policy_ros.cli import (
         bench,
+        cameras,
         compare,
         convert,
         demo,
@@ -45,6 +46,7 @@ def commands() -> dict[str, Command]:
         'oracle': (oracle.Oracle, oracle.run),
         'report': (report.Report, report.run),
         'replay': (replay.Replay, replay.run),
+        'cameras': (cameras.Cameras, cameras.run),
         'bench': (bench.Bench, bench.run),
         'export': (export.Export, export.run),
         'import-weights': (import_weights.ImportWeights, import_weights.run),
