@@ -9,12 +9,13 @@ from pathlib import Path
 
 from cosmos_policy_ros.drivers.contact_sheet import draw_sheet, take_shot
 from cosmos_policy_ros.drivers.frame import Device
+from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.drivers.table import Driver, DRIVERS
 from cosmos_policy_ros.outputs import check_output, whole_file
 from cosmos_policy_ros.robot import CameraSpec, read_robot
 from cosmos_policy_ros.types import ConfigError
-import cv2
 
+QUALITY = 90  # of the picture
 PLAIN_SIZE, PLAIN_HZ = (640, 480), 30.0  # what every camera offers
 
 
@@ -48,8 +49,7 @@ def run(options: Cameras) -> int:
         return 1
     shots = [take_shot(camera) for camera in cameras]
     with whole_file(options.out) as partial:
-        picture = cv2.cvtColor(draw_sheet(shots), cv2.COLOR_RGB2BGR)
-        partial.write_bytes(cv2.imencode('.jpg', picture)[1].tobytes())
+        partial.write_bytes(encode_jpeg(draw_sheet(shots), QUALITY))
     for shot in shots:
         if shot.image is None:
             print(f'no image: {shot.reason}')

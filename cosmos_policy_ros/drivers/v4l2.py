@@ -33,6 +33,8 @@ def list_devices(kernel: Path = KERNEL, devices: Path = DEVICES) -> list[Device]
             continue  # metadata of the camera before
         file = devices / folder.name
         name = (folder / 'name').read_text('utf-8').strip()
+        if 'RealSense' in name:
+            continue  # that driver lists it once, not a file for each of its sensors
         found.append(Device('v4l2', str(by_id.get(file.resolve(), file)), name, str(file)))
     return found
 

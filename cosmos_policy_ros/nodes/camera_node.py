@@ -16,6 +16,7 @@ import time
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.data.bags.writer import camera_frame
 from cosmos_policy_ros.drivers.frame import Frame
+from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.drivers.table import keep_frames
 from cosmos_policy_ros.robot import CameraSpec, read_robot
 from cosmos_policy_ros.ros.convert import compressed_message, image_message
@@ -25,9 +26,6 @@ from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.topics import COMPRESSED_IMAGE, DRIVER, IMAGE
 from cosmos_policy_ros.types import ConfigError
-import cv2
-import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 
 REPORT_S = 1.0
@@ -181,17 +179,6 @@ class CameraNode(Node):
     def _report(self) -> None:
         for stream in self._streams:
             stream.report()
-
-
-def encode_jpeg(image: NDArray[np.uint8], quality: int) -> bytes:
-    """Return a (height, width, 3) uint8 RGB image as a JPEG file.
-
-    Args:
-        image: The image.
-        quality: 1 to 100.
-    """
-    flags = [cv2.IMWRITE_JPEG_QUALITY, quality]
-    return cv2.imencode('.jpg', cv2.cvtColor(image, cv2.COLOR_RGB2BGR), flags)[1].tobytes()
 
 
 def main() -> None:

@@ -142,7 +142,8 @@ def test_device_files_are_listed_by_names_that_stay(tmp_path: Path) -> None:
     """A camera has a second file for its metadata, which is none."""
     kernel, devices = tmp_path / 'kernel', tmp_path / 'dev'
     (devices / 'v4l' / 'by-id').mkdir(parents=True)
-    for number, index, name in ((0, 0, 'C920'), (1, 1, 'C920'), (2, 0, 'Brio'), (10, 0, 'Last')):
+    cameras = ((0, 0, 'C920'), (1, 1, 'C920'), (2, 0, 'Brio'), (10, 0, 'Last'))
+    for number, index, name in (*cameras, (11, 0, 'Intel(R) RealSense(TM) Depth Ca')):
         folder = kernel / f'video{number}'
         folder.mkdir(parents=True)
         (folder / 'index').write_text(f'{index}\n', encoding='ascii')
