@@ -64,8 +64,7 @@ class CameraStream:
             params: Parameters of the node.
         """
         self._camera, self._params = camera, params
-        self._clock, self._logger = node.get_clock(), node.get_logger()
-        self._context = node.context
+        self._logger, self._context = node.get_logger(), node.context
         topic = IMAGE.at(camera.topic)
         self._images = create_publisher(node, replace(topic, qos=DRIVER))
         compressed = COMPRESSED_IMAGE.at(f'{camera.topic}/compressed')
@@ -121,17 +120,15 @@ class CameraStream:
 
     def _take(self, frame: Frame) -> None:
         """Publish an image, unless it shows nothing new."""
-        now_ns = self._clock.now().nanoseconds
-        age_ns = time.time_ns() - frame.stamp_ns
-        stamp_ns = now_ns - age_ns  # on the ROS clock, whichever that is
-        self._note(self._check.refuse_image(frame.image, stamp_ns, now_ns))
+        stamp_ns = frame.stamp_ns  # the system clock is the ROS clock of a real robot
+        self._note(self._check.refuse_image(frame.image, stamp_ns, time.time_ns()))
         if self._trouble:
             self._counts['refused'] += 1
             return
         frame_id = camera_frame(self._camera.topic)
         self._images.publish(image_message(frame.image, stamp_ns, frame_id))
         self._counts['images'] += 1
-        self._latency_ms = (time.time_ns() - frame.stamp_ns) * 1e-6
+        self._latency_ms = (time.time_ns() - stamp_ns) * 1e-6
         if self._compressed is not None and self._compressed.get_subscription_count():
             jpeg = encode_jpeg(frame.image, self._params.jpeg_quality)
             self._compressed.publish(compressed_message(jpeg, stamp_ns, frame_id))
