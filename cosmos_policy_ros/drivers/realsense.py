@@ -52,9 +52,14 @@ def list_devices() -> list[Device]:
     """Return the RealSense cameras that are plugged in.
 
     Raises:
-        ConfigError: As ``library``.
+        ConfigError: As ``library``; or the library cannot look at one, most often for lack of
+            permission.
     """
-    return [_describe(device) for device in context().query_devices()]
+    try:
+        return [_describe(device) for device in context().query_devices()]
+    except RuntimeError as error:
+        msg = f'RealSense cameras: {error}; are the udev rules of librealsense installed?'
+        raise ConfigError(msg) from error
 
 
 def frames(camera: CameraSpec) -> Generator[Frame, None, None]:
@@ -67,9 +72,16 @@ def frames(camera: CameraSpec) -> Generator[Frame, None, None]:
         ConfigError: As ``library``; or the camera does not offer that size and rate.
         ConnectionError: No such camera is plugged in, or it sends no images any more.
     """
+    try:
+        yield from _frames(camera)
+    except RuntimeError as error:  # of the library, when the cable goes
+        msg = f'{camera.name}: RealSense {camera.device}: {error}'
+        raise ConnectionError(msg) from error
+
+
+def _frames(camera: CameraSpec) -> Generator[Frame, None, None]:
     rs = library()
-    device = _find(camera)
-    sensor, profile = _colour_stream(device, camera)
+    sensor, profile = _colour_stream(_find(camera), camera)
     queue, clock = rs.frame_queue(KEPT_FRAMES), ClockMap()
     try:
         _set_exposure(sensor, camera.exposure_us)
@@ -85,9 +97,6 @@ def frames(camera: CameraSpec) -> Generator[Frame, None, None]:
             image = pixels[:, :, ::-1] if profile.format() == rs.format.bgr8 else pixels
             # a copy: the library uses the memory for another image
             yield Frame(np.array(image), _taken_ns(rs, frame, clock, arrival_ns))
-    except RuntimeError as error:  # of the library, when the cable goes
-        msg = f'{camera.name}: RealSense {camera.device}: {error}'
-        raise ConnectionError(msg) from error
     finally:
         for end in (sensor.stop, sensor.close):
             with contextlib.suppress(RuntimeError):  # it was unplugged or never started

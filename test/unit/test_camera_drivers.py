@@ -13,12 +13,13 @@ from cosmos_policy_ros.drivers import file, v4l2
 from cosmos_policy_ros.drivers.clock_map import ClockMap
 from cosmos_policy_ros.drivers.frame import Device
 from cosmos_policy_ros.drivers.table import DRIVERS, keep_frames
-from cosmos_policy_ros.robot import CAMERA_DRIVERS, CameraSpec
+from cosmos_policy_ros.robot import CAMERA_DRIVERS, CameraSpec, read_robot
 from cosmos_policy_ros.types import ConfigError
 import cv2
 import numpy as np
 import pytest
 from samples import sample_image
+import yaml
 
 MS = 1_000_000
 SECOND = 1000 * MS
@@ -186,3 +187,26 @@ def test_loss_is_told_and_tried_again_until_stopped(tmp_path: Path) -> None:
 def test_every_driver_of_robot_files_exists() -> None:
     """The sentences stand where robot files are checked, the functions here."""
     assert DRIVERS.keys() == CAMERA_DRIVERS.keys()
+
+
+@pytest.mark.parametrize(
+    ('keys', 'reason'),
+    [
+        ({'driver': 'webcam', 'device': '/dev/video0'}, "driver 'webcam' must be of"),
+        ({'driver': 'v4l2'}, 'driver and device must be given both or none'),
+        ({'device': '130322270001'}, 'driver and device must be given both or none'),
+        ({'driver': 'realsense', 'device': 130322270001}, 'device must be text'),
+        ({'exposure_us': 0.0}, 'exposure_us 0.0 must be above 0'),
+    ],
+)
+def test_camera_that_cannot_be_is_refused(
+    tmp_path: Path, keys: dict[str, object], reason: str
+) -> None:
+    """Before anything is opened; a serial number without quotes is a number."""
+    source = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
+    robot = yaml.safe_load(source.read_text('utf-8'))
+    robot['cameras'][0].update(keys)
+    path = tmp_path / 'robot.yaml'
+    path.write_text(yaml.safe_dump(robot), encoding='utf-8')
+    with pytest.raises(ConfigError, match=reason):
+        read_robot(path)

@@ -127,6 +127,23 @@ def test_missing_camera_is_told_with_those_that_are_there(plugged: SoftwareRealS
         next(realsense.frames(replace(CAMERA, device='999')))
 
 
+def test_error_of_the_library_is_a_loss_that_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A cable that goes while the camera is being opened ends no thread."""
+
+    class Busy:
+        def query_devices(self) -> None:
+            msg = 'failed to set power state'
+            raise RuntimeError(msg)
+
+    monkeypatch.setattr(realsense, 'context', Busy)
+    with pytest.raises(ConnectionError, match=r'RealSense .*failed to set power state'):
+        next(realsense.frames(CAMERA))
+    with pytest.raises(ConfigError, match='failed to set power state; are the udev rules'):
+        realsense.list_devices()
+
+
 def test_camera_that_is_unplugged_and_plugged_in_again_goes_on() -> None:
     """The loss is told once per try, and no image is made up meanwhile."""
     losses: list[str] = []
