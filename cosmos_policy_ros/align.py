@@ -223,13 +223,17 @@ def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
         message: JointState in the units of the driver.
 
     Raises:
-        ValueError: A joint is missing, the lengths differ, or a number is not finite.
+        ValueError: A joint is missing or there twice, the lengths differ, or a number is not
+            finite.
     """
     names, positions, topic = message.name, message.position, arm.joint_state_topic
     if len(names) != len(positions):
         msg = f'{topic} has {len(names)} names for {len(positions)} positions'
         raise ValueError(msg)
     by_name = dict(zip(names, positions, strict=True))
+    if len(by_name) < len(names):
+        msg = f'{topic} has a joint twice: {list(names)}'
+        raise ValueError(msg)
     wanted = arm.state_joints
     missing = [name for name in wanted if name not in by_name]
     if missing:

@@ -108,6 +108,9 @@ def read_table(message: Any, joints: Sequence[str] | None = None) -> tuple[Candi
     found = tuple(Column(field.name, field.offset, field.count) for field in message.fields)
     floats = all(field.datatype == FLOAT32 for field in message.fields)
     step = _point_step(layout)
+    if min(n_values, n_proprio) < 1:
+        msg = f'candidates need a value and a future pose, got {n_values} and {n_proprio} numbers'
+        raise ValueError(msg)
     if found != layout or not floats or message.is_bigendian or message.point_step != step:
         msg = (
             f'candidate table must have little-endian float32 points of {step} bytes, '

@@ -22,6 +22,7 @@ NAN = math.nan
 PARSERS: dict[str, Callable[[str], Any]] = {  # of a field of a status, by its type
     'int': int,
     'float': float,
+    'bool': lambda text: text == 'True',
     'Mapping[str, int]': json.loads,
 }
 EXECUTOR_NAME = 'command_executor'  # of its node and of its status on /diagnostics
@@ -37,6 +38,7 @@ class ExecutorStatus:
             held), ``hold`` or ``fault``.
         reason: Why the arms do not just follow, and which messages are refused; empty when all is
             well.
+        stopped: Whether an emergency stop is latched, in any state.
         joint_age_s: Age of the oldest arm's joint state [s]; infinite before all were received.
         standstill_s: Time without rows to play since the first chunk [s].
         seam_jump_rad: Seam jump of the newest chunk [rad].
@@ -58,6 +60,7 @@ class ExecutorStatus:
     state: State
     mode: Mode
     reason: str = ''
+    stopped: bool = False
     joint_age_s: float = math.inf
     standstill_s: float = 0.0
     seam_jump_rad: float = 0.0
@@ -86,6 +89,7 @@ class ExecutorStatus:
             'state': self.state,
             'mode': self.mode,
             'reason': self.reason,
+            'stopped': self.stopped,
             'standstill_s': f'{self.standstill_s:.3f}',
             'seam_jump_rad': f'{self.seam_jump_rad:.4f}',
             'seam_jump_rad_p99': f'{self.seam_jump_rad_p99:.4f}',

@@ -141,8 +141,9 @@ TASK = Topic(
     'std_msgs/msg/String',
     LATCHED,
     ('person', 'sim', 'fake_sensor'),
-    ('inference', 'recorder', 'operator'),
-    'Language instruction of the episodes to come.',
+    ('inference', 'planner', 'recorder', 'operator'),
+    'Language instruction of the episodes to come, at most 200 characters. Another one ends the '
+    'queries: the planner has to be activated again.',
     namespaced=False,
 )
 
@@ -208,8 +209,17 @@ EXECUTOR_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('command_executor',),
-    ('operator', 'demonstrator', 'replay'),
+    ('planner', 'operator', 'demonstrator', 'replay'),
     'State and figures of the executor (``status.ExecutorStatus``), by which others decide.',
+)
+STOP = Topic(
+    '/command_executor/stop',
+    'std_msgs/msg/Empty',
+    NEWEST,
+    ('person',),
+    ('command_executor',),
+    'Any message is an emergency stop, as the service is; for a pedal or a key that '
+    'sends it again and again.',
 )
 ARM_FORWARD_COMMAND = Topic(
     '/<arm>_controller/commands',
@@ -304,21 +314,30 @@ ENABLE = Service(
     'std_srvs/srv/SetBool',
     'command_executor',
     ('person', 'operator', 'demonstrator', 'replay'),
-    'Allow motion from the measured pose (true), or end it (false).',
+    'Allow motion from where the arms are (true), or end it (false); refused after an emergency '
+    'stop until that is reset.',
 )
 ESTOP = Service(
     '/command_executor/estop',
     'std_srvs/srv/Trigger',
     'command_executor',
     ('person',),
-    'Brake and latch a fault until motion is enabled again; latches nothing while disabled.',
+    'Emergency stop: brake, and allow no motion until it is reset, in every state.',
+)
+RESET_ESTOP = Service(
+    '/command_executor/reset',
+    'std_srvs/srv/Trigger',
+    'command_executor',
+    ('person',),
+    'Let go of an emergency stop; nothing moves before motion is enabled.',
 )
 ACTIVATE = Service(
     '/planner/activate',
     'std_srvs/srv/SetBool',
     'planner',
     ('person', 'operator'),
-    'Start (true) or stop (false) querying the policy; refused where no inference node is.',
+    'Start (true) or stop (false) querying the policy; refused where no inference node is. '
+    'Whatever ends motion stops it too.',
 )
 START_RECORDING = Service(
     '/recorder/start',

@@ -5,12 +5,15 @@ Every chunk states when its row 0 is due, and it arrives later than that. The pl
 whose time has passed, moves along the others and holds the last one. Where the arms have stood
 still since then, before the first chunk and after the end of one, nothing has passed: the chunk
 begins when it arrives. The way between the rows and the take-over of a new chunk from the running
-one are rows of the tables in ``seams.py``.
+one are rows of the tables in ``seams.py``. From a pose that is held the first chunk takes over
+slowly.
+
+A chunk is refused that nobody can have meant: too long, from too far ahead or too long ago.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from typing import NamedTuple
 
@@ -22,6 +25,12 @@ from numpy.typing import NDArray
 
 SLOPE_NS = 1_000_000  # speeds are differences over so short a time
 GRID_ROWS = 1e-3  # how far from a row a time may be to count as on it, in rows
+MOST_ROWS = 256  # of a chunk; those of policies have 8 to 100
+MOST_AHEAD_NS = 250_000_000  # from now to row 0; a replay sends its chunks 0.2 s before that
+MOST_AGE_NS = 1_000_000_000  # from row 0 to the arrival; a policy slower than that is blind
+JOIN_RAD = 1e-3  # a first chunk that begins as near to the held pose takes over at once
+JOIN_SPEED = 0.5  # [rad/s] that the take-over from a held pose adds to a chunk's own speed
+STEEPEST = 1.5  # highest slope of a seam's share, over that of a straight line
 
 
 class SeamJump(NamedTuple):
@@ -46,6 +55,7 @@ class _RunningChunk:
     curve: Curve
     rows_per_ns: float
     takeover_ns: int
+    blend_ns: int
 
     @property
     def n_rows(self) -> int:
@@ -91,21 +101,25 @@ class ChunkPlayer:
         self._arm_joints = arm_joints
         self._running: list[_RunningChunk] = []  # oldest first; the newest takes over from them
         self._oldest_ns: int | None = None
+        self._held: NDArray[np.float64] | None = None  # pose that a first chunk takes over from
 
     @classmethod
     def from_robot(cls, robot: RobotSpec, settings: PlaybackSettings | None = None) -> ChunkPlayer:
         """Return a player whose seam jumps leave out the robot's grippers."""
         return cls(settings, robot.arm_joints)
 
-    def clear(self, now_ns: int | None = None) -> None:
+    def clear(self, now_ns: int | None = None, held: NDArray[np.floating] | None = None) -> None:
         """Forget all chunks, as before a new episode.
 
         Args:
             now_ns: Chunks of an earlier observation than this are refused from now on
                 [ns, ROS clock]; None takes any.
+            held: (A,) pose that the next chunk takes over from [rad; gripper 0..1]; None where
+                that is not known.
         """
         self._running.clear()
         self._oldest_ns = now_ns
+        self._held = None if held is None else held.astype(np.float64)
 
     def add(self, chunk: ActionChunk, now_ns: int) -> SeamJump:
         """Let a chunk take over from now on, or from its row 0 if that is still to come.
@@ -121,7 +135,9 @@ class ChunkPlayer:
 
         Raises:
             ValueError: The chunk is refused: not newer than the running one, observed before
-                ``clear``, wholly in the past, or of another size. The running chunk plays on.
+                ``clear`` or more than ``MOST_AGE_NS`` ago, wholly in the past, due later than
+                ``MOST_AHEAD_NS``, of another size or of more than ``MOST_ROWS`` rows. The
+                running chunk plays on.
         """
         rows = chunk.positions.astype(np.float64)
         stood = not self._running or self._running[-1].end_ns <= chunk.stamp_ns
@@ -132,10 +148,13 @@ class ChunkPlayer:
             curve=self._interpolation(rows),
             rows_per_ns=chunk.rate_hz * 1e-9,
             takeover_ns=max(now_ns, chunk.stamp_ns),
+            blend_ns=self._blend_ns,
         )
         self._refuse(new, now_ns)
         jump = SeamJump()
-        if self._running:
+        if not self._running and self._held is not None:
+            new = self._join_held(new, self._held)
+        elif self._running:
             at_ns = new.takeover_ns
             gap = self._gap(new, at_ns)
             speed_gap = (self._gap(new, at_ns + SLOPE_NS) - gap) / (SLOPE_NS * 1e-9)
@@ -161,6 +180,22 @@ class ChunkPlayer:
     def end_ns(self) -> int | None:
         """When the last row of the newest chunk is due [ns, ROS clock]; None without a chunk."""
         return self._running[-1].end_ns if self._running else None
+
+    def distance_rad(self, chunk: ActionChunk, pose: NDArray[np.float32], now_ns: int) -> float:
+        """Return how far a chunk passes from a pose at the nearest, over the arm joints [rad].
+
+        Its rows up to the one that is due now count: a policy begins where it saw the arms, while
+        those of a chunk that is not meant for them are all somewhere else.
+
+        Args:
+            chunk: The chunk.
+            pose: (A,) float32 [rad; gripper 0..1].
+            now_ns: Time of arrival [ns, ROS clock].
+        """
+        due = math.ceil((now_ns - chunk.stamp_ns) * 1e-9 * chunk.rate_hz)
+        gap = np.abs(chunk.positions[: max(due, 0) + 1] - pose)
+        gap = gap if self._arm_joints is None else gap[:, self._arm_joints]
+        return float(gap.max(axis=1).min())
 
     def remaining_s(self, now_ns: int) -> float:
         """Return the time until the last row of the newest chunk [s]; 0 after it or without one.
@@ -221,6 +256,21 @@ class ChunkPlayer:
             return None
         return newest.stamp_ns + round(row / newest.rows_per_ns)
 
+    def _join_held(self, new: _RunningChunk, held: NDArray[np.float64]) -> _RunningChunk:
+        """Let a first chunk take over from the held pose, as slowly as that is far away.
+
+        It takes over from itself, moved to where the arms are: its own motion is not delayed.
+        """
+        gap = new.at(new.takeover_ns) - held
+        gap = gap if self._arm_joints is None else np.where(self._arm_joints, gap, 0.0)
+        farthest = float(np.abs(gap).max())
+        if farthest < JOIN_RAD:
+            return new
+        rows = new.rows - gap
+        self._running.append(replace(new, rows=rows, curve=self._interpolation(rows)))
+        slowly_ns = round(STEEPEST * farthest / JOIN_SPEED * 1e9)
+        return replace(new, blend_ns=max(self._blend_ns, slowly_ns))
+
     def _gap(self, new: _RunningChunk, now_ns: int) -> NDArray[np.float64]:
         """Return the targets of a new chunk less those of the running ones, of arm joints."""
         gap = new.at(now_ns) - self._join(now_ns)
@@ -228,7 +278,7 @@ class ChunkPlayer:
 
     def _share(self, chunk: _RunningChunk, now_ns: int) -> float:
         """Return the share of a chunk in the target, over those before it, from 0 to 1."""
-        return self._seam_share(now_ns - chunk.takeover_ns, self._blend_ns)
+        return self._seam_share(now_ns - chunk.takeover_ns, chunk.blend_ns)
 
     def _join(self, now_ns: int) -> NDArray[np.float64]:
         """Return the (A,) target of all running chunks, each laid over those before it."""
@@ -241,6 +291,14 @@ class ChunkPlayer:
 
     def _refuse(self, new: _RunningChunk, now_ns: int) -> None:
         """Refuse a chunk that cannot follow the running one; see ``add``."""
+        ahead_ns = new.observed_ns - now_ns
+        if new.n_rows > MOST_ROWS:
+            msg = f'chunk has {new.n_rows} rows, limit {MOST_ROWS}'
+            raise ValueError(msg)
+        if ahead_ns > MOST_AHEAD_NS:
+            msg = f'chunk is stamped {ahead_ns * 1e-6:.0f} ms in the future, limit '
+            msg += f'{MOST_AHEAD_NS * 1e-6:.0f} ms; synchronise the clocks of the machines'
+            raise ValueError(msg)
         if self._running:
             newest = self._running[-1]
             size, newest_size = new.rows.shape[1], newest.rows.shape[1]
@@ -253,10 +311,15 @@ class ChunkPlayer:
                 raise ValueError(msg)
         if self._oldest_ns is not None and new.observed_ns < self._oldest_ns:
             early_ms = (self._oldest_ns - new.observed_ns) * 1e-6
-            msg = f'chunk was observed {early_ms:.0f} ms before the start; wait for the next'
+            msg = f'chunk was observed {early_ms:.0f} ms before the start or the end of a hold; '
+            msg += 'wait for the next'
             raise ValueError(msg)
         past_ns = now_ns - new.observed_ns - (new.end_ns - new.stamp_ns)
         if past_ns > 0:
             past_ms = past_ns * 1e-6
             msg = f'chunk ended {past_ms:.0f} ms ago; answer faster or predict further ahead'
+            raise ValueError(msg)
+        if -ahead_ns > MOST_AGE_NS:
+            msg = f'chunk is {-ahead_ns * 1e-6:.0f} ms old, limit {MOST_AGE_NS * 1e-6:.0f} ms; '
+            msg += 'answer faster'
             raise ValueError(msg)

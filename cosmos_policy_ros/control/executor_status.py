@@ -39,6 +39,7 @@ def executor_status(
         state=playback.safety.state,
         mode=playback.mode,
         reason='; '.join(reason for reason in reasons if reason),
+        stopped=playback.safety.stopped,
         joint_age_s=joint_age_s,
         standstill_s=playback.stats.standstill_s,
         seam_jump_rad=playback.stats.seam_jump.rad,
@@ -60,4 +61,6 @@ def executor_status(
 
 def severity(status: ExecutorStatus, refusals: Mapping[str, str]) -> str:
     """Return ``ok``, ``warn`` or ``error``; refused messages are a warning while playing."""
+    if status.stopped:
+        return 'error'
     return 'warn' if refusals and status.mode == 'playing' else LEVELS[status.mode]

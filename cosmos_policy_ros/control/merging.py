@@ -37,6 +37,8 @@ class CandidateMerger:
     Attributes:
         n_merged: Answers that were merged for the last query; 0 before the first.
         n_most: Most answers to one query since the start, late ones included.
+        newest_ns: Stamp of the query answered last, or time of the start [ns, ROS clock]; answers
+            to queries up to here are too late.
     """
 
     def __init__(self, merge_s: float) -> None:
@@ -57,7 +59,7 @@ class CandidateMerger:
         """
         self.n_merged, self.n_most = 0, 0
         self._n_expected = n_expected
-        self._newest_ns = now_ns  # answers to queries up to here are too late
+        self.newest_ns = now_ns
         self._answers: dict[int, list[tuple[Candidates, float]]] = {}  # by stamp of the query
         self._until_ns: dict[int, int] = {}  # when waiting for further answers ends
 
@@ -78,8 +80,8 @@ class CandidateMerger:
                 than the first one to this query; it is left out.
         """
         stamp_ns = candidates.stamp_ns
-        if stamp_ns <= self._newest_ns:
-            if stamp_ns == self._newest_ns:  # too late for this query, to be waited for the next
+        if stamp_ns <= self.newest_ns:
+            if stamp_ns == self.newest_ns:  # too late for this query, to be waited for the next
                 self._n_expected += 1
                 self.n_most = max(self.n_most, self._n_expected)
             return None
@@ -125,7 +127,7 @@ class CandidateMerger:
         for old_ns in [s for s in self._answers if s <= stamp_ns]:
             del self._answers[old_ns], self._until_ns[old_ns]
         n_before, n_answers = self.n_merged, len(answers)
-        self._newest_ns, self._n_expected, self.n_merged = stamp_ns, n_answers, n_answers
+        self.newest_ns, self._n_expected, self.n_merged = stamp_ns, n_answers, n_answers
         self.n_most = max(self.n_most, n_answers)
         return Merged(merged, rate_hz, n_answers, n_before)
 

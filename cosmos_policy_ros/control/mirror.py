@@ -51,7 +51,7 @@ class ExecutorMirror:
         """
         if self._silent(stamp_ns):  # an executor that is enabled plays nothing from before
             self._commands.clear()
-            self._player.clear(stamp_ns - ENABLED_NS)
+            self._player.clear(stamp_ns - ENABLED_NS, positions)
         self._commands.append((stamp_ns, positions))
         while self._commands[0][0] < stamp_ns - KEPT_NS:
             self._commands.popleft()
@@ -72,12 +72,22 @@ class ExecutorMirror:
         if self._silent(now_ns):
             return
         if self._astray():
-            self._player.clear(chunk.stamp_ns)
+            self._player.clear(chunk.stamp_ns, self._commands[-1][1])
         self._player.add(chunk, now_ns)
 
     def next_row_ns(self, now_ns: int) -> int | None:
         """Return when the next row of the running chunk is due, see ``ChunkPlayer``."""
         return None if self._silent(now_ns) else self._player.next_row_ns(now_ns)
+
+    def stopped(self, now_ns: int) -> bool:
+        """Whether the executor has left the chunk that it was sent, and stands.
+
+        It waits for a chunk that is asked for from now on, if it does not hold any more.
+
+        Args:
+            now_ns: Time now [ns, ROS clock].
+        """
+        return not self._silent(now_ns) and self._astray()
 
     def upcoming(self, start_ns: int, rate_hz: float, n_rows: int) -> NDArray[np.float32]:
         """Return the (n, A) float32 rows that will be played if no new chunk comes.

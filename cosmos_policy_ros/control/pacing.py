@@ -104,6 +104,11 @@ class Pacer:
         spare = min(hurried, MOST_SPARE_ROWS)
         return min(passing + SPLINE_ROWS + spare, self.most_rows)
 
+    def hurry(self) -> None:
+        """Make the next query due at once, unless an answer is waited for."""
+        if not self._waiting:
+            self._query_ns = None
+
     def due(self, now_ns: int) -> bool:
         """Whether a query is due now; gives up one that has gone without an answer for too long.
 

@@ -1,5 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From action chunks to joint commands: a chunk player behind the safety, with its figures."""
+"""From action chunks to joint commands: a chunk player behind the safety, with its figures.
+
+A hold ends the running chunk: where the arms would be by now they are not, and what the policy saw
+then is old. When all is well again, the arms wait for a chunk that was asked for since.
+"""
 
 from __future__ import annotations
 
@@ -108,12 +112,13 @@ class Playback:
         if self.safety.state == 'enabled':
             return
         self.safety.enable(measured, measured_age_s)
-        self._player.clear(now_ns)
+        self._player.clear(now_ns, self.safety.pose)
         self.stats = PlaybackStats()
 
     def disable(self) -> None:
         """Send nothing more and forget the chunks."""
         self.safety.disable()
+        self.mode = 'disabled'
         self._player.clear()
 
     def add(self, chunk: ActionChunk, now_ns: int) -> None:
@@ -124,8 +129,14 @@ class Playback:
             now_ns: Time of arrival [ns, ROS clock].
 
         Raises:
-            ValueError: As ``ChunkPlayer.add``; the running chunk plays on.
+            ValueError: As ``ChunkPlayer.add``, or the chunk is too far from where the arms are
+                commanded; the running chunk plays on.
         """
+        jump_rad = self._player.distance_rad(chunk, self.safety.pose, now_ns)
+        if not jump_rad <= self.safety.watchdog.max_jump_rad:
+            limit = self.safety.watchdog.max_jump_rad
+            msg = f'chunk begins {jump_rad:.2f} rad from where the arms are, limit {limit}'
+            raise ValueError(msg)
         self.stats.note(self._player.add(chunk, now_ns))
 
     def upcoming(self, start_ns: int, rate_hz: float, n_rows: int) -> NDArray[np.float32] | None:
@@ -168,6 +179,8 @@ class Playback:
         """
         target = self._player.target(now_ns)
         command = self.safety.step(target, measured, measured_age_s, now_ns, hold_reason)
+        if command is not None and self.safety.interrupted:
+            self._player.clear(now_ns, command.positions)
         ended = self.stats.chunks > 0 and self._player.remaining_s(now_ns) == 0.0
         if command is None:
             self.mode = 'disabled'

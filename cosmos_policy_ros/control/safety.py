@@ -4,8 +4,10 @@
 Every tick moves the command towards the target as far as range, speed and acceleration of each
 joint allow, and always so that it can still brake: before the end of the range, and at the target
 instead of past it. A target that the joints can follow passes unchanged, without delay.
-Whatever is wrong with the input ends in *hold* (brake, keep the pose, go on when it is well again)
-or in *fault* (brake, keep the pose until somebody enables again).
+Whatever is wrong with the input ends in *hold* (brake, keep the pose until all has been well for a
+while) or in *fault* (brake, keep the pose until somebody enables again). The pose is kept without
+pressing: a command never stays farther from a measured arm joint than a small band, so an arm that
+is blocked, sinks or has lost its torque does not snap back when it is free.
 """
 
 from __future__ import annotations
@@ -23,6 +25,13 @@ from numpy.typing import NDArray
 
 Status = Literal['ok', 'limited', 'hold', 'fault']
 EARLY_TICK = 0.25  # of a period: a tick this soon after the last one moves nothing
+STALL_S = 0.2  # [s] without a tick, after which the arms have come to rest by themselves
+# Measured joints of an arm that do not change by a bit while its command moves were not measured.
+# A servo answers within 0.06 s, the encoder of a Dynamixel counts 0.0015 rad, a driver is late.
+FROZEN_S = 0.15  # [s] without a change …
+FROZEN_RAD = 0.05  # [rad] … since the command has moved as far
+CONFIRM_RAD = 0.01  # [rad] beyond ``release_rad`` that an arm may be from its last command
+EMERGENCY_STOP = 'emergency stop'
 
 
 @dataclass(frozen=True)
@@ -64,20 +73,30 @@ class Limits:
 
 @dataclass(frozen=True)
 class WatchdogLimits:
-    """Ages of joint states and gaps to the command at which motion holds or faults.
+    """Ages of joint states, gaps and jumps at which motion holds, faults or is refused.
 
     Attributes:
         max_joint_age_s: Older joint states mean hold [s].
         fault_joint_age_s: Older joint states mean fault [s].
-        max_gap_rad: Larger gaps between command and measured arm joint mean fault [rad] …
-        max_gap_s: … when they last longer than this [s]; a quick motion may lag for a moment.
+        max_gap_rad: What a command and the measured arm joint may differ by [rad]; scripted
+            motions at 2.2 rad/s in the simulator differ by 0.16 for a moment. A larger gap means
+            fault …
+        max_gap_rad_s: … once what it is larger by, times how long, adds up to this [rad s].
+        release_rad: Band around a measured arm joint that the command is taken back to in hold
+            and fault [rad]; more than an arm sags under its own weight.
+        resume_s: How long all must have been well before a hold ends [s].
+        max_jump_rad: Farthest that a new chunk may pass from the commanded pose, in any arm joint
+            [rad].
         max_excess_rad: Arm joints farther outside their range cannot be enabled [rad].
     """
 
     max_joint_age_s: float = 0.1
     fault_joint_age_s: float = 2.0
-    max_gap_rad: float = 0.5
-    max_gap_s: float = 0.25
+    max_gap_rad: float = 0.15
+    max_gap_rad_s: float = 0.02
+    release_rad: float = 0.05
+    resume_s: float = 0.2
+    max_jump_rad: float = 0.3
     max_excess_rad: float = 0.05
 
 
@@ -86,6 +105,8 @@ class Safety:
 
     Attributes:
         state: ``disabled`` (no command leaves), ``enabled`` or ``fault`` (latched).
+        stopped: Whether an emergency stop is latched; nothing is enabled before ``reset``.
+        interrupted: Whether the last command held for another reason than a missing target.
         reason: Why the last command differs from its target; empty when it does not.
         interventions: Targets since enabling that did not pass unchanged.
         intervention_reasons: How many of them for which reason: the joint that a limit kept
@@ -102,6 +123,8 @@ class Safety:
         self.limits = limits
         self.watchdog = watchdog or WatchdogLimits()
         self.state: State = 'disabled'
+        self.stopped = False
+        self.interrupted = False
         self.reason = ''
         self.interventions = 0
         self.intervention_reasons: Counter[str] = Counter()
@@ -113,22 +136,33 @@ class Safety:
             1.0 / limits.rate_hz,
         )
         self._period_ns = round(1e9 / limits.rate_hz)
-        self._last: JointCommand | None = None
-        self._gap_ns = 0  # how long a joint has been too far from its command
+        self._arms = _arm_masks(limits.names)
+        self._sent: NDArray[np.float32] | None = None  # last command, also after ``disable``
+        self._last: JointCommand | None  # since ``enable``
+        self._held: NDArray[np.float64] | None  # where the arms came to rest in a hold
+        self._seen: NDArray[np.float32] | None  # newest measured joints
+        self._start()
 
     def enable(self, measured: NDArray[np.float32] | None, measured_age_s: float) -> None:
-        """Allow motion, starting at rest from the measured pose; leaves a fault behind.
+        """Allow motion, starting at rest; leaves a fault behind.
+
+        Every arm starts from the last command to it where the measured pose confirms that one,
+        gripper included, so that it neither sags nor lets go of an object; else from the measured
+        pose.
 
         Args:
             measured: (A,) float32 measured joints [rad; gripper 0..1].
             measured_age_s: Their age [s].
 
         Raises:
-            ValueError: The joints are unknown, stale, not finite or outside their range; the state
-                stays what it was.
+            ValueError: An emergency stop is latched, or the joints are unknown, stale, not finite
+                or outside their range; the state stays what it was.
         """
         if self.state == 'enabled':
             return
+        if self.stopped:
+            msg = f'{EMERGENCY_STOP} is latched; reset it first'
+            raise ValueError(msg)
         limits = self.limits
         if measured is None or not measured_age_s <= self.watchdog.max_joint_age_s:
             limit_ms = self.watchdog.max_joint_age_s * 1e3
@@ -145,19 +179,32 @@ class Safety:
             msg = f'{limits.names[i]} is at {measured[i]:.3f} rad, outside its range '
             msg += f'{limits.lower[i]:.3f} to {limits.upper[i]:.3f}; move it inside by hand'
             raise ValueError(msg)
-        self._tracker.start(measured)
-        self._last, self._gap_ns = None, 0
+        self._tracker.start(self._find_start(measured))
+        self._start()
         self.state, self.reason, self.interventions = 'enabled', '', 0
         self.intervention_reasons = Counter()
 
     @property
     def pose(self) -> NDArray[np.float32]:
-        """The (A,) float32 pose commanded last, or measured at enabling [rad; gripper 0..1]."""
+        """The (A,) float32 pose commanded last, or started from [rad; gripper 0..1]."""
         return self._tracker.position.astype(np.float32)
 
     def disable(self) -> None:
         """Send nothing more; the arms keep the last command they got."""
-        self.state, self.reason = 'disabled', ''
+        self.state, self.reason = 'disabled', EMERGENCY_STOP if self.stopped else ''
+
+    def stop(self) -> None:
+        """Latch an emergency stop, in every state, until ``reset``; brake where enabled."""
+        self.stopped = True
+        self.fault(EMERGENCY_STOP)
+        if self.state == 'disabled':
+            self.reason = EMERGENCY_STOP
+
+    def reset(self) -> None:
+        """Let go of an emergency stop; nothing moves before ``enable``."""
+        self.stopped = False
+        if self.state == 'disabled':
+            self.reason = ''
 
     def fault(self, reason: str) -> None:
         """Brake and stay there until enabled again; the first reason stays.
@@ -178,7 +225,8 @@ class Safety:
         """Return the command of one tick, or None while disabled.
 
         Call it once per control period. A late tick moves no farther than one on time; one that
-        follows the last within a quarter of a period repeats its command.
+        follows the last within a quarter of a period repeats its command. After ``STALL_S``
+        without a tick the arms stand, and a clock that went back is a fault.
 
         Args:
             target: (A,) float32 wanted now [rad; gripper 0..1]; None holds.
@@ -192,25 +240,77 @@ class Safety:
         elapsed_ns = self._period_ns if self._last is None else now_ns - self._last.stamp_ns
         if self._last is not None and 0 <= elapsed_ns < EARLY_TICK * self._period_ns:
             return self._last
-        self._check_fault(target, measured, measured_age_s)
+        elapsed_s = elapsed_ns * 1e-9
+        if elapsed_s < 0.0:
+            self.fault(f'the clock went back by {-elapsed_s:.2f} s; see who sets it')
+        stall = f'no tick for {elapsed_s:.1f} s' if elapsed_s > STALL_S else ''
+        if stall:
+            self._tracker.start(self.pose)
+        usable = measured if self._find_trouble(measured, measured_age_s) == '' else None
+        self._check_fault(target, usable, measured_age_s)
+        held = self._find_hold_reason(measured, measured_age_s, stall or hold_reason)
         status: Status
-        if self.state == 'fault':
-            self._tracker.brake()
-            status = 'fault'
-        elif reason := hold_reason or self._find_hold_reason(target, measured, measured_age_s):
-            self._tracker.brake()
-            self.reason = reason
-            status = 'hold'
+        if self.state == 'fault' or held or target is None:
+            if self.state == 'enabled':
+                self.reason = held or 'no action chunk yet'
+            self._keep(usable)
+            status = 'fault' if self.state == 'fault' else 'hold'
         else:
-            assert target is not None
+            self._held = None
             limited = self._tracker.follow(target, max(elapsed_ns, self._period_ns) * 1e-9)
             self.reason = '' if limited is None else f'{self.limits.names[limited]} is limited'
             status = 'ok' if limited is None else 'limited'
         if target is not None and status != 'ok':
             self.interventions += 1
             self.intervention_reasons[self.reason if status == 'limited' else status] += 1
-        self._last = JointCommand(now_ns, self._tracker.position.astype(np.float32), status)
+        self.interrupted = bool(held) or status == 'fault'
+        self._sent = self._tracker.position.astype(np.float32)
+        self._last = JointCommand(now_ns, self._sent, status)
         return self._last
+
+    def _start(self) -> None:
+        """Forget what the last ticks were like."""
+        self._last, self._held, self._seen = None, None, None
+        self._gap_rad_s = np.zeros(len(self.limits.names))  # beyond the gap that is allowed
+        self._cause, self._well_ns = '', 0  # of the hold, and how long it has been gone
+        # Of every arm: how long its measured joints do not answer, and whether that is too long.
+        self._unchanged_s = np.zeros(len(self._arms))
+        self._frozen = np.zeros(len(self._arms), dtype=bool)
+        self._seen_at = self._tracker.position  # what was commanded when they last changed
+
+    def _find_start(self, measured: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the (A,) pose to start from, see ``enable``."""
+        if self._sent is None:
+            return measured
+        start = measured.copy()
+        gap = np.abs(measured - self._sent) * self.limits.arm_joints
+        for arm in self._arms:
+            if gap[arm].max() <= self.watchdog.release_rad + CONFIRM_RAD:
+                start[arm] = self._sent[arm]
+        return start
+
+    def _keep(self, measured: NDArray[np.float32] | None) -> None:
+        """Brake, then keep the pose, but follow measured arm joints that leave it.
+
+        Args:
+            measured: (A,) float32 measured joints, None where nobody knows them now.
+        """
+        tracker, band = self._tracker, self.watchdog.release_rad
+        given = tracker.position
+        if measured is not None:
+            near = np.clip(tracker.position, measured - band, measured + band)
+            given = np.where(self.limits.arm_joints, near, tracker.position)
+        if self._held is None:
+            tracker.brake()
+            self._held = None if tracker.speed.any() else tracker.position
+        elif (given != tracker.position).any() or tracker.speed.any():
+            tracker.follow(given.astype(np.float32), self._period_ns * 1e-9)
+        drift = 0.0 if self._held is None else np.abs(tracker.position - self._held)
+        if np.max(drift) > self.watchdog.max_gap_rad:
+            i = int(np.argmax(drift))
+            self.fault(
+                f'{self.limits.names[i]} does not keep its pose; check for a motor without torque'
+            )
 
     def _check_fault(
         self,
@@ -218,37 +318,81 @@ class Safety:
         measured: NDArray[np.float32] | None,
         measured_age_s: float,
     ) -> None:
-        """Enter the fault state when something must not go on by itself."""
+        """Enter the fault state when something must not go on by itself.
+
+        Args:
+            target: (A,) float32 wanted now, None holds.
+            measured: (A,) float32 measured joints, None where nobody knows them now.
+            measured_age_s: Age of the newest ones [s].
+        """
         n = len(self.limits.names)
         if target is not None and not _is_vector(target, n):
             self.fault(f'target must be {n} finite numbers, got {target}; check the policy')
         elif measured_age_s > self.watchdog.fault_joint_age_s:
             self.fault(f'no joint states for {measured_age_s:.1f} s; check the arm drivers')
-        elif measured is not None and _is_vector(measured, n):
+        elif measured is not None:
             gap = np.abs(self._tracker.position - measured) * self.limits.arm_joints
-            i = int(gap.argmax())
-            self._gap_ns = (
-                self._gap_ns + self._period_ns if gap[i] > self.watchdog.max_gap_rad else 0
-            )
-            if self._gap_ns > self.watchdog.max_gap_s * 1e9:
+            beyond = gap - self.watchdog.max_gap_rad
+            added = self._gap_rad_s + beyond * self._period_ns * 1e-9
+            self._gap_rad_s = np.where(beyond > 0.0, added, 0.0)
+            i = int(self._gap_rad_s.argmax())
+            if self._gap_rad_s[i] > self.watchdog.max_gap_rad_s:
                 self.fault(
                     f'{self.limits.names[i]} is {gap[i]:.2f} rad from its command, limit '
                     f'{self.watchdog.max_gap_rad}; check for an obstacle or a motor without torque'
                 )
 
     def _find_hold_reason(
-        self,
-        target: NDArray[np.float32] | None,
-        measured: NDArray[np.float32] | None,
-        measured_age_s: float,
+        self, measured: NDArray[np.float32] | None, measured_age_s: float, other: str
     ) -> str:
-        """Return why the arms shall hold for now, empty when they may follow the target."""
+        """Return why the arms shall hold for now, empty when they may follow a target.
+
+        Args:
+            measured: (A,) float32 newest measured joints, None if unknown.
+            measured_age_s: Their age [s].
+            other: Why to hold although joints are well; empty not to.
+        """
+        cause = other or self._find_trouble(measured, measured_age_s)
+        if not cause and measured is not None:
+            cause = self._find_frozen(measured)
+        self._well_ns = 0 if cause else self._well_ns + self._period_ns
+        if cause or self._well_ns >= self.watchdog.resume_s * 1e9:
+            self._cause = cause
+        return self._cause
+
+    def _find_frozen(self, measured: NDArray[np.float32]) -> str:
+        """Return whose measured joints do not change while it is commanded to move."""
+        if self._seen is None:
+            self._seen = measured
+        for i, arm in enumerate(self._arms):
+            if (measured[arm] != self._seen[arm]).any():
+                self._unchanged_s[i], self._frozen[i] = 0.0, False
+                self._seen_at = np.where(arm, self._tracker.position, self._seen_at)
+        self._seen = measured
+        moved = np.abs(self._tracker.position - self._seen_at) * self.limits.arm_joints
+        for i, arm in enumerate(self._arms):
+            if moved[arm].max() > FROZEN_RAD:
+                self._unchanged_s[i] += self._period_ns * 1e-9
+            self._frozen[i] |= self._unchanged_s[i] > FROZEN_S
+            if self._frozen[i]:
+                first = self.limits.names[int(arm.argmax())]
+                return f'joint states from {first} on do not change while the arm is to move'
+        return ''
+
+    def _find_trouble(self, measured: NDArray[np.float32] | None, measured_age_s: float) -> str:
+        """Return what is wrong with the measured joints, empty when nothing is."""
         if measured is None or not measured_age_s <= self.watchdog.max_joint_age_s:
             limit_ms = self.watchdog.max_joint_age_s * 1e3
             return f'joint states are {_age(measured, measured_age_s)}, limit {limit_ms:.0f} ms'
         if not _is_vector(measured, len(self.limits.names)):
             return f'measured joints must be {len(self.limits.names)} finite numbers'
-        return 'no action chunk yet' if target is None else ''
+        return ''
+
+
+def _arm_masks(names: tuple[str, ...]) -> list[NDArray[np.bool_]]:
+    """Return an (A,) bool for every arm, True for its joints, by names ``<arm>/<joint>``."""
+    arms = [name.rpartition('/')[0] for name in names]
+    return [np.array([arm == other for other in arms]) for arm in dict.fromkeys(arms)]
 
 
 def _is_vector(values: NDArray[np.float32], size: int) -> bool:

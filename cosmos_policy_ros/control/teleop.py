@@ -113,6 +113,7 @@ class Teleop:
     def disable(self) -> None:
         """Send nothing more; the arms keep the last command they got."""
         self.safety.disable()
+        self.mode = 'disabled'
 
     def lead(self, leaders: NDArray[np.float32] | None, age_s: float) -> None:
         """Set the newest poses of the leader arms.

@@ -3,15 +3,18 @@
 
 The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no
 new chunk comes it plays the running one to its end and holds; without joint states, or when a
-camera shows nothing new, it holds at once. With ``teleop`` the leader arms are followed instead.
+camera shows nothing new, it holds at once. While it is enabled nobody else may publish what it
+sends, and only one node its chunks. With ``teleop`` the leader arms are followed instead.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+import math
 from pathlib import Path
 import time
 
+from cosmos_policy_ros.control.chunk_player import MOST_ROWS
 from cosmos_policy_ros.control.executor_status import executor_status, severity
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
@@ -40,12 +43,21 @@ from cosmos_policy_ros.topics import (
     ESTOP,
     EXECUTOR_STATUS,
     JOINT_COMMAND,
+    RESET_ESTOP,
+    STOP,
 )
 from cosmos_policy_ros.types import JointCommand
 import numpy as np
 from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from std_msgs.msg import Empty
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
+
+CHUNK_SPACING_S = 0.02  # [s] between chunks that are read at all; policies take longer
+WATCH_S = 0.1  # [s] between looks for foreign publishers
+# A chunk with more bytes is not even read: one of 100,000 rows would cost a second of ticks.
+ROW_BYTES, NAME_BYTES = 40, 80  # of a row apart from its numbers, of a joint's name at most
 
 
 @dataclass(frozen=True)
@@ -93,16 +105,38 @@ class ExecutorParams:
         2.0, 'Age of a joint state beyond which a fault is latched [s].', 0.01, 60.0
     )
     max_gap_rad: float = param(
-        0.5,
-        'Gap between a command and the measured joint beyond which a fault is latched [rad].',
+        WatchdogLimits.max_gap_rad,
+        'Gap between a command and the measured arm joint that is well [rad]; a larger one is a '
+        'fault after a while.',
         0.01,
         6.3,
     )
-    max_gap_s: float = param(
-        0.25,
-        'How long a larger gap may last [s]; a joint lags for a moment in a quick motion.',
+    max_gap_rad_s: float = param(
+        WatchdogLimits.max_gap_rad_s,
+        'What a gap is larger by, times how long, that is a fault [rad s]; a joint lags for a '
+        'moment in a quick motion.',
         0.0,
         10.0,
+    )
+    release_rad: float = param(
+        WatchdogLimits.release_rad,
+        'Gap down to which a command is taken back to the measured arm joint in hold and fault '
+        '[rad]; it must be more than the arm sags, or it creeps down.',
+        0.01,
+        0.5,
+    )
+    resume_s: float = param(
+        WatchdogLimits.resume_s,
+        'How long all must have been well before a hold ends [s].',
+        0.0,
+        10.0,
+    )
+    max_jump_rad: float = param(
+        WatchdogLimits.max_jump_rad,
+        'Farthest that a new chunk may pass from the commanded pose in any arm joint [rad]; one '
+        'that is farther is refused.',
+        0.01,
+        6.3,
     )
     report_hz: float = param(
         5.0, 'Rate of the status reports [Hz]; a change of mode is reported at once.', 0.1, 50.0
@@ -135,7 +169,13 @@ class CommandExecutor(Node):
         self.params = p = declare(self, ExecutorParams)
         self.robot = robot = read_robot(Path(p.robot))
         watchdog = WatchdogLimits(
-            p.max_joint_age_s, p.fault_joint_age_s, p.max_gap_rad, p.max_gap_s
+            max_joint_age_s=p.max_joint_age_s,
+            fault_joint_age_s=p.fault_joint_age_s,
+            max_gap_rad=p.max_gap_rad,
+            max_gap_rad_s=p.max_gap_rad_s,
+            release_rad=p.release_rad,
+            resume_s=p.resume_s,
+            max_jump_rad=p.max_jump_rad,
         )
         settings = PlaybackSettings(p.seam, p.interpolation, p.blend_s)
         leaders = leader_robot(robot) if p.teleop else None
@@ -146,7 +186,10 @@ class CommandExecutor(Node):
         )
         self._period_s = 1.0 / robot.control_rate_hz
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))
+        self._ticks_per_watch = max(1, round(robot.control_rate_hz * WATCH_S))
         self._ticks, self._skipped, self._n_refused = 0, 0, 0
+        self._chunk_s = 0.0  # when a chunk was last read [s, monotonic]
+        self._most_bytes = MOST_ROWS * (8 * robot.size + ROW_BYTES) + NAME_BYTES * (robot.size + 1)
         self._lateness, self._sending = Lateness(p.lateness), False
         self._refusals: dict[str, str] = {}  # stream -> why its last message was refused
         self._mode = 'disabled'
@@ -157,13 +200,16 @@ class CommandExecutor(Node):
         self._commands = create_publisher(self, JOINT_COMMAND)
         self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME)
         self._joints = JointStates(self, robot, self._note)
-        self._leaders = JointStates(self, leaders, self._note) if leaders else None
+        # leaders are approached slowly after every hold, so any pose of theirs is good then
+        self._leaders = JointStates(self, leaders, self._note, math.inf) if leaders else None
         watched = robot.cameras if p.max_image_age_s and not p.teleop else ()
         self._cameras = CameraWatch(self, watched)
         if not p.teleop:
-            create_subscription(self, ACTION_CHUNK, self._on_chunk)
+            create_subscription(self, ACTION_CHUNK, self._on_chunk, raw=True)
+        create_subscription(self, STOP, self._on_stop)
         create_service(self, ENABLE, self._on_enable)
         create_service(self, ESTOP, self._on_estop)
+        create_service(self, RESET_ESTOP, self._on_reset)
         self._scheduling = request_realtime(p.realtime_priority)
         if p.realtime_priority and self._scheduling == 'normal':
             self.get_logger().warning('no real-time scheduling; give this user an rtprio limit')
@@ -183,10 +229,19 @@ class CommandExecutor(Node):
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds
 
-    def _on_chunk(self, message: JointTrajectory) -> None:
+    def _on_chunk(self, data: bytes) -> None:
         """Play a chunk, or note why it is refused; ignored unless enabled."""
         if self.playback.safety.state != 'enabled':
             return
+        now_s = time.perf_counter()
+        if len(data) > self._most_bytes:
+            self._refuse_chunk(f'{len(data)} bytes are more than {MOST_ROWS} rows have')
+            return
+        if now_s - self._chunk_s < CHUNK_SPACING_S:
+            self._refuse_chunk(f'chunks come faster than {1.0 / CHUNK_SPACING_S:.0f} a second')
+            return
+        self._chunk_s = now_s
+        message = deserialize_message(data, JointTrajectory)
         if not all(np.isfinite(point.positions).all() for point in message.points):
             reason = 'action chunk has NaN or infinite positions; check the policy'
             self.playback.safety.fault(reason)
@@ -195,10 +250,13 @@ class CommandExecutor(Node):
             chunk = chunk_from_message(message, self.robot.joint_names)
             self.playback.add(chunk, self._now_ns())
         except ValueError as error:
-            self._n_refused += 1
-            self._note(ACTION_CHUNK.ros_name, f'refused: {error}')
+            self._refuse_chunk(str(error))
             return
         self._note(ACTION_CHUNK.ros_name, None)
+
+    def _refuse_chunk(self, reason: str) -> None:
+        self._n_refused += 1
+        self._note(ACTION_CHUNK.ros_name, f'refused: {reason}')
 
     def _note(self, stream: str, refusal: str | None) -> None:
         """Keep why the newest message of a stream is refused, and log the first refusal.
@@ -215,21 +273,25 @@ class CommandExecutor(Node):
         self._refusals[stream] = refusal
 
     def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Enable from the measured pose, or disable."""
+        """Enable from where the arms are, or disable."""
         now_ns = self._now_ns()
         response.success, response.message = True, 'enabled' if request.data else 'disabled'
         if not request.data:
             self.playback.disable()
         elif self.playback.safety.state != 'enabled':
             try:
-                if others := find_second_stack(self, self._outputs, n_own=1):
-                    raise ValueError(others)
+                if trouble := self._find_strangers() or self._joints.find_unrest(
+                    self.params.max_joint_age_s / 2
+                ):
+                    raise ValueError(trouble)
                 self.playback.enable(*self._joints.measure(now_ns), now_ns)
                 self._n_refused = 0
                 self._refusals.pop(ACTION_CHUNK.ros_name, None)
             except ValueError as error:
                 response.success, response.message = False, f'not enabled: {error}'
         self._set_trust()
+        if not request.data:
+            self._report(self._joints.measure(now_ns)[1])  # even if it lasts no tick
         if response.success:
             self.get_logger().info(response.message)
         else:
@@ -237,15 +299,39 @@ class CommandExecutor(Node):
         return response
 
     def _on_estop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        """Brake and stay until enabled again."""
-        self.playback.safety.fault('emergency stop')
+        """Brake and stay until reset and enabled again."""
+        self._stop()
         response.success = True
-        response.message = f'{self.playback.safety.state}; enable to move again'
+        response.message = f'{self.playback.safety.state}; reset and enable to move again'
         return response
+
+    def _on_stop(self, _message: Empty) -> None:
+        """Stop; a pedal may say so again and again."""
+        if not self.playback.safety.stopped:
+            self._stop()
+
+    def _stop(self) -> None:
+        self.playback.safety.stop()
+        self.get_logger().error('emergency stop')
+
+    def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        """Let go of an emergency stop."""
+        self.playback.safety.reset()
+        response.success, response.message = True, 'reset; enable to move again'
+        self.get_logger().info(response.message)
+        return response
+
+    def _find_strangers(self) -> str:
+        """Return who else sends commands, or that several nodes send chunks; empty if nobody."""
+        chunks = [] if self.params.teleop else [ACTION_CHUNK.ros_name]
+        return find_second_stack(self, [*self._outputs, *chunks], n_own=1)
 
     def _tick(self, due_s: float) -> None:
         """Get one command ready, send it when it is due and report changes."""
         now_ns = self._now_ns() + round(max(due_s - time.perf_counter(), 0.0) * 1e9)
+        watch = self._sending and self._ticks % self._ticks_per_watch == 0
+        if watch and (strangers := self._find_strangers()):
+            self.playback.safety.fault(strangers)
         missed, self._skipped = self._ticker.skipped - self._skipped, self._ticker.skipped
         measured, age_s = self._joints.measure(now_ns)
         if self._leaders is not None:
@@ -264,8 +350,8 @@ class CommandExecutor(Node):
             self._report(age_s)
 
     def _set_trust(self) -> None:
-        """Believe any joint state while disabled, only plausible ones while moving."""
-        self._joints.trusting = self.playback.safety.state != 'enabled'
+        """Believe new poses only while nothing is sent that may follow them."""
+        self._joints.trusting = self.playback.safety.state == 'disabled'
         if self._leaders is not None:
             self._leaders.trusting = self._joints.trusting
 

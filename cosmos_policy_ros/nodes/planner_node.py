@@ -6,6 +6,9 @@ compute are skipped by the executor. They are the committed rows of the query: w
 plays until then (``control/mirror.py``), so that old and new chunk agree where they meet. For that
 a query leaves on a row of the running chunk. Answers of several inference nodes to one query are
 merged (``control/merging.py``).
+
+Whatever ends motion, and another instruction, ends the queries too: enabling the arms again moves
+nothing before somebody activates the policy anew.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
 from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
 from cosmos_policy_ros.control.seams import PlaybackSettings
-from cosmos_policy_ros.core.config import read_config
+from cosmos_policy_ros.core.config import PolicyConfig, read_config
 from cosmos_policy_ros.core.planner import aggregate, make_plan, select
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
@@ -28,21 +31,34 @@ from cosmos_policy_ros.ros.convert import (
     command_positions,
     trajectory_message,
 )
-from cosmos_policy_ros.ros.diagnostics import Diagnostics
+from cosmos_policy_ros.ros.diagnostics import Diagnostics, subscribe_status
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.topics import ACTION_CHUNK, ACTIVATE, CANDIDATES, JOINT_COMMAND, QUERY
-from cosmos_policy_ros.types import ConfigError, Plan
+from cosmos_policy_ros.status import ExecutorStatus, State
+from cosmos_policy_ros.topics import (
+    ACTION_CHUNK,
+    ACTIVATE,
+    CANDIDATES,
+    EXECUTOR_STATUS,
+    JOINT_COMMAND,
+    QUERY,
+    TASK,
+)
+from cosmos_policy_ros.types import Candidates, ConfigError, Plan
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState, PointCloud2
+from std_msgs.msg import String
 from std_srvs.srv import SetBool
 
 TICK_HZ = 100.0  # how fine the time of a query is
 LATE_NS = 40_000_000  # how long after a row a query of its stamp may still leave
 MISMATCH_RAD = 0.05  # more between committed rows and commands is a warning
+KEPT_NS = 10_000_000_000  # how long an answer to a query may take at most
+SAME_HZ = 1e-3  # [Hz] by which rates of rows may differ, rounded to float32 times on the way
+SHOWN = 60  # characters of an instruction in a message
 
 
 @dataclass(frozen=True)
@@ -131,7 +147,12 @@ class PlannerNode(Node):
         super().__init__('planner')
         self.params = p = declare(self, PlannerParams)
         self.robot = read_robot(Path(p.robot))
-        self._rate_hz, self._most_rows = _rows_of(p)
+        self._policy = _read_policy(p)
+        self._rate_hz = self._policy.rate_hz if self._policy else None
+        self._most_rows = p.most_rows
+        if policy := self._policy:
+            trained = policy.committed_rows
+            self._most_rows = most_committed_rows(trained, policy.horizon, p.most_rows)
         self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s, self._most_rows)
         _check_rules(p)
         self._settings = PlaybackSettings(p.seam, p.interpolation, p.blend_s)
@@ -142,6 +163,10 @@ class PlannerNode(Node):
         self._plan: Plan | None = None
         self._committed, self._delay_rows, self._mismatch_rad = 0, 0.0, float('nan')  # of it
         self._trouble, self._astray = '', ''
+        self._stopped = ''  # why the queries ended by themselves
+        self._n_ignored = 0  # answers, since the start
+        self._executor_state: State | None = None
+        self._task: str | None = None
 
         refuse_second_stack(self, [QUERY.ros_name, ACTION_CHUNK.ros_name], p.discovery_s)
         self._queries = create_publisher(self, QUERY)
@@ -149,6 +174,8 @@ class PlannerNode(Node):
         self._diagnostics = Diagnostics(self, 'planner')
         create_subscription(self, CANDIDATES, self._on_candidates)
         create_subscription(self, JOINT_COMMAND, self._on_command)
+        create_subscription(self, TASK, self._on_task)
+        subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_status)
         create_service(self, ACTIVATE, self._on_activate)
         self.create_timer(1.0 / TICK_HZ, self._tick)
         self.create_timer(1.0, self._report)
@@ -169,6 +196,7 @@ class PlannerNode(Node):
         self._asked.clear()
         self._since_ns = self._now_ns()
         self._merger.start(self._since_ns, n_publishers)
+        self._stopped = ''
         if not request.data:
             self._pacer.stop()
             response.message = 'no more queries'
@@ -181,6 +209,29 @@ class PlannerNode(Node):
         self.get_logger().info(response.message)
         return response
 
+    def _on_status(self, status: ExecutorStatus) -> None:
+        """End the queries when motion ends, by a fault, an emergency stop or a person."""
+        before, self._executor_state = self._executor_state, status.state
+        if before == 'enabled' and status.state != 'enabled':
+            self._end(f'the executor is in state {status.state}')
+
+    def _on_task(self, message: String) -> None:
+        """End the queries when another task is to be done than the one that is being done."""
+        before, self._task = self._task, message.data
+        if before is not None and before != message.data:
+            self._end(f'the task is {message.data[:SHOWN]!r} now')
+
+    def _end(self, reason: str) -> None:
+        """Send no more queries before somebody activates them again."""
+        if not self._pacer.active:
+            return
+        self._pacer.stop()
+        self._asked.clear()
+        self._merger.start(self._now_ns(), 0)
+        self._stopped = f'{reason}; activate the planner to go on'
+        self.get_logger().warning(self._stopped)
+        self._report()
+
     def _tick(self) -> None:
         """Send a query when it is time; decide when the other inference nodes have had theirs."""
         now_ns = self._now_ns()
@@ -190,6 +241,8 @@ class PlannerNode(Node):
         if self._settings.commits:  # answers to queries up to the activation are not taken
             row_ns = self._mirror.next_row_ns(max(now_ns - LATE_NS, self._since_ns + 1))
         stamp_ns = now_ns if row_ns is None else row_ns
+        if self._pacer.active and self._mirror.stopped(now_ns):
+            self._pacer.hurry()  # the executor waits for a chunk, or soon will
         if stamp_ns <= now_ns and self._pacer.due(stamp_ns):
             self._send_query(stamp_ns)
 
@@ -199,6 +252,7 @@ class PlannerNode(Node):
         if self._settings.commits and self._rate_hz:
             n_rows = self._pacer.committed_rows(rate_hz)
             rows = self._mirror.upcoming(stamp_ns, rate_hz, n_rows)
+        self._asked = {ns: asked for ns, asked in self._asked.items() if ns > stamp_ns - KEPT_NS}
         self._asked[stamp_ns] = rows
         self._pacer.note_query(stamp_ns)
         self._queries.publish(trajectory_message(stamp_ns, rows, rate_hz, self.robot.joint_names))
@@ -210,11 +264,12 @@ class PlannerNode(Node):
             self._mirror.note_command(stamp_of(message), positions)
 
     def _on_candidates(self, message: PointCloud2) -> None:
-        """Take an answer; decide unless other inference nodes are waited for."""
+        """Take an answer to a query; decide unless other inference nodes are waited for."""
+        if not self._pacer.active:
+            return
         try:
             candidates, rate_hz = candidates_from_message(message, self.robot.joint_names)
-            if not self._pacer.active:
-                return
+            self._check_answer(candidates, rate_hz)
             n_publishers = self.count_publishers(CANDIDATES.ros_name)
             merged = self._merger.add(candidates, rate_hz, self._now_ns(), n_publishers)
         except ValueError as error:
@@ -222,6 +277,23 @@ class PlannerNode(Node):
             return
         if merged is not None:
             self._decide(merged)
+
+    def _check_answer(self, candidates: Candidates, rate_hz: float) -> None:
+        """Refuse what no inference node of this policy answers.
+
+        Raises:
+            ValueError: No query had this stamp (late answers are left to the merger), or the
+                chunks are not the checkpoint's.
+        """
+        stamp_ns, n_rows = candidates.stamp_ns, candidates.positions.shape[1]
+        if stamp_ns not in self._asked and stamp_ns > self._merger.newest_ns:
+            msg = 'no query has their stamp'
+            raise ValueError(msg)
+        policy = self._policy
+        if policy and (n_rows != policy.horizon or abs(rate_hz - policy.rate_hz) > SAME_HZ):
+            msg = f'chunks of {n_rows} rows at {rate_hz:g} Hz, those of {self.params.checkpoint} '
+            msg += f'have {policy.horizon} at {policy.rate_hz:g} Hz'
+            raise ValueError(msg)
 
     def _decide(self, merged: Merged) -> None:
         """Publish the best of all candidates for one query."""
@@ -261,7 +333,8 @@ class PlannerNode(Node):
                 self.get_logger().warning(self._astray)
 
     def _warn(self, trouble: str) -> None:
-        """Log why an answer cannot be used, once until one can."""
+        """Count an answer that cannot be used, and log why, once until one can."""
+        self._n_ignored += 1
         if trouble != self._trouble:
             self.get_logger().warning(f'candidates ignored: {trouble}')
         self._trouble = trouble
@@ -273,7 +346,7 @@ class PlannerNode(Node):
         late = waiting_s > self.params.timeout_s
         state = 'querying' if self._pacer.active else 'not activated'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
-        trouble = self._trouble or self._astray or self._merger.shortfall
+        trouble = self._stopped or self._trouble or self._astray or self._merger.shortfall
         scores = [] if self._plan is None else self._plan.scores.tolist()
         self._diagnostics.publish(
             'warn' if late or trouble else 'ok',
@@ -281,6 +354,7 @@ class PlannerNode(Node):
             queries=self._pacer.n_queries,
             unanswered=self._pacer.n_unanswered,
             answers_merged=self._merger.n_merged,
+            answers_ignored=self._n_ignored,
             query_ms_p50=f'{self._pacer.latency_s(50.0) * 1e3:.1f}',
             query_ms_p99=f'{self._pacer.latency_s(99.0) * 1e3:.1f}',
             committed_rows=self._committed,
@@ -292,8 +366,8 @@ class PlannerNode(Node):
         )
 
 
-def _rows_of(params: PlannerParams) -> tuple[float | None, int]:
-    """Return the rate of the policy's rows [Hz], None if unknown, and the most rows to commit to.
+def _read_policy(params: PlannerParams) -> PolicyConfig | None:
+    """Return what the checkpoint says of its chunks, None where nobody knows.
 
     A policy of another kind may have no ``policy.json``; its first answer tells then.
 
@@ -302,10 +376,8 @@ def _rows_of(params: PlannerParams) -> tuple[float | None, int]:
     """
     path = Path(params.checkpoint) / 'policy.json'
     if not params.checkpoint or not path.is_file():
-        return None, params.most_rows
-    config = read_config(path)
-    most = most_committed_rows(config.committed_rows, config.horizon, params.most_rows)
-    return config.rate_hz, most
+        return None
+    return read_config(path)
 
 
 def _check_rules(params: PlannerParams) -> None:

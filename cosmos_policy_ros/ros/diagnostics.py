@@ -82,7 +82,7 @@ class StatusReport:
 def subscribe_status(
     node: Node, topic: Topic, cls: type[T], callback: Callable[[T], None]
 ) -> None:
-    """Call ``callback`` with every typed status of another node.
+    """Call ``callback`` with every typed status of another node; log one that is malformed.
 
     Args:
         node: Node that owns the subscription.
@@ -92,7 +92,12 @@ def subscribe_status(
     """
 
     def on_message(message: DiagnosticStatus) -> None:
-        callback(from_values(cls, {pair.key: pair.value for pair in message.values}))
+        try:
+            status = from_values(cls, {pair.key: pair.value for pair in message.values})
+        except ValueError as error:
+            node.get_logger().error(f'{topic.name}: {error}')
+            return
+        callback(status)
 
     create_subscription(node, topic, on_message)
 

@@ -40,8 +40,8 @@ def find_second_stack(node: Node, topics: Sequence[str], n_own: int = 0) -> str:
         n_own: Publishers that the node itself has on each of them.
     """
     for topic in topics:
-        found = node.get_publishers_info_by_topic(topic)
-        if len(found) > n_own:
+        if node.count_publishers(topic) > n_own:
+            found = node.get_publishers_info_by_topic(topic)
             nodes = sorted({info.node_name for info in found})
             return (
                 f'a second stack on the same domain: {topic} is published by {nodes}; stop it '

@@ -30,6 +30,8 @@ from std_msgs.msg import String
 
 KEPT_IMAGES = 8  # per camera; a query needs the last 0.1 s
 KEPT_POSES = 100  # per arm, 1 s of the Interbotix driver
+AHEAD_NS = 100_000_000  # a stamp farther ahead of this clock would hide all that follow
+LONGEST_TASK = 200  # characters; a longer instruction is none
 
 
 class Observer:
@@ -52,8 +54,9 @@ class Observer:
             max_joint_age_s: Oldest joint state an observation may hold [s].
         """
         self.task = ''
+        self._clock, self._log = node.get_clock(), node.get_logger()
         self.refused: dict[str, str] = {}
-        self._robot, self._clock = robot, node.get_clock()
+        self._robot = robot
         self._max_image_age_s, self._max_joint_age_s = max_image_age_s, max_joint_age_s
         self._cameras = {
             c.name: StreamBuffer[NDArray[np.uint8]](c.topic, KEPT_IMAGES) for c in robot.cameras
@@ -103,8 +106,11 @@ class Observer:
         return {s.name: (now_ns - s.last_ns) * 1e-9 if len(s) else np.inf for s in streams}
 
     def on_task(self, message: String) -> None:
-        """Take the task of the episodes to come."""
-        self.task = message.data
+        """Take the task of the episodes to come; one that is too long is none."""
+        n = len(message.data)
+        if n > LONGEST_TASK:
+            self._log.error(f'{TASK.name} has {n} characters, limit {LONGEST_TASK}; ignored')
+        self.task = '' if n > LONGEST_TASK else message.data
 
     def on_image(self, camera: CameraSpec, message: Image) -> None:
         """Take an image of a camera, or note why it is refused."""
@@ -126,8 +132,17 @@ class Observer:
         except ValueError as error:
             self.refused[arm.joint_state_topic] = str(error)
             return
-        reason = push_pose(self._arms[arm.name], arm, stamp_of(message), pose)
+        reason = self._find_ahead(stamp_of(message))
+        if reason is None:
+            reason = push_pose(self._arms[arm.name], arm, stamp_of(message), pose)
         self._note(arm.joint_state_topic, reason)
+
+    def _find_ahead(self, stamp_ns: int) -> str | None:
+        """Return that a stamp is too far ahead of this clock [ns, ROS clock], None if not."""
+        ahead_ns = stamp_ns - self._clock.now().nanoseconds
+        if ahead_ns <= AHEAD_NS:
+            return None
+        return f'its stamp is {ahead_ns * 1e-6:.0f} ms ahead of this clock'
 
     def _note(self, topic: str, reason: str | None) -> None:
         if reason is None:

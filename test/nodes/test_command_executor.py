@@ -33,7 +33,7 @@ from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
 from ros_domains import ros_domain
 from sensor_msgs.msg import Image, JointState
-from std_msgs.msg import Float64MultiArray
+from std_msgs.msg import Empty, Float64MultiArray
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -45,6 +45,8 @@ LEFT, RIGHT = ROBOT.arms
 MAX_AGE_S = 0.3  # more than this process may pause on a busy machine
 MAX_IMAGE_AGE_S = 0.5  # likewise
 PERIOD_S = 0.02
+SLACK_S = 0.3  # discovery, and this process on a busy machine
+NAMES = ROBOT.joint_names
 
 
 def start_executor(*parameters: str, discovery_s: float = 0.0) -> subprocess.Popen[str]:
@@ -89,6 +91,8 @@ class FakeArms(Node):
         self.silent: set[str] = set()  # arms and cameras that publish nothing
         self.broken_reads = 0  # so many next messages of the left arm are failed bus reads
         self.nan_reads = 0  # so many next messages of the left arm have a NaN
+        self.wrong_joint = False  # whether the left wrist is said to be at -pi
+        self.drift = 0.0  # [rad] that the left waist moves by from message to message
         self.sent_ns: dict[str, int] = {}  # arm or camera -> when it last published
         self.frozen: set[str] = set()  # cameras that send their last image again
         self.black: set[str] = set()  # cameras that send black images
@@ -112,6 +116,8 @@ class FakeArms(Node):
         self.chunks = self.create_publisher(JointTrajectory, '/policy/action_chunk', 1)
         self.enable_client = self.create_client(SetBool, '/command_executor/enable')
         self.estop_client = self.create_client(Trigger, '/command_executor/estop')
+        self.reset_client = self.create_client(Trigger, '/command_executor/reset')
+        self.stop = self.create_publisher(Empty, '/command_executor/stop', 1)
         self.create_timer(0.01, self._publish)
         self._images = {
             c.name: self.create_publisher(Image, c.topic, qos_profile_sensor_data)
@@ -160,6 +166,10 @@ class FakeArms(Node):
             if arm is LEFT and self.nan_reads:
                 self.nan_reads -= 1
                 numbers[2] = np.nan
+            if arm is LEFT and self.wrong_joint:
+                numbers[5] = -np.pi
+            if arm is LEFT:
+                self.pose[arm.name][0] += self.drift
             names = ['right_finger', *arm.joints, 'left_finger']  # more, and in another order
             self.sent_ns[arm.name] = self.now_ns()
             numbers = [-numbers[-1], *numbers]
@@ -181,6 +191,8 @@ class Bench(ThreadedBench):
         arms = self.arms
         self.wait(arms.enable_client.service_is_ready)
         self.wait(arms.estop_client.service_is_ready)
+        self.wait(arms.reset_client.service_is_ready)
+        self.wait(arms.stop.get_subscription_count)
         self.wait(arms.chunks.get_subscription_count)
         for arm in ROBOT.arms:
             self.wait(lambda a=arm: arms.count_publishers(a.command_topic))
@@ -192,17 +204,20 @@ class Bench(ThreadedBench):
         return self.call(self.arms.enable_client, SetBool.Request(data=on))
 
     def restart(self) -> None:
-        """Disable, go home, enable."""
+        """Reset, disable, go home, enable."""
+        self.call(self.arms.reset_client, Trigger.Request())
         self.enable(on=False)
         self.arms.silent.clear()
+        self.arms.wrong_joint, self.arms.drift = False, 0.0
         time.sleep(0.05)
         self.arms.home()
-        time.sleep(0.05)
+        time.sleep(0.4)  # until joint states of 0.2 s agree
         self.arms.received.clear()
         self.arms.commands.clear()
         self.arms.status = {}
         response = self.enable()
         assert response.success, response.message
+        self.wait(lambda: self.arms.received)
 
     def send(self, rows: np.ndarray, joints: tuple[str, ...] = ROBOT.joint_names) -> int:
         """Publish a chunk whose row 0 is due now and return its stamp [ns]."""
@@ -352,8 +367,11 @@ def test_new_chunk_joins_the_running_one_without_a_jump(live: Bench) -> None:
     assert np.abs(steps).max() < 0.06
 
 
-def test_missing_joint_states_hold_and_fresh_ones_go_on(live: Bench) -> None:
-    """Within two control periods after the age limit the arms stand, and the reason is told."""
+def test_missing_joint_states_hold_until_a_new_chunk_comes(live: Bench) -> None:
+    """Within two control periods after the age limit the arms stand, and the reason is told.
+
+    With fresh ones they wait for a chunk that was asked for since, and nothing is caught up with.
+    """
     live.send(waist(0.0, 0.6, n_rows=76))
     live.status(mode='playing')
     live.arms.silent.add('follower_right')
@@ -363,9 +381,15 @@ def test_missing_joint_states_hold_and_fresh_ones_go_on(live: Bench) -> None:
     held = {at_rad for tick_ns, at_rad in live.waist_commands() if tick_ns > stale_ns}
     assert len(held) == 1
     live.arms.silent.clear()
-    live.status(mode='playing')
+    live.status(mode='hold', reason='no action chunk yet')
+    assert {live.waist_rad} == held
+    live.arms.commands.clear()
+    live.send(waist(live.waist_rad, 0.6, n_rows=51))
     live.wait(lambda: live.waist_rad == pytest.approx(0.6, abs=1e-5))
     assert int(live.arms.status['interventions']) > 0
+    stamps_ns, at_rad = np.array(live.waist_commands()).T
+    speeds = np.diff(at_rad) / np.maximum(np.diff(stamps_ns) * 1e-9, PERIOD_S)
+    assert speeds.max() < 0.5
 
 
 def test_silent_camera_holds_within_two_periods_and_says_which(live: Bench) -> None:
@@ -380,7 +404,8 @@ def test_silent_camera_holds_within_two_periods_and_says_which(live: Bench) -> N
     held = {at_rad for tick_ns, at_rad in live.waist_commands() if tick_ns > blind_ns + 20_000_000}
     assert len(held) == 1
     live.arms.silent.clear()
-    live.status(mode='playing')
+    live.status(mode='hold', reason='no action chunk yet')
+    live.send(waist(live.waist_rad, 0.6, n_rows=51))
     live.wait(lambda: live.waist_rad == pytest.approx(0.6, abs=1e-5))
 
 
@@ -422,11 +447,12 @@ def test_nan_joint_states_hold_with_their_reason(live: Bench) -> None:
         "/follower_left/joint_states has a NaN or infinite position for ['elbow']"
         in (status['reason'])
     )
-    live.status(mode='playing')
+    live.status(mode='hold', reason='no action chunk yet')
 
 
 def test_nan_chunk_is_a_latched_fault(live: Bench) -> None:
     """Later chunks do not move the arms; enabling again lifts it."""
+    at = live.waist_rad
     rows = waist(0.0, 0.3)
     rows[7, 3] = np.nan
     live.send(rows)
@@ -434,7 +460,7 @@ def test_nan_chunk_is_a_latched_fault(live: Bench) -> None:
     assert status['reason'] == 'action chunk has NaN or infinite positions; check the policy'
     live.send(waist(0.0, 0.3))
     time.sleep(0.3)
-    assert live.waist_rad == pytest.approx(0.0, abs=1e-5)
+    assert live.waist_rad == at
     assert live.enable().success
     live.send(waist(0.0, 0.3))
     live.wait(lambda: live.waist_rad == pytest.approx(0.3, abs=1e-5))
@@ -451,23 +477,112 @@ def test_malformed_chunk_is_refused_and_the_running_one_plays_on(live: Bench) ->
     uneven.points[3].time_from_start.sec = 5
     live.arms.chunks.publish(uneven)
     live.status(chunks_refused='2')
-    old = trajectory_message(1, waist(0.9, 0.9), 25.0, ROBOT.joint_names)
+    old = trajectory_message(1, waist(0.0, 0.3), 25.0, ROBOT.joint_names)
     live.arms.chunks.publish(old)
     assert 'older than the running one' in live.status(chunks_refused='3')['reason']
     live.wait(lambda: live.waist_rad == pytest.approx(0.3, abs=1e-5))
     assert live.status(mode='ended')['state'] == 'enabled'
 
 
-def test_emergency_stop_is_latched(live: Bench) -> None:
-    """The arms stop where they are until enabled again."""
+@pytest.mark.parametrize('by', ['service', 'topic'])
+def test_emergency_stop_is_latched_until_it_is_reset(live: Bench, by: str) -> None:
+    """The arms stop within 0.3 s, and no enabling moves them before the reset."""
     live.send(waist(0.0, 0.6, n_rows=51))
     time.sleep(0.5)
+    start_ns = live.arms.now_ns()
+    if by == 'service':
+        assert live.call(live.arms.estop_client, Trigger.Request()).success
+    else:
+        live.arms.stop.publish(Empty())
+    status = live.status(state='fault', mode='fault')
+    assert (status['reason'], status['stopped']) == ('emergency stop', 'True')
+    time.sleep(0.6)
+    late = [rad for tick_ns, rad in live.waist_commands() if tick_ns > start_ns + 300_000_000]
+    assert 0.0 < late[0] < 0.5
+    assert len(set(late)) == 1
+    assert 'reset it first' in live.enable().message
+    live.enable(on=False)
+    assert 'reset it first' in live.enable().message
+    assert live.call(live.arms.reset_client, Trigger.Request()).success
+    assert live.enable().success
+
+
+def test_emergency_stop_while_disabled_is_latched(live: Bench) -> None:
+    """Nothing is sent, the status says so, and enabling is refused."""
+    live.enable(on=False)
+    live.arms.received.clear()
     assert live.call(live.arms.estop_client, Trigger.Request()).success
-    assert live.status(state='fault')['reason'] == 'emergency stop'
+    live.status(state='disabled', stopped='True', reason='emergency stop')
+    assert not live.enable().success
+    assert live.call(live.arms.reset_client, Trigger.Request()).success
+    live.status(state='disabled', stopped='False', reason='')
+    assert live.arms.received == []
+
+
+def test_foreign_publisher_on_a_command_topic_is_a_fault_within_0_3_s(live: Bench) -> None:
+    """Two nodes never fight over an arm: the commands stay where the arms are."""
+    live.send(waist(0.0, 0.6, n_rows=51))
+    live.status(mode='playing')
+    start_s = time.monotonic()
+    other = live.arms.create_publisher(Float64MultiArray, RIGHT.command_topic, 1)
+    reason = live.status(mode='fault')['reason']
+    assert time.monotonic() - start_s < 0.3 + SLACK_S
+    assert f'{RIGHT.command_topic} is published by' in reason
+    live.arms.destroy_publisher(other)
+    live.wait(lambda: live.arms.count_publishers(RIGHT.command_topic) == 1)
+
+
+def test_second_source_of_chunks_is_a_fault(live: Bench) -> None:
+    """A stranger that sends chunks beside the planner ends motion."""
+    live.send(waist(0.0, 0.6, n_rows=51))
+    live.status(mode='playing')
+    other = live.arms.create_publisher(JointTrajectory, '/policy/action_chunk', 1)
+    assert 'policy/action_chunk is published by' in live.status(mode='fault')['reason']
+    live.arms.destroy_publisher(other)
+    live.wait(lambda: live.arms.count_publishers('/policy/action_chunk') == 1)
+
+
+def test_chunk_that_is_far_away_too_long_or_of_the_future_is_refused(live: Bench) -> None:
+    """Each is told, none moves the arms or costs ticks, and the next good one is played."""
     at = live.waist_rad
-    assert 0.0 < at < 0.5
-    time.sleep(0.3)
+    live.send(waist(at + 1.0, at + 1.0))
+    assert 'rad from where the arms are, limit 0.3' in live.status(chunks_refused='1')['reason']
+    live.arms.chunks.publish(
+        trajectory_message(live.arms.now_ns() + 3_600 * 10**9, waist(0.0, 0.0), 25.0, NAMES)
+    )
+    assert 'in the future' in live.status(chunks_refused='2')['reason']
+    skipped = int(live.arms.status['ticks_skipped'])
+    live.send(waist(0.0, 0.1, n_rows=20_000))
+    assert 'bytes are more than 256 rows have' in live.status(chunks_refused='3')['reason']
+    assert int(live.arms.status['ticks_skipped']) - skipped < 5
     assert live.waist_rad == at
+    live.send(waist(0.0, 0.3))
+    live.wait(lambda: live.waist_rad == pytest.approx(0.3, abs=1e-5))
+
+
+def test_one_joint_at_minus_pi_is_never_believed(live: Bench) -> None:
+    """The arms hold and stay where they are, and after 2 s that is a fault."""
+    live.send(waist(0.0, 0.6, n_rows=76))
+    live.status(mode='playing')
+    live.arms.wrong_joint = True
+    assert 'wrist_rotate jumped -3.14 rad' in live.status(mode='hold')['reason']
+    time.sleep(0.1)
+    at = live.waist_rad
+    assert 'no joint states for' in live.status(mode='fault')['reason']
+    assert live.waist_rad == at
+    wrists = [command[5] for _, arm, command in live.arms.received if arm == LEFT.name]
+    assert np.abs(wrists).max() < 1e-3
+
+
+def test_moving_arm_is_not_enabled(live: Bench) -> None:
+    """The answer says which joint moves."""
+    live.enable(on=False)
+    live.arms.drift = 0.003  # 0.3 rad/s
+    time.sleep(0.3)
+    response = live.enable()
+    live.arms.drift = 0.0
+    assert not response.success
+    assert 'waist moves; keep the arm still' in response.message
 
 
 def test_disabling_is_silent_at_once(live: Bench) -> None:

@@ -78,7 +78,7 @@ class Bench(SteppedBench):
     def answer(self, query: JointTrajectory, values: list[float], **changes: object) -> None:
         """Answer a query with candidates whose positions are their number."""
         n = len(values)
-        positions = np.ones((n, 32, 14), np.float32) * np.arange(n)[:, None, None]
+        positions = np.ones((n, 16, 14), np.float32) * np.arange(n)[:, None, None]
         sent = Candidates(
             stamp_ns=stamp_of(query),
             positions=positions.astype(np.float32),

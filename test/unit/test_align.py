@@ -187,6 +187,14 @@ def test_missing_joint_is_named() -> None:
         arm_pose(ARM, message)
 
 
+def test_joint_that_is_there_twice_is_refused() -> None:
+    """Nobody knows which of the two is true."""
+    message = joints()
+    message.name[1] = message.name[0]
+    with pytest.raises(ValueError, match='/follower_left/joint_states has a joint twice'):
+        arm_pose(ARM, message)
+
+
 def test_nan_in_a_joint_state_names_the_joint() -> None:
     """A NaN never becomes proprio."""
     with pytest.raises(ValueError, match=r"NaN or infinite position for \['elbow'\]"):

@@ -194,6 +194,39 @@ def test_chunk_observed_before_the_start_is_refused() -> None:
     player.add(ramp(1000, 0, 0), 1100 * MS)
 
 
+@pytest.mark.parametrize(
+    ('stamp_ms', 'n_rows', 'reason'),
+    [
+        (3_600_000, 32, 'stamped 3599000 ms in the future, limit 250 ms'),
+        (1251, 32, 'stamped 251 ms in the future'),
+        (-1, 60, '1001 ms old, limit 1000 ms'),
+        (1000, 257, 'chunk has 257 rows, limit 256'),
+    ],
+)
+def test_chunk_that_nobody_can_mean_is_refused(stamp_ms: int, n_rows: int, reason: str) -> None:
+    """It blocks nothing: a good one is played right after it."""
+    player = ChunkPlayer()
+    with pytest.raises(ValueError, match=reason):
+        player.add(ramp(stamp_ms, 0, 0, n_rows), 1000 * MS)
+    player.add(ramp(1000, 0, 0), 1000 * MS)
+
+
+def test_first_chunk_takes_over_from_the_held_pose_at_half_a_radian_a_second() -> None:
+    """0.3 rad away it takes 0.9 s; at the pose it plays alone at once."""
+    player = ChunkPlayer(BLEND)
+    player.clear(0, np.zeros(2))
+    assert player.add(ramp(0, 0.3, 0.0), 0) == (0.0, 0.0)
+    at = [float(player.target(t * MS)[0]) for t in range(0, 1000, 10)]  # type: ignore[index]
+    assert at[0] == 0.0
+    assert np.diff(at).max() == pytest.approx(0.005, abs=1e-4)
+    assert at[89] < 0.3
+    assert at[90] == pytest.approx(0.3)
+    near = ChunkPlayer(BLEND)
+    near.clear(0, np.zeros(2))
+    near.add(ramp(0, 0.0005, 0.0), 0)
+    assert near.target(0) == pytest.approx([0.0005, 0.0005])
+
+
 def test_clear_forgets_the_running_chunk() -> None:
     """After clear an older stamp is as good as any."""
     player = ChunkPlayer()

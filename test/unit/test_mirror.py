@@ -138,13 +138,21 @@ def test_the_held_pose_is_committed_while_the_executor_holds(stack: Stack) -> No
     assert stack.waist() == [pose] * 4
 
 
-def test_the_chunk_is_committed_again_after_a_hold(stack: Stack) -> None:
-    """The executor goes on with it, so its rows are what is played."""
+def test_the_held_pose_is_committed_after_a_hold_and_the_next_chunk_played(stack: Stack) -> None:
+    """The executor waits for a chunk that was asked for since; both play that one alike."""
     stack.send(moving(100, START[0]))
     stack.run(400)
-    stack.run(400, hold='camera is silent')
+    stack.run(60, hold='camera is silent')
+    assert not stack.mirror.stopped(stack.now_ns)
     stack.run(300)
-    assert stack.waist()[0] == pytest.approx(START[0] + 0.05 * 7, abs=1e-3)
+    pose = float(stack.playback.safety.pose[0])
+    assert stack.waist() == [round(pose, 3)] * 4
+    assert stack.mirror.stopped(stack.now_ns)
+    stack.send(moving(stack.now_ms, pose))
+    stack.run(480)
+    target = stack.mirror.upcoming(stack.now_ns, RATE_HZ, 1)[0, 0]
+    assert target == pytest.approx(stack.playback.safety.pose[0], abs=0.01)
+    assert not stack.mirror.stopped(stack.now_ns)
 
 
 def test_a_quick_restart_leaves_the_old_chunk_behind(stack: Stack) -> None:

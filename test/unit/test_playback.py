@@ -100,10 +100,10 @@ def test_nothing_is_upcoming_before_the_first_chunk(playback: Playback) -> None:
 
 def test_the_running_chunk_is_upcoming_after_it(playback: Playback) -> None:
     """Its own rows, from the one that is due."""
-    playback.add(chunk(0, 0.3), 0)
+    playback.add(chunk(0, START[0]), 0)
     rows = playback.upcoming(2 * TICK_NS, 25.0, 3)
     assert rows is not None
-    assert rows[:, 0].tolist() == pytest.approx([0.3, 0.3, 0.3])
+    assert rows[:, 0].tolist() == pytest.approx([START[0]] * 3)
     assert playback.next_row_ns(TICK_NS) == 2 * TICK_NS
 
 
@@ -127,3 +127,113 @@ def test_stale_joints_hold_while_a_chunk_plays(playback: Playback) -> None:
     assert command is not None
     assert (command.status, playback.mode) == ('hold', 'hold')
     assert '300 ms old' in playback.reason
+
+
+class Arms:
+    """A playback and arms that follow it perfectly, in virtual time."""
+
+    def __init__(self) -> None:
+        """Enable at time 0."""
+        self.playback, self.tick, self.waist = Playback(ROBOT), 0, [float(START[0])]
+        self.playback.enable(START, 0.0, 0)
+
+    @property
+    def now_ns(self) -> int:
+        """Time now [ns]."""
+        return self.tick * TICK_NS
+
+    def run(self, ticks: int, hold: str = '') -> None:
+        """Let some ticks pass and keep the commands of the left waist."""
+        for _ in range(ticks):
+            self.tick += 1
+            pose = self.playback.safety.pose
+            command = self.playback.tick(pose, 0.0, self.now_ns, hold_reason=hold)
+            assert command is not None
+            self.waist.append(float(command.positions[0]))
+
+    def speeds(self) -> np.ndarray:
+        """Return the speeds of the left waist [rad/s]."""
+        return np.diff(self.waist) / 0.02
+
+
+def ramp(stamp_ns: int, start_rad: float, speed: float, n_rows: int = 60) -> ActionChunk:
+    """Return a chunk in which the left waist moves at a speed [rad/s]."""
+    rows = np.tile(START, (n_rows, 1))
+    rows[:, 0] = start_rad + speed / 25.0 * np.arange(n_rows)
+    return ActionChunk(stamp_ns, rows, 25.0)
+
+
+@pytest.mark.parametrize('hold_ticks', [1, 12, 50])
+def test_a_hold_ends_the_chunk_and_a_new_one_goes_on_at_its_own_pace(hold_ticks: int) -> None:
+    """Nothing is caught up with: the motion at 0.5 rad/s is never faster than that."""
+    arms = Arms()
+    arms.playback.add(ramp(0, START[0], 0.5), 0)
+    arms.run(25)
+    arms.run(hold_ticks, hold='a camera is silent')
+    stopped = arms.tick
+    arms.run(50)
+    assert (arms.playback.mode, arms.playback.reason) == ('hold', 'no action chunk yet')
+    assert np.abs(arms.speeds()[stopped + 1 :]).max() == 0.0
+    arms.playback.add(ramp(arms.now_ns - 10 * TICK_NS, arms.waist[-1], 0.5), arms.now_ns)
+    arms.run(50)
+    assert arms.playback.mode == 'playing'
+    assert np.abs(arms.speeds()[stopped:]).max() < 1.01  # its own pace, and as much to join it
+
+
+def test_chunk_asked_for_before_a_hold_ended_is_refused() -> None:
+    """What the policy saw then is old."""
+    arms = Arms()
+    arms.playback.add(ramp(0, START[0], 0.5), 0)
+    arms.run(25)
+    arms.run(5, hold='a camera is silent')
+    asked_ns = arms.now_ns
+    arms.run(15)
+    with pytest.raises(ValueError, match='end of a hold'):
+        arms.playback.add(ramp(asked_ns, arms.waist[-1], 0.5), arms.now_ns)
+
+
+def test_stalled_executor_does_not_catch_up() -> None:
+    """Stopped for a second in motion, it holds where it was and waits for a chunk."""
+    arms = Arms()
+    arms.playback.add(ramp(0, START[0], 0.5), 0)
+    arms.run(25)
+    arms.tick += 50
+    arms.run(50)
+    assert arms.playback.mode == 'hold'
+    assert abs(arms.waist[-1] - arms.waist[25]) < 1e-6
+
+
+def test_chunk_far_from_the_arms_is_refused() -> None:
+    """A stranger's chunk 1 rad away, at the start and in motion; 0.29 rad are joined slowly."""
+    arms = Arms()
+    for chunks in (0, 1):
+        with pytest.raises(ValueError, match='rad from where the arms are'):
+            arms.playback.add(ramp(arms.now_ns, arms.waist[-1] + 1.0, 0.0), arms.now_ns)
+        assert arms.playback.stats.chunks == chunks
+        if not chunks:
+            arms.playback.add(ramp(arms.now_ns, START[0] + 0.29, 0.0), arms.now_ns)
+            arms.run(100)
+    assert arms.waist[-1] == pytest.approx(START[0] + 0.29)
+    assert arms.speeds().max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_shaking_chunks_are_refused() -> None:
+    """Half a radian to and fro at 10 Hz moves nothing."""
+    arms = Arms()
+    refused = 0
+    for k in range(10):
+        try:
+            arms.playback.add(ramp(arms.now_ns, START[0] + 0.5 * (-1) ** k, 0.0), arms.now_ns)
+        except ValueError:
+            refused += 1
+        arms.run(5)
+    assert refused == 10
+    assert np.abs(arms.speeds()).max() == 0.0
+
+
+def test_late_chunk_that_begins_at_the_arms_is_no_stranger() -> None:
+    """A policy that moves at 1 rad/s and takes 0.5 s is 0.5 rad ahead when its answer comes."""
+    arms = Arms()
+    arms.run(25)
+    arms.playback.add(ramp(0, START[0], 1.0), arms.now_ns)
+    assert arms.playback.stats.chunks == 1

@@ -46,6 +46,11 @@ def enabled(
     return safety
 
 
+def trembling(pose: Vector, tick: int) -> Vector:
+    """Return a pose with the noise of an encoder, which is never the same twice."""
+    return pose + np.float32(1e-4 * (tick % 2))
+
+
 class Runner:
     """Ticks a safety whose arms follow perfectly."""
 
@@ -190,9 +195,24 @@ def test_stale_joint_states_hold_and_fresh_ones_go_on() -> None:
     assert held.status == 'hold'
     assert held.positions.tolist() == HOME.tolist()
     assert safety.reason == 'joint states are 150 ms old, limit 100 ms'
-    moving = safety.step(vector(0.5, 0.0, 0.5), HOME, 0.01, 2 * TICK_NS)
-    assert moving is not None
-    assert moving.status == 'limited'
+    statuses = []
+    for k in range(2, 13):
+        moving = safety.step(vector(0.5, 0.0, 0.5), HOME, 0.01, k * TICK_NS)
+        assert moving is not None
+        statuses.append(moving.status)
+    assert statuses == ['hold'] * 9 + ['limited'] * 2
+
+
+def test_slow_joint_states_hold_instead_of_chattering() -> None:
+    """At 8 Hz every seventh tick finds them too old; the arms stand still all the time."""
+    safety = enabled()
+    statuses = []
+    for k in range(1, 101):
+        age_s = 0.02 * (k % 6 + 1)
+        command = safety.step(vector(0.5, 0.0, 0.5), safety.pose, age_s, k * TICK_NS)
+        assert command is not None
+        statuses.append(command.status)
+    assert statuses[10:] == ['hold'] * 90
 
 
 def test_joint_states_gone_for_long_are_a_fault() -> None:
@@ -227,21 +247,161 @@ def test_arm_that_does_not_follow_is_a_fault() -> None:
     safety = enabled()
     command = None
     for k in range(1, 60):
-        command = safety.step(vector(0.9, 0.0, 0.5), HOME, 0.0, k * TICK_NS)
+        command = safety.step(vector(0.9, 0.0, 0.5), trembling(HOME, k), 0.0, k * TICK_NS)
     assert command is not None
     assert command.status == 'fault'
     assert 'arm/quick' in safety.reason
-    assert 'limit 0.5' in safety.reason
+    assert 'limit 0.15' in safety.reason
+
+
+@pytest.mark.parametrize(
+    ('speed', 'most_ticks', 'most_rad'), [(0.1, 110, 0.22), (0.5, 30, 0.3), (3.0, 10, 0.55)]
+)
+def test_blocked_joint_is_a_fault_before_it_presses_far(
+    speed: float, most_ticks: int, most_rad: float
+) -> None:
+    """Time and distance count together, and afterwards the command is back at the arm."""
+    safety, farthest, faulted = enabled(), 0.0, 0
+    for k in range(1, 200):
+        target = vector(min(speed * TICK_S * k, 1.0), 0.0, 0.5)
+        command = safety.step(target, trembling(HOME, k), 0.0, k * TICK_NS)
+        assert command is not None
+        farthest = max(farthest, float(command.positions[0]))
+        faulted += command.status != 'fault'
+    assert faulted <= most_ticks
+    assert farthest <= most_rad
+    assert command.positions[0] == pytest.approx(0.05, abs=1e-3)
 
 
 def test_arm_that_lags_for_a_moment_is_no_fault() -> None:
-    """Twelve ticks of a large gap, then the arm is there, then twelve more."""
-    safety = enabled()
+    """Five ticks of 0.25 rad, then the arm is there, then five more."""
+    safety = enabled(vector(0.25, 0.0, 0.5))
     for k in range(1, 100):
-        arrived = k % 24 < 12
-        measured = vector(0.9 if arrived else 0.0, 0.0, 0.5)
-        safety.step(vector(0.9, 0.0, 0.5), measured, 0.0, k * TICK_NS)
-        assert safety.state == 'enabled'
+        measured = vector(0.25 if k % 10 < 5 else 0.0, 0.0, 0.5)
+        command = safety.step(vector(0.25, 0.0, 0.5), measured, 0.0, k * TICK_NS)
+        assert command is not None
+        assert command.status == 'ok'
+
+
+def test_frozen_joint_states_hold_while_the_command_moves() -> None:
+    """0.5 rad/s are blind for 0.3 s and 0.15 rad; a change goes on after 0.2 s."""
+    safety, statuses = enabled(), []
+    for k in range(1, 61):
+        target = vector(0.01 * k, 0.0, 0.5)
+        measured = HOME if k < 41 else trembling(HOME, k)
+        command = safety.step(target, measured, 0.0, k * TICK_NS)
+        assert command is not None
+        statuses.append(command.status)
+        assert command.positions[0] < 0.15 or k > 49
+        if k == 40:
+            assert safety.reason == (
+                'joint states from arm/quick on do not change while the arm is to move'
+            )
+    assert statuses[:12] == ['ok'] * 12
+    assert statuses[14:49] == ['hold'] * 35
+    assert statuses[50] == 'limited'
+
+
+def test_standing_arm_may_send_the_same_joint_states_for_ever() -> None:
+    """Without noise nothing changes while nothing moves."""
+    safety = enabled()
+    for k in range(1, 500):
+        command = safety.step(vector(0.04, 0.0, 0.5), HOME, 0.0, k * TICK_NS)
+    assert command is not None
+    assert command.status == 'ok'
+
+
+@pytest.mark.parametrize('state', ['hold', 'fault'])
+def test_a_kept_pose_does_not_press(state: str) -> None:
+    """A command 0.14 rad beyond what blocks the arm comes back to 0.05 rad within 0.2 s."""
+    safety = enabled(vector(0.0, 0.0, 0.5))
+    for k in range(1, 15):
+        safety.step(vector(0.01 * k, 0.0, 0.5), trembling(HOME, k), 0.0, k * TICK_NS)
+    if state == 'fault':
+        safety.stop()
+    for k in range(15, 25):
+        command = safety.step(None, trembling(HOME, k), 0.0, k * TICK_NS)
+    assert command is not None
+    assert command.status == state
+    assert command.positions[0] == pytest.approx(0.05, abs=1e-3)
+
+
+def test_arm_that_sinks_without_torque_is_followed_down_in_a_fault() -> None:
+    """1 rad at 2 rad/s: the command is never far off, so torque that returns moves little."""
+    safety = enabled()
+    safety.step(HOME, HOME, 0.0, TICK_NS)
+    safety.fault('motor without torque')
+    measured = HOME
+    for k in range(2, 60):
+        measured = vector(-min(0.04 * k, 1.0), 0.0, 0.5)
+        command = safety.step(None, measured, 0.0, k * TICK_NS)
+        assert command is not None
+        assert abs(command.positions[0] - measured[0]) < 0.15
+    assert abs(command.positions[0] - measured[0]) < 0.051
+
+
+def test_arm_that_leaves_its_pose_in_a_hold_is_a_fault() -> None:
+    """It is followed, and told of once that is farther than the largest gap."""
+    safety = enabled()
+    for k in range(1, 40):
+        measured = vector(-0.01 * k, 0.0, 0.5)
+        command = safety.step(None, measured, 0.0, k * TICK_NS)
+    assert command is not None
+    assert command.status == 'fault'
+    assert safety.reason == ('arm/quick does not keep its pose; check for a motor without torque')
+
+
+def test_gripper_keeps_its_grip_in_hold_and_fault() -> None:
+    """A measured gripper that an object keeps open does not loosen the command."""
+    safety = enabled(vector(0.0, 0.0, 0.1))
+    safety.stop()
+    for k in range(1, 50):
+        command = safety.step(None, vector(0.0, 0.0, 0.6), 0.0, k * TICK_NS)
+    assert command is not None
+    assert command.positions[2] == pytest.approx(0.1)
+
+
+def test_enabling_again_keeps_the_last_command_where_the_arm_confirms_it() -> None:
+    """Fifteen times with a sag of 0.04 rad and an object in the hand."""
+    safety, now_ns = enabled(), 0
+    for _ in range(15):
+        now_ns += TICK_NS
+        command = safety.step(None, vector(-0.04, 0.0, 0.9), 0.0, now_ns)
+        safety.disable()
+        safety.enable(vector(-0.04, 0.0, 0.9), 0.0)
+    assert command is not None
+    assert command.positions.tolist() == HOME.tolist()
+
+
+def test_enabling_again_starts_from_an_arm_that_was_moved() -> None:
+    """Where it is now, gripper included."""
+    safety = enabled()
+    safety.step(None, HOME, 0.0, TICK_NS)
+    safety.disable()
+    safety.enable(vector(0.3, 0.0, 0.9), 0.0)
+    assert safety.pose.tolist() == vector(0.3, 0.0, 0.9).tolist()
+
+
+def test_clock_that_goes_back_is_a_fault() -> None:
+    """Ages and chunks mean nothing after it."""
+    safety = enabled()
+    safety.step(HOME, HOME, 0.0, 50 * TICK_NS)
+    command = safety.step(HOME, HOME, 0.0, 25 * TICK_NS)
+    assert command is not None
+    assert command.status == 'fault'
+    assert safety.reason == 'the clock went back by 0.50 s; see who sets it'
+
+
+def test_arms_hold_and_start_from_rest_after_a_stall() -> None:
+    """The speed from before it is long gone."""
+    run = Runner(enabled())
+    run.step(vector(0.9, 0.0, 0.5), ticks=5)
+    before = float(run.at[0])
+    run.now_ns += 50 * TICK_NS
+    command = run.step(vector(0.9, 0.0, 0.5))
+    assert command.status == 'hold'
+    assert command.positions[0] == pytest.approx(before)
+    assert run.safety.reason == 'no tick for 1.0 s'
 
 
 def test_gripper_that_stops_on_an_object_is_no_fault() -> None:
@@ -261,11 +421,35 @@ def test_fault_keeps_its_first_reason() -> None:
     assert safety.reason == 'emergency stop'
 
 
-def test_fault_while_disabled_sends_nothing() -> None:
-    """An emergency stop never wakes an arm up."""
+def test_emergency_stop_while_disabled_sends_nothing_and_is_latched() -> None:
+    """It never wakes an arm up, and nothing is enabled before it is reset."""
     safety = Safety(LIMITS)
-    safety.fault('emergency stop')
+    safety.stop()
     assert safety.step(HOME, HOME, 0.0, 0) is None
+    assert safety.reason == 'emergency stop'
+    with pytest.raises(ValueError, match='emergency stop is latched; reset it first'):
+        safety.enable(HOME, 0.0)
+    safety.reset()
+    assert (safety.state, safety.reason) == ('disabled', '')
+    safety.enable(HOME, 0.0)
+    assert safety.state == 'enabled'
+
+
+@pytest.mark.parametrize('between', ['nothing', 'disable', 'a fault before'])
+def test_emergency_stop_is_left_by_a_reset_only(between: str) -> None:
+    """Neither enabling nor disabling lifts it; a reset moves nothing."""
+    safety = enabled()
+    if between == 'a fault before':
+        safety.fault('something else')
+    safety.stop()
+    if between == 'disable':
+        safety.disable()
+    with pytest.raises(ValueError, match='reset it first'):
+        safety.enable(HOME, 0.0)
+    safety.reset()
+    assert safety.state == ('disabled' if between == 'disable' else 'fault')
+    safety.enable(HOME, 0.0)
+    assert safety.state == 'enabled'
 
 
 def test_disabling_is_silent_at_once_and_needs_enable() -> None:
@@ -353,6 +537,7 @@ def test_commands_keep_every_limit_whatever_comes_in(
             speed = np.zeros(3)
         for k in range(ticks):
             now_ns += round(periods * TICK_NS)
+            speed = np.zeros(3) if periods > 10.0 else speed  # the arms have come to rest
             was_fault = safety.state == 'fault'
             wanted = None if target is None else target + np.float32(k * drift)
             command = safety.step(wanted, *sense(kind, at), now_ns)
