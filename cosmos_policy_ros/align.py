@@ -214,9 +214,10 @@ def camera_image(camera: CameraSpec, message: Any) -> NDArray[np.uint8]:
 
 
 def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
-    """Return the (joints + 1,) float32 pose in a sensor_msgs/JointState [rad; gripper 0..1].
+    """Return the (size,) float32 pose of one arm in a sensor_msgs/JointState [rad; gripper 0..1].
 
-    Joints are found by name, since drivers list more of them and in their own order.
+    Joints are found by name, since drivers list more of them and in their own order, also those of
+    other arms.
 
     Args:
         arm: Names of the joints in action order, and the scale of the gripper.
@@ -244,8 +245,7 @@ def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
         bad = [name for name, number in zip(wanted, pose, strict=True) if not np.isfinite(number)]
         msg = f'{topic} has a NaN or infinite position for {bad}'
         raise ValueError(msg)
-    pose[-1] = arm.gripper.opening_of_state(pose[-1])
-    return pose.astype(np.float32)
+    return arm.pose_of_state(pose).astype(np.float32)
 
 
 def push_pose(
@@ -260,7 +260,7 @@ def push_pose(
         stream: The arm's poses so far.
         arm: The arm's limits.
         stamp_ns: Time of the measurement [ns, ROS clock].
-        pose: (joints + 1,) float32 [rad; gripper 0..1].
+        pose: (size,) float32 [rad; gripper 0..1].
     """
     last = stream.newest_at(stream.last_ns, np.inf) if len(stream) else None
     dt_s = (stamp_ns - last.stamp_ns) * 1e-9 if last else 0.0
@@ -280,16 +280,17 @@ def implausible(
 
     Args:
         arm: The arm's limits.
-        pose: (joints + 1,) float32 measured pose [rad; gripper 0..1].
+        pose: (size,) float32 measured pose [rad; gripper 0..1].
         last: Pose of the message accepted before, or None.
         dt_s: Time since that message [s].
     """
-    joints = pose[:-1]
+    joints = pose[: len(arm.joints)]
     at_pi = int((np.abs(np.abs(joints) - np.pi) < PI_TOLERANCE_RAD).sum())
     if at_pi >= PI_JOINTS:
         return f'{arm.joint_state_topic}: {at_pi} joints at +-pi at once, a failed bus read'
     if last is not None:
-        excess = np.abs(joints - last[:-1]) - np.asarray(arm.max_speed) * dt_s - JUMP_MARGIN_RAD
+        reach = np.asarray(arm.max_speed) * dt_s + JUMP_MARGIN_RAD
+        excess = np.abs(joints - last[: len(joints)]) - reach
         worst = int(excess.argmax())
         if excess[worst] > 0:
             jump = float(joints[worst] - last[worst])

@@ -4,70 +4,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import TypeVar
 
 from cosmos_policy_ros.config_file import read_config_file
+from cosmos_policy_ros.gripper import GripperSpec
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 
-Numbers = TypeVar('Numbers', float, NDArray[np.floating])
+GRIPPER = 'gripper'  # name of an arm's last number in action order, where it has a gripper
 DRIVERS = {  # how commands leave; each row is a file of ros/arms, whose docstring says more
     'forward': 'Float64MultiArray for a forward_command_controller of ros2_control',
     'trajectory': 'JointTrajectory for a joint_trajectory_controller of ros2_control',
     'interbotix': 'interbotix_xs_msgs for the xs_sdk node of an Interbotix arm',
+    'joint_state': 'JointState, as Piper, crisp_controllers, Isaac Sim and rosetta take it',
 }
-
+GRIPPER_DRIVERS = {  # how a gripper's own commands leave: all of the above, and actions
+    **DRIVERS,
+    'gripper_command': 'goals of control_msgs/action/GripperCommand',
+    'parallel_gripper': 'goals of control_msgs/action/ParallelGripperCommand',
+}
 CAMERA_DRIVERS = {  # each row is a file of drivers/
     'realsense': 'RealSense D405, D435 and others by serial number',
     'v4l2': 'a camera of Video4Linux by its device file, such as /dev/video0',
     'file': 'a film or a folder of images, over and over, to try without a camera',
 }
-
-
-@dataclass(frozen=True)
-class GripperSpec:
-    """How 0 (closed) … 1 (open) maps to the robot's own gripper units.
-
-    Attributes:
-        state_joint: Joint of the joint-state topic that measures the opening.
-        state_closed: Its position when closed [m or rad].
-        state_open: Its position when open [m or rad].
-        command_closed: Controller command that closes [m or rad].
-        command_open: Controller command that opens [m or rad].
-        max_speed: Highest speed of the normalised opening [1/s].
-        max_acceleration: Highest acceleration of the normalised opening [1/s²].
-    """
-
-    state_joint: str
-    state_closed: float
-    state_open: float
-    command_closed: float
-    command_open: float
-    max_speed: float
-    max_acceleration: float
-
-    @property
-    def state_span(self) -> float:
-        """How far the measuring joint moves from closed to open [m or rad]; may be negative."""
-        return self.state_open - self.state_closed
-
-    def opening_of_state(self, position: Numbers) -> Numbers:
-        """Return the opening [0..1] of a measured position [m or rad], not clipped."""
-        return (position - self.state_closed) / self.state_span
-
-    def to_state(self, opening: Numbers) -> Numbers:
-        """Return the position of the measuring joint [m or rad] at an opening [0..1]."""
-        return self.state_closed + opening * self.state_span
-
-    def opening_of_command(self, command: Numbers) -> Numbers:
-        """Return the opening [0..1] that a controller command [m or rad] asks for, not clipped."""
-        return (command - self.command_closed) / (self.command_open - self.command_closed)
-
-    def to_command(self, opening: Numbers) -> Numbers:
-        """Return the controller command [m or rad] of an opening [0..1]."""
-        return self.command_closed + opening * (self.command_open - self.command_closed)
 
 
 @dataclass(frozen=True)
@@ -97,22 +59,66 @@ class LeaderSpec:
 
 
 @dataclass(frozen=True)
+class CommandOutput:
+    """Joints whose commands leave together: those of an arm, its gripper, or both.
+
+    Attributes:
+        driver: How they leave, a row of ``GRIPPER_DRIVERS``.
+        topic: Topic of the controller (``interbotix``: namespace; actions: name of the action).
+        arm_joints: Names of the arm joints in it, in action order.
+        gripper: The gripper that comes after them, None if there is none in it.
+        velocities: Velocities that go with every command, one per joint; empty sends none.
+        efforts: Efforts that go with every command, one per joint; empty sends none.
+    """
+
+    driver: str
+    topic: str
+    arm_joints: tuple[str, ...]
+    gripper: GripperSpec | None
+    velocities: tuple[float, ...] = ()
+    efforts: tuple[float, ...] = ()
+
+    @property
+    def joints(self) -> tuple[str, ...]:
+        """Names of all its joints as its controller knows them, the gripper's last."""
+        gripper = () if self.gripper is None else (self.gripper.commanded_joint,)
+        return (*self.arm_joints, *gripper)
+
+    def to_controller_units(self, positions: NDArray[np.float32]) -> list[float]:
+        """Return positions in the units of the controller, as plain numbers.
+
+        Args:
+            positions: (joints,) float32 arm joints and gripper [rad; gripper 0..1].
+
+        Returns:
+            Arm joints [rad], then the gripper [m or rad].
+        """
+        numbers: list[float] = positions.tolist()
+        if self.gripper is not None:
+            numbers[-1] = self.gripper.to_command(numbers[-1])
+        return numbers
+
+
+@dataclass(frozen=True)
 class ArmSpec:
-    """One arm with its gripper.
+    """One arm, with or without a gripper.
 
     Attributes:
         name: Namespace of the arm.
         driver: How commands leave, a row of ``DRIVERS``.
-        joint_state_topic: sensor_msgs/JointState topic.
+        joint_state_topic: sensor_msgs/JointState topic; several arms may share one.
         command_topic: Controller topic (``interbotix``: the arm's namespace).
         joints: Arm joint names in action order, without the gripper.
         lower: Lowest positions [rad].
         upper: Highest positions [rad].
         max_speed: Highest speeds [rad/s].
         max_acceleration: Highest accelerations [rad/s²].
-        start: Pose before an episode [rad; gripper 0..1], one more than ``joints``.
-        gripper: The gripper that follows the arm joints.
+        start: Pose before an episode [rad; gripper 0..1], one more than ``joints`` with a gripper.
+        gripper: The gripper that follows the arm joints, None where there is none.
         leader: The arm that commands it in teleoperation, None where there is none.
+        command_velocities: Velocities that driver ``joint_state`` sends with every command, one
+            per joint and one for a gripper that leaves with them; their meaning is the arm's.
+        command_efforts: The same for efforts.
     """
 
     name: str
@@ -125,13 +131,75 @@ class ArmSpec:
     max_speed: tuple[float, ...]
     max_acceleration: tuple[float, ...]
     start: tuple[float, ...]
-    gripper: GripperSpec
+    gripper: GripperSpec | None = None
     leader: LeaderSpec | None = None
+    command_velocities: tuple[float, ...] = ()
+    command_efforts: tuple[float, ...] = ()
+
+    @property
+    def grippers(self) -> tuple[GripperSpec, ...]:
+        """Its gripper, or nothing."""
+        return () if self.gripper is None else (self.gripper,)
+
+    @property
+    def size(self) -> int:
+        """How many numbers of an action are the arm's."""
+        return len(self.joints) + len(self.grippers)
+
+    @property
+    def action_joints(self) -> tuple[str, ...]:
+        """Names of its numbers in action order: the joints, then ``gripper`` if it has one."""
+        return (*self.joints, *(GRIPPER for _ in self.grippers))
 
     @property
     def state_joints(self) -> tuple[str, ...]:
         """Names of the joints on the joint-state topic, in action order with the gripper last."""
-        return (*self.joints, self.gripper.state_joint)
+        return (*self.joints, *(g.state_joint for g in self.grippers))
+
+    @property
+    def outputs(self) -> tuple[CommandOutput, ...]:
+        """Where its commands leave: one way, or two where the gripper has a driver of its own."""
+        gripper = self.gripper
+        carried = (self.command_velocities, self.command_efforts)
+        if gripper is None or gripper.driver is None or gripper.command_topic is None:
+            return (
+                CommandOutput(self.driver, self.command_topic, self.joints, gripper, *carried),
+            )
+        return (
+            CommandOutput(self.driver, self.command_topic, self.joints, None, *carried),
+            CommandOutput(gripper.driver, gripper.command_topic, (), gripper),
+        )
+
+    def pose_of_state(self, positions: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return a pose [rad; gripper 0..1] of measured positions in the units of the driver.
+
+        Args:
+            positions: (size,) float64 in the order of ``state_joints``.
+        """
+        pose = positions.copy()
+        if self.gripper is not None:
+            pose[-1] = self.gripper.opening_of_state(pose[-1])
+        return pose
+
+    def state_of_pose(self, pose: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return positions as the driver measures them of a (size,) pose [rad; gripper 0..1]."""
+        positions = pose.astype(np.float64)
+        if self.gripper is not None:
+            positions[-1] = self.gripper.to_state(positions[-1])
+        return positions
+
+    def state_scale(self, pose: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return (size,) float64, how much a measured speed is of one in the units of actions.
+
+        It is 1 for arm joints, and for the gripper what ``GripperSpec.state_slope`` is.
+
+        Args:
+            pose: (size,) where the arm is [rad; gripper 0..1].
+        """
+        scale = np.ones(self.size)
+        if self.gripper is not None:
+            scale[-1] = self.gripper.state_slope(np.float64(pose[-1]))
+        return scale
 
 
 @dataclass(frozen=True)
@@ -183,8 +251,28 @@ class RobotSpec:
 
     @property
     def joint_names(self) -> tuple[str, ...]:
-        """Names of all A joints in action order, as ``<arm>/<joint>``, grippers included."""
-        return tuple(f'{a.name}/{j}' for a in self.arms for j in (*a.joints, 'gripper'))
+        """Names of all A numbers in action order, as ``<arm>/<joint>``, grippers included."""
+        return tuple(f'{a.name}/{j}' for a in self.arms for j in a.action_joints)
+
+    @property
+    def arm_slices(self) -> tuple[slice, ...]:
+        """Which of the A numbers are each arm's."""
+        ends = np.cumsum([0, *(arm.size for arm in self.arms)]).tolist()
+        return tuple(slice(*pair) for pair in pairwise(ends))
+
+    @property
+    def joint_streams(self) -> dict[str, str]:
+        """Arm -> name of its measured joints: the topic, with the arm where several share it."""
+        topics = [arm.joint_state_topic for arm in self.arms]
+        return {
+            a.name: t if topics.count(t) == 1 else f'{t} ({a.name})'
+            for a, t in zip(self.arms, topics, strict=True)
+        }
+
+    @property
+    def joint_state_topics(self) -> tuple[str, ...]:
+        """The joint-state topics, each once."""
+        return tuple(dict.fromkeys(arm.joint_state_topic for arm in self.arms))
 
     @property
     def size(self) -> int:
@@ -194,28 +282,34 @@ class RobotSpec:
     @property
     def arm_joints(self) -> NDArray[np.bool_]:
         """Return (A,) bool, True for arm joints and False for grippers."""
-        return np.array([g for a in self.arms for g in (*(True for _ in a.joints), False)])
+        return np.array([i < len(a.joints) for a in self.arms for i in range(a.size)])
 
     @property
     def lower(self) -> NDArray[np.float32]:
         """Return (A,) float32 lowest positions [rad; gripper 0..1]."""
-        return _vector([x for a in self.arms for x in (*a.lower, 0.0)])
+        return _vector([x for a in self.arms for x in (*a.lower, *(0.0 for _ in a.grippers))])
 
     @property
     def upper(self) -> NDArray[np.float32]:
         """Return (A,) float32 highest positions [rad; gripper 0..1]."""
-        return _vector([x for a in self.arms for x in (*a.upper, 1.0)])
+        return _vector([x for a in self.arms for x in (*a.upper, *(1.0 for _ in a.grippers))])
 
     @property
     def max_speed(self) -> NDArray[np.float32]:
         """Return (A,) float32 highest speeds [rad/s; gripper 1/s]."""
-        return _vector([x for a in self.arms for x in (*a.max_speed, a.gripper.max_speed)])
+        return _vector(
+            [x for a in self.arms for x in (*a.max_speed, *(g.max_speed for g in a.grippers))]
+        )
 
     @property
     def max_acceleration(self) -> NDArray[np.float32]:
         """Return (A,) float32 highest accelerations [rad/s²; gripper 1/s²]."""
         return _vector(
-            [x for a in self.arms for x in (*a.max_acceleration, a.gripper.max_acceleration)]
+            [
+                x
+                for a in self.arms
+                for x in (*a.max_acceleration, *(g.max_acceleration for g in a.grippers))
+            ]
         )
 
     @property
@@ -234,12 +328,18 @@ def read_robot(path: Path) -> RobotSpec:
     hint = 'give one of config/robots/*.yaml'
     spec = read_config_file(RobotSpec, path, 'robot file', hint)
     _expect(min(spec.control_rate_hz, spec.joint_state_rate_hz) > 0, f'{path}: rates', 'above 0')
+    outputs = [output.topic for arm in spec.arms for output in arm.outputs]
     for what, names in (
         ('arms', [arm.name for arm in spec.arms]),
         ('cameras', [camera.name for camera in spec.cameras]),
         ('image topics', [camera.topic for camera in spec.cameras]),
+        ('command topics', outputs),
     ):
         _expect(len(set(names)) == len(names), f'{path}: {what} {names}', 'distinct')
+    for topic in spec.joint_state_topics:
+        sharing = [arm for arm in spec.arms if arm.joint_state_topic == topic]
+        joints = [joint for arm in sharing for joint in arm.state_joints]
+        _expect(len(set(joints)) == len(joints), f'{path}: joints {joints} of {topic}', 'distinct')
     for camera in spec.cameras:
         sizes = min(camera.width, camera.height, camera.rate_hz)
         where = f'{path}: camera {camera.name}'
@@ -256,28 +356,36 @@ def read_robot(path: Path) -> RobotSpec:
 
 
 def _check_arm(arm: ArmSpec, where: str) -> None:
-    n, gripper = len(arm.joints), arm.gripper
+    n = len(arm.joints)
+    _expect(GRIPPER not in arm.joints, f'{where}: the joint {GRIPPER!r}', 'in gripper: instead')
     for key in ('lower', 'upper', 'max_speed', 'max_acceleration'):
         got = len(getattr(arm, key))
         _expect(got == n, f'{where}: {key} has {got} numbers for {n} joints; they', 'as many')
-    got = len(arm.start)
-    _expect(
-        got == n + 1, f'{where}: start has {got} numbers; they', f'{n + 1}, joints and gripper'
-    )
+    got, parts = len(arm.start), 'joints and gripper' if arm.gripper else 'one per joint'
+    _expect(got == arm.size, f'{where}: start has {got} numbers; they', f'{arm.size}, {parts}')
     ordered = all(low < high for low, high in zip(arm.lower, arm.upper, strict=True))
     _expect(ordered, f'{where}: every lower limit', 'below its upper limit')
-    slowest = min(*arm.max_speed, *arm.max_acceleration)
-    slowest = min(slowest, gripper.max_speed, gripper.max_acceleration)
-    _expect(slowest > 0, f'{where}: speeds and accelerations', 'above 0')
-    moves = gripper.state_closed != gripper.state_open
-    moves = moves and gripper.command_closed != gripper.command_open
-    _expect(moves, f'{where}: open and closed gripper', 'different positions')
+    limits = [*arm.max_speed, *arm.max_acceleration]
+    limits += [x for g in arm.grippers for x in (g.max_speed, g.max_acceleration)]
+    _expect(min(limits) > 0, f'{where}: speeds and accelerations', 'above 0')
     if arm.leader is not None:
         got = len(arm.leader.joints)
         _expect(got == n, f'{where}: leader has {got} joints for {n} of the arm; they', 'as many')
         opens = arm.leader.gripper_closed < arm.leader.start_below < arm.leader.gripper_open
         _expect(opens, f'{where}: leader start_below', 'between gripper_closed and gripper_open')
+        closes = arm.gripper is not None
+        _expect(closes, f'{where}: leader', 'that of an arm with a gripper, which starts motion')
     _expect(arm.driver in DRIVERS, f'{where}: driver {arm.driver!r}', f'one of {tuple(DRIVERS)}')
+    for gripper in arm.grippers:
+        known = (None, *GRIPPER_DRIVERS)
+        what = f'{where}: gripper driver {gripper.driver!r}'
+        _expect(gripper.driver in known, what, f'one of {tuple(GRIPPER_DRIVERS)}')
+    for key in ('command_velocities', 'command_efforts'):
+        got, joints = len(getattr(arm, key)), arm.outputs[0].joints
+        what = f'{where}: {key} has {got} numbers for {joints}; they'
+        _expect(got in (0, len(joints)), what, 'as many')
+        told = not got or arm.driver == 'joint_state'
+        _expect(told, f'{where}: {key}', 'of driver joint_state, others have none')
 
 
 def _expect(holds: bool, what: str, wanted: str) -> None:

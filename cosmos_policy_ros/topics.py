@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every topic and service of the package: name, message type, quality of service and meaning.
+"""Every topic, service and action of the package: name, type, quality of service and meaning.
 
 Nodes open their topics from these rows (``ros/endpoints.py``), bags are written and read under the
 same names, and the reference page of the documents is printed from ``TOPICS`` and ``SERVICES``.
@@ -97,6 +97,29 @@ class Service:
     def ros_name(self) -> str:
         """The name that a node opens: without the leading slash."""
         return self.name.removeprefix('/')
+
+
+@dataclass(frozen=True)
+class Action:
+    """One action, which the robot file names.
+
+    Attributes:
+        name: Pattern of its name, ``<arm>`` standing for a name of the robot file.
+        type: Action type as ``package/action/Name``.
+        server: Who serves it; ``driver`` is hardware of somebody else.
+        clients: Names of the nodes that send goals.
+        meaning: One sentence for the reference page.
+    """
+
+    name: str
+    type: str
+    server: str
+    clients: tuple[str, ...]
+    meaning: str
+
+    def at(self, name: str) -> Action:
+        """Return the action of this pattern with a name of the robot file."""
+        return replace(self, name=name)
 
 
 # Sensing. Names and rates come from the robot file.
@@ -227,7 +250,7 @@ ARM_FORWARD_COMMAND = Topic(
     NEWEST,
     ('command_executor',),
     ('driver', 'sim'),
-    'Joints [rad], then the gripper in the unit of its controller; driver ``forward``.',
+    'Joints [rad], a gripper in the unit of its controller last; driver ``forward``.',
     namespaced=False,
 )
 ARM_TRAJECTORY_COMMAND = Topic(
@@ -237,6 +260,15 @@ ARM_TRAJECTORY_COMMAND = Topic(
     ('command_executor',),
     ('driver',),
     'One point, due one control period later; driver ``trajectory``.',
+    namespaced=False,
+)
+ARM_JOINT_STATE_COMMAND = Topic(
+    '/<arm>/target_joint',
+    'sensor_msgs/msg/JointState',
+    NEWEST,
+    ('command_executor',),
+    ('driver',),
+    'Joints [rad] by name, a gripper in the unit of its controller last; driver ``joint_state``.',
     namespaced=False,
 )
 ARM_INTERBOTIX_GROUP = Topic(
@@ -256,6 +288,21 @@ ARM_INTERBOTIX_SINGLE = Topic(
     ('driver',),
     'Gripper of an arm in the unit of its controller; driver ``interbotix``.',
     namespaced=False,
+)
+
+GRIPPER_COMMAND = Action(
+    '/<arm>_gripper_controller/gripper_cmd',
+    'control_msgs/action/GripperCommand',
+    'driver',
+    ('command_executor',),
+    'Position of a gripper in the unit of its controller; driver ``gripper_command``.',
+)
+PARALLEL_GRIPPER_COMMAND = Action(
+    '/<arm>/gripper_controller/gripper_cmd',
+    'control_msgs/action/ParallelGripperCommand',
+    'driver',
+    ('command_executor',),
+    'Position of a gripper in the unit of its controller; driver ``parallel_gripper``.',
 )
 
 # Episodes.
@@ -377,6 +424,7 @@ SET_SIM_PARAMETERS = Service(
 
 TOPICS = tuple(value for value in globals().copy().values() if isinstance(value, Topic))
 SERVICES = tuple(value for value in globals().copy().values() if isinstance(value, Service))
+ACTIONS = tuple(value for value in globals().copy().values() if isinstance(value, Action))
 
 # Columns of the table on /policy/candidates, behind one column for every joint.
 TIME_FROM_START = 'time_from_start'  # when a row is due after the stamp [s]

@@ -189,6 +189,10 @@ def topics_page() -> str:
         [code(row.name), code(row.type), row.server, ', '.join(row.clients), cell(row.meaning)]
         for row in topics.SERVICES
     ]
+    actions: Rows = [
+        [code(row.name), code(row.type), row.server, ', '.join(row.clients), cell(row.meaning)]
+        for row in topics.ACTIONS
+    ]
     return page(
         'Topics and services',
         prose("""
@@ -213,6 +217,8 @@ def topics_page() -> str:
         """),
         '## Services',
         table(['service', 'type', 'answered by', 'called by', 'what it does'], services),
+        '## Actions',
+        table(['action', 'type', 'served by', 'used by', 'what it does'], actions),
         '## Statuses',
         prose("""
             What programs decide by: key-value pairs of a `DiagnosticStatus`, written and read by

@@ -46,7 +46,7 @@ class JointFilter:
 
         Args:
             stamp_ns: Time of the measurement [ns, ROS clock].
-            pose: (joints + 1,) float32 [rad; gripper 0..1].
+            pose: (size,) float32 [rad; gripper 0..1].
             trusting: Whether a pose elsewhere may be believed, as while nothing is sent.
         """
         topic = self._arm.joint_state_topic
@@ -89,7 +89,7 @@ class JointFilter:
             return (
                 f'{topic} comes at {rate_hz:.0f} Hz, at least {1.0 / longest_gap_s:.0f} are needed'
             )
-        drift = np.abs(newest[-1].value - newest[0].value)[:-1]
+        drift = np.abs(newest[-1].value - newest[0].value)[: len(self._arm.joints)]
         moved = np.maximum(self._spread() / AGREEING_RAD, drift / (REST_SPEED * span_s))
         if moved.max() >= 1.0:
             return f'{topic}: {self._arm.joints[int(moved.argmax())]} moves; keep the arm still'

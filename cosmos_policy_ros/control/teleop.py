@@ -40,11 +40,14 @@ def leader_robot(robot: RobotSpec) -> RobotSpec:
 
 def _leader_arm(arm: ArmSpec) -> ArmSpec:
     assert arm.leader is not None
+    assert arm.gripper is not None  # the robot file has no leader without one
     gripper = replace(
         arm.gripper,
         state_joint=arm.leader.gripper_joint,
         state_closed=arm.leader.gripper_closed,
         state_open=arm.leader.gripper_open,
+        state_between=(),
+        linkage=None,
     )
     topic = arm.leader.joint_state_topic
     return replace(arm, joint_state_topic=topic, joints=arm.leader.joints, gripper=gripper)

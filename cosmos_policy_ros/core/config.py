@@ -12,7 +12,7 @@ from typing import Any, get_args, Literal
 from cosmos_policy_ros.config_file import build, read_mapping
 from cosmos_policy_ros.core.layout import LatentLayout, SampleKind
 from cosmos_policy_ros.core.protocol import PolicyFacts
-from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.robot import GRIPPER, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
@@ -129,7 +129,7 @@ class PolicyConfig:
     @property
     def arm_joints(self) -> NDArray[np.bool_]:
         """(A,) bool, False for grippers, which open and close instead of following a path."""
-        return np.array([not name.endswith('gripper') for name in self.joint_names])
+        return np.array([name.rpartition('/')[2] != GRIPPER for name in self.joint_names])
 
     @property
     def latent_shape(self) -> tuple[int, int, int, int]:

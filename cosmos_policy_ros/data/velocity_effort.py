@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import logging
 from typing import Any
 
+from cosmos_policy_ros.align import arm_pose
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ def collect_streams(
     """Return stream -> (S, P) float32 in the order of the positions, or None.
 
     Args:
-        robot: Joints, and the span of the grippers.
+        robot: Joints, and the maps of the grippers.
         joint_states: S ticks, each with the sensor_msgs/JointState of every arm that counts then.
         where: Episode, for the log.
     """
@@ -82,12 +83,12 @@ def _joined(
 
 
 def _row(arm: ArmSpec, message: Any, stream: str) -> NDArray[np.float32] | None:
-    """Return (joints + 1,) float32 of a message whose positions were read, or None."""
+    """Return (size,) float32 of a message whose positions were read, or None."""
     numbers = getattr(message, stream)
     if len(numbers) != len(message.name):
         return None
     by_name = dict(zip(message.name, numbers, strict=True))
     row = np.array([by_name[name] for name in arm.state_joints], dtype=np.float64)
     if stream == 'velocity':
-        row[-1] /= arm.gripper.state_span
+        row /= arm.state_scale(arm_pose(arm, message))
     return row.astype(np.float32)

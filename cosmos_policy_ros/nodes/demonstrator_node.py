@@ -154,13 +154,12 @@ class DemonstratorNode(Node):
             wrong = not self._expert.expert
             self._wrong_ticks = LATE_TICKS if wrong else max(0, self._wrong_ticks - 1)
             self._flag.publish(Bool(data=self._wrong_ticks == 0))
-        stamp_ns, first = self.now_ns(), 0
-        for arm, publisher in zip(self.leaders.arms, self._leading, strict=True):
-            last = first + len(arm.joints)
-            gripper = arm.gripper.to_state(self._pose[last])
-            positions = [*self._pose[first:last], gripper]
+        stamp_ns, leaders = self.now_ns(), self.leaders
+        for arm, mine, publisher in zip(
+            leaders.arms, leaders.arm_slices, self._leading, strict=True
+        ):
+            positions = arm.state_of_pose(self._pose[mine])
             publisher.publish(joint_state_message(arm.state_joints, positions, stamp_ns))
-            first = last + 1
 
     def _on_state(self, message: Float64MultiArray) -> None:
         """Bring the copy of the scene into the state of the simulator."""

@@ -18,7 +18,7 @@ from typing import Any
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.ticks import sleep_until, Ticker
 from cosmos_policy_ros.outputs import whole_file
-from cosmos_policy_ros.robot import ArmSpec, CameraSpec, read_robot
+from cosmos_policy_ros.robot import CameraSpec, read_robot, RobotSpec
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.endpoints import create_client, create_publisher
@@ -76,8 +76,8 @@ class FakeSensorNode(Node):
             raise ConfigError(msg)
         if p.stream == ARMS:
             rate_hz = robot.joint_state_rate_hz
-            topics = [JOINT_STATES.at(a.joint_state_topic) for a in robot.arms]
-            messages = [_start_pose(arm) for arm in robot.arms]
+            topics = [JOINT_STATES.at(topic) for topic in robot.joint_state_topics]
+            messages = [_start_pose(robot, topic.name) for topic in topics]
         else:
             camera = cameras[p.stream]
             rate_hz, topics = camera.rate_hz, [IMAGE.at(camera.topic)]
@@ -140,10 +140,12 @@ class FakeSensorNode(Node):
         return self._window['start_ns'] + round(self.params.record_s * 1e9)
 
 
-def _start_pose(arm: ArmSpec) -> JointState:
-    """Return the joint states of an arm at its start, with the gripper closed."""
-    pose = [*arm.start[:-1], arm.gripper.to_state(0.0)]
-    return joint_state_message(arm.state_joints, pose, 0)
+def _start_pose(robot: RobotSpec, topic: str) -> JointState:
+    """Return the joint states of the arms on a topic at their start, with closed grippers."""
+    arms = [arm for arm in robot.arms if arm.joint_state_topic == topic]
+    poses = [np.array([*a.start[: len(a.joints)], *(0.0 for _ in a.grippers)]) for a in arms]
+    positions = [x for a, p in zip(arms, poses, strict=True) for x in a.state_of_pose(p)]
+    return joint_state_message([j for a in arms for j in a.state_joints], positions, 0)
 
 
 def _pattern(camera: CameraSpec) -> Image:

@@ -87,8 +87,7 @@ class OperatorNode(Node):
         self._bags.mkdir(parents=True, exist_ok=True)
         self._events = EventLog(out / FILE_NAME)
         self._task = ''
-        arms = [arm.joint_state_topic for arm in robot.arms]
-        taken = [*arms, QUERY.ros_name, JOINT_COMMAND.ros_name]
+        taken = [*robot.joint_state_topics, QUERY.ros_name, JOINT_COMMAND.ros_name]
         refuse_second_stack(self, taken, p.discovery_s)
 
         self.monitor = EpisodeMonitor(self, robot.joint_names, self._on_answer)
@@ -163,7 +162,7 @@ class OperatorNode(Node):
     def _missing(self) -> list[str]:
         """Return the names of what an episode needs and is not there yet."""
         streams = [c.topic for c in self.robot.cameras]
-        streams += [a.joint_state_topic for a in self.robot.arms]
+        streams += self.robot.joint_state_topics
         silent = [topic for topic in streams if topic not in self.capture.newest_ns]
         silent += [] if self.monitor.sim else ['sim']
         silent += [] if self.monitor.executor else ['command_executor']

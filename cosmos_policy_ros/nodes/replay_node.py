@@ -84,7 +84,7 @@ class ReplayNode(Node):
         self._sent: list[tuple[int, list[float]]] = []  # by the executor: stamp [ns] and pose
         taken = [ACTION_CHUNK.ros_name]
         if p.simulate:
-            taken += [JOINT_COMMAND.ros_name, *(arm.joint_state_topic for arm in robot.arms)]
+            taken += [JOINT_COMMAND.ros_name, *robot.joint_state_topics]
         refuse_second_stack(self, taken, p.discovery_s)
 
         self._chunks = create_publisher(self, ACTION_CHUNK)

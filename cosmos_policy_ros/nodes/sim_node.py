@@ -132,11 +132,9 @@ class SimNode(Node):
         self._state = create_publisher(self, SIM_STATE)
         self._task = create_publisher(self, TASK)
         self._status = StatusReport(self, SIM_STATUS, 'sim')
-        first = 0
-        for arm in arms:
+        for arm, mine in zip(arms, self.robot.arm_slices, strict=True):
             topic, callback = ARM_FORWARD_COMMAND.at(arm.command_topic), self._on_command
-            create_subscription(self, topic, partial(callback, arm, first), STREAM)
-            first += len(arm.joints) + 1
+            create_subscription(self, topic, partial(callback, arm, mine.start), STREAM)
         create_service(self, RESET_SIM, self._on_reset)
 
         self._task.publish(String(data=sim.task))  # the scene comes with its operator

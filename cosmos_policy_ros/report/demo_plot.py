@@ -35,7 +35,7 @@ def write_plot(path: Path, report: dict[str, Any], robot: RobotSpec) -> None:
         outcome = 'success' if episode['success'] else 'no success'
         axes[0, column].set_title(f'episode {column + 1}, seed {episode["seed"]}: {outcome}')
         _draw_values(axes[0, column], episode['candidates'])
-        topics = [JOINT_COMMAND.name, *(arm.joint_state_topic for arm in robot.arms)]
+        topics = [JOINT_COMMAND.name, *robot.joint_state_topics]
         messages = read_topics(Path(episode['bag']), topics)
         for row, arm in enumerate(robot.arms, 1):
             _draw_tracking(axes[row, column], messages, arm, episode['start_ns'])
@@ -61,7 +61,7 @@ def _draw_values(ax: Axes, answers: list[dict[str, Any]]) -> None:
 
 def _draw_tracking(ax: Axes, messages: Messages, arm: ArmSpec, start_ns: int) -> None:
     """Draw commands as dashed and measurements as solid lines, one colour per joint."""
-    names = [f'{arm.name}/{joint}' for joint in (*arm.joints, 'gripper')]
+    names = [f'{arm.name}/{joint}' for joint in arm.action_joints]
     states = [m for _, m in messages[arm.joint_state_topic]]
     commands = [m for _, m in messages[JOINT_COMMAND.name]]
     measured = np.array([arm_pose(arm, m) for m in states]).reshape(-1, len(names))

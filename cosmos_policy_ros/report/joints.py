@@ -10,7 +10,7 @@ from itertools import groupby
 from cosmos_policy_ros.data.bags.overview import Overview
 from cosmos_policy_ros.data.bags.series import Series
 from cosmos_policy_ros.report.charts import chart, Line, WIDE
-from cosmos_policy_ros.robot import ArmSpec
+from cosmos_policy_ros.robot import ArmSpec, GRIPPER
 import numpy as np
 
 SPEED_S = 0.05  # [s] over which a speed is taken; from one message to the next is too noisy
@@ -37,7 +37,11 @@ def joint_charts(overview: Overview) -> str:
             '<span class="key measured">measured</span></h3>'
             f'<div class="grid7">{figures}</div>'
         )
-        speeds += _speed_chart(name, known, spec, overview.seconds)
+        moving = {
+            style: Series(one.time_s, one.values[:, : sum(j != GRIPPER for j in joints)])
+            for style, one in known.items()
+        }
+        speeds += _speed_chart(name, moving, spec, overview.seconds)
     if speeds:
         html += f'<h3>Speed of the fastest joint</h3><div class="grid2">{speeds}</div>'
     return html
@@ -46,7 +50,7 @@ def joint_charts(overview: Overview) -> str:
 def _arms(overview: Overview) -> list[Arm]:
     """Return name, joints and limits of every arm; the limits where the robot is known."""
     if overview.robot is not None:
-        return [(arm.name, (*arm.joints, 'gripper'), arm) for arm in overview.robot.arms]
+        return [(arm.name, arm.action_joints, arm) for arm in overview.robot.arms]
     groups = groupby(overview.joints, key=lambda joint: joint.rpartition('/')[0])
     return [(name, tuple(j.rpartition('/')[2] for j in joints), None) for name, joints in groups]
 
@@ -69,10 +73,10 @@ def _position_chart(
 
 
 def _speed_chart(arm: str, series: dict[str, Series], spec: ArmSpec | None, seconds: float) -> str:
-    """Return the chart of the fastest joint of an arm, gripper aside [rad/s]."""
+    """Return the chart of the fastest joint of an arm [rad/s]; ``series`` has no gripper."""
     speeds = {style: _speeds(one) for style, one in series.items() if len(one.time_s) > 1}
     lines = [
-        Line(style, style, speed.time_s, speed.values[:, :-1].max(axis=1))
+        Line(style, style, speed.time_s, speed.values.max(axis=1))
         for style, speed in speeds.items()
     ]
     lines = [line for line in lines if len(line.time_s)]
@@ -99,7 +103,7 @@ def _name_fastest(speeds: dict[str, Series], spec: ArmSpec | None) -> Iterator[s
     if spec is None:
         return
     for style, series in speeds.items():
-        arm = series.values[:, :-1]
+        arm = series.values
         if arm.size:
             row, column = np.unravel_index(int(arm.argmax()), arm.shape)
             speed, limit = float(arm[row, column]), spec.max_speed[column]

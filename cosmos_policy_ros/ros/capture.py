@@ -116,6 +116,6 @@ class Capture:
 def recorded_topics(robot: RobotSpec) -> list[Topic]:
     """Return the topics that an episode is made of, whether or not somebody publishes them."""
     cameras = [IMAGE.at(camera.topic) for camera in robot.cameras]
-    arms = [JOINT_STATES.at(arm.joint_state_topic) for arm in robot.arms]
+    arms = [JOINT_STATES.at(topic) for topic in robot.joint_state_topics]
     policy = [QUERY, CANDIDATES, ACTION_CHUNK]
     return [*cameras, *arms, TASK, JOINT_COMMAND, *policy, EXPERT, SUCCESS, DIAGNOSTICS]

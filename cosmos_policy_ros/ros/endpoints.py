@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishers, subscriptions, services and clients of a node from the rows of ``topics.py``."""
+"""Publishers, subscriptions, services, clients and actions of a node from ``topics.py``."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
-from cosmos_policy_ros.topics import Qos, Service, Topic
+from cosmos_policy_ros.topics import Action, Qos, Service, Topic
+from rclpy.action import ActionClient
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -52,8 +53,13 @@ def create_client(node: Node, service: Service) -> Client:
     return node.create_client(ros_class(service.type), service.ros_name)
 
 
+def create_action_client(node: Node, action: Action) -> ActionClient:
+    """Return a client of an action."""
+    return ActionClient(node, ros_class(action.type), action.name)
+
+
 def ros_class(name: str) -> type:
-    """Return the class of a message or service type such as ``sensor_msgs/msg/Image``."""
+    """Return the class of a message, service or action such as ``sensor_msgs/msg/Image``."""
     package, kind, class_name = name.split('/')
     return getattr(import_module(f'{package}.{kind}'), class_name)
 

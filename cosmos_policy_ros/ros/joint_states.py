@@ -35,11 +35,13 @@ class JointStates:
         Args:
             node: Node that owns the subscriptions.
             robot: Robot with the arms.
-            note: Called with a topic and why its message was refused, or None when it was good.
+            note: Called with a stream, as in ``RobotSpec.joint_streams``, and why its message was
+                refused, or None when it was good.
             longest_s: As of ``JointFilter``.
         """
         self.trusting = True
         self._clock, self._note = node.get_clock(), note
+        self._names = robot.joint_streams
         self._filters = [JointFilter(arm, longest_s) for arm in robot.arms]
         for arm, joints in zip(robot.arms, self._filters, strict=True):
             topic = JOINT_STATES.at(arm.joint_state_topic)
@@ -51,11 +53,11 @@ class JointStates:
         try:
             pose = arm_pose(arm, message)
         except ValueError as error:
-            self._note(arm.joint_state_topic, str(error))
+            self._note(self._names[arm.name], str(error))
             return
         # a stamp ahead of this clock would never grow old; one of zero has no meaning
         stamp_ns = min(stamp_of(message) or now_ns, now_ns)
-        self._note(arm.joint_state_topic, joints.add(stamp_ns, pose, self.trusting))
+        self._note(self._names[arm.name], joints.add(stamp_ns, pose, self.trusting))
 
     def measure(self, now_ns: int) -> tuple[NDArray[np.float32] | None, float]:
         """Return the (A,) float32 joints [rad; gripper 0..1] and the age of the oldest arm [s].

@@ -38,7 +38,8 @@ class Observer:
     """Subscribe to a robot's cameras, joint states and task, and sample them.
 
     Attributes:
-        refused: Topic -> why its last message was refused; a good message removes the entry.
+        refused: Image topic, or stream of an arm as in ``RobotSpec.joint_streams``, -> why its
+            last message was refused; a good message removes the entry.
         task: Newest task, empty before the first.
     """
 
@@ -62,9 +63,10 @@ class Observer:
             c.name: StreamBuffer[NDArray[np.uint8]](c.topic, KEPT_IMAGES) for c in robot.cameras
         }
         self._checks = {camera.name: ImageCheck(camera) for camera in robot.cameras}
+        self._joint_streams = robot.joint_streams
         self._arms = {
-            a.name: StreamBuffer[NDArray[np.float32]](a.joint_state_topic, KEPT_POSES)
-            for a in robot.arms
+            arm: StreamBuffer[NDArray[np.float32]](stream, KEPT_POSES)
+            for arm, stream in self._joint_streams.items()
         }
         for camera in robot.cameras:
             create_subscription(node, IMAGE.at(camera.topic), partial(self.on_image, camera))
@@ -90,7 +92,7 @@ class Observer:
             images = sample_at(self._cameras, stamp_ns, self._max_image_age_s)
             poses = sample_at(self._arms, stamp_ns, self._max_joint_age_s)
         except TimeoutError as error:
-            reasons = [r for topic, r in self.refused.items() if str(error).startswith(topic)]
+            reasons = [r for stream, r in self.refused.items() if str(error).startswith(stream)]
             msg = '; last message refused: '.join([str(error), *reasons])
             raise TimeoutError(msg) from error
         return Observation(
@@ -101,7 +103,7 @@ class Observer:
         )
 
     def ages_s(self, now_ns: int) -> dict[str, float]:
-        """Return topic -> age of its newest message [s]; infinite when there is none."""
+        """Return stream -> age of its newest message [s]; infinite when there is none."""
         streams = [*self._cameras.values(), *self._arms.values()]
         return {s.name: (now_ns - s.last_ns) * 1e-9 if len(s) else np.inf for s in streams}
 
@@ -130,12 +132,12 @@ class Observer:
         try:
             pose = arm_pose(arm, message)
         except ValueError as error:
-            self.refused[arm.joint_state_topic] = str(error)
+            self.refused[self._joint_streams[arm.name]] = str(error)
             return
         reason = self._find_ahead(stamp_of(message))
         if reason is None:
             reason = push_pose(self._arms[arm.name], arm, stamp_of(message), pose)
-        self._note(arm.joint_state_topic, reason)
+        self._note(self._joint_streams[arm.name], reason)
 
     def _find_ahead(self, stamp_ns: int) -> str | None:
         """Return that a stamp is too far ahead of this clock [ns, ROS clock], None if not."""

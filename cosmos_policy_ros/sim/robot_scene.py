@@ -40,15 +40,15 @@ def arm_targets(arm: ArmSpec, command: Sequence[float]) -> NDArray[np.float64]:
         command: Joints [rad], then the gripper in the unit of its controller.
 
     Returns:
-        (joints + 1,) targets [rad; gripper 0..1].
+        (size,) targets [rad; gripper 0..1].
 
     Raises:
         ValueError: The command has another length or a number is not finite.
     """
     numbers = np.array(command, dtype=np.float64)
-    size = len(arm.joints) + 1
-    if numbers.shape != (size,) or not np.isfinite(numbers).all():
-        msg = f'{arm.command_topic} needs {size} finite numbers, ignored {numbers.tolist()}'
+    if numbers.shape != (arm.size,) or not np.isfinite(numbers).all():
+        msg = f'{arm.command_topic} needs {arm.size} finite numbers, ignored {numbers.tolist()}'
         raise ValueError(msg)
-    numbers[-1] = arm.gripper.opening_of_command(numbers[-1])
+    if arm.gripper is not None:
+        numbers[-1] = arm.gripper.opening_of_command(numbers[-1])
     return numbers

@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.ros.endpoints import qos_profile, ros_class
-from cosmos_policy_ros.topics import LATCHED, NEWEST, SENSOR, SERVICES, STREAM, TOPICS
+from cosmos_policy_ros.topics import ACTIONS, LATCHED, NEWEST, SENSOR, SERVICES, STREAM, TOPICS
 from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
@@ -24,9 +24,9 @@ def test_qualities_of_service_are_the_profiles_of_ros() -> None:
 
 
 def test_types_are_the_classes_of_ros() -> None:
-    """Every type of the table exists; those of Interbotix are optional."""
+    """Every type of the table exists; those of Interbotix and ros2_control are optional."""
     assert ros_class('sensor_msgs/msg/Image') is Image
     assert ros_class('std_srvs/srv/Trigger') is Trigger
-    for row in (*TOPICS, *SERVICES):
-        if not row.type.startswith('interbotix_xs_msgs/'):
+    for row in (*TOPICS, *SERVICES, *ACTIONS):
+        if not row.type.startswith(('interbotix_xs_msgs/', 'control_msgs/')):
             assert isinstance(ros_class(row.type), type)

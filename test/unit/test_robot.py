@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.robot import GripperSpec, LeaderSpec, read_robot
+from cosmos_policy_ros.robot import LeaderSpec, read_robot
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
@@ -119,9 +119,114 @@ def test_two_arms_of_one_name_are_refused(tmp_path: Path) -> None:
 
 
 def test_unknown_driver_lists_the_known_ones(tmp_path: Path) -> None:
-    """There are three ways commands can leave."""
-    with pytest.raises(ConfigError, match="'forward', 'trajectory', 'interbotix'"):
+    """There are four ways commands of an arm can leave."""
+    known = "'forward', 'trajectory', 'interbotix', 'joint_state'"
+    with pytest.raises(ConfigError, match=known):
         read_robot(write_arm(tmp_path, driver='moveit'))
+    with pytest.raises(ConfigError, match=known):
+        read_robot(write_arm(tmp_path, driver='gripper_command'))
+
+
+def gripper(**changes: object) -> dict[str, object]:
+    """Return the left gripper of the file with some keys changed."""
+    return yaml.safe_load(FILE.read_text())['arms'][0]['gripper'] | changes
+
+
+def test_unknown_gripper_driver_lists_the_known_ones(tmp_path: Path) -> None:
+    """A gripper can be driven as an arm is, and by two actions."""
+    changed = gripper(driver='vacuum', command_topic='/left/vacuum')
+    with pytest.raises(ConfigError, match="'joint_state', 'gripper_command', 'parallel_gripper'"):
+        read_robot(write_arm(tmp_path, gripper=changed))
+
+
+def test_gripper_of_its_own_leaves_the_arm_six_joints(tmp_path: Path) -> None:
+    """One output of an arm is two then, and the action stays what it was."""
+    changed = gripper(driver='gripper_command', command_topic='/left/gripper_cmd')
+    left, right = read_robot(write_arm(tmp_path, gripper=changed)).arms
+    joints, hand = left.outputs
+    assert (joints.driver, joints.topic) == ('forward', '/follower_left_controller/commands')
+    assert joints.joints == (
+        'waist',
+        'shoulder',
+        'elbow',
+        'forearm_roll',
+        'wrist_angle',
+        'wrist_rotate',
+    )
+    assert (hand.driver, hand.topic, hand.joints) == (
+        'gripper_command', '/left/gripper_cmd', ('left_finger',),
+    )  # fmt: skip
+    (both,) = right.outputs
+    assert both.joints[-2:] == ('wrist_rotate', 'left_finger')
+    assert left.size == right.size == 7
+
+
+def write_bare(tmp_path: Path, **changes: object) -> Path:
+    """Return a copy with one arm of three joints and no gripper."""
+    arm = yaml.safe_load(FILE.read_text())['arms'][0]
+    del arm['gripper'], arm['leader']
+    for key in ('joints', 'lower', 'upper', 'max_speed', 'max_acceleration', 'start'):
+        arm[key] = arm[key][:3]
+    return write_changed(tmp_path, arms=[arm | changes])
+
+
+def test_one_arm_of_three_joints_without_a_gripper_is_a_robot(tmp_path: Path) -> None:
+    """Neither two arms nor six joints nor a gripper are needed."""
+    robot = read_robot(write_bare(tmp_path))
+    arm = 'follower_left'
+    assert robot.joint_names == (f'{arm}/waist', f'{arm}/shoulder', f'{arm}/elbow')
+    assert robot.arm_joints.tolist() == [True, True, True]
+    assert robot.lower.tolist() == pytest.approx([-3.14158, -1.85005, -1.76278])
+    assert robot.max_speed.tolist() == pytest.approx([3.14, 3.14, 3.14])
+    assert robot.start.tolist() == pytest.approx([0.0, -0.96, 1.16])
+    assert robot.arms[0].state_joints == ('waist', 'shoulder', 'elbow')
+    assert robot.arm_slices == (slice(0, 3),)
+
+
+def test_leader_of_an_arm_without_a_gripper_is_refused(tmp_path: Path) -> None:
+    """Closing the leader's gripper is what starts the motion."""
+    leader = yaml.safe_load(FILE.read_text())['arms'][0]['leader']
+    with pytest.raises(ConfigError, match='with a gripper, which starts motion'):
+        read_robot(write_bare(tmp_path, leader=leader | {'joints': ['a', 'b', 'c']}))
+
+
+def test_start_of_an_arm_without_a_gripper_has_no_number_for_it(tmp_path: Path) -> None:
+    """Four numbers for three joints are a mistake."""
+    with pytest.raises(ConfigError, match='start has 4 numbers; they must be 3, one per joint'):
+        read_robot(write_bare(tmp_path, start=[0.0] * 4))
+
+
+def test_arms_of_one_joint_state_topic_need_joints_of_their_own(tmp_path: Path) -> None:
+    """Two joints of one name could not be told apart."""
+    arms = [
+        arm | {'joint_state_topic': '/joint_states'}
+        for arm in yaml.safe_load(FILE.read_text())['arms']
+    ]
+    with pytest.raises(ConfigError, match='of /joint_states must be distinct'):
+        read_robot(write_changed(tmp_path, arms=arms))
+
+
+def test_two_outputs_on_one_topic_are_refused(tmp_path: Path) -> None:
+    """Each would overwrite the other's commands."""
+    with pytest.raises(ConfigError, match=r'command topics .* must be distinct'):
+        read_robot(write_arm(tmp_path, command_topic='/follower_right_controller/commands'))
+
+
+def test_joint_called_gripper_is_refused(tmp_path: Path) -> None:
+    """The name is that of the last number of an arm."""
+    joints = ['waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'gripper']
+    with pytest.raises(ConfigError, match="joint 'gripper' must be in gripper: instead"):
+        read_robot(write_arm(tmp_path, joints=joints))
+
+
+def test_constants_of_a_command_need_one_number_per_joint_and_their_driver(
+    tmp_path: Path,
+) -> None:
+    """Six for seven numbers are a mistake, and only JointState carries them."""
+    with pytest.raises(ConfigError, match='command_efforts has 6 numbers'):
+        read_robot(write_arm(tmp_path, driver='joint_state', command_efforts=[1.0] * 6))
+    with pytest.raises(ConfigError, match='command_velocities must be of driver joint_state'):
+        read_robot(write_arm(tmp_path, command_velocities=[1.0] * 7))
 
 
 def test_text_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
@@ -140,19 +245,6 @@ def test_camera_the_checkpoint_does_not_know_prints_both_sides() -> None:
     )
     with pytest.raises(ConfigError, match=r"cameras.*\['front'\].*left_wrist"):
         check_robot(config, robot)
-
-
-def test_gripper_scale_may_run_downwards_and_takes_arrays() -> None:
-    """A leader's joint closes at -0.7 rad and opens at -1.5 rad; half open is in the middle."""
-    gripper = GripperSpec('finger', -0.7, -1.5, 0.6, 1.6, 1.0, 1.0)
-    assert gripper.to_state(0.5) == pytest.approx(-1.1)
-    assert gripper.opening_of_state(np.array([-0.7, -1.1, -1.5])).tolist() == pytest.approx(
-        [0.0, 0.5, 1.0]
-    )
-    assert gripper.to_command(np.array([0.0, 0.25, 1.0])).tolist() == pytest.approx(
-        [0.6, 0.85, 1.6]
-    )
-    assert gripper.opening_of_command(0.85) == pytest.approx(0.25)
 
 
 def test_leader_counts_as_closed_below_a_share_of_its_range() -> None:

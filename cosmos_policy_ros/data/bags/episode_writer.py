@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write an ``Episode`` as the bag it could have been read from.
 
-Every tick becomes a joint state per arm, a command and an expert flag on the topics of the robot
-file, every distinct image a message at the first tick that shows it; ``read_bag`` at the episode's
-rate gives the same episode back.
+Every tick becomes a joint state per topic of the arms, a command and an expert flag on the topics
+of the robot file, every distinct image a message at the first tick that shows it; ``read_bag`` at
+the episode's rate gives the same episode back.
 """
 
 from __future__ import annotations
@@ -57,15 +57,20 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
 
 def _write_arms(bag: BagWriter, robot: RobotSpec, episode: Episode, tick: int) -> None:
     """Write the joint states that a tick is measured from, in the units of the driver."""
-    first = 0
-    for arm in robot.arms:
-        mine = slice(first, first + len(arm.state_joints))
-        pose, speeds, efforts = (
-            np.zeros(0) if rows is None else rows[tick, mine].astype(np.float64)
-            for rows in (episode.proprio, episode.velocity, episode.effort)
-        )
-        pose[-1] = arm.gripper.to_state(pose[-1])
-        speeds[-1:] *= arm.gripper.state_span
-        stamp_ns = int(episode.stamps_ns[tick])
-        bag.write_joints(arm.joint_state_topic, arm.state_joints, pose, stamp_ns, speeds, efforts)
-        first = mine.stop
+    stamp_ns = int(episode.stamps_ns[tick])
+    for topic in robot.joint_state_topics:
+        names: list[str] = []
+        positions, speeds, efforts = [], [], []
+        for arm, mine in zip(robot.arms, robot.arm_slices, strict=True):
+            if arm.joint_state_topic != topic:
+                continue
+            names += arm.state_joints
+            pose = episode.proprio[tick, mine]
+            positions.append(arm.state_of_pose(pose))
+            if episode.velocity is not None:
+                speeds.append(episode.velocity[tick, mine] * arm.state_scale(pose))
+            if episode.effort is not None:
+                efforts.append(episode.effort[tick, mine].astype(np.float64))
+        rows = (np.concatenate(parts or [np.zeros(0)]) for parts in (positions, speeds, efforts))
+        position, speed, effort = rows
+        bag.write_joints(topic, tuple(names), position, stamp_ns, speed, effort)

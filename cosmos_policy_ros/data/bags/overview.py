@@ -239,7 +239,7 @@ class _Sampler:
 
 def _decoded_topics(types: dict[str, str], robot: RobotSpec | None) -> set[str]:
     """Return the topics whose messages are decoded, images aside."""
-    arms = {arm.joint_state_topic for arm in robot.arms} if robot else set()
+    arms = set(robot.joint_state_topics) if robot else set()
     flags = {topic for topic, msg_type in types.items() if msg_type == BOOL}
     return (
         {JOINT_COMMAND.name, CANDIDATES.name, ACTION_CHUNK.name, DIAGNOSTICS.name} | arms | flags
@@ -250,5 +250,5 @@ def _expected_rates(robot: RobotSpec | None) -> dict[str, float]:
     if robot is None:
         return {}
     rates = {camera.topic: camera.rate_hz for camera in robot.cameras}
-    rates |= {arm.joint_state_topic: robot.joint_state_rate_hz for arm in robot.arms}
+    rates |= dict.fromkeys(robot.joint_state_topics, robot.joint_state_rate_hz)
     return rates | {JOINT_COMMAND.name: robot.control_rate_hz}

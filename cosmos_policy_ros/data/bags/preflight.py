@@ -13,7 +13,7 @@ from cosmos_policy_ros.robot import RobotSpec
 def stream_rates(robot: RobotSpec) -> dict[str, float]:
     """Return topic -> nominal rate [Hz] of all cameras and joint states."""
     cameras = {camera.topic: camera.rate_hz for camera in robot.cameras}
-    return cameras | {arm.joint_state_topic: robot.joint_state_rate_hz for arm in robot.arms}
+    return cameras | dict.fromkeys(robot.joint_state_topics, robot.joint_state_rate_hz)
 
 
 def find_stale(

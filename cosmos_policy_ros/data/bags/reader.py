@@ -80,7 +80,7 @@ def read_bag(
 
 def _messages(bag: Reader, robot: RobotSpec) -> Messages:
     """Return topic -> (stamp, message) of the topics an episode is made of."""
-    wanted = [c.topic for c in robot.cameras] + [a.joint_state_topic for a in robot.arms]
+    wanted = [c.topic for c in robot.cameras] + [*robot.joint_state_topics]
     wanted += [JOINT_COMMAND.name, TASK.name]
     missing = [topic for topic in wanted if topic not in bag.topics]
     if missing:

@@ -108,7 +108,7 @@ def command_series(messages: Messages, joints: tuple[str, ...]) -> Series:
 
 
 def measured_series(messages: Messages, arm: ArmSpec) -> tuple[Series, list[str]]:
-    """Return the measured poses of an arm (S, joints + 1), and why others were dropped.
+    """Return the measured poses of an arm (S, size), and why others were dropped.
 
     The bag reader drops the same ones.
     """
@@ -126,7 +126,7 @@ def measured_series(messages: Messages, arm: ArmSpec) -> tuple[Series, list[str]
         else:
             dropped.append(reason)
     poses = np.array([pose for _, pose in kept], dtype=np.float64)
-    return _series(kept, poses.reshape(len(kept), len(arm.joints) + 1)), dropped
+    return _series(kept, poses.reshape(len(kept), arm.size)), dropped
 
 
 def flag_series(messages: Messages) -> Series:

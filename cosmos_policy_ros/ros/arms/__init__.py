@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How joint commands leave, one file per arm driver.
+"""How joint commands leave, one file per driver of arms and grippers.
 
-Every row of ``robot.DRIVERS`` is a file here with the two functions of ``driver.Driver``. A new
-driver is such a file and its row; ``driver:`` of an arm in the robot YAML chooses it by name.
+Every row of ``robot.GRIPPER_DRIVERS`` is a file here with the two functions of ``driver.Driver``;
+those of ``robot.DRIVERS`` can have arm joints too. A new driver is such a file and its row;
+``driver:`` of an arm or a gripper in the robot YAML chooses it by name.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from itertools import accumulate, chain, pairwise
 
-from cosmos_policy_ros.robot import ArmSpec, DRIVERS as NAMES
+from cosmos_policy_ros.robot import ArmSpec, GRIPPER_DRIVERS as NAMES
 from cosmos_policy_ros.ros.arms.driver import Driver, Pack
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,12 @@ DRIVERS: dict[str, Driver] = {name: import_module(f'{__name__}.{name}') for name
 
 def command_topics(arms: Sequence[ArmSpec]) -> list[str]:
     """Return the names of all topics on which the commands of some arms leave."""
-    return [topic for arm in arms for topic in DRIVERS[arm.driver].topics(arm)]
+    outputs = [output for arm in arms for output in arm.outputs]
+    return [topic for output in outputs for topic in DRIVERS[output.driver].topics(output)]
 
 
 def open_arms(node: Node, arms: Sequence[ArmSpec], period_s: float) -> Pack:
-    """Open the command topics of all arms; the function takes the (A,) positions of all of them.
+    """Open the commands of all arms; the function takes the (A,) positions of all of them.
 
     Args:
         node: Node that publishes.
@@ -36,9 +38,10 @@ def open_arms(node: Node, arms: Sequence[ArmSpec], period_s: float) -> Pack:
     Raises:
         ConfigError: The message package of a driver is not installed.
     """
-    packs = [DRIVERS[arm.driver].open_arm(node, arm, period_s) for arm in arms]
-    ends = list(accumulate(len(arm.joints) + 1 for arm in arms))
-    slices = [slice(*pair) for pair in pairwise([0, *ends])]
+    outputs = [output for arm in arms for output in arm.outputs]
+    packs = [DRIVERS[output.driver].open_output(node, output, period_s) for output in outputs]
+    ends = accumulate((len(output.joints) for output in outputs), initial=0)
+    slices = [slice(*pair) for pair in pairwise(ends)]
 
     def pack(positions: NDArray[np.float32]) -> list[Callable[[], None]]:
         ready = (pack(positions[part]) for pack, part in zip(packs, slices, strict=True))

@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every arm driver has: its topics, and a function that gets commands ready to leave."""
+"""What every driver has: its topics, and a function that gets commands ready to leave."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Protocol
 
-from cosmos_policy_ros.robot import ArmSpec
+from cosmos_policy_ros.robot import CommandOutput
+from cosmos_policy_ros.ros.endpoints import ros_class
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 
 Pack = Callable[[NDArray[np.float32]], list[Callable[[], None]]]
-"""From (joints + 1,) float32 positions of an arm [rad; gripper 0..1] to the calls that send them.
+"""From (joints,) float32 positions of an output [rad; gripper 0..1] to the calls that send them.
 
 Building a message takes as long as sending it. So it is built ahead of time, and the calls are
 made when the command is due.
@@ -20,20 +22,20 @@ made when the command is due.
 
 
 class Driver(Protocol):
-    """Command interface of one kind of arm, implemented by one module of this folder."""
+    """Command interface of one kind of arm or gripper, one module of this folder."""
 
-    def topics(self, arm: ArmSpec) -> tuple[str, ...]:
-        """Return the names of the topics on which the arm's commands leave.
+    def topics(self, output: CommandOutput) -> tuple[str, ...]:
+        """Return the names of the topics on which the commands leave; actions have none.
 
         The command executor refuses to start while another node publishes on one of them.
         """
 
-    def open_arm(self, node: Node, arm: ArmSpec, period_s: float) -> Pack:
-        """Open the arm's command topics.
+    def open_output(self, node: Node, output: CommandOutput, period_s: float) -> Pack:
+        """Open the topics or the action.
 
         Args:
             node: Node that publishes.
-            arm: The arm.
+            output: Joints whose commands leave, and where.
             period_s: Time from one command to the next [s].
 
         Raises:
@@ -41,16 +43,23 @@ class Driver(Protocol):
         """
 
 
-def to_controller_units(arm: ArmSpec, positions: NDArray[np.float32]) -> list[float]:
-    """Return an arm's positions in the units of its controller, as plain numbers.
+def optional_class(driver: str, name: str, source: str) -> type:
+    """Return the class of a message of a package that not everybody has.
 
     Args:
-        arm: The arm.
-        positions: (joints + 1,) float32 arm joints and gripper [rad; gripper 0..1].
+        driver: Driver that needs it, for the message.
+        name: Type, as ``package/msg/Name``.
+        source: Where the package comes from, for the message.
 
-    Returns:
-        Arm joints [rad], then the gripper [m or rad].
+    Raises:
+        ConfigError: The package is not installed.
     """
-    numbers: list[float] = positions.tolist()
-    numbers[-1] = arm.gripper.to_command(numbers[-1])
-    return numbers
+    try:
+        return ros_class(name)
+    except ImportError as error:
+        package = name.partition('/')[0]
+        msg = (
+            f'driver {driver} needs the ROS package {package}, which is not installed; '
+            f'build it from {source} and source that workspace'
+        )
+        raise ConfigError(msg) from error

@@ -10,45 +10,49 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from cosmos_policy_ros.robot import ArmSpec
-from cosmos_policy_ros.ros.arms.driver import Pack, to_controller_units
-from cosmos_policy_ros.ros.endpoints import create_publisher, ros_class
+from cosmos_policy_ros.robot import CommandOutput
+from cosmos_policy_ros.ros.arms.driver import optional_class, Pack
+from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.topics import ARM_INTERBOTIX_GROUP, ARM_INTERBOTIX_SINGLE
-from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
+from rclpy.publisher import Publisher
+
+SOURCE = 'Interbotix/interbotix_ros_core'
 
 
-def topics(arm: ArmSpec) -> tuple[str, ...]:
-    """Return the topics of the arm joints and of the gripper; ``command_topic`` is a namespace."""
-    base = f'{arm.command_topic}/commands'
-    return f'{base}/joint_group', f'{base}/joint_single'
+def topics(output: CommandOutput) -> tuple[str, ...]:
+    """Return the topics of the arm joints and of the gripper, as far as the output has them."""
+    base = f'{output.topic}/commands'
+    group = (f'{base}/joint_group',) if output.arm_joints else ()
+    return (*group, f'{base}/joint_single') if output.gripper else group
 
 
-def open_arm(node: Node, arm: ArmSpec, _period_s: float) -> Pack:
-    """Open both topics.
+def open_output(node: Node, output: CommandOutput, _period_s: float) -> Pack:
+    """Open both topics; ``output.topic`` is the arm's namespace.
 
     Raises:
         ConfigError: ``interbotix_xs_msgs`` is not installed.
     """
-    try:
-        group_class = ros_class(ARM_INTERBOTIX_GROUP.type)
-        single_class = ros_class(ARM_INTERBOTIX_SINGLE.type)
-    except ImportError as error:
-        msg = (
-            'driver interbotix needs the ROS package interbotix_xs_msgs, which is not installed; '
-            'build it from Interbotix/interbotix_ros_core and source that workspace'
-        )
-        raise ConfigError(msg) from error
-    group_topic, single_topic = topics(arm)
-    group = create_publisher(node, ARM_INTERBOTIX_GROUP.at(group_topic))
-    single = create_publisher(node, ARM_INTERBOTIX_SINGLE.at(single_topic))
+    group_class = optional_class('interbotix', ARM_INTERBOTIX_GROUP.type, SOURCE)
+    single_class = optional_class('interbotix', ARM_INTERBOTIX_SINGLE.type, SOURCE)
+    publishers: dict[str, Publisher] = {}
+    for topic in topics(output):
+        row = ARM_INTERBOTIX_GROUP if topic.endswith('group') else ARM_INTERBOTIX_SINGLE
+        publishers[row.type] = create_publisher(node, row.at(topic))
+    group = publishers.get(ARM_INTERBOTIX_GROUP.type)
+    single = publishers.get(ARM_INTERBOTIX_SINGLE.type)
+    n_joints = len(output.arm_joints)
 
     def pack(positions: NDArray[np.float32]) -> list[Callable[[], None]]:
-        numbers = to_controller_units(arm, positions)
-        joints = group_class(name='arm', cmd=numbers[:-1])
-        gripper = single_class(name='gripper', cmd=numbers[-1])
-        return [partial(group.publish, joints), partial(single.publish, gripper)]
+        numbers, ready = output.to_controller_units(positions), []
+        if group is not None:
+            joints = group_class(name='arm', cmd=numbers[:n_joints])
+            ready.append(partial(group.publish, joints))
+        if single is not None:
+            gripper = single_class(name='gripper', cmd=numbers[-1])
+            ready.append(partial(single.publish, gripper))
+        return ready
 
     return pack

@@ -1,0 +1,41 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Driver ``parallel_gripper``: goals of ``control_msgs/action/ParallelGripperCommand``.
+
+Source: ros2_control's parallel_gripper_controller (action ``gripper_cmd``; Jazzy and later).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cosmos_policy_ros.robot import CommandOutput
+from cosmos_policy_ros.ros.arms.driver import optional_class, Pack
+from cosmos_policy_ros.ros.arms.goals import open_goals
+from cosmos_policy_ros.topics import PARALLEL_GRIPPER_COMMAND
+from rclpy.node import Node
+
+
+def topics(_output: CommandOutput) -> tuple[str, ...]:
+    """Return nothing: goals are requests."""
+    return ()
+
+
+def open_output(node: Node, output: CommandOutput, _period_s: float) -> Pack:
+    """Open the action; a goal is a joint with its position and, if given, the largest effort.
+
+    Raises:
+        ConfigError: ``control_msgs`` is not installed.
+    """
+    action = optional_class(
+        'parallel_gripper', PARALLEL_GRIPPER_COMMAND.type, 'ros-controls/control_msgs'
+    )
+    assert output.gripper is not None
+    max_effort = output.gripper.max_effort
+
+    def make_goal(position: float) -> Any:
+        goal = action.Goal()
+        goal.command.name, goal.command.position = list(output.joints), [position]
+        goal.command.effort = [max_effort] if max_effort else []
+        return goal
+
+    return open_goals(node, output, PARALLEL_GRIPPER_COMMAND, make_goal)
