@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -175,3 +176,28 @@ def test_messages_arrive_through_ros(node: Node) -> None:
     topics += [node.count_subscribers(a.joint_state_topic) for a in ROBOT.arms]
     assert topics == [1, 1, 1, 1, 1]
     assert stamp_of(JointState()) == 0
+
+
+def test_arms_of_one_topic_are_told_apart(node: Node) -> None:
+    """A good message of the right arm's joints does not hide why the left arm's are refused."""
+    robot = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'openarm.yaml')
+    robot = replace(robot, cameras=())
+    left, right = robot.arms
+    observer = Observer(node, robot, max_image_age_s=0.1, max_joint_age_s=0.05)
+    observer.on_task(String(data='move'))
+    message = joint_state_message(right.state_joints, [0.02] * 8, START_NS)
+    for arm in (left, right):
+        observer.on_joints(arm, message)
+    assert list(observer.refused) == ['/joint_states (left)']
+    assert observer.ages_s(START_NS) == {
+        '/joint_states (left)': np.inf,
+        '/joint_states (right)': 0.0,
+    }
+    with pytest.raises(TimeoutError, match=r'/joint_states \(left\): no message yet.*lacks'):
+        observer.observation(START_NS)
+    both = [*left.state_joints, *right.state_joints]
+    message = joint_state_message(both, [0.02] * 16, START_NS + 10 * MS)
+    for arm in (left, right):
+        observer.on_joints(arm, message)
+    observation = observer.observation(START_NS + 10 * MS)
+    assert observation.proprio[[7, 15]].tolist() == pytest.approx([0.02 / 0.044] * 2)

@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / 'cosmos_policy_ros'
 WAIST = {
     'types', 'robot', 'align', 'topics', 'status', 'candidate_table', 'event_log',
-    'config_file', 'resources', 'outputs', 'metrics',
+    'config_file', 'gripper', 'resources', 'outputs', 'metrics',
 }  # fmt: skip
 MAY_IMPORT = {
     'core': WAIST,
@@ -47,6 +47,7 @@ ROS_MODULES = {
     'std_msgs',
     'std_srvs',
     'trajectory_msgs',
+    'control_msgs',
     'interbotix_xs_msgs',
     'launch',
     'launch_ros',
