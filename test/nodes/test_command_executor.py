@@ -425,7 +425,8 @@ def test_camera_that_shows_nothing_new_holds_as_a_silent_one(live: Bench, fault:
     held = {at_rad for tick_ns, at_rad in live.waist_commands() if tick_ns > blind_ns + 20_000_000}
     assert len(held) == 1
     blind.clear()
-    live.status(mode='playing')
+    live.status(mode='hold', reason='no action chunk yet')
+    live.send(waist(live.waist_rad, 0.6, n_rows=51))
     live.wait(lambda: live.waist_rad == pytest.approx(0.6, abs=1e-5))
 
 
