@@ -2,9 +2,11 @@
 """When to ask the policy again, and to how many rows a query commits.
 
 The next query leaves a fixed time after the last one, or earlier when what is left of the running
-chunk would not outlast an answer as slow as the slowest of late. One query is under way at a time;
-one that is not answered is given up after a while, since an inference node does not answer when a
-camera is stale.
+chunk would not outlast an answer as slow as the slowest of late. Where answers take longer than a
+chunk lasts, no row of it would be left, so the arms move in steps: the next query leaves when the
+chunk has ended, and the chunk that it brings begins when it comes. One query is under way at a
+time; one that is not answered is given up after a while, since an inference node does not answer
+when a camera is stale.
 
 A query commits to the rows that are played until its answer comes. Too few, and the new chunk
 begins where the arms no longer are; too many, and it may not react to what the cameras saw.
@@ -14,6 +16,7 @@ from __future__ import annotations
 
 from collections import deque
 import math
+from statistics import median
 
 import numpy as np
 
@@ -77,12 +80,17 @@ class Pacer:
         self._waiting = False  # for its answer
         self._unanswered_since_ns: int | None = None  # of the first query since the last answer
         self._chunk_end_ns: int | None = None
-        self._row_s = 0.0
+        self._row_s, self._chunk_s = 0.0, math.inf
 
     @property
     def slow_s(self) -> float:
         """The slowest latency of late [s], ``FIRST_LATENCY_S`` before the first answer."""
         return max((latency_s for latency_s, _ in self._recent), default=FIRST_LATENCY_S)
+
+    @property
+    def _typical_s(self) -> float:
+        """The median latency of late [s]; 0 before the first answer."""
+        return median([latency_s for latency_s, _ in self._recent] or [0.0])
 
     def committed_rows(self, rate_hz: float) -> int:
         """Return how many rows a query that leaves now commits to.
@@ -133,6 +141,8 @@ class Pacer:
         left_s = (end_ns - now_ns) * 1e-9
         if since_s <= 0.0:  # the row of the last query
             return False
+        if self._typical_s >= self._chunk_s:
+            return left_s <= 0.0
         in_time = since_s >= self._replan_s - self._row_s / 2
         return in_time or left_s - self._row_s < self.slow_s + self._margin_s
 
@@ -154,6 +164,7 @@ class Pacer:
         chunk_end_ns: int,
         row_s: float = 0.0,
         n_candidates: int = 1,
+        chunk_s: float = math.inf,
     ) -> None:
         """Note that a query was answered.
 
@@ -164,13 +175,14 @@ class Pacer:
             row_s: Spacing of the times at which the next query may leave [s]; 0 where it may
                 leave at any time.
             n_candidates: Candidates of the answer.
+            chunk_s: From the first to the last row of the chunks [s].
         """
         latency_s = (now_ns - query_ns) * 1e-9
         if len(self._latencies_s) == 1:
             self._recent.clear()  # the first answer may have warmed something up
         self._latencies_s.append(latency_s)
         self._recent.append((latency_s, n_candidates))
-        self._chunk_end_ns, self._row_s = chunk_end_ns, row_s
+        self._chunk_end_ns, self._row_s, self._chunk_s = chunk_end_ns, row_s, chunk_s
         if query_ns == self._query_ns:
             self._waiting = False
         self._unanswered_since_ns = self._query_ns if self._waiting else None

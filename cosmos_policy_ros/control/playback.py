@@ -129,9 +129,15 @@ class Playback:
             now_ns: Time of arrival [ns, ROS clock].
 
         Raises:
-            ValueError: As ``ChunkPlayer.add``, or the chunk is too far from where the arms are
-                commanded; the running chunk plays on.
+            ValueError: As ``ChunkPlayer.add``, or the chunk was planned too long ago or is too far
+                from where the arms are commanded; the running chunk plays on.
         """
+        age_s = (now_ns - chunk.stamp_ns) * 1e-9
+        if age_s > self.safety.watchdog.max_chunk_age_s:
+            limit = self.safety.watchdog.max_chunk_age_s
+            msg = f'chunk was planned from what was seen {age_s:.2f} s ago, limit {limit} s; '
+            msg += 'be faster, or raise max_chunk_age_s where nobody else moves anything meanwhile'
+            raise ValueError(msg)
         jump_rad = self._player.distance_rad(chunk, self.safety.pose, now_ns)
         if not jump_rad <= self.safety.watchdog.max_jump_rad:
             limit = self.safety.watchdog.max_jump_rad

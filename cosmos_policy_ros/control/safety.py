@@ -87,6 +87,8 @@ class WatchdogLimits:
         resume_s: How long all must have been well before a hold ends [s].
         max_jump_rad: Farthest that a new chunk may pass from the commanded pose, in any arm joint
             [rad].
+        max_chunk_age_s: Chunks that were planned from an older observation are refused, also where
+            the arms have stood still since [s].
         max_excess_rad: Arm joints farther outside their range cannot be enabled [rad].
     """
 
@@ -97,6 +99,7 @@ class WatchdogLimits:
     release_rad: float = 0.05
     resume_s: float = 0.2
     max_jump_rad: float = 0.3
+    max_chunk_age_s: float = 1.5
     max_excess_rad: float = 0.05
 
 

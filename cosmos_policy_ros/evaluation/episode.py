@@ -213,7 +213,9 @@ def play_episode(
                         jumps.append(playback.stats.seam_jump)
                 end_ns = answer.arrival_ns if playback.end_ns is None else playback.end_ns
                 row_s = 1.0 / rate_hz if commits else 0.0
-                pacer.note_answer(chunk.stamp_ns, answer.arrival_ns, end_ns, row_s)
+                chunk_s = (len(chunk.positions) - 1) / chunk.rate_hz
+                arrival_ns = answer.arrival_ns
+                pacer.note_answer(chunk.stamp_ns, arrival_ns, end_ns, row_s, chunk_s=chunk_s)
             # 4. Chunk -> safe command -> arms.
             command = playback.tick(sim.proprio, 0.0, now_ns)
             assert command is not None

@@ -9,6 +9,7 @@ sends, and only one node its chunks. With ``teleop`` the leader arms are followe
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 import math
 from pathlib import Path
@@ -54,7 +55,7 @@ from std_msgs.msg import Empty
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
-CHUNK_SPACING_S = 0.02  # [s] between chunks that are read at all; policies take longer
+CHUNK_BURST, CHUNK_BURST_S = 10, 0.2  # as many chunks in a time [s] and no more are read
 WATCH_S = 0.1  # [s] between looks for foreign publishers
 # A chunk with more bytes is not even read: one of 100,000 rows would cost a second of ticks.
 ROW_BYTES, NAME_BYTES = 40, 80  # of a row apart from its numbers, of a joint's name at most
@@ -138,6 +139,13 @@ class ExecutorParams:
         0.01,
         6.3,
     )
+    max_chunk_age_s: float = param(
+        WatchdogLimits.max_chunk_age_s,
+        'Age of the observation that a chunk was planned from, above which it is refused [s]; a '
+        'slower policy needs a higher one and moves in steps, blind for as long.',
+        0.1,
+        60.0,
+    )
     report_hz: float = param(
         5.0, 'Rate of the status reports [Hz]; a change of mode is reported at once.', 0.1, 50.0
     )
@@ -176,6 +184,7 @@ class CommandExecutor(Node):
             release_rad=p.release_rad,
             resume_s=p.resume_s,
             max_jump_rad=p.max_jump_rad,
+            max_chunk_age_s=p.max_chunk_age_s,
         )
         settings = PlaybackSettings(p.seam, p.interpolation, p.blend_s)
         leaders = leader_robot(robot) if p.teleop else None
@@ -188,7 +197,7 @@ class CommandExecutor(Node):
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))
         self._ticks_per_watch = max(1, round(robot.control_rate_hz * WATCH_S))
         self._ticks, self._skipped, self._n_refused = 0, 0, 0
-        self._chunk_s = 0.0  # when a chunk was last read [s, monotonic]
+        self._chunks_s: deque[float] = deque(maxlen=CHUNK_BURST)  # read at [s, monotonic]
         self._most_bytes = MOST_ROWS * (8 * robot.size + ROW_BYTES) + NAME_BYTES * (robot.size + 1)
         self._lateness, self._sending = Lateness(p.lateness), False
         self._refusals: dict[str, str] = {}  # stream -> why its last message was refused
@@ -237,10 +246,10 @@ class CommandExecutor(Node):
         if len(data) > self._most_bytes:
             self._refuse_chunk(f'{len(data)} bytes are more than {MOST_ROWS} rows have')
             return
-        if now_s - self._chunk_s < CHUNK_SPACING_S:
-            self._refuse_chunk(f'chunks come faster than {1.0 / CHUNK_SPACING_S:.0f} a second')
+        if len(self._chunks_s) == CHUNK_BURST and now_s - self._chunks_s[0] < CHUNK_BURST_S:
+            self._refuse_chunk(f'more than {CHUNK_BURST} chunks came within {CHUNK_BURST_S} s')
             return
-        self._chunk_s = now_s
+        self._chunks_s.append(now_s)
         message = deserialize_message(data, JointTrajectory)
         if not all(np.isfinite(point.positions).all() for point in message.points):
             reason = 'action chunk has NaN or infinite positions; check the policy'

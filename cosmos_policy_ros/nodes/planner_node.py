@@ -308,7 +308,8 @@ class PlannerNode(Node):
         end_ns = now_ns if self._mirror.end_ns is None else self._mirror.end_ns
         row_s = 1.0 / rate_hz if self._settings.commits else 0.0
         n_candidates = len(merged.candidates.positions)
-        self._pacer.note_answer(stamp_ns, now_ns, end_ns, row_s, n_candidates)
+        chunk_s = (len(chunk.positions) - 1) / rate_hz
+        self._pacer.note_answer(stamp_ns, now_ns, end_ns, row_s, n_candidates, chunk_s)
         self._rate_hz = rate_hz
         self._pacer.most_rows = min(self._most_rows, len(chunk.positions) - 1)
         self._trouble = ''

@@ -56,6 +56,15 @@ def test_slow_answers_make_queries_earlier() -> None:
     assert (pacer.due(1400 * MS), pacer.due(1401 * MS)) == (False, True)
 
 
+def test_answers_slower_than_a_chunk_lasts_are_asked_for_at_its_end() -> None:
+    """Asked for earlier, it would be over before it came."""
+    pacer = Pacer(0.4, margin_s=0.2, timeout_s=1.0)
+    pacer.start()
+    pacer.note_query(0)
+    pacer.note_answer(0, 3000 * MS, 4200 * MS, chunk_s=1.2)
+    assert [pacer.due(now_ms * MS) for now_ms in (3001, 4199, 4200)] == [False, False, True]
+
+
 def test_lost_query_is_given_up() -> None:
     """An inference node that refuses or dies is asked again after the timeout."""
     pacer = started()

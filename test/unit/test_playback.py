@@ -120,6 +120,14 @@ def test_chunk_from_before_enabling_is_refused(playback: Playback) -> None:
         playback.add(chunk(9 * TICK_NS), 10 * TICK_NS)
 
 
+def test_chunk_planned_from_too_long_ago_is_refused(playback: Playback) -> None:
+    """Though the arms have stood still since; the limit is one of the watchdog."""
+    with pytest.raises(ValueError, match=r'seen 1\.60 s ago, limit 1\.5 s.*raise max_chunk_age_s'):
+        playback.add(chunk(0), 1_600_000_000)
+    playback.add(chunk(100_000_000), 1_600_000_000)
+    assert playback.stats.chunks == 1
+
+
 def test_stale_joints_hold_while_a_chunk_plays(playback: Playback) -> None:
     """The mode and the reason say so."""
     playback.add(chunk(0), 0)
