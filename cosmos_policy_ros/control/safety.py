@@ -81,7 +81,7 @@ class WatchdogLimits:
         max_gap_rad: What a command and the measured arm joint may differ by [rad]; scripted
             motions at 2.2 rad/s in the simulator differ by 0.16 for a moment. A larger gap means
             fault …
-        max_gap_rad_s: … once what it is larger by, times how long, adds up to this [rad s].
+        max_gap_area: … once what it is larger by, times how long, adds up to this [rad s].
         release_rad: Band around a measured arm joint that the command is taken back to in hold
             and fault [rad]; more than an arm sags under its own weight.
         resume_s: How long all must have been well before a hold ends [s].
@@ -95,7 +95,7 @@ class WatchdogLimits:
     max_joint_age_s: float = 0.1
     fault_joint_age_s: float = 2.0
     max_gap_rad: float = 0.15
-    max_gap_rad_s: float = 0.02
+    max_gap_area: float = 0.02
     release_rad: float = 0.05
     resume_s: float = 0.2
     max_jump_rad: float = 0.3
@@ -339,7 +339,7 @@ class Safety:
             added = self._gap_rad_s + beyond * self._period_ns * 1e-9
             self._gap_rad_s = np.where(beyond > 0.0, added, 0.0)
             i = int(self._gap_rad_s.argmax())
-            if self._gap_rad_s[i] > self.watchdog.max_gap_rad_s:
+            if self._gap_rad_s[i] > self.watchdog.max_gap_area:
                 self.fault(
                     f'{self.limits.names[i]} is {gap[i]:.2f} rad from its command, limit '
                     f'{self.watchdog.max_gap_rad}; check for an obstacle or a motor without torque'

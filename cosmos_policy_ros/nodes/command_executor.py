@@ -112,8 +112,8 @@ class ExecutorParams:
         0.01,
         6.3,
     )
-    max_gap_rad_s: float = param(
-        WatchdogLimits.max_gap_rad_s,
+    max_gap_area: float = param(
+        WatchdogLimits.max_gap_area,
         'What a gap is larger by, times how long, that is a fault [rad s]; a joint lags for a '
         'moment in a quick motion.',
         0.0,
@@ -180,7 +180,7 @@ class CommandExecutor(Node):
             max_joint_age_s=p.max_joint_age_s,
             fault_joint_age_s=p.fault_joint_age_s,
             max_gap_rad=p.max_gap_rad,
-            max_gap_rad_s=p.max_gap_rad_s,
+            max_gap_area=p.max_gap_area,
             release_rad=p.release_rad,
             resume_s=p.resume_s,
             max_jump_rad=p.max_jump_rad,

@@ -94,7 +94,7 @@ def arms(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeArms]:
     """Return fake arms beside an executor that follows leaders."""
     robot_file = write_robot(tmp_path_factory.mktemp('robot'))
     given = [f'robot:={robot_file}', 'teleop:=true', 'discovery_s:=0.0', 'approach_speed:=1.0']
-    given += [f'max_joint_age_s:={MAX_AGE_S}', 'fault_joint_age_s:=60.0', 'max_gap_rad_s:=10.0']
+    given += [f'max_joint_age_s:={MAX_AGE_S}', 'fault_joint_age_s:=60.0', 'max_gap_area:=10.0']
     words = [word for p in given for word in ('-p', p)]
     node = [sys.executable, '-m', 'cosmos_policy_ros.nodes.command_executor', '--ros-args']
     with ros_domain():
