@@ -105,10 +105,18 @@ def test_one_query_is_under_way_at_a_time(sim: AlohaSim) -> None:
     assert result.standstill_s > 3.0
 
 
-def test_answer_after_the_end_of_its_chunk_is_refused_and_counted(sim: AlohaSim) -> None:
-    """The executor refuses it in the same words."""
-    result = play(sim, Waver(rows=6), latencies_s=(0.5,))
-    assert result.chunks_refused == len(result.passed_rows) > 10
+def test_answers_slower_than_a_chunk_lasts_move_the_arms_in_steps(sim: AlohaSim) -> None:
+    """0.5 s of planning, 0.4 s of moving; each query leaves where the arms stand."""
+    waver = Waver(rows=6)
+    result = play(sim, waver, latencies_s=(0.5,))
+    assert np.diff(waver.times_s[1:]) == pytest.approx(0.9, abs=0.041)
+    assert result.chunks_refused == 0
+
+
+def test_answer_of_an_old_observation_is_refused_and_counted(sim: AlohaSim) -> None:
+    """The executor refuses it in the same words, see ``max_chunk_age_s``."""
+    result = play(sim, Waver(), latencies_s=(1.6,))
+    assert result.chunks_refused == len(result.passed_rows) > 3
     assert result.seam_jumps_rad == ()
 
 
