@@ -81,6 +81,7 @@ class Watcher(ThreadedBench):
         self.node.create_subscription(JointState, arm.joint_state_topic, self._on_pose, qos)
         self._enable = self.node.create_client(SetBool, '/command_executor/enable')
         self._estop = self.node.create_client(Trigger, '/command_executor/estop')
+        self._reset = self.node.create_client(Trigger, '/command_executor/reset')
         super().__init__(self.node, context=self.context)
 
     def _on_command(self, message: JointState) -> None:
@@ -102,6 +103,10 @@ class Watcher(ThreadedBench):
     def estop(self) -> None:
         """Press the software's emergency stop."""
         self.call(self._estop, Trigger.Request())
+
+    def reset(self) -> None:
+        """Allow enabling again after the emergency stop."""
+        assert self.call(self._reset, Trigger.Request()).success
 
 
 @pytest.fixture(scope='module')
@@ -204,6 +209,8 @@ def test_nothing_moves_before_it_is_enabled(robot: Running, bag: Path, tmp_path:
     assert np.abs(speed).max() < 1.2 * LEAD_SPEED
     assert np.ptp(positions[~way], axis=0).max() > 0.01  # it had begun to play
     assert watcher.enable(False).success
+    assert 'emergency stop is latched' in watcher.enable(True).message
+    watcher.reset()
 
 
 def test_enabled_executor_is_refused(robot: Running, bag: Path, tmp_path: Path) -> None:
