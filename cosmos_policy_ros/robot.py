@@ -98,6 +98,13 @@ class CommandOutput:
             numbers[-1] = self.gripper.to_command(numbers[-1])
         return numbers
 
+    def from_controller_units(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (joints,) float64 positions [rad; gripper 0..1] of those of the controller."""
+        positions = numbers.copy()
+        if self.gripper is not None:
+            positions[-1] = self.gripper.opening_of_command(positions[-1])
+        return positions
+
 
 @dataclass(frozen=True)
 class ArmSpec:

@@ -77,14 +77,15 @@ class Topic:
 
 @dataclass(frozen=True)
 class Service:
-    """One service; nodes open it in their namespace.
+    """One service, or a pattern of services that the robot file names.
 
     Attributes:
         name: Full name in a stack without a namespace.
         type: Service type as ``package/srv/Name``.
-        server: Name of the node that answers.
+        server: Name of the node that answers; ``driver`` is hardware of somebody else.
         clients: Names of the nodes that call it; ``person`` is somebody at a terminal.
         meaning: One sentence for the reference page.
+        namespaced: Whether a node in a namespace opens it there; else it opens the full name.
     """
 
     name: str
@@ -92,11 +93,16 @@ class Service:
     server: str
     clients: tuple[str, ...]
     meaning: str
+    namespaced: bool = True
 
     @property
     def ros_name(self) -> str:
-        """The name that a node opens: without the leading slash."""
-        return self.name.removeprefix('/')
+        """The name that a node opens: without the leading slash if it is namespaced."""
+        return self.name.removeprefix('/') if self.namespaced else self.name
+
+    def at(self, owner: str) -> Service:
+        """Return the service of this pattern of a node or a namespace of the robot file."""
+        return replace(self, name=f'{owner}/{self.name.rpartition("/")[2]}')
 
 
 @dataclass(frozen=True)
@@ -262,6 +268,16 @@ ARM_TRAJECTORY_COMMAND = Topic(
     'One point, due one control period later; driver ``trajectory``.',
     namespaced=False,
 )
+CONTROLLER_STATE = Topic(
+    '/<arm>_controller/controller_state',
+    'control_msgs/msg/JointTrajectoryControllerState',
+    SENSOR,
+    ('driver',),
+    ('command_executor', 'check'),
+    'What a JointTrajectoryController does; it is sent while the controller is active, and has '
+    'its speed scaling; driver ``trajectory``.',
+    namespaced=False,
+)
 ARM_JOINT_STATE_COMMAND = Topic(
     '/<arm>/target_joint',
     'sensor_msgs/msg/JointState',
@@ -420,6 +436,22 @@ SET_SIM_PARAMETERS = Service(
     'sim',
     ('person', 'operator', 'demonstrator', 'replay'),
     'Set the parameter ``seed``, the only one that may change while the simulator runs.',
+)
+LIST_CONTROLLER_PARAMETERS = Service(
+    '/<arm>_controller/list_parameters',
+    'rcl_interfaces/srv/ListParameters',
+    'driver',
+    ('command_executor', 'check'),
+    'Names of the parameters of a ros2_control controller; drivers ``forward``, ``trajectory``.',
+    namespaced=False,
+)
+GET_CONTROLLER_PARAMETERS = Service(
+    '/<arm>_controller/get_parameters',
+    'rcl_interfaces/srv/GetParameters',
+    'driver',
+    ('command_executor', 'check'),
+    'Their values, by which motion is refused where the controller would not do as commanded.',
+    namespaced=False,
 )
 
 TOPICS = tuple(value for value in globals().copy().values() if isinstance(value, Topic))

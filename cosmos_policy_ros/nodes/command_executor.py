@@ -24,7 +24,7 @@ from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.control.teleop import leader_robot, Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.arms import command_topics, open_arms
+from cosmos_policy_ros.ros.arms import command_topics, open_arms, open_watches
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_message
@@ -206,6 +206,7 @@ class CommandExecutor(Node):
         refuse_second_stack(self, self._outputs, p.discovery_s)
 
         self._pack = open_arms(self, robot.arms, self._period_s)
+        self._watches = open_watches(self, robot.arms, self._period_s)
         self._commands = create_publisher(self, JOINT_COMMAND)
         self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME)
         self._joints = JointStates(self, robot, self._note)
@@ -289,8 +290,10 @@ class CommandExecutor(Node):
             self.playback.disable()
         elif self.playback.safety.state != 'enabled':
             try:
-                if trouble := self._find_strangers() or self._joints.find_unrest(
-                    self.params.max_joint_age_s / 2
+                if (
+                    trouble := self._find_strangers()
+                    or self._find_trouble()
+                    or self._joints.find_unrest(self.params.max_joint_age_s / 2)
                 ):
                     raise ValueError(trouble)
                 self.playback.enable(*self._joints.measure(now_ns), now_ns)
@@ -335,12 +338,16 @@ class CommandExecutor(Node):
         chunks = [] if self.params.teleop else [ACTION_CHUNK.ros_name]
         return find_second_stack(self, [*self._outputs, *chunks], n_own=1)
 
+    def _find_trouble(self) -> str:
+        """Return why the arms would not do as commanded by what their drivers say, else empty."""
+        return next((trouble for watch in self._watches.values() if (trouble := watch())), '')
+
     def _tick(self, due_s: float) -> None:
         """Get one command ready, send it when it is due and report changes."""
         now_ns = self._now_ns() + round(max(due_s - time.perf_counter(), 0.0) * 1e9)
         watch = self._sending and self._ticks % self._ticks_per_watch == 0
-        if watch and (strangers := self._find_strangers()):
-            self.playback.safety.fault(strangers)
+        if watch and (trouble := self._find_strangers() or self._find_trouble()):
+            self.playback.safety.fault(trouble)
         missed, self._skipped = self._ticker.skipped - self._skipped, self._ticker.skipped
         measured, age_s = self._joints.measure(now_ns)
         if self._leaders is not None:

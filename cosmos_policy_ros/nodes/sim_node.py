@@ -8,8 +8,8 @@ cameras take turns, so that at most one render stands between a command and its 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import cycle
 import os
 from pathlib import Path
@@ -18,29 +18,25 @@ from typing import Any
 
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.data.bags.writer import camera_frame
-from cosmos_policy_ros.robot import ArmSpec, read_robot
+from cosmos_policy_ros.robot import CommandOutput, read_robot, RobotSpec
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.endpoints import (
-    create_publisher,
-    create_service,
-    create_subscription,
-)
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_service
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.stand_ins import STAND_INS
+from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.realtime import RealTime
-from cosmos_policy_ros.sim.robot_scene import arm_targets, load_scene
+from cosmos_policy_ros.sim.robot_scene import load_scene
 from cosmos_policy_ros.sim.speed import SLOW, SpeedMeter
 from cosmos_policy_ros.topics import (
-    ARM_FORWARD_COMMAND,
     IMAGE,
     JOINT_STATES,
     RESET_SIM,
     SIM_STATE,
     SIM_STATUS,
-    STREAM,
     SUCCESS,
     TASK,
 )
@@ -120,7 +116,6 @@ class SimNode(Node):
         sim = load_scene(self.params.task, self.robot)
         window = _open_window(sim) if self.params.render else None
         self.scene = RealTime(sim, self.robot.start, self.params.max_lag_s)
-        self._refused: set[str] = set()
         self._speed = SpeedMeter(self.scene, len(self.robot.cameras), self._now_ns())
 
         cameras, arms = self.robot.cameras, self.robot.arms
@@ -132,9 +127,7 @@ class SimNode(Node):
         self._state = create_publisher(self, SIM_STATE)
         self._task = create_publisher(self, TASK)
         self._status = StatusReport(self, SIM_STATUS, 'sim')
-        for arm, mine in zip(arms, self.robot.arm_slices, strict=True):
-            topic, callback = ARM_FORWARD_COMMAND.at(arm.command_topic), self._on_command
-            create_subscription(self, topic, partial(callback, arm, mine.start), STREAM)
+        self._resets = [self._serve(*place) for place in _places(self.robot)]
         create_service(self, RESET_SIM, self._on_reset)
 
         self._task.publish(String(data=sim.task))  # the scene comes with its operator
@@ -165,19 +158,30 @@ class SimNode(Node):
         """Put the scene into its start state; return the seed."""
         seed = int(self.get_parameter('seed').value)
         self.scene.reset(seed, self._now_ns(), self.params.states)
+        for reset in self._resets:
+            reset()
         return seed
 
-    def _on_command(self, arm: ArmSpec, first: int, message: Float64MultiArray) -> None:
-        """Take a command of one arm: joints [rad], then the gripper in controller units."""
-        try:
-            targets = arm_targets(arm, message.data)
-        except ValueError as error:
-            if arm.name not in self._refused:
-                self.get_logger().warning(str(error))
-            self._refused.add(arm.name)
-            return
-        self._refused.discard(arm.name)
-        self.scene.command(first, targets, self._now_ns())
+    def _serve(self, arm: int, output: CommandOutput, first: int) -> Callable[[], None]:
+        """Open the stand-in of an output, whose first joint is number ``first`` of an action.
+
+        Raises:
+            ConfigError: There is none for its driver.
+        """
+        if output.driver not in STAND_INS:
+            msg = f'the simulator has stand-ins for {[*STAND_INS]}, not for {output.driver!r}'
+            raise ConfigError(msg)
+
+        def command(numbers: NDArray[np.float64]) -> None:
+            self.scene.command(first, output.from_controller_units(numbers), self._now_ns())
+
+        def measure() -> NDArray[np.float64]:
+            self._advance()
+            names, positions = joint_state(self.scene.sim, arm)
+            return np.array([positions[names.index(joint)] for joint in output.joints])
+
+        joints = SimulatedJoints(output, command, measure)
+        return STAND_INS[output.driver].serve(self, joints)
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         seed = self._reset()
@@ -212,6 +216,15 @@ class SimNode(Node):
         status = self._speed.status(self._now_ns())
         level = 'ok' if status.real_time_factor > SLOW else 'warn'
         self._status.publish(level, f'{status.real_time_factor:.2f} of real time', status)
+
+
+def _places(robot: RobotSpec) -> Iterator[tuple[int, CommandOutput, int]]:
+    """Yield every output with the number of its arm and of its first joint in an action."""
+    for i, (arm, mine) in enumerate(zip(robot.arms, robot.arm_slices, strict=True)):
+        first = mine.start
+        for output in arm.outputs:
+            yield i, output, first
+            first += len(output.joints)
 
 
 def add_sensor_noise(image: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -1,15 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The simulated scene as the robot of a robot file: its cameras, and targets from arm commands."""
+"""The simulated scene as the robot of a robot file, with its cameras."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, CAMERAS
 from cosmos_policy_ros.types import ConfigError
-import numpy as np
-from numpy.typing import NDArray
 
 
 def load_scene(task: str, robot: RobotSpec) -> AlohaSim:
@@ -30,25 +26,3 @@ def load_scene(task: str, robot: RobotSpec) -> AlohaSim:
         )
         raise ConfigError(msg)
     return AlohaSim(task, sizes.pop())
-
-
-def arm_targets(arm: ArmSpec, command: Sequence[float]) -> NDArray[np.float64]:
-    """Return the targets in a command of one arm.
-
-    Args:
-        arm: The arm.
-        command: Joints [rad], then the gripper in the unit of its controller.
-
-    Returns:
-        (size,) targets [rad; gripper 0..1].
-
-    Raises:
-        ValueError: The command has another length or a number is not finite.
-    """
-    numbers = np.array(command, dtype=np.float64)
-    if numbers.shape != (arm.size,) or not np.isfinite(numbers).all():
-        msg = f'{arm.command_topic} needs {arm.size} finite numbers, ignored {numbers.tolist()}'
-        raise ValueError(msg)
-    if arm.gripper is not None:
-        numbers[-1] = arm.gripper.opening_of_command(numbers[-1])
-    return numbers

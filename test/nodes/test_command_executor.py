@@ -24,6 +24,7 @@ from cosmos_policy_ros.ros.convert import (
     trajectory_message,
 )
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
+from cosmos_policy_ros.ros.stand_ins.parameters import serve_parameters
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import EXECUTOR_STATUS
 from diagnostic_msgs.msg import DiagnosticArray
@@ -31,6 +32,7 @@ from node_bench import ThreadedBench
 import rclpy
 from rclpy.node import Node
 from rclpy.qos import qos_profile_sensor_data
+from rclpy.subscription import Subscription
 from ros_domains import ros_domain
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Empty, Float64MultiArray
@@ -92,6 +94,10 @@ class FakeArms(Node):
         self.broken_reads = 0  # so many next messages of the left arm are failed bus reads
         self.nan_reads = 0  # so many next messages of the left arm have a NaN
         self.wrong_joint = False  # whether the left wrist is said to be at -pi
+        self.parameters = {  # arm -> parameters of its controller
+            arm.name: {'joints': [*arm.joints, 'left_finger']} for arm in ROBOT.arms
+        }
+        self.listening: dict[str, Subscription] = {}  # arm -> its controller, if it is there
         self.drift = 0.0  # [rad] that the left waist moves by from message to message
         self.sent_ns: dict[str, int] = {}  # arm or camera -> when it last published
         self.frozen: set[str] = set()  # cameras that send their last image again
@@ -108,9 +114,8 @@ class FakeArms(Node):
             self._states[arm.name] = self.create_publisher(
                 JointState, arm.joint_state_topic, qos_profile_sensor_data
             )
-            self.create_subscription(
-                Float64MultiArray, arm.command_topic, lambda m, a=arm: self._on_command(a, m), 10
-            )
+            self.listen(arm)
+            serve_parameters(self, f'/{arm.name}_controller', self.parameters[arm.name])
         self.create_subscription(JointState, '/joint_command', self.commands.append, 10)
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         self.chunks = self.create_publisher(JointTrajectory, '/policy/action_chunk', 1)
@@ -124,6 +129,16 @@ class FakeArms(Node):
             for c in ROBOT.cameras
         }
         self.create_timer(0.05, self._publish_images)
+
+    def listen(self, arm: ArmSpec) -> None:
+        """Let the controller of an arm take commands."""
+        self.listening[arm.name] = self.create_subscription(
+            Float64MultiArray, arm.command_topic, lambda m: self._on_command(arm, m), 10
+        )
+
+    def leave(self, arm: ArmSpec) -> None:
+        """Let the controller of an arm go away."""
+        self.destroy_subscription(self.listening.pop(arm.name))
 
     def home(self) -> None:
         """Put both arms at the start pose."""
@@ -202,6 +217,13 @@ class Bench(ThreadedBench):
     def enable(self, on: bool = True) -> SetBool.Response:
         """Call the enable service."""
         return self.call(self.arms.enable_client, SetBool.Request(data=on))
+
+    def start_anew(self, arm: ArmSpec, parameters: dict[str, object], joints: list[str]) -> None:
+        """Let the controller of an arm go away and come back with other joints."""
+        self.arms.leave(arm)
+        parameters['joints'] = joints
+        time.sleep(1.5)
+        self.arms.listen(arm)
 
     def restart(self) -> None:
         """Reset, disable, go home, enable."""
@@ -518,6 +540,28 @@ def test_emergency_stop_while_disabled_is_latched(live: Bench) -> None:
     assert live.call(live.arms.reset_client, Trigger.Request()).success
     live.status(state='disabled', stopped='False', reason='')
     assert live.arms.received == []
+
+
+@pytest.mark.usefixtures('executor')
+def test_controller_with_another_order_of_joints_is_not_enabled(bench: Bench) -> None:
+    """It is asked anew when it was away and listens again; its order is named."""
+    bench.enable(on=False)
+    parameters = bench.arms.parameters[LEFT.name]
+    right = parameters['joints']
+    bench.start_anew(LEFT, parameters, right[::-1])
+    bench.wait(lambda: "commands the joints ['left_finger', " in bench.enable().message, 20.0)
+    bench.start_anew(LEFT, parameters, right)
+    bench.wait(lambda: bench.enable().success, 20.0)
+
+
+def test_controller_that_goes_away_is_a_fault(live: Bench) -> None:
+    """Nobody takes the commands any more, and whoever comes next starts from elsewhere."""
+    live.arms.leave(LEFT)
+    reason = live.status(state='fault')['reason']
+    live.arms.listen(LEFT)
+    assert reason.startswith('nobody listens on /follower_left_controller/commands; start')
+    live.wait(lambda: live.enable(on=False).success)
+    live.wait(lambda: live.enable().success, 20.0)
 
 
 def test_foreign_publisher_on_a_command_topic_is_a_fault_within_0_3_s(live: Bench) -> None:

@@ -134,7 +134,8 @@ def test_command_moves_the_arm_and_its_gripper(bench: Bench) -> None:
 def test_bad_command_is_ignored(bench: Bench, data: list[float]) -> None:
     """A command of another size or with a NaN leaves the arm where it is."""
     bench.reset(0)
-    bench.sim._on_command(LEFT, 0, Float64MultiArray(data=data))
+    bench.command.publish(Float64MultiArray(data=data))
+    bench.spin(0.3)
     np.testing.assert_array_equal(bench.sim.scene.target, ROBOT.start)
 
 

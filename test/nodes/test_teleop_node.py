@@ -20,6 +20,7 @@ from cosmos_policy_ros.control.teleop import leader_robot
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message
+from cosmos_policy_ros.ros.stand_ins.parameters import serve_parameters
 from diagnostic_msgs.msg import DiagnosticArray
 from node_bench import ThreadedBench
 import rclpy
@@ -64,6 +65,8 @@ class FakeArms(Node):
             )
             callback = self._make_callback(arm.name)
             self.create_subscription(Float64MultiArray, arm.command_topic, callback, 10)
+            joints = {'joints': [*arm.joints, 'left_finger']}
+            serve_parameters(self, f'/{arm.name}_controller', joints)
         self._arms = robot.arms
         self.create_subscription(DiagnosticArray, '/diagnostics', self._on_diagnostics, 10)
         self.create_timer(0.02, self._publish)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """How joint commands leave, one file per driver of arms and grippers.
 
-Every row of ``robot.GRIPPER_DRIVERS`` is a file here with the two functions of ``driver.Driver``;
+Every row of ``robot.GRIPPER_DRIVERS`` is a file here with the functions of ``driver.Driver``;
 those of ``robot.DRIVERS`` can have arm joints too. A new driver is such a file and its row;
 ``driver:`` of an arm or a gripper in the robot YAML chooses it by name.
 """
@@ -13,7 +13,7 @@ from importlib import import_module
 from itertools import accumulate, chain, pairwise
 
 from cosmos_policy_ros.robot import ArmSpec, GRIPPER_DRIVERS as NAMES
-from cosmos_policy_ros.ros.arms.driver import Driver, Pack
+from cosmos_policy_ros.ros.arms.driver import Driver, Pack, Watch
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -48,3 +48,21 @@ def open_arms(node: Node, arms: Sequence[ArmSpec], period_s: float) -> Pack:
         return list(chain.from_iterable(ready))
 
     return pack
+
+
+def open_watches(node: Node, arms: Sequence[ArmSpec], period_s: float) -> dict[str, Watch]:
+    """Begin to ask the software of all arms and grippers; return command topic -> its watch.
+
+    Args:
+        node: Node that asks.
+        arms: Arms in action order.
+        period_s: Time from one command to the next [s].
+
+    Raises:
+        ConfigError: The message package of a driver is not installed.
+    """
+    outputs = [output for arm in arms for output in arm.outputs]
+    return {
+        output.topic: DRIVERS[output.driver].open_watch(node, output, period_s)
+        for output in outputs
+    }

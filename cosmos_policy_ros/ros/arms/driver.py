@@ -20,6 +20,14 @@ Building a message takes as long as sending it. So it is built ahead of time, an
 made when the command is due.
 """
 
+CONTROL_MSGS = 'ros-controls/control_msgs'  # where a message package of that name comes from
+Watch = Callable[[], str]
+"""Returns why what is sent would not be done as commanded, empty when it would.
+
+Whoever commands the arms looks before it sends anything and ten times a second while it does, so
+it must not wait: what has to be asked is asked beforehand, and no answer is a reason.
+"""
+
 
 class Driver(Protocol):
     """Command interface of one kind of arm or gripper, one module of this folder."""
@@ -42,6 +50,28 @@ class Driver(Protocol):
             ConfigError: The driver's message package is not installed.
         """
 
+    def open_watch(self, node: Node, output: CommandOutput, period_s: float) -> Watch:
+        """Begin to ask the arm's own software whether it will do as commanded.
+
+        Args:
+            node: Node that asks.
+            output: Joints whose commands leave, and where.
+            period_s: Time from one command to the next [s].
+
+        Raises:
+            ConfigError: The driver's message package is not installed.
+        """
+
+
+def watch_listener(node: Node, topic: str) -> Watch:
+    """Return a watch of software that answers no questions: somebody has to listen."""
+
+    def find_trouble() -> str:
+        there = node.count_subscribers(topic)
+        return '' if there else f'nobody listens on {topic}; start the driver of the arm'
+
+    return find_trouble
+
 
 def optional_class(driver: str, name: str, source: str) -> type:
     """Return the class of a message of a package that not everybody has.
@@ -52,14 +82,14 @@ def optional_class(driver: str, name: str, source: str) -> type:
         source: Where the package comes from, for the message.
 
     Raises:
-        ConfigError: The package is not installed.
+        ConfigError: The package is not installed, or too old for the message.
     """
     try:
         return ros_class(name)
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         package = name.partition('/')[0]
         msg = (
-            f'driver {driver} needs the ROS package {package}, which is not installed; '
-            f'build it from {source} and source that workspace'
+            f'driver {driver} needs {name} of the ROS package {package}, which is not installed '
+            f'or has none; build it from {source} and source that workspace'
         )
         raise ConfigError(msg) from error

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.robot import CommandOutput
-from cosmos_policy_ros.ros.arms.driver import Pack
+from cosmos_policy_ros.ros.arms.driver import CONTROL_MSGS, optional_class, Pack, Watch
 from cosmos_policy_ros.ros.endpoints import create_action_client
 from cosmos_policy_ros.topics import Action
 import numpy as np
@@ -62,6 +62,19 @@ class GoalStream:
         self.goal = None
 
 
+def action_class(driver: str, action: Action) -> Any:
+    """Return the class of an action.
+
+    Args:
+        driver: Driver that needs it.
+        action: The action.
+
+    Raises:
+        ConfigError: ``control_msgs`` is not installed.
+    """
+    return optional_class(driver, action.type, CONTROL_MSGS)
+
+
 def open_goals(
     node: Node, output: CommandOutput, action: Action, make_goal: Callable[[float], Any]
 ) -> Pack:
@@ -104,3 +117,15 @@ def open_goals(
         return [lambda: send(goal)]
 
     return pack
+
+
+def watch_server(node: Node, action: Action) -> Watch:
+    """Return a watch of a gripper: somebody has to serve its action."""
+    client = create_action_client(node, action)
+
+    def find_trouble() -> str:
+        if client.server_is_ready():
+            return ''
+        return f'nobody serves the action {action.name}; start the controller of the gripper'
+
+    return find_trouble

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from functools import partial
 
 from cosmos_policy_ros.robot import CommandOutput
-from cosmos_policy_ros.ros.arms.driver import optional_class, Pack
+from cosmos_policy_ros.ros.arms.driver import optional_class, Pack, Watch, watch_listener
 from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.topics import ARM_INTERBOTIX_GROUP, ARM_INTERBOTIX_SINGLE
 import numpy as np
@@ -56,3 +56,8 @@ def open_output(node: Node, output: CommandOutput, _period_s: float) -> Pack:
         return ready
 
     return pack
+
+
+def open_watch(node: Node, output: CommandOutput, _period_s: float) -> Watch:
+    """Look whether the driver listens."""
+    return watch_listener(node, topics(output)[0])

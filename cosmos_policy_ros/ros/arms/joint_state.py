@@ -16,7 +16,7 @@ from collections.abc import Callable
 from functools import partial
 
 from cosmos_policy_ros.robot import CommandOutput
-from cosmos_policy_ros.ros.arms.driver import Pack
+from cosmos_policy_ros.ros.arms.driver import Pack, Watch, watch_listener
 from cosmos_policy_ros.ros.convert import joint_state_message
 from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.topics import ARM_JOINT_STATE_COMMAND
@@ -46,3 +46,8 @@ def open_output(node: Node, output: CommandOutput, _period_s: float) -> Pack:
         return [partial(publisher.publish, message)]
 
     return pack
+
+
+def open_watch(node: Node, output: CommandOutput, _period_s: float) -> Watch:
+    """Look whether the driver listens; it answers no questions."""
+    return watch_listener(node, output.topic)

@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from cosmos_policy_ros.robot import CommandOutput
-from cosmos_policy_ros.ros.arms.driver import optional_class, Pack
-from cosmos_policy_ros.ros.arms.goals import open_goals
+from cosmos_policy_ros.ros.arms.driver import Pack, Watch
+from cosmos_policy_ros.ros.arms.goals import action_class, open_goals, watch_server
 from cosmos_policy_ros.topics import PARALLEL_GRIPPER_COMMAND
 from rclpy.node import Node
 
@@ -26,9 +26,7 @@ def open_output(node: Node, output: CommandOutput, _period_s: float) -> Pack:
     Raises:
         ConfigError: ``control_msgs`` is not installed.
     """
-    action = optional_class(
-        'parallel_gripper', PARALLEL_GRIPPER_COMMAND.type, 'ros-controls/control_msgs'
-    )
+    action = action_class('parallel_gripper', PARALLEL_GRIPPER_COMMAND)
     assert output.gripper is not None
     max_effort = output.gripper.max_effort
 
@@ -39,3 +37,13 @@ def open_output(node: Node, output: CommandOutput, _period_s: float) -> Pack:
         return goal
 
     return open_goals(node, output, PARALLEL_GRIPPER_COMMAND, make_goal)
+
+
+def open_watch(node: Node, output: CommandOutput, _period_s: float) -> Watch:
+    """Look whether a controller serves the action.
+
+    Raises:
+        ConfigError: ``control_msgs`` is not installed.
+    """
+    action_class('parallel_gripper', PARALLEL_GRIPPER_COMMAND)
+    return watch_server(node, PARALLEL_GRIPPER_COMMAND.at(output.topic))
