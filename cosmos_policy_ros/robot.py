@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from cosmos_policy_ros.config_file import read_config_file
 from cosmos_policy_ros.gripper import GripperSpec
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
@@ -248,6 +249,10 @@ class RobotSpec:
         joint_state_rate_hz: Rate of the joint-state topics [Hz].
         arms: Arms in action order.
         cameras: Cameras.
+        scene: MuJoCo model (MJCF or URDF) of what must not touch, next to the robot file, in
+            ``config/robots`` or by its whole path; see ``control/collision.py``. Without one
+            nothing keeps the arms from each other and from the table.
+        clearance_m: Distance that shapes of the scene keep [m].
     """
 
     name: str
@@ -255,6 +260,8 @@ class RobotSpec:
     joint_state_rate_hz: float
     arms: tuple[ArmSpec, ...]
     cameras: tuple[CameraSpec, ...]
+    scene: str | None = None
+    clearance_m: float = 0.005
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -359,6 +366,11 @@ def read_robot(path: Path) -> RobotSpec:
         _expect(exposed, f'{where}: exposure_us {camera.exposure_us}', 'above 0')
     for arm in spec.arms:
         _check_arm(arm, f'{path}: arm {arm.name}')
+    if spec.scene is not None:
+        places = path.parent / spec.scene, share_path('config', 'robots', spec.scene)
+        found = [place for place in places if place.is_file()]
+        _expect(bool(found), f'{path}: scene {spec.scene}', f'a file, {places[0]} or {places[1]}')
+        spec = replace(spec, scene=str(found[0].resolve()))
     return spec
 
 

@@ -321,9 +321,10 @@ def parameters_page() -> str:
         'Nodes and their parameters',
         prose("""
             Values are those of `config/nodes.yaml`, which the launch files and `cosmos-policy
-            demo` read. All parameters are read-only but `seed` of `sim`. A value of the wrong
-            type or out of range and an unknown name end the node with one line and exit status
-            1. A file or folder that is empty here is set by the launch file or the command.
+            demo` read. All parameters are read-only but `seed` of `sim` and `speed_scale` of
+            `planner`. A value of the wrong type or out of range and an unknown name end the node
+            with one line and exit status 1. A file or folder that is empty here is set by the
+            launch file or the command.
         """),
         *parts,
     )

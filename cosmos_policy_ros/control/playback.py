@@ -11,6 +11,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from cosmos_policy_ros.control.chunk_player import ChunkPlayer, SeamJump
+from cosmos_policy_ros.control.collision import open_scene
 from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.robot import RobotSpec
@@ -81,7 +82,7 @@ class Playback:
             settings: Seam and interpolation of the chunks; None takes the defaults.
             watchdog: When to hold and when to fault; None takes the defaults.
         """
-        self.safety = Safety(Limits.from_robot(robot), watchdog)
+        self.safety = Safety(Limits.from_robot(robot), watchdog, open_scene(robot))
         self.stats = PlaybackStats()
         self.mode: Mode = 'disabled'
         self._player = ChunkPlayer.from_robot(robot, settings)

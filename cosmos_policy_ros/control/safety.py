@@ -4,6 +4,8 @@
 Every tick moves the command towards the target as far as range, speed and acceleration of each
 joint allow, and always so that it can still brake: before the end of the range, and at the target
 instead of past it. A target that the joints can follow passes unchanged, without delay.
+Where a scene of the robot is known, a step is only taken if the arms can still come to rest with
+enough distance from each other, the table and the frame; else they brake and hold.
 Whatever is wrong with the input ends in *hold* (brake, keep the pose until all has been well for a
 while) or in *fault* (brake, keep the pose until somebody enables again). The pose is kept without
 pressing: a command never stays farther from a measured arm joint than a small band, so an arm that
@@ -13,9 +15,11 @@ is blocked, sinks or has lost its torque does not snap back when it is free.
 from __future__ import annotations
 
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass
 from typing import Literal
 
+from cosmos_policy_ros.control.collision import Scene
 from cosmos_policy_ros.control.tracking import JointTracker
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.status import State
@@ -32,6 +36,7 @@ FROZEN_S = 0.15  # [s] without a change …
 FROZEN_RAD = 0.05  # [rad] … since the command has moved as far
 CONFIRM_RAD = 0.01  # [rad] beyond ``release_rad`` that an arm may be from its last command
 EMERGENCY_STOP = 'emergency stop'
+NEARER_M = 1e-6  # [m] of rounding
 
 
 @dataclass(frozen=True)
@@ -47,6 +52,7 @@ class Limits:
         arm_joints: (A,) bool, False for grippers, which may stop short of their command on an
             object and whose measured scale may differ from the commanded one.
         rate_hz: Ticks per second [Hz].
+        clearance_m: Distance that arms, table and frame keep, where their scene is known [m].
     """
 
     names: tuple[str, ...]
@@ -56,6 +62,7 @@ class Limits:
     max_acceleration: NDArray[np.float32]
     arm_joints: NDArray[np.bool_]
     rate_hz: float
+    clearance_m: float = 0.0
 
     @classmethod
     def from_robot(cls, robot: RobotSpec) -> Limits:
@@ -68,6 +75,7 @@ class Limits:
             robot.max_acceleration,
             robot.arm_joints,
             robot.control_rate_hz,
+            robot.clearance_m,
         )
 
 
@@ -116,14 +124,20 @@ class Safety:
             farthest from its target, as ``<joint> is limited``, or ``hold`` or ``fault``.
     """
 
-    def __init__(self, limits: Limits, watchdog: WatchdogLimits | None = None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        watchdog: WatchdogLimits | None = None,
+        scene: Scene | None = None,
+    ) -> None:
         """Take the limits; nothing moves before ``enable``.
 
         Args:
             limits: Limits of the joints, in action order.
             watchdog: When to hold and when to fault; None takes the defaults.
+            scene: What must not touch; None where nobody knows.
         """
-        self.limits = limits
+        self.limits, self._scene = limits, scene
         self.watchdog = watchdog or WatchdogLimits()
         self.state: State = 'disabled'
         self.stopped = False
@@ -259,10 +273,16 @@ class Safety:
             self._keep(usable)
             status = 'fault' if self.state == 'fault' else 'hold'
         else:
-            self._held = None
+            self._held, before = None, copy(self._tracker)
             limited = self._tracker.follow(target, max(elapsed_ns, self._period_ns) * 1e-9)
-            self.reason = '' if limited is None else f'{self.limits.names[limited]} is limited'
-            status = 'ok' if limited is None else 'limited'
+            held = self._find_collision()
+            if held:
+                self._tracker = before
+                self._keep(usable)
+                self._cause, self._well_ns, self.reason, status = held, 0, held, 'hold'
+            else:
+                self.reason = '' if limited is None else f'{self.limits.names[limited]} is limited'
+                status = 'ok' if limited is None else 'limited'
         if target is not None and status != 'ok':
             self.interventions += 1
             self.intervention_reasons[self.reason if status == 'limited' else status] += 1
@@ -280,6 +300,9 @@ class Safety:
         self._unchanged_s = np.zeros(len(self._arms))
         self._frozen = np.zeros(len(self._arms), dtype=bool)
         self._seen_at = self._tracker.position  # what was commanded when they last changed
+        self._clear_m = -np.inf  # distance that the arms come to rest with
+        if self._scene is not None:
+            self._clear_m = self._scene.clearance(self._tracker.position).distance_m
 
     def _find_start(self, measured: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the (A,) pose to start from, see ``enable``."""
@@ -314,6 +337,20 @@ class Safety:
             self.fault(
                 f'{self.limits.names[i]} does not keep its pose; check for a motor without torque'
             )
+
+    def _find_collision(self) -> str:
+        """Return what would come too near if the arms braked after this step, empty for nothing.
+
+        Where it is near already, as in a pose in which the arms were parked, it may move away.
+        """
+        if self._scene is None:
+            return ''
+        distance_m, shapes = self._scene.clearance(self._tracker.stopping_position)
+        if distance_m < min(self.limits.clearance_m, self._clear_m - NEARER_M):
+            limit_mm = self.limits.clearance_m * 1e3
+            return f'{shapes} would come within {distance_m * 1e3:.0f} mm, limit {limit_mm:.0f} mm'
+        self._clear_m = distance_m
+        return ''
 
     def _check_fault(
         self,

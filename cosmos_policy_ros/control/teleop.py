@@ -14,6 +14,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
+from cosmos_policy_ros.control.collision import open_scene
 from cosmos_policy_ros.control.playback import PlaybackStats
 from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
@@ -74,7 +75,7 @@ class Teleop:
             watchdog: When to hold and when to fault, None takes the defaults; ``max_joint_age_s``
                 holds for the leaders too.
         """
-        self.safety = Safety(Limits.from_robot(robot), watchdog)
+        self.safety = Safety(Limits.from_robot(robot), watchdog, open_scene(robot))
         self.stats = PlaybackStats()
         self.mode: Mode = 'disabled'
         self.phase: Phase = 'waiting'

@@ -55,6 +55,15 @@ class JointTracker:
         self.speed: Vector = np.zeros_like(self.position)
         self._rest()
 
+    @property
+    def stopping_position(self) -> Vector:
+        """The (A,) position where it would come to rest if it braked from now on."""
+        steps = np.abs(self.speed) / self._change  # v - c, v - 2c, … as long as that is positive
+        whole = np.floor(steps)
+        ticks = whole * steps - whole * (whole + 1.0) / 2.0
+        way = self.position + np.sign(self.speed) * ticks * self._change * self._period_s
+        return np.clip(way, self._lower, self._upper)
+
     def brake(self) -> None:
         """Slow down as fast as allowed, then stand still."""
         slower = np.sign(self.speed) * np.maximum(np.abs(self.speed) - self._change, 0.0)

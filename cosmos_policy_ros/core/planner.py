@@ -82,8 +82,9 @@ def make_plan(
     rate_hz: float,
     aggregation: Aggregation = 'majority_mean',
     selection: Selection = 'reference',
+    allowed: NDArray[np.bool_] | None = None,
 ) -> Plan:
-    """Return the plan that plays the best candidate.
+    """Return the plan that plays the best candidate of those that may be played.
 
     Args:
         candidates: The answer to one query; the first is the base candidate, or what a pruned
@@ -91,8 +92,12 @@ def make_plan(
         rate_hz: Spacing of the action rows [Hz].
         aggregation: Rule of ``aggregate``.
         selection: Rule of ``select``.
+        allowed: (N,) bool, which of them may be played; if none may or it is None, all.
     """
     scores = aggregate(candidates.values, aggregation)
-    best = select(scores, selection)
+    compared = scores
+    if allowed is not None and allowed.any():
+        compared = np.where(allowed, scores, np.float32(-1.0))
+    best = select(compared, selection)
     chunk = ActionChunk(candidates.stamp_ns, candidates.positions[best], rate_hz)
     return Plan(chunk, scores, best)

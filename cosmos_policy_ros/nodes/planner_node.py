@@ -16,8 +16,10 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.control.collision import open_scene
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
 from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
@@ -61,6 +63,13 @@ SAME_HZ = 1e-3  # [Hz] by which rates of rows may differ, rounded to float32 tim
 SHOWN = 60  # characters of an instruction in a message
 
 
+class _Asked(NamedTuple):
+    """What a query went out with: its (n, A) committed rows, and the share of the speed."""
+
+    rows: NDArray[np.float32]
+    speed_scale: float
+
+
 @dataclass(frozen=True)
 class PlannerParams:
     """Parameters of the planner node."""
@@ -90,6 +99,14 @@ class PlannerParams:
         'latency if that is longer.',
         0.1,
         60.0,
+    )
+    speed_scale: float = param(
+        1.0,
+        'Share of its own speed at which the policy moves the arms; may be set while running, '
+        'and holds from the next chunk on.',
+        0.1,
+        1.0,
+        live=True,
     )
     seam: str = param(
         PlaybackSettings.seam,
@@ -157,8 +174,9 @@ class PlannerNode(Node):
         _check_rules(p)
         self._settings = PlaybackSettings(p.seam, p.interpolation, p.blend_s)
         self._mirror = ExecutorMirror(self.robot, self._settings)
+        self._scene, self._n_rejected = open_scene(self.robot), 0
         self._since_ns = self._now_ns()  # of the newest activation
-        self._asked: dict[int, NDArray[np.float32]] = {}  # stamp of a query -> committed rows
+        self._asked: dict[int, _Asked] = {}  # by the stamp of the query
         self._merger = CandidateMerger(p.merge_s)
         self._plan: Plan | None = None
         self._committed, self._delay_rows, self._mismatch_rad = 0, 0.0, float('nan')  # of it
@@ -249,11 +267,12 @@ class PlannerNode(Node):
     def _send_query(self, stamp_ns: int) -> None:
         """Send a query with the rows that will be played until its answer comes."""
         rows, rate_hz = np.zeros((0, self.robot.size), np.float32), self._rate_hz or 1.0
+        scale = float(self.get_parameter('speed_scale').value)
         if self._settings.commits and self._rate_hz:
-            n_rows = self._pacer.committed_rows(rate_hz)
-            rows = self._mirror.upcoming(stamp_ns, rate_hz, n_rows)
+            n_rows = self._pacer.committed_rows(rate_hz * scale)
+            rows = self._mirror.upcoming(stamp_ns, rate_hz * scale, n_rows)
         self._asked = {ns: asked for ns, asked in self._asked.items() if ns > stamp_ns - KEPT_NS}
-        self._asked[stamp_ns] = rows
+        self._asked[stamp_ns] = _Asked(rows, scale)
         self._pacer.note_query(stamp_ns)
         self._queries.publish(trajectory_message(stamp_ns, rows, rate_hz, self.robot.joint_names))
 
@@ -297,12 +316,15 @@ class PlannerNode(Node):
 
     def _decide(self, merged: Merged) -> None:
         """Publish the best of all candidates for one query."""
-        p, rate_hz, stamp_ns = self.params, merged.rate_hz, merged.candidates.stamp_ns
-        self._plan = make_plan(merged.candidates, rate_hz, p.aggregation, p.selection)
+        p, stamp_ns = self.params, merged.candidates.stamp_ns
+        asked = self._asked.get(stamp_ns, _Asked(np.zeros((0, self.robot.size), np.float32), 1.0))
+        rate_hz = merged.rate_hz * asked.speed_scale  # at which the rows are played
+        allowed = self._find_allowed(merged.candidates)
+        self._plan = make_plan(merged.candidates, rate_hz, p.aggregation, p.selection, allowed)
         chunk = self._plan.chunk
         self._chunks.publish(chunk_message(chunk, self.robot.joint_names))
         now_ns = self._now_ns()
-        self._compare(stamp_ns, rate_hz, now_ns)
+        self._compare(asked.rows, stamp_ns, rate_hz, now_ns)
         with contextlib.suppress(ValueError):  # the executor refuses it too, and says why
             self._mirror.add(chunk, now_ns)
         end_ns = now_ns if self._mirror.end_ns is None else self._mirror.end_ns
@@ -310,7 +332,7 @@ class PlannerNode(Node):
         n_candidates = len(merged.candidates.positions)
         chunk_s = (len(chunk.positions) - 1) / rate_hz
         self._pacer.note_answer(stamp_ns, now_ns, end_ns, row_s, n_candidates, chunk_s)
-        self._rate_hz = rate_hz
+        self._rate_hz = merged.rate_hz
         self._pacer.most_rows = min(self._most_rows, len(chunk.positions) - 1)
         self._trouble = ''
         if merged.n_answers < merged.n_before:
@@ -319,9 +341,26 @@ class PlannerNode(Node):
             self.get_logger().info(f'{merged.n_answers} inference nodes answer')
         self._report()
 
-    def _compare(self, stamp_ns: int, rate_hz: float, now_ns: int) -> None:
+    def _find_allowed(self, candidates: Candidates) -> NDArray[np.bool_] | None:
+        """Return which candidates keep the clearance of the robot's scene, None without one."""
+        if self._scene is None:
+            return None
+        nearest = [self._scene.nearest(rows) for rows in candidates.positions]
+        allowed = np.array([near.distance_m >= self.robot.clearance_m for near in nearest])
+        self._n_rejected += int((~allowed).sum())
+        if not allowed.all():
+            worst = min(nearest, key=lambda near: near.distance_m)
+            self.get_logger().warning(
+                f'{(~allowed).sum()} of {len(allowed)} candidates rejected: '
+                f'{worst.shapes} would come within {worst.distance_m * 1e3:.0f} mm',
+                throttle_duration_sec=5.0,
+            )
+        return allowed
+
+    def _compare(
+        self, rows: NDArray[np.float32], stamp_ns: int, rate_hz: float, now_ns: int
+    ) -> None:
         """Find how far the committed rows of an answered query were from what was played since."""
-        rows = self._asked.get(stamp_ns, np.zeros((0, self.robot.size), np.float32))
         self._asked = {ns: asked for ns, asked in self._asked.items() if ns > stamp_ns}
         self._committed, self._delay_rows = len(rows), (now_ns - stamp_ns) * 1e-9 * rate_hz
         self._mismatch_rad = self._mirror.mismatch_rad(rows, stamp_ns, rate_hz, now_ns)
@@ -356,6 +395,7 @@ class PlannerNode(Node):
             unanswered=self._pacer.n_unanswered,
             answers_merged=self._merger.n_merged,
             answers_ignored=self._n_ignored,
+            candidates_rejected=self._n_rejected,
             query_ms_p50=f'{self._pacer.latency_s(50.0) * 1e3:.1f}',
             query_ms_p99=f'{self._pacer.latency_s(99.0) * 1e3:.1f}',
             committed_rows=self._committed,

@@ -22,7 +22,13 @@ N = TypeVar('N', bound=Node)
 BUILT_IN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
 
 
-def param(default: Any, doc: str, low: float | None = None, high: float | None = None) -> Any:
+def param(
+    default: Any,
+    doc: str,
+    low: float | None = None,
+    high: float | None = None,
+    live: bool = False,
+) -> Any:
     """Return a dataclass field that is also a ROS parameter.
 
     Args:
@@ -33,12 +39,15 @@ def param(default: Any, doc: str, low: float | None = None, high: float | None =
         high: Largest allowed number; given together with ``low``. A text with a range is a word
             that may be replaced by a whole number of the range, as a number or as text; its value
             is then an int.
+        live: Whether it may be set while the node runs, which then asks for it with
+            ``get_parameter``.
     """
-    return dataclasses.field(default=default, metadata={'doc': doc, 'low': low, 'high': high})
+    metadata = {'doc': doc, 'low': low, 'high': high, 'live': live}
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def declare(node: Node, cls: type[T]) -> T:
-    """Declare every field of ``cls`` as a read-only parameter and return the values.
+    """Declare every field of ``cls`` as a parameter, read-only or live, and return the values.
 
     Raises:
         ConfigError: A value has another type, is outside its range or is not finite.
@@ -124,7 +133,9 @@ def _read_number(node: Node, field: dataclasses.Field[Any], value: Any) -> int |
 
 def _describe(field: dataclasses.Field[Any]) -> ParameterDescriptor:
     low, high = field.metadata['low'], field.metadata['high']
-    descriptor = ParameterDescriptor(description=field.metadata['doc'], read_only=True)
+    descriptor = ParameterDescriptor(
+        description=field.metadata['doc'], read_only=not field.metadata['live']
+    )
     if _may_be_number(field):
         descriptor.dynamic_typing = True
     elif low is not None and isinstance(field.default, float):

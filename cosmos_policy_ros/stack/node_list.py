@@ -44,6 +44,7 @@ ARGUMENTS = {
     'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
+    'speed_scale': Argument(float, 'Share of its own speed at which the policy moves the arms.'),
     'seam': Argument(str, 'How a new chunk takes over: committed or blend.'),
     'interpolation': Argument(str, 'The way between the rows of a chunk: spline or linear.'),
     'blend_s': Argument(float, 'How long a new chunk takes to take over [s].'),
@@ -101,7 +102,7 @@ INFERENCE = NodeSpec('inference', 'inference_node', (
     'keep', 'futures', 'values', 'seed',
 ))  # fmt: skip
 PLAYBACK = ('seam', 'interpolation', 'blend_s')  # the planner has to know what is played
-PLANNER = NodeSpec('planner', 'planner_node', ('robot', 'checkpoint', *PLAYBACK))
+PLANNER = NodeSpec('planner', 'planner_node', ('robot', 'checkpoint', 'speed_scale', *PLAYBACK))
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', *PLAYBACK))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
 TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))

@@ -30,6 +30,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from node_bench import SteppedBench
 import rclpy
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from ros_domains import ros_domain
 from sensor_msgs.msg import JointState, PointCloud2
 from std_srvs.srv import SetBool
@@ -210,6 +211,41 @@ def test_a_seam_that_commits_to_nothing_sends_no_rows(
     """Blend only smooths, and asks without waiting for a row."""
     monkeypatch.setattr(bench.planner, '_settings', PlaybackSettings('blend'))
     assert bench.restart(pose=0.3).points == []
+
+
+def test_speed_scale_slows_the_next_chunk_while_running(bench: Bench) -> None:
+    """Rows of 40 ms are 200 ms apart, and as many fewer of them pass until an answer comes."""
+    assert bench.planner.set_parameters([Parameter('speed_scale', value=0.2)])[0].successful
+    try:
+        bench.answer(bench.restart(pose=0.0), [0.5])
+        query = bench.next_query()
+        bench.answer(query, [0.5])
+        bench.wait(lambda: len(bench.chunks) == 2)
+        assert [chunk.rate_hz for chunk in bench.chunks] == pytest.approx([5.0, 5.0])
+        assert 1 <= len(query.points) <= 4
+    finally:
+        assert bench.planner.set_parameters([Parameter('speed_scale', value=1.0)])[0].successful
+    assert not bench.planner.set_parameters([Parameter('speed_scale', value=1.5)])[0].successful
+
+
+def test_candidates_that_come_too_near_to_something_are_not_chosen(bench: Bench) -> None:
+    """The best of three would press a gripper into the table."""
+    query = bench.restart(pose=0.0)
+    positions = np.zeros((3, 16, 14), np.float32) + bench.planner.robot.start
+    positions[1, :, 1] = 0.3  # the left shoulder
+    sent = Candidates(
+        stamp_ns=stamp_of(query),
+        positions=positions,
+        values=np.array([[0.4], [0.9], [0.5]], np.float32),
+        future_proprio=np.zeros((3, 14), np.float32),
+    )
+    bench.reports.clear()
+    bench.out.publish(candidates_message(sent, 25.0, JOINTS))
+    bench.wait(lambda: bench.chunks)
+    np.testing.assert_allclose(bench.chunks[0].positions, positions[2], atol=1e-6)
+    bench.wait(lambda: bench.reports)
+    status = bench.reports[-1].status[0]
+    assert int({v.key: v.value for v in status.values}['candidates_rejected']) >= 1
 
 
 def test_one_query_is_under_way_at_a_time(bench: Bench) -> None:

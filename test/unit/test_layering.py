@@ -55,7 +55,7 @@ ROS_MODULES = {
 WHO_MAY_USE = {  # third-party module -> layers
     'torch': {'core', 'backends', 'training', 'bench'},
     'diffusers': {'core', 'backends', 'training', 'bench'},
-    'mujoco': {'sim', 'nodes'},  # a node may open the window
+    'mujoco': {'control', 'sim', 'nodes'},  # collisions; a node may open the window
     'rosbags': {'data'},
     'tyro': {'cli'},
     'rich': {'bench', 'cli', 'report', 'training'},

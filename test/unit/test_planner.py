@@ -100,3 +100,14 @@ def test_plan_plays_the_best_candidate() -> None:
     assert (plan.best, plan.chunk.stamp_ns, plan.chunk.rate_hz) == (1, 9, 25.0)
     assert plan.chunk.positions.tolist() == [[1.0, 1.0]] * 3
     assert plan.scores.tolist() == pytest.approx([0.2, 0.7])
+
+
+def test_plan_plays_the_best_candidate_that_may_be_played() -> None:
+    """Also a base candidate is not kept that may not; where none may, all are compared."""
+    positions = np.zeros((3, 2, 1), np.float32)
+    candidates = Candidates(9, positions, table([0.5], [0.9], [0.0]), np.zeros((3, 1), np.float32))
+    plans = {
+        allowed: make_plan(candidates, 25.0, 'average', allowed=np.array(allowed)).best
+        for allowed in ((True, False, True), (False, False, True), (False, False, False))
+    }
+    assert list(plans.values()) == [0, 2, 1]

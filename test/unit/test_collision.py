@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Arms keep their distance from each other and from the table, whatever they are told."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from cosmos_policy_ros.control.collision import LOOK_M, Scene
+from cosmos_policy_ros.control.playback import Playback
+from cosmos_policy_ros.control.safety import Limits, Safety
+from cosmos_policy_ros.control.tracking import JointTracker
+from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.types import ActionChunk, ConfigError
+import mujoco
+import numpy as np
+from numpy.typing import NDArray
+import pytest
+
+ROBOT = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
+SCENE = Scene(ROBOT)
+START = ROBOT.start
+TICK_NS = 20_000_000
+LEFT_SHOULDER, RIGHT_SHOULDER, LEFT_ELBOW = 1, 8, 2
+
+URDF = """<robot name="one"><link name="base"><collision><geometry><box size="1 1 0.02"/></geometry></collision></link>
+<joint name="arm_lift" type="prismatic"><parent link="base"/><child link="tool"/><origin xyz="0 0 0.5"/>
+<axis xyz="0 0 1"/><limit lower="-1" upper="1" effort="1" velocity="1"/></joint>
+<link name="tool"><inertial><mass value="1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial>
+<collision><geometry><sphere radius="0.1"/></geometry></collision></link></robot>"""  # noqa: E501
+
+
+def lifted(**changes: object) -> RobotSpec:
+    """Return the right arm alone, with one joint."""
+    arm = replace(ROBOT.arms[1], name='arm', joints=('lift',), lower=(-1.0,), upper=(1.0,))
+    arm = replace(arm, max_speed=(1.0,), max_acceleration=(5.0,), start=(0.0,), gripper=None)
+    return replace(ROBOT, arms=(arm,), **changes)
+
+
+def push(target: NDArray[np.float32], n_ticks: int = 150) -> tuple[Playback, list[NDArray]]:
+    """Tell perfect arms to go to a pose, and return all commands."""
+    playback = Playback(ROBOT)
+    playback.enable(START, 0.0, 0)
+    rows = np.linspace(START, target, 26)
+    playback.add(ActionChunk(0, rows.astype(np.float32), 12.5), 0)
+    pose, poses = START, []
+    for tick in range(1, n_ticks):
+        command = playback.tick(pose, 0.0, tick * TICK_NS)
+        assert command is not None
+        pose = command.positions
+        poses.append(pose)
+    return playback, poses
+
+
+def test_the_model_of_the_scene_has_the_arms_of_the_simulator() -> None:
+    """Grippers of both are at the same place in any pose, from the middle between the arms."""
+    sim = AlohaSim()
+    rng = np.random.default_rng(0)
+    lower, upper = ROBOT.lower, ROBOT.upper
+    for _ in range(20):
+        pose = rng.uniform(lower, upper).astype(np.float32)
+        SCENE.clearance(pose)
+        sim.data.qpos[:6], sim.data.qpos[8:14] = pose[:6], pose[7:13]
+        mujoco.mj_kinematics(sim.model, sim.data)
+        for side in ('left', 'right'):
+            body = SCENE._model.geom(f'follower_{side}/gripper').bodyid[0]
+            there = sim.data.body(f'vx300s_{side}/gripper_link').xpos - (0.0, 0.5, 0.0)
+            assert SCENE._data.xpos[body] == pytest.approx(there, abs=1e-4)
+
+
+def test_nothing_is_near_at_the_start() -> None:
+    """The arms are far apart and above the table."""
+    assert SCENE.clearance(START).distance_m > 0.08
+
+
+def test_a_gripper_comes_to_the_table() -> None:
+    """The shapes are named as in the model."""
+    low = START.copy()
+    low[LEFT_SHOULDER] = 0.04
+    distance_m, shapes = SCENE.clearance(low)
+    assert distance_m == pytest.approx(-0.0074, abs=1e-4)
+    assert shapes == 'table and follower_left/finger_roots'
+
+
+@pytest.mark.parametrize(
+    ('moved', 'shapes'),
+    [
+        ({LEFT_SHOULDER: 0.3}, 'table and follower_left'),
+        ({LEFT_SHOULDER: 1.1, RIGHT_SHOULDER: 1.1}, 'follower_left/'),
+    ],
+    ids=['table', 'other arm'],
+)
+def test_arms_stop_before_they_touch(moved: dict[int, float], shapes: str) -> None:
+    """A chunk into the table or the other arm is braked within all limits, then held."""
+    target = START.copy()
+    for joint, value in moved.items():
+        target[joint] = value
+    playback, poses = push(target)
+    nearest = min(SCENE.clearance(pose).distance_m for pose in poses)
+    assert 0.0045 <= nearest < 0.03  # it goes as far as it may
+    assert playback.safety.intervention_reasons['hold'] > 0
+    steps = np.diff([START, *poses], axis=0)
+    limits = Limits.from_robot(ROBOT)
+    assert (np.abs(steps) <= limits.max_speed * 0.02 + 1e-6).all()
+    change = np.abs(np.diff(steps, axis=0))
+    assert (change <= limits.max_acceleration * 0.02**2 + 1e-6).all()
+    assert poses[-1] == pytest.approx(poses[-20])
+
+
+def test_the_reason_names_the_shapes() -> None:
+    """And the mode is hold, so that the chunk is not caught up with."""
+    target = START.copy()
+    target[LEFT_SHOULDER] = 0.3
+    playback = Playback(ROBOT)
+    playback.enable(START, 0.0, 0)
+    rows = np.linspace(START, target, 26).astype(np.float32)
+    playback.add(ActionChunk(0, rows, 12.5), 0)
+    pose, tick = START, 0
+    while playback.mode != 'hold' and tick < 150:
+        tick += 1
+        command = playback.tick(pose, 0.0, tick * TICK_NS)
+        assert command is not None
+        pose = command.positions
+    assert 'table and follower_left/finger_roots would come within' in playback.reason
+    assert playback.end_ns is None
+
+
+def test_arms_that_are_too_near_may_move_away_alone() -> None:
+    """As after a person has parked them on the table."""
+    low = START.copy()
+    low[LEFT_SHOULDER] = 0.04
+    safety = Safety(Limits.from_robot(ROBOT), scene=SCENE)
+    for shoulder, moves in ((0.2, False), (-0.2, True)):
+        safety.disable()
+        safety.enable(low, 0.0)
+        target, pose = low.copy(), low
+        target[LEFT_SHOULDER] = shoulder
+        for tick in range(1, 20):
+            command = safety.step(target, pose, 0.0, tick * TICK_NS)
+            assert command is not None
+            pose = command.positions
+        assert (pose != low).any() == moves
+
+
+def test_a_pose_to_rest_at_is_where_braking_ends() -> None:
+    """To the last tick, from any speed."""
+    rng = np.random.default_rng(1)
+    limits = Limits.from_robot(ROBOT)
+    tracker = JointTracker(
+        limits.lower, limits.upper, limits.max_speed, limits.max_acceleration, 0.02
+    )
+    for _ in range(50):
+        tracker.start(START)
+        for _ in range(20):
+            tracker.follow(rng.uniform(limits.lower, limits.upper).astype(np.float32), 0.02)
+        rest = tracker.stopping_position
+        while tracker.speed.any():
+            tracker.brake()
+        assert tracker.position == pytest.approx(rest, abs=1e-9)
+
+
+def test_a_urdf_with_its_own_joint_names_is_a_scene_too(tmp_path: Path) -> None:
+    """``<arm>_<joint>``; shapes without names are called as their links."""
+    path = tmp_path / 'one.urdf'
+    path.write_text(URDF, encoding='utf-8')
+    scene = Scene(lifted(scene=str(path)))
+    near = scene.clearance(np.array([-0.38]))
+    assert near.distance_m == pytest.approx(0.01, abs=1e-6)
+    assert near.shapes == 'tool and world'
+    assert scene.clearance(np.zeros(1)) == (LOOK_M, '')
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        (None, 'no scene'),
+        ('<mujoco', 'MuJoCo cannot read it'),
+        (URDF.replace('arm_lift', 'other'), r"no joints \['arm/lift'\].*\['other'\]"),
+    ],
+)
+def test_a_scene_that_cannot_be_is_one_line(tmp_path: Path, text: str | None, words: str) -> None:
+    """What came, what was expected, and where."""
+    path = tmp_path / 'one.urdf'
+    if text is not None:
+        path.write_text(text, encoding='utf-8')
+    with pytest.raises(ConfigError, match=words):
+        Scene(lifted(scene=str(path)))
