@@ -2,11 +2,10 @@
 """The joint target that the running action chunks define at any time.
 
 Every chunk states when its row 0 is due, and it arrives later than that. The player skips the rows
-whose time has passed, moves along the others and holds the last one. Where the arms have stood
-still since then, before the first chunk and after the end of one, nothing has passed: the chunk
-begins when it arrives. The way between the rows and the take-over of a new chunk from the running
-one are rows of the tables in ``seams.py``. From a pose that is held the first chunk takes over
-slowly.
+whose time has passed, moves along the others and holds the last one. While the arms stand still,
+before the first chunk and after the end of one, nothing passes: the next chunk goes on when it
+comes. The way between the rows and the take-over of a new chunk from the running one are rows of
+the tables in ``seams.py``. From a pose that is held the first chunk takes over slowly.
 
 A chunk is refused that nobody can have meant: too long, from too far ahead or already over.
 """
@@ -27,6 +26,7 @@ SLOPE_NS = 1_000_000  # speeds are differences over so short a time
 GRID_ROWS = 1e-3  # how far from a row a time may be to count as on it, in rows
 MOST_ROWS = 256  # of a chunk; those of policies have 8 to 100
 MOST_AHEAD_NS = 250_000_000  # from now to row 0; a replay sends its chunks 0.2 s before that
+SAME_RAD = 1e-3  # [rad; gripper of 1] by which rows that rest at a pose may differ
 JOIN_RAD = 1e-3  # a first chunk that begins as near to the held pose takes over at once
 JOIN_SPEED = 0.5  # [rad/s] that the take-over from a held pose adds to a chunk's own speed
 STEEPEST = 1.5  # highest slope of a seam's share, over that of a straight line
@@ -123,7 +123,8 @@ class ChunkPlayer:
     def add(self, chunk: ActionChunk, now_ns: int) -> SeamJump:
         """Let a chunk take over from now on, or from its row 0 if that is still to come.
 
-        Where nothing has been played since the chunk's stamp, its row 0 is due now instead.
+        Time in which the arms have stood since the chunk's stamp does not count for its rows,
+        unless they rest then too.
 
         Args:
             chunk: The chunk; its rows are copied.
@@ -138,13 +139,18 @@ class ChunkPlayer:
                 or of more than ``MOST_ROWS`` rows. The running chunk plays on.
         """
         rows = chunk.positions.astype(np.float64)
-        stood = not self._running or self._running[-1].end_ns <= chunk.stamp_ns
+        rows_per_ns = chunk.rate_hz * 1e-9
+        stood_ns = now_ns - max(chunk.stamp_ns, self._running[-1].end_ns if self._running else 0)
+        passed = (now_ns - chunk.stamp_ns) * rows_per_ns
+        if stood_ns > 0:
+            passed = _skip_rest(rows, passed - stood_ns * rows_per_ns, passed)
+        stamp_ns = chunk.stamp_ns if stood_ns <= 0 else now_ns - round(passed / rows_per_ns)
         new = _RunningChunk(
             observed_ns=chunk.stamp_ns,
-            stamp_ns=max(now_ns, chunk.stamp_ns) if stood else chunk.stamp_ns,
+            stamp_ns=stamp_ns,
             rows=rows,
             curve=self._interpolation(rows),
-            rows_per_ns=chunk.rate_hz * 1e-9,
+            rows_per_ns=rows_per_ns,
             takeover_ns=max(now_ns, chunk.stamp_ns),
             blend_ns=self._blend_ns,
         )
@@ -317,3 +323,22 @@ class ChunkPlayer:
             past_ms = past_ns * 1e-6
             msg = f'chunk ended {past_ms:.0f} ms ago; answer faster or predict further ahead'
             raise ValueError(msg)
+
+
+def _skip_rest(rows: NDArray[np.float64], start: float, most: float) -> float:
+    """Return where arms that stand go on in a chunk: behind the rows that rest from there on.
+
+    A chunk that was committed to the pose in which they came to stand rests in it as long as it
+    was thought to.
+
+    Args:
+        rows: (H, A).
+        start: Where they came to stand, in rows.
+        most: How far they may go on at most, in rows.
+    """
+    first = last = math.ceil(start - GRID_ROWS)
+    while last + 1 <= min(most, len(rows) - 1):
+        if np.abs(rows[last + 1] - rows[first]).max() > SAME_RAD:
+            break
+        last += 1
+    return start if last == first else float(last)

@@ -58,6 +58,9 @@ ARGUMENTS = {
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
     'cameras': Argument(bool, 'Start the camera node too, for cameras with a driver in the file.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
+    'kinds': Argument(str, 'Names of faults, separated by commas; empty tries all.'),
+    'minutes': Argument(float, 'Length of a campaign in random order [min].'),
+    'quick': Argument(bool, 'Try every fault at one moment alone.'),
     'stream': Argument(str, 'Name of a camera, or arms for the joint states of all arms.'),
     'lateness': Argument(str, 'File for the lateness of all commands.'),
     'record_s': Argument(float, 'Record an episode this long; 0 does not [s].'),
@@ -114,6 +117,9 @@ DEMONSTRATOR = NodeSpec(
 )
 FAKE_SENSOR = NodeSpec('fake_sensor', 'fake_sensor_node', ('robot', 'stream', 'out', 'record_s'))
 REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'simulate'))
+FAULTS = NodeSpec('faults', 'faults_node', (
+    'robot', 'checkpoint', 'out', 'kinds', 'quick', 'minutes', 'episodes', 'seed',
+))  # fmt: skip
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)

@@ -83,12 +83,22 @@ def test_a_chunk_begins_when_it_comes_where_the_arms_have_stood_still() -> None:
 
 
 def test_rows_pass_where_the_last_chunk_still_moved_at_the_stamp() -> None:
-    """It was observed 10 ms before the end, so a part of it is late."""
-    player = ChunkPlayer(PlaybackSettings(blend_s=0.0))
+    """It was observed 20 ms before the end: half a row passed, the time at rest did not."""
+    player = ChunkPlayer(PlaybackSettings(interpolation='linear', blend_s=0.0))
     player.add(chunk(0, [[1.0], [2.0], [4.0]]), 0)
-    player.add(chunk(70, [[4.0], [5.0], [6.0]]), 110 * MS)
-    assert player.end_ns == 150 * MS
-    assert player.target(110 * MS) == pytest.approx([5.0])
+    player.add(chunk(60, [[4.0], [5.0], [6.0]]), 110 * MS)
+    assert player.end_ns == 170 * MS
+    assert player.target(110 * MS) == pytest.approx([4.5])
+
+
+def test_rows_that_rest_where_the_arms_stand_pass() -> None:
+    """Two rows were committed to the last pose: one is over, the other is still to come."""
+    player = ChunkPlayer(PlaybackSettings(interpolation='linear', blend_s=0.0))
+    player.add(chunk(0, [[1.0], [2.0], [4.0]]), 0)
+    player.add(chunk(40, [[2.0], [4.0], [4.0], [4.0], [6.0]]), 130 * MS)
+    assert player.end_ns == 210 * MS
+    assert player.target(170 * MS) == pytest.approx([4.0])
+    assert player.target(190 * MS) == pytest.approx([5.0])
 
 
 def test_a_chunk_older_than_its_length_begins_when_it_comes_where_nothing_moved() -> None:
@@ -171,7 +181,7 @@ def test_later_changes_of_the_array_do_not_move_the_robot() -> None:
     [
         (ramp(400, 0, 0), 450, 'older than the running one'),
         (ramp(100, 0, 0), 450, 'older than the running one'),
-        (ramp(500, 0, 0), 1741, 'ended 1 ms ago'),
+        (ramp(500, 0, 0, 8), 781, 'ended 1 ms ago'),
         (chunk(500, np.zeros((32, 3))), 500, 'chunk has 3 joints, the running one has 2'),
     ],
 )

@@ -27,7 +27,8 @@ MAY_IMPORT = {
     'drivers': WAIST,
     'sim': WAIST,
     'ros': WAIST | {'control', 'stack'},
-    'nodes': WAIST | {'core', 'backends', 'data', 'control', 'drivers', 'sim', 'ros'},
+    'faults': WAIST | {'control', 'ros', 'stack'},
+    'nodes': WAIST | {'core', 'backends', 'data', 'control', 'drivers', 'sim', 'ros', 'faults'},
     'stack': WAIST,
     'evaluation': WAIST | {'core', 'backends', 'data', 'control', 'sim'},
     'report': WAIST | {'data', 'stack', 'control'},
@@ -37,7 +38,7 @@ MAY_IMPORT = {
     | {'core', 'backends', 'data', 'training', 'control', 'drivers', 'sim'}
     | {'stack', 'evaluation', 'report', 'bench'},
 }
-ROS_LAYERS = {'ros', 'nodes'}
+ROS_LAYERS = {'ros', 'faults', 'nodes'}
 ROS_MODULES = {
     'rclpy',
     'builtin_interfaces',
