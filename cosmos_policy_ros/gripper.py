@@ -92,6 +92,8 @@ class GripperSpec:
         command_joint: Joint that a driver with names commands; None is ``state_joint``.
         max_effort: Largest effort that a driver of its own asks for [N or N m], 0 leaves it to
             the controller.
+        current_limit: Largest current of the motor that driver ``interbotix`` sets [counts of its
+            register Current_Limit, 2.69 mA on an XM430], 0 leaves what the motor has.
     """
 
     state_joint: str
@@ -108,6 +110,7 @@ class GripperSpec:
     command_topic: str | None = None
     command_joint: str | None = None
     max_effort: float = 0.0
+    current_limit: int = 0
 
     def __post_init__(self) -> None:
         """Refuse a map that cannot be turned round.
@@ -118,9 +121,10 @@ class GripperSpec:
         """
         self._check_table('state', self._state_table())
         self._check_table('command', self._command_table())
-        if self.max_effort < 0:
-            msg = f'max_effort must be 0 or above, got {self.max_effort}'
-            raise ConfigError(msg)
+        for limit in ('max_effort', 'current_limit'):
+            if getattr(self, limit) < 0:
+                msg = f'{limit} must be 0 or above, got {getattr(self, limit)}'
+                raise ConfigError(msg)
         if (self.driver is None) != (self.command_topic is None):
             msg = 'a gripper has driver and command_topic, or neither and leaves with its arm'
             raise ConfigError(msg)

@@ -292,7 +292,7 @@ ARM_INTERBOTIX_GROUP = Topic(
     'interbotix_xs_msgs/msg/JointGroupCommand',
     NEWEST,
     ('command_executor',),
-    ('driver',),
+    ('driver', 'sim'),
     'Joints of an arm [rad]; driver ``interbotix``.',
     namespaced=False,
 )
@@ -301,7 +301,7 @@ ARM_INTERBOTIX_SINGLE = Topic(
     'interbotix_xs_msgs/msg/JointSingleCommand',
     NEWEST,
     ('command_executor',),
-    ('driver',),
+    ('driver', 'sim'),
     'Gripper of an arm in the unit of its controller; driver ``interbotix``.',
     namespaced=False,
 )
@@ -451,6 +451,64 @@ GET_CONTROLLER_PARAMETERS = Service(
     'driver',
     ('command_executor', 'check'),
     'Their values, by which motion is refused where the controller would not do as commanded.',
+    namespaced=False,
+)
+
+INTERBOTIX_INFO = Service(
+    '/<arm>/get_robot_info',
+    'interbotix_xs_msgs/srv/RobotInfo',
+    'driver',
+    ('command_executor',),
+    'Joints and operating mode of a group or a joint; driver ``interbotix``.',
+    namespaced=False,
+)
+INTERBOTIX_SET_MODES = Service(
+    '/<arm>/set_operating_modes',
+    'interbotix_xs_msgs/srv/OperatingModes',
+    'driver',
+    ('command_executor',),
+    'Operating mode and profile of a group or a joint, which lets go of it for a moment; without '
+    'an answer; driver ``interbotix``.',
+    namespaced=False,
+)
+INTERBOTIX_TORQUE = Service(
+    '/<arm>/torque_enable',
+    'interbotix_xs_msgs/srv/TorqueEnable',
+    'driver',
+    ('person', 'command_executor'),
+    'Torque of a group or a joint, on or off, without an answer; driver ``interbotix``.',
+    namespaced=False,
+)
+INTERBOTIX_REBOOT = Service(
+    '/<arm>/reboot_motors',
+    'interbotix_xs_msgs/srv/Reboot',
+    'driver',
+    ('person',),
+    'Start motors anew after a hardware error; they let go meanwhile; driver ``interbotix``.',
+    namespaced=False,
+)
+INTERBOTIX_GAINS = Service(
+    '/<arm>/set_motor_pid_gains',
+    'interbotix_xs_msgs/srv/MotorGains',
+    'driver',
+    ('person',),
+    'Gains of the motors of a group or a joint, without an answer; driver ``interbotix``.',
+    namespaced=False,
+)
+INTERBOTIX_SET_REGISTER = Service(
+    '/<arm>/set_motor_registers',
+    'interbotix_xs_msgs/srv/RegisterValues',
+    'driver',
+    ('command_executor',),
+    'A register of the motors of a group or a joint, without an answer; driver ``interbotix``.',
+    namespaced=False,
+)
+INTERBOTIX_GET_REGISTER = Service(
+    '/<arm>/get_motor_registers',
+    'interbotix_xs_msgs/srv/RegisterValues',
+    'driver',
+    ('command_executor',),
+    'Values of a register, a motor each; none where one cannot be read; driver ``interbotix``.',
     namespaced=False,
 )
 

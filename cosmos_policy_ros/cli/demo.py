@@ -16,10 +16,14 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task, TASKS
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
-from cosmos_policy_ros.stack.node_list import Value
+from cosmos_policy_ros.stack.node_list import fit_robot, SIM_DRIVERS, Value
 from cosmos_policy_ros.types import ConfigError
 import tyro
 
+DRIVER_HELP = (
+    f'Driver that the simulated arms stand in for: {" or ".join(SIM_DRIVERS)}; all but sim have '
+    'the topics, services and habits of a driver of real arms, and a robot file of their own.'
+)
 SEAM_HELP = f'How a new chunk takes over from the running one: {" or ".join(SEAMS)}.'
 
 
@@ -37,6 +41,7 @@ class Demo:
     task: Annotated[str, tyro.conf.arg(help=f'Simulated task: {" or ".join(TASKS)}.')] = (
         'transfer_cube'
     )
+    driver: Annotated[str, tyro.conf.arg(help=DRIVER_HELP)] = 'sim'
     states: States = 'normal'
     """Start states, normal as in training or hard; see evaluate."""
     episodes: int = 5
@@ -64,7 +69,7 @@ class Demo:
     planning_checkpoint: Path | None = None
     """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""
     robot: Path = robot_file('aloha_sim')
-    """Robot YAML."""
+    """Robot YAML; by default that of the driver."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID where that is set, else one of its own."""
     render: bool = False
@@ -84,8 +89,8 @@ def _check(options: Demo) -> None:
     """Refuse what would only fail once the nodes have loaded their networks.
 
     Raises:
-        ConfigError: A count is too small, there is no such task or robot, or the checkpoint does
-            not fit the robot, the task or ``--keep``.
+        ConfigError: A count is too small, there is no such task, driver or robot, or the
+            checkpoint does not fit the robot, the task or ``--keep``.
     """
     counts = [('episodes', 1), ('futures', 0), ('values', 0), ('seed', 0)]
     counts += [('candidates', 1)] if options.candidates != 'auto' else []
@@ -93,10 +98,13 @@ def _check(options: Demo) -> None:
         if getattr(options, name) < least:
             msg = f'--{name} must be at least {least}, got {getattr(options, name)}'
             raise ConfigError(msg)
+    if options.driver not in SIM_DRIVERS:
+        msg = f'--driver {options.driver} must be one of {", ".join(SIM_DRIVERS)}'
+        raise ConfigError(msg)
     find_task(options.task)
     PlaybackSettings(options.seam)
     config = read_config(options.checkpoint / 'policy.json')
-    check_robot(config, read_robot(options.robot))
+    check_robot(config, read_robot(Path(str(_arguments(options)['robot']))))
     most = PlanQuery.candidates if options.candidates == 'auto' else options.candidates
     query = PlanQuery(most, options.futures, options.values, options.keep)
     query.check(config.action_steps)
@@ -106,7 +114,7 @@ def _check(options: Demo) -> None:
 def _arguments(options: Demo) -> dict[str, Value]:
     """Return the arguments of the nodes."""
     planning = options.planning_checkpoint
-    return {
+    values: dict[str, Value] = {
         'planning_checkpoint': str(planning.resolve()) if planning else '',
         'futures': options.futures,
         'values': options.values,
@@ -118,7 +126,9 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'seam': options.seam,
         'seed': options.seed,
         'task': options.task,
+        'driver': options.driver,
         'states': options.states,
         'render': options.render,
         'episodes': options.episodes,
     }
+    return fit_robot(values)

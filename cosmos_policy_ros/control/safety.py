@@ -177,29 +177,42 @@ class Safety:
         """
         if self.state == 'enabled':
             return
-        if self.stopped:
-            msg = f'{EMERGENCY_STOP} is latched; reset it first'
-            raise ValueError(msg)
-        limits = self.limits
-        if measured is None or not measured_age_s <= self.watchdog.max_joint_age_s:
-            limit_ms = self.watchdog.max_joint_age_s * 1e3
-            msg = f'joint states are {_age(measured, measured_age_s)}, limit {limit_ms:.0f} ms; '
-            msg += 'check that the arm drivers run'
-            raise ValueError(msg)
-        if not _is_vector(measured, len(limits.names)):
-            msg = f'measured joints must be {len(limits.names)} finite numbers, got {measured}'
-            raise ValueError(msg)
-        excess = np.maximum(limits.lower - measured, measured - limits.upper)
-        excess = np.where(limits.arm_joints, excess, 0.0)
-        if excess.max() > self.watchdog.max_excess_rad:
-            i = int(excess.argmax())
-            msg = f'{limits.names[i]} is at {measured[i]:.3f} rad, outside its range '
-            msg += f'{limits.lower[i]:.3f} to {limits.upper[i]:.3f}; move it inside by hand'
-            raise ValueError(msg)
+        if refusal := self.find_refusal(measured, measured_age_s):
+            raise ValueError(refusal)
+        assert measured is not None
         self._tracker.start(self._find_start(measured))
         self._start()
         self.state, self.reason, self.interventions = 'enabled', '', 0
         self.intervention_reasons = Counter()
+
+    def find_refusal(self, measured: NDArray[np.float32] | None, measured_age_s: float) -> str:
+        """Return why motion cannot be enabled, empty when it can; see ``enable``.
+
+        Args:
+            measured: (A,) float32 measured joints [rad; gripper 0..1].
+            measured_age_s: Their age [s].
+        """
+        limits = self.limits
+        if self.stopped:
+            return f'{EMERGENCY_STOP} is latched; reset it first'
+        if measured is None or not measured_age_s <= self.watchdog.max_joint_age_s:
+            limit_ms = self.watchdog.max_joint_age_s * 1e3
+            return (
+                f'joint states are {_age(measured, measured_age_s)}, limit {limit_ms:.0f} ms; '
+                'check that the arm drivers run'
+            )
+        if not _is_vector(measured, len(limits.names)):
+            return f'measured joints must be {len(limits.names)} finite numbers, got {measured}'
+        excess = np.maximum(limits.lower - measured, measured - limits.upper)
+        excess = np.where(limits.arm_joints, excess, 0.0)
+        if excess.max() <= self.watchdog.max_excess_rad:
+            return ''
+        i = int(excess.argmax())
+        return (
+            f'{limits.names[i]} is at {measured[i]:.3f} rad, outside its range '
+            f'{limits.lower[i]:.3f} to {limits.upper[i]:.3f}; switch off the torque of the arm, '
+            'move it inside by hand, then enable'
+        )
 
     @property
     def pose(self) -> NDArray[np.float32]:

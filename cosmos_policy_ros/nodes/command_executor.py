@@ -4,12 +4,14 @@
 The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no
 new chunk comes it plays the running one to its end and holds; without joint states, or when a
 camera shows nothing new, it holds at once. While it is enabled nobody else may publish what it
-sends, and only one node its chunks. With ``teleop`` the leader arms are followed instead.
+sends, and only one node its chunks. With ``teleop`` the leader arms are followed instead. Drivers
+that need it are set up when motion is enabled, which takes a second, and get nothing before.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 import math
 from pathlib import Path
@@ -24,7 +26,7 @@ from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.control.teleop import leader_robot, Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.arms import command_topics, open_arms, open_watches
+from cosmos_policy_ros.ros.arms import command_topics, open_arms, open_setups, open_watches
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_message
@@ -33,10 +35,12 @@ from cosmos_policy_ros.ros.discovery import find_second_stack, refuse_second_sta
 from cosmos_policy_ros.ros.endpoints import (
     create_publisher,
     create_service,
+    create_slow_service,
     create_subscription,
 )
 from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.service_calls import Conversation
 from cosmos_policy_ros.status import EXECUTOR_NAME
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -202,11 +206,13 @@ class CommandExecutor(Node):
         self._lateness, self._sending = Lateness(p.lateness), False
         self._refusals: dict[str, str] = {}  # stream -> why its last message was refused
         self._mode = 'disabled'
+        self._settle: Callable[[str], None] | None = None  # answers who enables, while that lasts
         self._outputs = [JOINT_COMMAND.ros_name, *command_topics(robot.arms)]
         refuse_second_stack(self, self._outputs, p.discovery_s)
 
         self._pack = open_arms(self, robot.arms, self._period_s)
         self._watches = open_watches(self, robot.arms, self._period_s)
+        self._setups, self._preparing = open_setups(self, robot.arms), Conversation()
         self._commands = create_publisher(self, JOINT_COMMAND)
         self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME)
         self._joints = JointStates(self, robot, self._note)
@@ -217,7 +223,7 @@ class CommandExecutor(Node):
         if not p.teleop:
             create_subscription(self, ACTION_CHUNK, self._on_chunk, raw=True)
         create_subscription(self, STOP, self._on_stop)
-        create_service(self, ENABLE, self._on_enable)
+        create_slow_service(self, ENABLE, self._on_enable)
         create_service(self, ESTOP, self._on_estop)
         create_service(self, RESET_ESTOP, self._on_reset)
         self._scheduling = request_realtime(p.realtime_priority)
@@ -282,33 +288,72 @@ class CommandExecutor(Node):
             self.get_logger().error(f'{stream}: {refusal}')
         self._refusals[stream] = refusal
 
-    def _on_enable(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-        """Enable from where the arms are, or disable."""
-        now_ns = self._now_ns()
-        response.success, response.message = True, 'enabled' if request.data else 'disabled'
+    def _on_enable(
+        self, request: SetBool.Request, response: SetBool.Response, answer: Callable[[], None]
+    ) -> None:
+        """Enable from where the arms are once their drivers are set up, or disable."""
+
+        def settle(trouble: str) -> None:
+            response.success, response.message = not trouble, trouble or done
+            if trouble:  # one line of code logs with one severity, else rclpy raises
+                self.get_logger().error(trouble)
+            else:
+                self.get_logger().info(done)
+            answer()
+
+        done = 'enabled' if request.data else 'disabled'
         if not request.data:
+            self._abandon('disabled')
             self.playback.disable()
-        elif self.playback.safety.state != 'enabled':
-            try:
-                if (
-                    trouble := self._find_strangers()
-                    or self._find_trouble()
-                    or self._joints.find_unrest(self.params.max_joint_age_s / 2)
-                ):
-                    raise ValueError(trouble)
-                self.playback.enable(*self._joints.measure(now_ns), now_ns)
-                self._n_refused = 0
-                self._refusals.pop(ACTION_CHUNK.ros_name, None)
-            except ValueError as error:
-                response.success, response.message = False, f'not enabled: {error}'
-        self._set_trust()
-        if not request.data:
-            self._report(self._joints.measure(now_ns)[1])  # even if it lasts no tick
-        if response.success:
-            self.get_logger().info(response.message)
+            self._set_trust()
+            self._report(self._joints.measure(self._now_ns())[1])  # even if it lasts no tick
+            settle('')
+        elif self.playback.safety.state == 'enabled':
+            settle('')
+        elif self._settle is not None:
+            settle('not enabled: the drivers are being set up for another call')
+        elif trouble := self._find_obstacle():
+            settle(f'not enabled: {trouble}')
         else:
-            self.get_logger().error(response.message)
-        return response
+            self._settle = settle
+            self._preparing.start(self._prepare(), self._finish_enabling)
+
+    async def _prepare(self) -> None:
+        """Set up the drivers that need it, one after the other."""
+        for setup in self._setups:
+            await setup.prepare()
+
+    def _finish_enabling(self, trouble: str) -> None:
+        """Enable, unless the drivers or anything else have a reason against it."""
+        settle, self._settle = self._settle, None
+        assert settle is not None
+        now_ns = self._now_ns()
+        try:
+            if trouble or (trouble := self._find_obstacle()):
+                raise ValueError(trouble)
+            self.playback.enable(*self._joints.measure(now_ns), now_ns)
+            self._n_refused = 0
+            self._refusals.pop(ACTION_CHUNK.ros_name, None)
+        except ValueError as error:
+            trouble = f'not enabled: {error}'
+        self._set_trust()
+        settle(trouble)
+
+    def _abandon(self, reason: str) -> None:
+        """End a preparation that runs, and answer who asked for it."""
+        self._preparing.stop()
+        if self._settle is not None:
+            settle, self._settle = self._settle, None
+            settle(f'not enabled: {reason}')
+
+    def _find_obstacle(self) -> str:
+        """Return why motion cannot be enabled now; empty when nothing is known against it."""
+        return (
+            self._find_strangers()
+            or next((trouble for watch in self._watches.values() if (trouble := watch())), '')
+            or self._joints.find_unrest(self.params.max_joint_age_s / 2)
+            or self.playback.safety.find_refusal(*self._joints.measure(self._now_ns()))
+        )
 
     def _on_estop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Brake and stay until reset and enabled again."""
@@ -323,6 +368,7 @@ class CommandExecutor(Node):
             self._stop()
 
     def _stop(self) -> None:
+        self._abandon('emergency stop')
         self.playback.safety.stop()
         self.get_logger().error('emergency stop')
 
@@ -340,7 +386,9 @@ class CommandExecutor(Node):
 
     def _find_trouble(self) -> str:
         """Return why the arms would not do as commanded by what their drivers say, else empty."""
-        return next((trouble for watch in self._watches.values() if (trouble := watch())), '')
+        found = [watch() for watch in self._watches.values()]
+        found += [setup.trouble for setup in self._setups]
+        return next((trouble for trouble in found if trouble), '')
 
     def _tick(self, due_s: float) -> None:
         """Get one command ready, send it when it is due and report changes."""
@@ -373,7 +421,7 @@ class CommandExecutor(Node):
 
     def _send(self, command: JointCommand, due_s: float, missed: int) -> None:
         """Send every arm its part when it is due, then the whole to whoever records."""
-        ready = self._pack(command.positions)
+        ready = self._pack(command.positions) if all(s.ready for s in self._setups) else []
         sleep_until(due_s)
         began_s = time.perf_counter()
         for leave in ready:

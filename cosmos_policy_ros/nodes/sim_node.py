@@ -24,7 +24,7 @@ from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.stand_ins import STAND_INS
+from cosmos_policy_ros.ros.stand_ins import SEND_STATES, STAND_INS
 from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.motion import joint_motion
@@ -121,8 +121,11 @@ class SimNode(Node):
         cameras, arms = self.robot.cameras, self.robot.arms
         refuse_second_stack(self, [a.joint_state_topic for a in arms], self.params.discovery_s)
         self._images = {c.name: create_publisher(self, IMAGE.at(c.topic)) for c in cameras}
-        joint_topics = [JOINT_STATES.at(arm.joint_state_topic) for arm in arms]
-        self._joints = [create_publisher(self, topic) for topic in joint_topics]
+        self._joints = {  # number of an arm -> publisher, where no stand-in has its own
+            i: create_publisher(self, JOINT_STATES.at(arm.joint_state_topic))
+            for i, arm in enumerate(arms)
+            if arm.driver not in SEND_STATES
+        }
         self._success = create_publisher(self, SUCCESS)
         self._state = create_publisher(self, SIM_STATE)
         self._task = create_publisher(self, TASK)
@@ -180,7 +183,13 @@ class SimNode(Node):
             names, positions = joint_state(self.scene.sim, arm)
             return np.array([positions[names.index(joint)] for joint in output.joints])
 
-        joints = SimulatedJoints(output, command, measure)
+        def motion() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+            names, _ = joint_state(self.scene.sim, arm)
+            mine = [names.index(joint) for joint in output.joints]
+            velocities, efforts = joint_motion(self.scene.sim, arm)
+            return velocities[mine], efforts[mine]
+
+        joints = SimulatedJoints(output, command, measure, motion)
         return STAND_INS[output.driver].serve(self, joints)
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
@@ -191,7 +200,7 @@ class SimNode(Node):
 
     def _publish_joints(self) -> None:
         self._advance()
-        for i, publisher in enumerate(self._joints):
+        for i, publisher in self._joints.items():
             names, positions = joint_state(self.scene.sim, i)
             motion = joint_motion(self.scene.sim, i)
             publisher.publish(joint_state_message(names, positions, self.scene.stamp_ns, *motion))

@@ -10,6 +10,7 @@ from cosmos_policy_ros.stack.node_list import (
     ARGUMENTS,
     default_values,
     environment,
+    fit_robot,
     nodes_to_start,
     NodeSpec,
     parameter_file,
@@ -42,6 +43,8 @@ def describe_stack(specs: Iterable[NodeSpec], required: Iterable[str] = ()) -> L
     def describe_nodes(context: LaunchContext) -> list[Node]:
         names = stack_arguments(specs)
         values = {name: LaunchConfiguration(name).perform(context) for name in names}
+        if 'driver' in values:
+            context.launch_configurations['robot'] = str(fit_robot(values)['robot'])
         return [describe_node(spec) for spec in nodes_to_start(specs, values)]
 
     # the values of the arguments, and so the number of nodes, are known only when the launch runs

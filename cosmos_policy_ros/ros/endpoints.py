@@ -48,6 +48,52 @@ def create_service(node: Node, service: Service, callback: Callable[[Any, Any], 
     node.create_service(ros_class(service.type), service.ros_name, callback)
 
 
+def create_slow_service(
+    node: Node, service: Service, callback: Callable[[Any, Any, Callable[[], None]], None]
+) -> None:
+    """Answer a service when the answer is known, while other callbacks run.
+
+    rclpy sends what a callback returns at once. Here that waits for a call.
+
+    Args:
+        node: Node that answers.
+        service: The service.
+        callback: Called with request, response, and a function that sends the response as it is
+            then, to be called once, at any time.
+    """
+    newest: list[_Answer] = []
+
+    def on_request(request: Any, response: Any) -> Any:
+        answer = _Answer(lambda header: type(server).send_response(server, response, header))
+        newest[:] = [answer]
+        callback(request, response, answer.send)
+        return response
+
+    def send_response(_response: Any, header: Any) -> None:
+        """Take the place of the server's method, which rclpy calls after ``on_request``."""
+        newest[0].address(header)
+
+    server = node.create_service(ros_class(service.type), service.ros_name, on_request)
+    server.send_response = send_response
+
+
+class _Answer:
+    """A response that leaves once it is known what it says and whom it is for."""
+
+    def __init__(self, leave: Callable[[Any], None]) -> None:
+        self._leave, self._known, self._header = leave, False, None
+
+    def send(self) -> None:
+        self._known = True
+        if self._header is not None:
+            self._leave(self._header)
+
+    def address(self, header: Any) -> None:
+        self._header = header
+        if self._known:
+            self._leave(header)
+
+
 def create_client(node: Node, service: Service) -> Client:
     """Return a client of a service."""
     return node.create_client(ros_class(service.type), service.ros_name)

@@ -50,6 +50,9 @@ ARGUMENTS = {
     'blend_s': Argument(float, 'How long a new chunk takes to take over [s].'),
     'seed': Argument(int, 'Seed of the noise and, with the simulator, of its first scene.'),
     'task': Argument(str, 'Simulated task: a row of sim/experts/table.py.'),
+    'driver': Argument(
+        str, 'Driver that the simulated arms stand in for: a row of SIM_DRIVERS in node_list.py.'
+    ),
     'states': Argument(str, 'Start states of the simulator: normal, as in training, or hard.'),
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
@@ -98,6 +101,10 @@ class NodeSpec:
         return self.executable.removesuffix('_node')
 
 
+SIM_DRIVERS = {  # what the simulator stands in for -> robot file, whose drivers choose that
+    'sim': 'aloha_sim',
+    'interbotix': 'aloha_sim_interbotix',
+}
 SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 CAMERA = NodeSpec('camera', 'camera_node', ('robot',), only_with='cameras')
 INFERENCE = NodeSpec('inference', 'inference_node', (
@@ -132,7 +139,9 @@ SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks 
 
 def stack_arguments(specs: Iterable[NodeSpec]) -> dict[str, Argument]:
     """Return the arguments that at least one of the nodes takes, in the order of ``ARGUMENTS``."""
+    specs = tuple(specs)
     taken = {name for spec in specs for name in (*spec.arguments, spec.only_with)}
+    taken |= {'driver'} if SIM in specs else set()  # no node takes it: it chooses the robot file
     return {name: argument for name, argument in ARGUMENTS.items() if name in taken}
 
 
@@ -147,9 +156,28 @@ def default_values() -> dict[str, Value]:
         values |= {n: section[n] for n in spec.arguments if n in section}
     values['robot'] = str(robot_file('aloha_sim'))
     values['checkpoint'] = str(share_path('models', 'aloha_sim'))
+    values['driver'] = 'sim'
     values['teleop'] = True  # who takes it was started for it
     values['cameras'] = False
     return values
+
+
+def fit_robot(values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return arguments with the robot file of their driver, where no other file was chosen.
+
+    Args:
+        values: Arguments, ``robot`` and ``driver`` among them.
+
+    Raises:
+        ValueError: There is no such driver.
+    """
+    driver, default = str(values['driver']), str(robot_file(SIM_DRIVERS['sim']))
+    if driver not in SIM_DRIVERS:
+        msg = f'driver {driver!r} must be one of {", ".join(SIM_DRIVERS)}'
+        raise ValueError(msg)
+    if str(values['robot']) != default:
+        return dict(values)
+    return {**values, 'robot': str(robot_file(SIM_DRIVERS[driver]))}
 
 
 def nodes_to_start(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> list[NodeSpec]:
@@ -216,7 +244,7 @@ def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
     if unknown:
         msg = f'the stack has no arguments {unknown}; it knows {sorted(ARGUMENTS)}'
         raise KeyError(msg)
-    merged = default_values() | dict(values) | dict(spec.given)
+    merged = fit_robot(default_values() | dict(values)) | dict(spec.given)
     given = {name: merged[name] for name in spec.arguments if name in merged}
     command = [sys.executable, '-m', f'{PACKAGE}.nodes.{spec.executable}', '--ros-args']
     command += ['-r', f'__node:={spec.name}']

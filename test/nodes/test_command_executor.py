@@ -502,7 +502,7 @@ def test_malformed_chunk_is_refused_and_the_running_one_plays_on(live: Bench) ->
     live.status(chunks_refused='2')
     old = trajectory_message(1, waist(0.0, 0.3), 25.0, ROBOT.joint_names)
     live.arms.chunks.publish(old)
-    assert 'older than the running one' in live.status(chunks_refused='3')['reason']
+    assert 'planned from what was seen' in live.status(chunks_refused='3')['reason']
     live.wait(lambda: live.waist_rad == pytest.approx(0.3, abs=1e-5))
     assert live.status(mode='ended')['state'] == 'enabled'
 

@@ -181,9 +181,10 @@ def check_run(words: list[str]) -> None:
 def check_service(words: list[str]) -> None:
     """Find the service and its type."""
     verb, name, kind = words[:3]
-    types = {service.name: service.type for service in SERVICES}
+    names = {re.sub(r'<\w+>', r'[^/]+', service.name): service.type for service in SERVICES}
+    kinds = [kind for pattern, kind in names.items() if re.fullmatch(pattern, name)]
     assert verb == 'call', verb
-    assert types.get(name) == kind, f'{name} is {types.get(name)}, not {kind}'
+    assert kind in kinds, f'{name} is {kinds}, not {kind}'
     for request in words[3:]:
         assert isinstance(yaml.safe_load(request), dict), request
 

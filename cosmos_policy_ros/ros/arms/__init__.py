@@ -13,7 +13,7 @@ from importlib import import_module
 from itertools import accumulate, chain, pairwise
 
 from cosmos_policy_ros.robot import ArmSpec, GRIPPER_DRIVERS as NAMES
-from cosmos_policy_ros.ros.arms.driver import Driver, Pack, Watch
+from cosmos_policy_ros.ros.arms.driver import Driver, Pack, Setup, Watch
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -66,3 +66,15 @@ def open_watches(node: Node, arms: Sequence[ArmSpec], period_s: float) -> dict[s
         output.topic: DRIVERS[output.driver].open_watch(node, output, period_s)
         for output in outputs
     }
+
+
+def open_setups(node: Node, arms: Sequence[ArmSpec]) -> list[Setup]:
+    """Return the setups of those arms and grippers whose driver has one.
+
+    Args:
+        node: Node that sets up.
+        arms: Arms in action order.
+    """
+    outputs = [output for arm in arms for output in arm.outputs]
+    modules = [(DRIVERS[output.driver], output) for output in outputs]
+    return [m.open_setup(node, output) for m, output in modules if hasattr(m, 'open_setup')]

@@ -29,8 +29,32 @@ it must not wait: what has to be asked is asked beforehand, and no answer is a r
 """
 
 
+class Setup(Protocol):
+    """Software of an arm that must be set up before commands may leave, and watched then.
+
+    Attributes:
+        ready: Whether it is set up; nothing may be sent while it is not.
+        trouble: What was found wrong since it was, and what to do; empty if nothing.
+    """
+
+    ready: bool
+    trouble: str
+
+    async def prepare(self) -> None:
+        """Set it up as far as that is missing, check it, and watch it from then on.
+
+        Raises:
+            ValueError: It is not as commands need it.
+            TimeoutError: It does not answer.
+        """
+
+
 class Driver(Protocol):
-    """Command interface of one kind of arm or gripper, one module of this folder."""
+    """Command interface of one kind of arm or gripper, one module of this folder.
+
+    One whose software needs setting up has a third function, ``open_setup(node, output)``, which
+    returns a ``Setup``.
+    """
 
     def topics(self, output: CommandOutput) -> tuple[str, ...]:
         """Return the names of the topics on which the commands leave; actions have none.

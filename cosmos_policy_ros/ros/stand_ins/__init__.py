@@ -8,7 +8,12 @@ that what runs against it runs against the original too.
 
 from __future__ import annotations
 
-from cosmos_policy_ros.ros.stand_ins import forward, trajectory
+from cosmos_policy_ros.ros.stand_ins import forward, interbotix, trajectory
 from cosmos_policy_ros.ros.stand_ins.joints import StandIn
 
-STAND_INS: dict[str, StandIn] = {'forward': forward, 'trajectory': trajectory}
+STAND_INS: dict[str, StandIn] = {
+    'forward': forward,
+    'interbotix': interbotix,
+    'trajectory': trajectory,
+}
+SEND_STATES = {'interbotix'}  # whose originals publish the joint states too

@@ -21,11 +21,13 @@ class SimulatedJoints:
         output: Their names, and the topic on which their commands come.
         command: Takes (joints,) float64 target positions [rad, a gripper in its own unit].
         measure: Returns the (joints,) float64 measured positions [the same].
+        motion: Returns their (joints,) float64 velocities [rad/s, m/s] and efforts [N m, N].
     """
 
     output: CommandOutput
     command: Callable[[NDArray[np.float64]], None]
     measure: Callable[[], NDArray[np.float64]]
+    motion: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 class StandIn(Protocol):
