@@ -10,12 +10,14 @@ from typing import Any
 
 from cosmos_policy_ros import resources
 from cosmos_policy_ros.resources import find_robot_file, robot_file, share_path
+from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.node_list import (
     ARGUMENTS,
     default_values,
     environment,
     EXECUTOR,
     FAKE_SENSOR,
+    fit_robot,
     INFERENCE,
     node_command,
     nodes_to_start,
@@ -30,6 +32,7 @@ from cosmos_policy_ros.stack.node_list import (
     ROBOT_STACK,
     ROBOT_TELEOP_STACK,
     SIM,
+    SIM_DRIVERS,
     SIM_STACK,
     stack_arguments,
     TELEOP_STACK,
@@ -114,6 +117,27 @@ def test_every_launch_argument_has_a_default_of_its_type() -> None:
 def test_the_default_robot_exists() -> None:
     """The simulated robot's file is part of the package."""
     assert Path(str(default_values()['robot'])).is_file()
+
+
+@pytest.mark.parametrize('driver', list(SIM_DRIVERS))
+def test_a_driver_of_the_simulated_arms_brings_its_robot_file(driver: str) -> None:
+    """Whose arms are commanded by the driver of that name; sim is the forward driver's."""
+    (left, right) = read_robot(
+        Path(str(fit_robot(default_values() | {'driver': driver})['robot']))
+    ).arms
+    assert left.driver == right.driver == {'sim': 'forward'}.get(driver, driver)
+
+
+def test_a_robot_file_that_was_chosen_is_kept() -> None:
+    """Whatever the driver is."""
+    values = {**default_values(), 'driver': 'interbotix', 'robot': '/mine.yaml'}
+    assert fit_robot(values)['robot'] == '/mine.yaml'
+
+
+def test_an_unknown_driver_of_the_simulated_arms_is_refused() -> None:
+    """With those that there are."""
+    with pytest.raises(ValueError, match="driver 'xs' must be one of sim, interbotix"):
+        fit_robot({**default_values(), 'driver': 'xs'})
 
 
 @pytest.mark.parametrize('name', ['seam', 'interpolation', 'blend_s'])
