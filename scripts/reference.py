@@ -527,12 +527,64 @@ def _key_of(cls: type) -> str:
     return next(name for name, hint in hints.items() if hint is cls)
 
 
+# Faults
+
+
+def fault_cell(cases: list[dict[str, Any]]) -> str:
+    """Return what cases of one fault and driver ended in, their worst numbers."""
+    if not cases:
+        return '–'
+    reactions = ', '.join(dict.fromkeys(case['reaction'] for case in cases))
+    times_ms = [case['reaction_ms'] for case in cases if case['reaction_ms'] is not None]
+    slowest = f' {max(times_ms)} ms' if times_ms else ''
+    step = max(case['max_step_rad'] for case in cases)
+    speed = max(case['max_speed_rad_s'] for case in cases)
+    failed = sum(not case['passed'] for case in cases)
+    wrong = f'**{failed} of {len(cases)} not as wanted:** ' if failed else ''
+    return f'{wrong}{reactions}{slowest}; {step:.3f} rad, {speed:.2f} rad/s'
+
+
+def faults_page() -> str:
+    """Return the page of the faults that were tried, from the report of a campaign."""
+    report = json.loads((PAGES / 'faults.json').read_text(encoding='utf-8'))
+    cases = report['cases']
+    drivers = list(dict.fromkeys(case['driver'] for case in cases))
+    rows: Rows = []
+    for name in dict.fromkeys(case['fault'] for case in cases):
+        own = [case for case in cases if case['fault'] == name]
+        limit = f', {own[0]["limit_ms"]} ms' if own[0]['limit_ms'] else ''
+        cells = [fault_cell([c for c in own if c['driver'] == driver]) for driver in drivers]
+        rows.append([code(name), own[0]['about'], own[0]['wanted'] + limit, *cells])
+    moments = ', '.join(dict.fromkeys(case['moment'] for case in cases))
+    return page(
+        'Faults that were tried',
+        prose(f"""
+            {report['kinds']} kinds of faults in {len(cases)} cases (arms {moments}),
+            {report['unsafe']} of them with another end than wanted. The whole stack ran on the
+            simulator behind a proxy of its sensors, with stand-ins for the drivers of the arms.
+            Of each case: the reaction of the executor, after what time, the largest step from one
+            command to the next and the highest speed of the commands. *ignored*: the arms play
+            on. *safe*: any reaction, without a step beyond the limits or a speed that the motion
+            does not have without a fault. What a `fault` needs to go on, and why:
+            [safety](safety.md).
+        """),
+        '```bash\n'
+        + '\n'.join(
+            f'cosmos-policy faults --driver {driver} --json docs/reference/faults.json'
+            for driver in drivers
+        )
+        + '\n```',
+        table(['fault', 'what happens', 'wanted', *drivers], rows),
+    )
+
+
 PAGE_MAKERS: dict[str, Callable[[], str]] = {
     'topics.md': topics_page,
     'parameters.md': parameters_page,
     'launch_files.md': launch_files_page,
     'commands.md': commands_page,
     'configuration.md': configuration_page,
+    'faults.md': faults_page,
 }
 
 

@@ -313,7 +313,7 @@ FAULTS: tuple[Fault, ...] = (
         'positions stand still, stamps go on',
         'hold',
         0.8,
-        on_left(frozen),
+        on_right(frozen),
         1.5,
     ),
     fault(

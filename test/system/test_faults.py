@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A short campaign of faults against real processes, as the command plays it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+import subprocess
+import sys
+
+from command_line import refused
+import pytest
+
+pytest.importorskip('rclpy')
+
+from cosmos_policy_ros.cli import faults
+from cosmos_policy_ros.types import ConfigError
+from ros_domains import ros_domain
+
+COMMAND = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()', 'faults']
+KINDS = ('joint_states_silent', 'camera_frozen', 'chunk_far', 'stop_topic', 'planner_killed')
+
+
+@pytest.mark.slow
+def test_the_stack_does_what_is_right_when_something_breaks(tmp_path: Path) -> None:
+    """A fault of each sort; the report has what others rely on."""
+    file = tmp_path / 'faults.json'
+    with ros_domain() as domain:
+        words = ['--kinds', *KINDS, '--quick', '--json', str(file), '--out', str(tmp_path / 'out')]
+        done = subprocess.run(
+            [*COMMAND, *words, '--domain', str(domain)],
+            capture_output=True,
+            text=True,
+            timeout=550,
+            check=False,
+        )
+    report = json.loads(file.read_text(encoding='utf-8'))
+    wrong = [case for case in report['cases'] if not case['passed']]
+    assert (done.returncode, wrong) == (0, []), done.stdout + done.stderr
+    assert (report['kinds'], report['unsafe']) == (1 + len(KINDS), 0)
+    named = {'fault', 'moment', 'seed', 'driver', 'reaction', 'reaction_ms', 'limit_ms'}
+    named |= {'max_step_rad', 'max_speed_rad_s', 'passed'}
+    assert all(named <= case.keys() for case in report['cases'])
+    silent = next(case for case in report['cases'] if case['fault'] == 'joint_states_silent')
+    assert (silent['reaction'], silent['driver']) == ('hold', 'sim')
+    assert 60 < silent['reaction_ms'] <= silent['limit_ms']
+    assert '6 kinds of faults, 6 cases, 0 of them unsafe' in ' '.join(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    ('words', 'reason'),
+    [
+        (['--driver', 'robot'], '--driver robot must be one of sim, interbotix, jtc'),
+        (['--seeds', '0'], '--seeds must be at least 1, got 0'),
+    ],
+)
+def test_wrong_option_is_one_line(words: list[str], reason: str) -> None:
+    """Before anything starts."""
+    assert reason in refused('faults', *words)
+
+
+def test_a_fault_that_does_not_exist_is_one_line(tmp_path: Path) -> None:
+    """With those that do."""
+    options = faults.Faults(kinds=('earthquake',), out=tmp_path / 'out')
+    with pytest.raises(ConfigError, match=r"no faults \['earthquake'\]; there are none, joint_"):
+        faults.run(options)
