@@ -156,6 +156,15 @@ JOINT_STATES = Topic(
     'Measured joints of a follower arm [rad] and of its gripper, in the unit of its driver.',
     namespaced=False,
 )
+ROBOT_DESCRIPTION = Topic(
+    '/robot_description',
+    'std_msgs/msg/String',
+    LATCHED,
+    ('driver',),
+    ('check',),
+    'URDF of an arm, in its namespace, or of the whole robot; the check compares its limits.',
+    namespaced=False,
+)
 LEADER_JOINT_STATES = Topic(
     '/<leader>/joint_states',
     'sensor_msgs/msg/JointState',

@@ -7,5 +7,5 @@ from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return camera, inference, planner and executor; robot and checkpoint must be named."""
+    """Return camera, check and policy; robot and checkpoint must be named."""
     return describe_stack(ROBOT_STACK, required=('robot', 'checkpoint'))

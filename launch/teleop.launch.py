@@ -7,5 +7,5 @@ from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the camera node and the command executor; the robot, with leaders, must be named."""
+    """Return camera, check and executor; the robot, with leaders, must be named."""
     return describe_stack(ROBOT_TELEOP_STACK, required=('robot',))

@@ -22,6 +22,7 @@ def commands() -> dict[str, Command]:
     from cosmos_policy_ros.cli import (
         bench,
         cameras,
+        check,
         compare,
         convert,
         demo,
@@ -48,6 +49,7 @@ def commands() -> dict[str, Command]:
         'report': (report.Report, report.run),
         'replay': (replay.Replay, replay.run),
         'cameras': (cameras.Cameras, cameras.run),
+        'check': (check.Check, check.run),
         'bench': (bench.Bench, bench.run),
         'faults': (faults.Faults, faults.run),
         'export': (export.Export, export.run),

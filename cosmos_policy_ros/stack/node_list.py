@@ -127,11 +127,13 @@ REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'sim
 FAULTS = NodeSpec('faults', 'faults_node', (
     'robot', 'checkpoint', 'out', 'kinds', 'quick', 'minutes', 'episodes', 'seed',
 ))  # fmt: skip
+CHECK = NodeSpec('check', 'check_node', ('robot', 'out'))  # looks once, then ends
+LOGGED_CHECK = replace(CHECK, arguments=('robot',))
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
-ROBOT_STACK = (CAMERA, *POLICY_STACK)  # whose arm drivers run already
-ROBOT_TELEOP_STACK = (CAMERA, *TELEOP_STACK)
+ROBOT_STACK = (CAMERA, LOGGED_CHECK, *POLICY_STACK)  # whose arm drivers run already
+ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK)
 RECORD_STACK = (RECORDER,)  # beside one of the others
 DEMONSTRATION_STACK = (SIM, *TELEOP_STACK, *RECORD_STACK)  # led by the demonstrator
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for

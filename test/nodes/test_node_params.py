@@ -14,6 +14,7 @@ import yaml
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.nodes.camera_node import CameraParams
+from cosmos_policy_ros.nodes.check_node import CheckParams
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
 from cosmos_policy_ros.nodes.demonstrator_node import DemonstratorParams
 from cosmos_policy_ros.nodes.fake_sensor_node import FakeSensorParams
@@ -33,6 +34,7 @@ SECTIONS: dict[str, dict[str, Any]] = {
 }
 CLASSES = {
     'camera': CameraParams,
+    'check': CheckParams,
     'sim': SimParams,
     'inference': InferenceParams,
     'planner': PlannerParams,

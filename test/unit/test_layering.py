@@ -16,7 +16,7 @@ import pytest
 PACKAGE = Path(__file__).parents[2] / 'cosmos_policy_ros'
 WAIST = {
     'types', 'robot', 'align', 'topics', 'status', 'candidate_table', 'event_log',
-    'config_file', 'gripper', 'resources', 'outputs', 'metrics',
+    'config_file', 'gripper', 'resources', 'outputs', 'metrics', 'finding',
 }  # fmt: skip
 MAY_IMPORT = {
     'core': WAIST,

@@ -46,8 +46,8 @@ def check_limits(robot: RobotSpec, arm: int, lower: list[float], upper: list[flo
 def test_every_robot_file_is_checked_here() -> None:
     """A file that is added gets its facts too."""
     assert FILES == [
-        'aloha', 'aloha_2', 'aloha_ros2_control', 'aloha_sim', 'aloha_sim_interbotix', 'openarm',
-        'piper', 'so101', 'ur5e', 'widowx_ai',
+        'aloha', 'aloha_2', 'aloha_ros2_control', 'aloha_sim', 'aloha_sim_interbotix',
+        'aloha_sim_trajectory', 'openarm', 'piper', 'so101', 'ur5e', 'widowx_ai',
     ]  # fmt: skip
 
 

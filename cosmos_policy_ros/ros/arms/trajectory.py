@@ -136,7 +136,7 @@ def refuse_scaling(found: Mapping[str, Any], state: Any) -> str:
     return (
         f'runs at {100 * scaling:.0f} % of the speed that it is sent (speed scaling), so the arm '
         'falls behind; end a safeguard stop or set the slider of the robot to 100 %, and lower '
-        'max_speed in the robot file instead'
+        'speed_scale of the planner instead'
     )
 
 
