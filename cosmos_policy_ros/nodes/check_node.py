@@ -15,18 +15,18 @@ from pathlib import Path
 import time
 
 from cosmos_policy_ros.align import arm_pose, implausible, stamp_of
+from cosmos_policy_ros.control.limit_check import compare_limits, read_limits
 from cosmos_policy_ros.control.safety import WatchdogLimits
+from cosmos_policy_ros.control.stream_check import Stream
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.finding import Finding, judge, refuse
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, CommandOutput, read_robot
 from cosmos_policy_ros.ros.arms import DRIVERS, open_watches
 from cosmos_policy_ros.ros.control_loop import EventsExecutor
 from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.ros.graph_check import check_commands, check_sensor
 from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.robot_check.graph import check_commands, check_sensor
-from cosmos_policy_ros.ros.robot_check.limits import compare_limits, read_limits
-from cosmos_policy_ros.ros.robot_check.stream import Stream
 from cosmos_policy_ros.topics import (
     ARM_FORWARD_COMMAND,
     ARM_INTERBOTIX_GROUP,

@@ -184,12 +184,15 @@ class JointTrajectoryController:
 
     def _sample(self, at_s: float) -> Positions:
         """Return where the trajectory is at a time; before and after it, at its ends."""
+        reached, last = int(np.searchsorted(self._times, at_s, side='right')), len(self._times) - 1
         if self._parameters['interpolation_method'] == 'none':
-            reached = int(np.searchsorted(self._times, at_s, side='right'))
             # between two points the later one is forwarded, before the first the one before
-            return self._positions[0 if reached <= 1 else min(reached, len(self._times) - 1)]
-        columns = range(len(self._joints))
-        return np.array([np.interp(at_s, self._times, self._positions[:, i]) for i in columns])
+            return self._positions[0 if reached <= 1 else min(reached, last)]
+        if reached in (0, last + 1):
+            return self._positions[min(reached, last)]
+        begin_s, end_s = self._times[reached - 1 : reached + 1]
+        begin, end = self._positions[reached - 1 : reached + 1]
+        return begin + (at_s - begin_s) / (end_s - begin_s) * (end - begin)
 
     def _constraints(self, kind: str) -> Positions:
         """Return the (joints,) float64 tolerances, infinite where there is none."""

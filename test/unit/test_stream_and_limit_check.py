@@ -7,14 +7,11 @@ from dataclasses import replace
 import math
 from pathlib import Path
 
-import pytest
-
-pytest.importorskip('rclpy')
-
+from cosmos_policy_ros.control.limit_check import compare_limits, JointLimits, read_limits
+from cosmos_policy_ros.control.stream_check import Stream
 from cosmos_policy_ros.finding import Finding
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.robot_check.limits import compare_limits, JointLimits, read_limits
-from cosmos_policy_ros.ros.robot_check.stream import Stream
+import pytest
 
 ARM = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml').arms[0]
 MS = 1_000_000
