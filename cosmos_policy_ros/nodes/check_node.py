@@ -21,12 +21,13 @@ from cosmos_policy_ros.control.stream_check import Stream
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.finding import Finding, judge, refuse
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, CommandOutput, read_robot
-from cosmos_policy_ros.ros.arms import DRIVERS, open_watches
+from cosmos_policy_ros.ros.arms import DRIVERS, open_setups, open_watches
 from cosmos_policy_ros.ros.control_loop import EventsExecutor
 from cosmos_policy_ros.ros.endpoints import create_subscription
 from cosmos_policy_ros.ros.graph_check import check_commands, check_sensor
 from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.service_calls import Conversation
 from cosmos_policy_ros.topics import (
     ARM_FORWARD_COMMAND,
     ARM_INTERBOTIX_GROUP,
@@ -85,6 +86,8 @@ class CheckNode(Node):
         self._descriptions: dict[str, str] = {}  # topic -> URDF
         self._asked: set[str] = set()  # topics with a description that are subscribed to
         self._watches = open_watches(self, robot.arms, 1.0 / robot.control_rate_hz)
+        self._setups = open_setups(self, robot.arms)
+        self._troubles: dict[str, str] = {}  # command topic -> what its setup found
         self._images, self._joints = {}, {}
         for camera in robot.cameras:
             self._images[camera.name] = Stream(camera.topic, camera.rate_hz)
@@ -112,6 +115,11 @@ class CheckNode(Node):
             if all(stream.came for stream in streams):
                 came_s = min(came_s, now_s)
         self._listened_s = now_s - began_s
+        for topic, setup in self._setups.items():
+            inspection = Conversation()
+            inspection.start(setup.inspect(), partial(self._troubles.__setitem__, topic))
+            while topic not in self._troubles:
+                executor.spin_once(timeout_sec=LOOK_S)
         findings = list(self.findings())
         for finding in findings:
             if self._events is not None:
@@ -172,7 +180,7 @@ class CheckNode(Node):
                 else COMMANDS[output.driver]
             )
             yield from check_commands(self, row.at(topic))
-        trouble = self._watches[output.topic]()
+        trouble = self._watches[output.topic]() or self._troubles.get(output.topic, '')
         yield refuse(output.topic, f'driver {output.driver}', trouble, 'would do as commanded')
 
     def _pose_finding(self, arm: ArmSpec) -> Finding:

@@ -320,7 +320,7 @@ class CommandExecutor(Node):
 
     async def _prepare(self) -> None:
         """Set up the drivers that need it, one after the other."""
-        for setup in self._setups:
+        for setup in self._setups.values():
             await setup.prepare()
 
     def _finish_enabling(self, trouble: str) -> None:
@@ -387,7 +387,7 @@ class CommandExecutor(Node):
     def _find_trouble(self) -> str:
         """Return why the arms would not do as commanded by what their drivers say, else empty."""
         found = [watch() for watch in self._watches.values()]
-        found += [setup.trouble for setup in self._setups]
+        found += [setup.trouble for setup in self._setups.values()]
         return next((trouble for trouble in found if trouble), '')
 
     def _tick(self, due_s: float) -> None:
@@ -421,7 +421,9 @@ class CommandExecutor(Node):
 
     def _send(self, command: JointCommand, due_s: float, missed: int) -> None:
         """Send every arm its part when it is due, then the whole to whoever records."""
-        ready = self._pack(command.positions) if all(s.ready for s in self._setups) else []
+        ready = (
+            self._pack(command.positions) if all(s.ready for s in self._setups.values()) else []
+        )
         sleep_until(due_s)
         began_s = time.perf_counter()
         for leave in ready:

@@ -104,6 +104,8 @@ class NodeSpec:
 SIM_DRIVERS = {  # what the simulator stands in for -> robot file, whose drivers choose that
     'sim': 'aloha_sim',
     'interbotix': 'aloha_sim_interbotix',
+    'forward': 'aloha_sim',
+    'trajectory': 'aloha_sim_trajectory',
 }
 SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 CAMERA = NodeSpec('camera', 'camera_node', ('robot',), only_with='cameras')

@@ -68,8 +68,8 @@ def open_watches(node: Node, arms: Sequence[ArmSpec], period_s: float) -> dict[s
     }
 
 
-def open_setups(node: Node, arms: Sequence[ArmSpec]) -> list[Setup]:
-    """Return the setups of those arms and grippers whose driver has one.
+def open_setups(node: Node, arms: Sequence[ArmSpec]) -> dict[str, Setup]:
+    """Return command topic -> the setup, of those arms and grippers whose driver has one.
 
     Args:
         node: Node that sets up.
@@ -77,4 +77,4 @@ def open_setups(node: Node, arms: Sequence[ArmSpec]) -> list[Setup]:
     """
     outputs = [output for arm in arms for output in arm.outputs]
     modules = [(DRIVERS[output.driver], output) for output in outputs]
-    return [m.open_setup(node, output) for m, output in modules if hasattr(m, 'open_setup')]
+    return {o.topic: m.open_setup(node, o) for m, o in modules if hasattr(m, 'open_setup')}

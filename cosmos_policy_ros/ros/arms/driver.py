@@ -40,6 +40,14 @@ class Setup(Protocol):
     ready: bool
     trouble: str
 
+    async def inspect(self) -> None:
+        """Check what ``prepare`` cannot put right, and set nothing.
+
+        Raises:
+            ValueError: It is not as commands need it.
+            TimeoutError: It does not answer.
+        """
+
     async def prepare(self) -> None:
         """Set it up as far as that is missing, check it, and watch it from then on.
 

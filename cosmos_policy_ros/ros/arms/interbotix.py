@@ -117,6 +117,17 @@ class Setup:
         self._watch = Conversation()
         self._changed = False  # whether the running preparation has set anything
 
+    async def inspect(self) -> None:
+        """Check the order of the joints and the motors' errors, and set nothing.
+
+        Raises:
+            ValueError: The motors are not as they must be; says what to do.
+            TimeoutError: The driver does not answer.
+        """
+        if self._output.arm_joints:
+            await self._check_order(self._output.arm_joints)
+        await self._refuse_errors()
+
     async def prepare(self) -> None:
         """Set what is not as commands need it and read it back.
 
@@ -127,9 +138,7 @@ class Setup:
         self._watch.stop()
         self.ready, self.trouble, self._changed = False, '', False
         arm, gripper = self._output.arm_joints, self._output.gripper
-        if arm:
-            await self._check_order(arm)
-        await self._refuse_errors()
+        await self.inspect()
         if arm:
             await self._set_arm_mode()
             await self._set_registers('group', GROUP, dict.fromkeys(PROFILE, 0))
