@@ -181,7 +181,7 @@ main() {
     trap keep_log EXIT
     mapfile -t packages < <(missing_packages "$python")
     ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
-    say "setting up .venv on $("$python" -V) (3 to 7 minutes)"
+    say "setting up .venv on $("$python" -V) (4 to 9 minutes)"
     make_venv "$python"
     rm -f "$STAMP"
     local wanted=(--requirement requirements.txt)

@@ -167,7 +167,7 @@ def test_interbotix_driver_gets_group_and_gripper() -> None:
 
 def test_missing_interbotix_messages_are_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package and where it comes from are named."""
-    monkeypatch.setitem(sys.modules, 'interbotix_xs_msgs', None)
+    monkeypatch.setitem(sys.modules, 'interbotix_xs_msgs.msg', None)
     with pytest.raises(ConfigError, match=r'interbotix_xs_msgs.*build it'):
         open_arms(Wire(), [replace(ARM, driver='interbotix')], 0.02)
 

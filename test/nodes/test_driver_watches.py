@@ -104,13 +104,13 @@ class Bench(SteppedBench):
         super().__init__(self.asking, self.arm)
 
     def trouble(self, driver: str, output: CommandOutput, wanted: str) -> str:
-        """Return what the watch of a driver says, once it is what is wanted or 5 s later."""
+        """Return what the watch of a driver says, once it is what is wanted or 20 s later."""
         watch = DRIVERS[driver].open_watch(self.asking, output, PERIOD_S)
         return self.settle(watch, wanted)
 
     def settle(self, watch: Any, wanted: str) -> str:
         """Wait until a watch says what is wanted, and return what it says."""
-        self.wait(lambda: wanted in watch() if wanted else not watch(), 5.0)
+        self.wait(lambda: wanted in watch() if wanted else not watch(), 20.0)
         return watch()
 
 
@@ -164,7 +164,8 @@ class SimulatedArm:
     def __init__(self) -> None:
         """Start at 0."""
         self.positions = np.zeros(2)
-        self.joints = SimulatedJoints(OUTPUT, self.command, lambda: self.positions)
+        rest = np.zeros(2), np.zeros(2)
+        self.joints = SimulatedJoints(OUTPUT, self.command, lambda: self.positions, lambda: rest)
 
     def command(self, positions: np.ndarray) -> None:
         """Go there."""

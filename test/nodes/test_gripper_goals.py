@@ -63,7 +63,7 @@ def test_failed_goal_is_sent_again_not_sooner_than_the_next_one() -> None:
 
 def test_missing_control_msgs_are_a_config_error(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package and where it comes from are named."""
-    monkeypatch.setitem(sys.modules, 'control_msgs', None)
+    monkeypatch.setitem(sys.modules, 'control_msgs.action', None)
     for driver in ('gripper_command', 'parallel_gripper'):
         with pytest.raises(ConfigError, match=r'control_msgs.*build it from ros-controls'):
             DRIVERS[driver].open_output(object(), arm_with(driver).outputs[1], 0.02)

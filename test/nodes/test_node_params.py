@@ -18,6 +18,7 @@ from cosmos_policy_ros.nodes.check_node import CheckParams
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
 from cosmos_policy_ros.nodes.demonstrator_node import DemonstratorParams
 from cosmos_policy_ros.nodes.fake_sensor_node import FakeSensorParams
+from cosmos_policy_ros.nodes.faults_node import FaultsParams
 from cosmos_policy_ros.nodes.inference_node import InferenceParams
 from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
@@ -44,6 +45,7 @@ CLASSES = {
     'demonstrator': DemonstratorParams,
     'fake_sensor': FakeSensorParams,
     'replay': ReplayParams,
+    'faults': FaultsParams,
 }
 DYNAMIC = {'sim': {'seed': SEED_DOC}}  # declared outside the frozen dataclass
 
