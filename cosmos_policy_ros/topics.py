@@ -247,14 +247,14 @@ EXECUTOR_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('command_executor',),
-    ('planner', 'operator', 'demonstrator', 'replay'),
+    ('planner', 'operator', 'demonstrator', 'replay', 'estop'),
     'State and figures of the executor (``status.ExecutorStatus``), by which others decide.',
 )
 STOP = Topic(
     '/command_executor/stop',
     'std_msgs/msg/Empty',
     NEWEST,
-    ('person',),
+    ('person', 'estop'),
     ('command_executor',),
     'Any message is an emergency stop, as the service is; for a pedal or a key that '
     'sends it again and again.',
@@ -393,14 +393,14 @@ ESTOP = Service(
     '/command_executor/estop',
     'std_srvs/srv/Trigger',
     'command_executor',
-    ('person',),
+    ('person', 'estop'),
     'Emergency stop: brake, and allow no motion until it is reset, in every state.',
 )
 RESET_ESTOP = Service(
     '/command_executor/reset',
     'std_srvs/srv/Trigger',
     'command_executor',
-    ('person',),
+    ('person', 'estop'),
     'Let go of an emergency stop; nothing moves before motion is enabled.',
 )
 ACTIVATE = Service(

@@ -306,7 +306,7 @@ class CommandExecutor(Node):
             self._abandon('disabled')
             self.playback.disable()
             self._set_trust()
-            self._report(self._joints.measure(self._now_ns())[1])  # even if it lasts no tick
+            self._report_now()
             settle('')
         elif self.playback.safety.state == 'enabled':
             settle('')
@@ -371,10 +371,12 @@ class CommandExecutor(Node):
         self._abandon('emergency stop')
         self.playback.safety.stop()
         self.get_logger().error('emergency stop')
+        self._report_now()
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Let go of an emergency stop."""
         self.playback.safety.reset()
+        self._report_now()
         response.success, response.message = True, 'reset; enable to move again'
         self.get_logger().info(response.message)
         return response
@@ -440,6 +442,10 @@ class CommandExecutor(Node):
             log.warning(f'holding: {self.playback.reason}')
         else:
             log.info(self.playback.reason or self._mode)
+
+    def _report_now(self) -> None:
+        """Report a change that someone waits for, even if it lasts no tick."""
+        self._report(self._joints.measure(self._now_ns())[1])
 
     def _report(self, joint_age_s: float) -> None:
         """Publish state, reason and figures since enabling."""

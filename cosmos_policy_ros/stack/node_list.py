@@ -126,6 +126,7 @@ DEMONSTRATOR = NodeSpec(
 )
 FAKE_SENSOR = NodeSpec('fake_sensor', 'fake_sensor_node', ('robot', 'stream', 'out', 'record_s'))
 REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'simulate'))
+ESTOP = NodeSpec('estop', 'estop_node', ())
 FAULTS = NodeSpec('faults', 'faults_node', (
     'robot', 'checkpoint', 'out', 'kinds', 'quick', 'minutes', 'episodes', 'seed',
 ))  # fmt: skip

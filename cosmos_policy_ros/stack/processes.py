@@ -28,6 +28,26 @@ def start_node(spec: NodeSpec, values: Mapping[str, Value], log: Path) -> subpro
     return start_process(node_command(spec, values), log)
 
 
+def open_node(spec: NodeSpec, values: Mapping[str, Value]) -> subprocess.Popen[bytes]:
+    """Start a node that is talked to over pipes; see ``start_process``.
+
+    Args:
+        spec: The node.
+        values: As for ``node_command``.
+
+    Raises:
+        KeyError: An argument does not exist.
+    """
+    return subprocess.Popen(
+        node_command(spec, values),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        env=os.environ | environment(),
+        start_new_session=True,
+        preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
+    )
+
+
 def start_process(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Start a process of the stack in a process group of its own, which dies with this process.
 

@@ -17,6 +17,7 @@ from cosmos_policy_ros.nodes.camera_node import CameraParams
 from cosmos_policy_ros.nodes.check_node import CheckParams
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
 from cosmos_policy_ros.nodes.demonstrator_node import DemonstratorParams
+from cosmos_policy_ros.nodes.estop_node import EstopParams
 from cosmos_policy_ros.nodes.fake_sensor_node import FakeSensorParams
 from cosmos_policy_ros.nodes.faults_node import FaultsParams
 from cosmos_policy_ros.nodes.inference_node import InferenceParams
@@ -46,6 +47,7 @@ CLASSES = {
     'fake_sensor': FakeSensorParams,
     'replay': ReplayParams,
     'faults': FaultsParams,
+    'estop': EstopParams,
 }
 DYNAMIC = {'sim': {'seed': SEED_DOC}}  # declared outside the frozen dataclass
 

@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``cosmos-policy estop``: the emergency stop under a key, and for scripts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from cosmos_policy_ros.report.estop import press_once, watch_keys
+from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
+
+
+@dataclass(frozen=True)
+class Estop:
+    """Keep the emergency stop of a running robot under a key.
+
+    It finds the command executor once and then waits; a key stops the arms within 0.3 s and the
+    answer of the executor is shown, or that nobody answers. ``r`` resets. It is software: the
+    switch that cuts the power stays at hand. Exit status 0 of --once and --reset means that the
+    executor confirmed.
+
+    Example: cosmos-policy estop
+    """
+
+    once: bool = False
+    """Press it now and end; finding the executor takes a second or two."""
+    reset: bool = False
+    """Reset it now and end; nothing moves before motion is enabled."""
+    search_s: float = 5.0
+    """How long --once and --reset search for the executor [s]."""
+    domain: int | None = None
+    """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
+
+
+def run(options: Estop) -> int:
+    """Press, reset, or wait for keys."""
+    domain = choose_domain_of_running_robot(options.domain)
+    if not (options.once or options.reset):
+        watch_keys(domain)
+        return 0
+    word = 'reset' if options.reset else 'stop'
+    confirmed, line = press_once(word, domain, options.search_s)
+    print(line)
+    return 0 if confirmed else 1

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emergency stop at a terminal: keys go to the node that presses it, its answers come back.
+
+The node is started once and stays, so that a key needs no search for the executor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+import json
+import os
+import select
+import subprocess
+import sys
+import termios
+import time
+import tty
+
+from cosmos_policy_ros.event_log import Event
+from cosmos_policy_ros.stack.node_list import ESTOP
+from cosmos_policy_ros.stack.processes import open_node, stop_nodes
+from cosmos_policy_ros.types import ConfigError
+
+ANSWER_S = 1.0  # [s] after the node's own limit, in which it reports that nobody answers
+END_OF_INPUT = ('', '\x04')  # what a closed input and Ctrl-D give
+KEYS = 'any key: emergency stop    r: reset it    q: leave'
+
+
+class EstopClient:
+    """The node that presses the emergency stop, as a process.
+
+    Attributes:
+        found: Whether it knows an executor.
+    """
+
+    def __init__(self) -> None:
+        """Start it."""
+        self.found = False
+        self.process = open_node(ESTOP, {})
+        self._read = b''
+
+    def press(self, word: str) -> None:
+        """Say ``stop`` or ``reset`` to the executor.
+
+        Raises:
+            ConfigError: The node has ended.
+        """
+        assert self.process.stdin is not None
+        try:
+            self.process.stdin.write(f'{word}\n'.encode())
+            self.process.stdin.flush()
+        except BrokenPipeError as error:
+            raise ConfigError(_explain(self.process)) from error
+
+    @property
+    def output(self) -> int:
+        """Descriptor that can be read when the node has reported something."""
+        assert self.process.stdout is not None
+        return self.process.stdout.fileno()
+
+    def read(self, timeout_s: float) -> list[Event]:
+        """Return what the node has reported, after no more than a time.
+
+        Args:
+            timeout_s: How long to wait for something [s].
+
+        Raises:
+            ConfigError: The node has ended.
+        """
+        if not select.select([self.output], [], [], timeout_s)[0]:
+            return []
+        added = os.read(self.output, 65536)
+        if not added:
+            raise ConfigError(_explain(self.process))
+        *lines, self._read = (self._read + added).split(b'\n')
+        events = [json.loads(line) for line in lines if line.startswith(b'{')]
+        for event in events:
+            self.found = {'found': True, 'lost': False}.get(event['event'], self.found)
+        return events
+
+
+@contextmanager
+def open_client() -> Iterator[EstopClient]:
+    """Yield a client whose process is gone at the end of the block."""
+    client = EstopClient()
+    try:
+        yield client
+    finally:
+        stop_nodes([client.process])
+
+
+def press_once(word: str, domain: int, search_s: float) -> tuple[bool, str]:
+    """Find the executor, press or reset the emergency stop, and return what came of it.
+
+    Args:
+        word: ``stop`` or ``reset``.
+        domain: ROS domain, for the answer.
+        search_s: How long the executor may take to be found [s]; a stop is sent even then.
+
+    Returns:
+        Whether the executor confirms, and the line for people.
+
+    Raises:
+        ConfigError: The node has ended.
+    """
+    with open_client() as client:
+        while not client.read(0.1):
+            pass  # the node is still starting
+        end_s = time.monotonic() + search_s
+        while not client.found and time.monotonic() < end_s:
+            client.read(0.1)
+        client.press(word)
+        end_s = time.monotonic() + ANSWER_S
+        while time.monotonic() < end_s:
+            for event in client.read(0.1):
+                if event['event'] in (word, 'unconfirmed'):
+                    return event['event'] == word, describe(event, domain)
+    return False, describe({'event': 'unconfirmed', 'word': word, 'found': False}, domain)
+
+
+def watch_keys(domain: int) -> None:
+    """Press at every key until somebody leaves.
+
+    Args:
+        domain: ROS domain, for what is shown.
+
+    Raises:
+        ConfigError: The node has ended, or there is no terminal.
+    """
+    if not sys.stdin.isatty():
+        msg = 'no terminal to take keys from; --once presses the emergency stop and ends'
+        raise ConfigError(msg)
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    with open_client() as client:
+        _show(f'searching for the command executor on ROS_DOMAIN_ID={domain}', KEYS)
+        try:
+            tty.setcbreak(keyboard)
+            while True:
+                ready, _, _ = select.select([keyboard, client.output], [], [])
+                if keyboard in ready:
+                    key = os.read(keyboard, 64).decode(errors='replace')[-1:]
+                    if key == 'q' or key in END_OF_INPUT:
+                        break
+                    client.press('reset' if key == 'r' else 'stop')
+                if client.output in ready:
+                    lines = (describe(event, domain) for event in client.read(0.0))
+                    _show(*(line for line in lines if line))
+        finally:
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+    _show('the emergency stop is as it was')
+
+
+def describe(event: Event, domain: int) -> str:
+    """Return an event of the node as a line for people, empty for one that says nothing to them.
+
+    Args:
+        event: The event.
+        domain: ROS domain.
+    """
+    kind = event['event']
+    if kind == 'found':
+        return 'found the command executor; a key stops the arms'
+    if kind == 'lost':
+        return 'THE COMMAND EXECUTOR IS GONE; the arms do what their drivers do then'
+    if kind == 'stop':
+        return f'STOPPED, confirmed after {event["seconds"] * 1e3:.0f} ms; latched until reset'
+    if kind == 'reset':
+        return 'reset; enable to move again'
+    if kind == 'started':
+        return ''
+    known = 'the command executor does not answer' if event['found'] else 'nobody answers'
+    if event['word'] == 'reset':
+        return f'NOT RESET: {known} on ROS_DOMAIN_ID={domain}'
+    return f'NOT CONFIRMED: {known} on ROS_DOMAIN_ID={domain}; use the switch that cuts the power'
+
+
+def _show(*lines: str) -> None:
+    sys.stdout.writelines(f'{line}\n' for line in lines)
+    sys.stdout.flush()
+
+
+def _explain(process: subprocess.Popen[bytes]) -> str:
+    """Return that the node has ended, and with what."""
+    return f'the node of the emergency stop ended with status {process.wait()}; see above'

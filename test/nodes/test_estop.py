@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emergency stop's client against an executor as a process: at once, or it says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+import os
+from pathlib import Path
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+from command_line import refused
+from cosmos_policy_ros.report.estop import EstopClient, open_client, press_once
+from cosmos_policy_ros.stack.node_list import EXECUTOR
+from cosmos_policy_ros.stack.processes import start_node, stop_nodes
+from ros_domains import ros_domain, wait_for
+
+LIMIT_S = 0.3
+LONG_S = 60.0  # a process may take to start where others use the processor
+COMMAND = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()', 'estop']
+
+
+@pytest.fixture(scope='module')
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
+    """Return an executor that runs, is disabled, and has no arms."""
+    log = tmp_path_factory.mktemp('logs') / 'executor.log'
+    with ros_domain():
+        process = start_node(EXECUTOR, {}, log)
+        wait_for(lambda: log.exists() and b'disabled;' in log.read_bytes(), LONG_S)
+        yield process
+        stop_nodes([process])
+
+
+@pytest.fixture
+def client(executor: subprocess.Popen[bytes]) -> Iterator[EstopClient]:
+    """Return a client that has found the executor."""
+    assert executor.poll() is None
+    with open_client() as client:
+        read(client, 'found')
+        yield client
+
+
+def read(client: EstopClient, *kinds: str) -> dict[str, object]:
+    """Return the next event of one of some kinds."""
+    end_s = time.monotonic() + LONG_S
+    while time.monotonic() < end_s:
+        for event in client.read(0.1):
+            if event['event'] in kinds:
+                return event
+    pytest.fail(f'no event {kinds}')
+
+
+def test_nobody_is_reported_as_such(domain: int) -> None:
+    """And what helps then."""
+    confirmed, line = press_once('stop', domain, search_s=0.2)
+    assert not confirmed
+    assert line == (
+        f'NOT CONFIRMED: nobody answers on ROS_DOMAIN_ID={domain}; use the switch that cuts the '
+        'power'
+    )
+
+
+def test_a_press_is_confirmed_in_time_and_latched(client: EstopClient) -> None:
+    """Ten times over, also while it is disabled; a reset lets go."""
+    for _ in range(10):
+        client.press('stop')
+        event = read(client, 'stop', 'unconfirmed')
+        assert event['event'] == 'stop'
+        assert float(str(event['seconds'])) < LIMIT_S
+        client.press('reset')
+        assert read(client, 'reset', 'unconfirmed')['event'] == 'reset'
+
+
+def test_an_executor_that_hangs_is_reported_in_time_and_stopped_later(
+    client: EstopClient, executor: subprocess.Popen[bytes]
+) -> None:
+    """The stop is still sent when it goes on."""
+    executor.send_signal(signal.SIGSTOP)
+    try:
+        begin_s = time.monotonic()
+        client.press('stop')
+        assert read(client, 'stop', 'unconfirmed') == {
+            'event': 'unconfirmed', 'word': 'stop', 'found': True,
+        }  # fmt: skip
+        assert LIMIT_S <= time.monotonic() - begin_s < LIMIT_S + 0.3
+    finally:
+        executor.send_signal(signal.SIGCONT)
+    assert float(str(read(client, 'stop')['seconds'])) > LIMIT_S
+    client.press('reset')
+    read(client, 'reset')
+
+
+@pytest.mark.usefixtures('executor')
+def test_a_key_presses_and_r_resets() -> None:
+    """At a terminal, as a person uses it."""
+    person, terminal = pty.openpty()
+    process = subprocess.Popen(COMMAND, stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    seen = ''
+
+    def wait_to_see(text: str) -> None:
+        nonlocal seen
+        end_s = time.monotonic() + LONG_S
+        while not re.search(text, seen):
+            assert time.monotonic() < end_s, seen
+            if select.select([person], [], [], 0.1)[0]:
+                with contextlib.suppress(OSError):  # the terminal's other end is gone
+                    seen += os.read(person, 4096).decode()
+
+    try:
+        wait_to_see('found the command executor')
+        os.write(person, b' ')
+        wait_to_see(r'STOPPED, confirmed after \d+ ms')
+        os.write(person, b'r')
+        wait_to_see('reset; enable to move again')
+        os.write(person, b'q')
+        assert process.wait(LONG_S) == 0
+    finally:
+        process.kill()
+
+
+@pytest.mark.usefixtures('executor')
+def test_scripts_press_once_and_reset() -> None:
+    """The exit status says whether the executor confirmed."""
+    for word, said in (('--once', 'STOPPED'), ('--reset', 'reset')):
+        done = subprocess.run([*COMMAND, word], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(said)
+
+
+def test_without_a_terminal_it_says_what_to_do(tmp_path: Path) -> None:
+    """Nothing is started."""
+    empty = tmp_path / 'input'
+    empty.touch()
+    with empty.open() as file, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, 'stdin', file)
+        assert '--once presses the emergency stop' in refused('estop')
