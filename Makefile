@@ -4,7 +4,7 @@
 PYTHON ?=
 ARGS ?=
 
-.PHONY: help setup demo test test-all lint docs clean
+.PHONY: help setup messages demo test test-all lint docs clean
 
 PYTEST = .venv/bin/python -m pytest -q
 EVERY_CORE = --numprocesses=logical --maxprocesses=8 --dist=loadfile
@@ -19,24 +19,29 @@ help:
 	@echo 'make lint      set up, then run ruff and mypy'
 	@echo 'make docs      set up, then write the documents as a site to site/'
 	@echo 'make setup     only set up .venv'
+	@echo 'make messages  set up, then build the messages of arm drivers, where no package has them'
 	@echo 'make clean     remove .venv and caches'
 
 setup:
 	@PYTHON='$(PYTHON)' bash scripts/setup_env.sh
 
+# Without them the tests of these drivers are skipped.
+messages: setup
+	@bash scripts/build_messages.sh .venv || echo 'the messages of arm drivers could not be built'
+
 demo: setup
 	@.venv/bin/cosmos-policy demo $(ARGS)
 
 ifdef ARGS
-test: setup
+test: messages
 	$(PYTEST) $(ARGS)
 else
-test: setup
+test: messages
 	$(PYTEST) $(QUICK) $(EVERY_CORE) test/unit
 	$(PYTEST) $(QUICK) $(ALONE)
 endif
 
-test-all: setup
+test-all: messages
 	$(PYTEST) $(EVERY_CORE) test/unit
 	$(PYTEST) $(ALONE)
 

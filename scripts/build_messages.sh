@@ -1,13 +1,18 @@
 #!/usr/bin/env bash
 # Build the message packages of interfaces/ into an environment whose ROS 2 comes from wheels, where no
 # package manager has them: the stand-ins for arm drivers and their tests speak these types. On a
-# machine with ROS they come with the drivers of the arms, and nothing is built.
+# machine with ROS they come with the drivers of the arms, and nothing is built; nor where it was done.
 #
-#   scripts/build_messages.sh .venv
+#   scripts/build_messages.sh .venv      needs a C++ compiler; two to four minutes
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly ENVIRONMENT=$(realpath "$1")
+readonly STAMP=$ENVIRONMENT/messages.stamp
+mark=$(find interfaces scripts/build_messages.sh -type f -exec sha256sum {} + | sort | sha256sum)
+if "$ENVIRONMENT/bin/python" -c 'import control_msgs.msg, interbotix_xs_msgs.srv' 2>/dev/null &&
+    [[ ! -f $STAMP || $(<"$STAMP") == "$mark" ]]; then exit; fi
+echo 'building the messages of arm drivers (2 to 4 minutes)'
 readonly WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 readonly TOOLS=$WORK/tools
@@ -29,9 +34,10 @@ find "$TOOLS/share" -name '*.cmake' -exec sed -i -E \
 export AMENT_PREFIX_PATH=$TOOLS PATH=$TOOLS/bin:$PATH
 for package in interfaces/*/; do
     build=$WORK/$(basename "$package")
-    cmake -S "$package" -B "$build" -DCMAKE_INSTALL_PREFIX="$ENVIRONMENT" \
+    cmake --log-level=WARNING -S "$package" -B "$build" -DCMAKE_INSTALL_PREFIX="$ENVIRONMENT" \
         -DCMAKE_PREFIX_PATH="$TOOLS" -DPython3_EXECUTABLE="$TOOLS/bin/python" \
         -DBUILD_TESTING=OFF -DCMAKE_BUILD_TYPE=Debug
-    cmake --build "$build" --parallel 2
-    cmake --install "$build"
+    cmake --build "$build" --parallel 2 >"$WORK/log" || { tail -n 30 "$WORK/log" >&2 && exit 1; }
+    cmake --install "$build" >/dev/null
 done
+echo "$mark" >"$STAMP"

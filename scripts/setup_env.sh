@@ -24,7 +24,6 @@ fingerprint() {
     {
         cat constraints.txt requirements.txt package.xml setup.py setup.cfg scripts/setup_env.sh
         ls cosmos_policy_ros/nodes/*.py
-        find interfaces scripts/build_messages.sh -type f -exec sha256sum {} + | sort
         sha256sum models/*/transformer/*.safetensors
         say "$PWD" "${PYTHON:-}" "${ROS_DISTRO:-}"
     } | sha256sum | cut -d ' ' -f 1
@@ -163,14 +162,6 @@ export_networks() {
         say "the networks could not be exported (see $LOG); torch runs them, slower"
 }
 
-# Messages of arm drivers, which no package index has. Without them the drivers that speak them, their
-# stand-ins and tests are left out.
-build_messages() {
-    has_ros || scripts/build_messages.sh .venv >>"$log" 2>&1 ||
-        say "the messages of arm drivers could not be built (see $LOG; it needs cmake and a C++" \
-            "compiler): the tests with them are skipped"
-}
-
 main() {
     local python mark packages
     mark=$(fingerprint)
@@ -181,7 +172,7 @@ main() {
     trap keep_log EXIT
     mapfile -t packages < <(missing_packages "$python")
     ((${#packages[@]} == 0)) || install_packages "${packages[@]}"
-    say "setting up .venv on $("$python" -V) (4 to 9 minutes)"
+    say "setting up .venv on $("$python" -V) (3 to 7 minutes)"
     make_venv "$python"
     rm -f "$STAMP"
     local wanted=(--requirement requirements.txt)
@@ -190,7 +181,6 @@ main() {
     pip_install --no-deps "$ASSETS"
     pip_install --no-deps --no-build-isolation --editable .
     check_result
-    build_messages
     export_networks
     say "$mark" >"$STAMP"
     say "ready after $SECONDS s: .venv"
