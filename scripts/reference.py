@@ -565,8 +565,10 @@ def faults_page() -> str:
             Of each case: the reaction of the executor, after what time, the largest step from one
             command to the next and the highest speed of the commands. *ignored*: the arms play
             on. *safe*: any reaction, without a step beyond the limits or a speed that the motion
-            does not have without a fault. What a `fault` needs to go on, and why:
-            [safety](safety.md).
+            does not have without a fault. Where the arms held though they should have played
+            on, as they do on a busy machine without a fault too, a case was tried once more:
+            {sum(case['tries'] > 1 for case in cases)} were. What a `fault` needs to go on, and
+            why: [safety](safety.md).
         """),
         '```bash\n'
         + '\n'.join(

@@ -15,7 +15,7 @@ from typing import Any
 from cosmos_policy_ros.faults.proxy import Proxy, write_driver_file
 from cosmos_policy_ros.faults.verdict import Seen
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.convert import command_positions
+from cosmos_policy_ros.ros.convert import chunk_from_message, command_positions
 from cosmos_policy_ros.ros.endpoints import (
     create_client,
     create_publisher,
@@ -68,7 +68,7 @@ class FaultBench:
         modes: Modes of the executor since then, with their times [s].
         refused: Whether the last call of a fault was refused, None without one.
         complaint: What a kind itself found wrong.
-        chunk: Newest action chunk of the planner.
+        own_rad_s: Highest speed of arm joints in the chunks since then [rad/s].
         answer: Newest candidates of an inference node.
     """
 
@@ -98,7 +98,7 @@ class FaultBench:
         self.reasons: list[str] = []  # of the modes
         self.refused: bool | None = None
         self.complaint = ''
-        self.chunk: JointTrajectory | None = None
+        self.own_rad_s = 0.0
         self.answer: PointCloud2 | None = None
         self.task = ''
         self.proxy = Proxy(node, self.robot)
@@ -144,7 +144,7 @@ class FaultBench:
         self.modes.clear()
         self.reasons.clear()
         self.refused, self.complaint = None, ''
-        self.chunk = self.answer = None
+        self.answer, self.own_rad_s = None, 0.0
 
     def begin(self, moment: str) -> None:
         """Enable, and unless the arms shall stand still let the policy move them for a while.
@@ -232,7 +232,7 @@ class FaultBench:
         """Return what was recorded since ``set_up``, with when the fault was [s, monotonic]."""
         commands = [(at_s, pose) for at_s, pose in self.commands if at_s >= begin_s]
         modes = list(self.modes)
-        return Seen(begin_s, end_s, modes, commands, self.refused, self.complaint)
+        return Seen(begin_s, end_s, modes, commands, self.refused, self.complaint, self.own_rad_s)
 
     def top_speed(self) -> float:
         """Return the highest speed of arm joints in the commands so far [rad/s]."""
@@ -306,7 +306,12 @@ class FaultBench:
         self.commands.append((time.monotonic(), positions.astype(np.float64)))
 
     def _on_chunk(self, message: JointTrajectory) -> None:
-        self.chunk = message
+        try:
+            chunk = chunk_from_message(message, self.robot.joint_names)
+        except ValueError:  # a stranger's
+            return
+        steps = np.abs(np.diff(chunk.positions[:, self.robot.arm_joints], axis=0))
+        self.own_rad_s = max(self.own_rad_s, float(steps.max()) * chunk.rate_hz)
 
     def _on_answer(self, message: PointCloud2) -> None:
         self.answer = message

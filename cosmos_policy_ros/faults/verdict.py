@@ -18,7 +18,7 @@ STEP_SLACK = 1.1  # of the largest step that the limits allow: stamps of ticks j
 # a real one; until then a command may move.
 BRAKE_S = 0.25
 STILL_RAD = 0.02  # what commands may move by after the brake, to follow an arm that settles
-AGAIN_SLACK = 1.3  # of the highest speed without a fault, on the way on after one
+AGAIN_SLACK = 1.3  # of the highest speed without a fault or of the chunks, on the way on
 LEAST_SPEED = 0.8  # [rad/s] that counts as the motion's own, however slow the motion was
 
 
@@ -48,6 +48,7 @@ class Seen:
         commands: Times [s] and (A,) positions of all commands from the beginning on.
         refused: Whether the call that was made was refused, None where none was made.
         complaint: What the kind itself found wrong, empty for nothing.
+        own_rad_s: Highest speed of arm joints in the chunks of the policy [rad/s].
     """
 
     begin_s: float
@@ -56,6 +57,7 @@ class Seen:
     commands: Sequence[tuple[float, NDArray[np.float64]]]
     refused: bool | None = None
     complaint: str = ''
+    own_rad_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -109,9 +111,9 @@ def judge(
         wrong = wrong or f'took {reaction_s * 1e3:.0f} ms, limit {wanted.limit_s * 1e3:.0f} ms'
     if step > STEP_SLACK * max_step_rad:
         wrong = wrong or f'a step of {step:.3f} rad, limit {max_step_rad:.3f}'
-    usual = max(usual_rad_s, LEAST_SPEED)
+    usual = max(usual_rad_s, seen.own_rad_s, LEAST_SPEED)
     if speed > AGAIN_SLACK * usual:
-        wrong = wrong or f'{speed:.2f} rad/s, without a fault {usual_rad_s:.2f}'
+        wrong = wrong or f'{speed:.2f} rad/s, the motion has {usual:.2f} without a fault'
     if wanted.reaction in STOPS and reaction_s == reaction_s:
         rest_s = seen.begin_s + max(reaction_s, 0.0) + BRAKE_S
         way = _way(seen, arm_joints, rest_s, seen.end_s)

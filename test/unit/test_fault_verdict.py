@@ -74,7 +74,9 @@ def test_a_hold_that_creeps_is_wrong() -> None:
 def test_a_lunge_afterwards_is_wrong() -> None:
     """Faster than without a fault, within the limits of a step."""
     moves = commands((0.5, 0.1), (0.0, 0.9), (3.0, 0.1))
-    assert verdict('hold', [(0.1, 'hold')], moves).wrong == '3.00 rad/s, without a fault 0.50'
+    wrong = '3.00 rad/s, the motion has 0.80 without a fault'
+    assert verdict('hold', [(0.1, 'hold')], moves).wrong == wrong
+    assert verdict('hold', [(0.1, 'hold')], moves, own_rad_s=2.5).passed
 
 
 def test_a_step_beyond_the_limits_is_wrong_whatever_was_wanted() -> None:
