@@ -122,6 +122,8 @@ class ArmSpec:
         max_speed: Highest speeds [rad/s].
         max_acceleration: Highest accelerations [rad/s²].
         start: Pose before an episode [rad; gripper 0..1], one more than ``joints`` with a gripper.
+        sleep: Pose to switch the arms off in, as ``start``; empty where nobody knows one. It is
+            moved into the limits before an arm is sent there.
         gripper: The gripper that follows the arm joints, None where there is none.
         leader: The arm that commands it in teleoperation, None where there is none.
         command_velocities: Velocities that driver ``joint_state`` sends with every command, one
@@ -139,6 +141,7 @@ class ArmSpec:
     max_speed: tuple[float, ...]
     max_acceleration: tuple[float, ...]
     start: tuple[float, ...]
+    sleep: tuple[float, ...] = ()
     gripper: GripperSpec | None = None
     leader: LeaderSpec | None = None
     command_velocities: tuple[float, ...] = ()
@@ -331,6 +334,11 @@ class RobotSpec:
         """Return (A,) float32 pose before an episode [rad; gripper 0..1]."""
         return _vector([x for a in self.arms for x in a.start])
 
+    @property
+    def sleep(self) -> NDArray[np.float32]:
+        """Return (A,) float32 pose to switch the arms off in, where every arm has one."""
+        return _vector([x for a in self.arms for x in a.sleep])
+
 
 def read_robot(path: Path) -> RobotSpec:
     """Return the robot that a YAML file describes.
@@ -380,8 +388,11 @@ def _check_arm(arm: ArmSpec, where: str) -> None:
     for key in ('lower', 'upper', 'max_speed', 'max_acceleration'):
         got = len(getattr(arm, key))
         _expect(got == n, f'{where}: {key} has {got} numbers for {n} joints; they', 'as many')
-    got, parts = len(arm.start), 'joints and gripper' if arm.gripper else 'one per joint'
-    _expect(got == arm.size, f'{where}: start has {got} numbers; they', f'{arm.size}, {parts}')
+    parts = 'joints and gripper' if arm.gripper else 'one per joint'
+    for key in ('start', 'sleep'):
+        got, most = len(getattr(arm, key)), f'{arm.size}, {parts}'
+        fits = got == arm.size or (key == 'sleep' and not got)
+        _expect(fits, f'{where}: {key} has {got} numbers; they', most)
     ordered = all(low < high for low, high in zip(arm.lower, arm.upper, strict=True))
     _expect(ordered, f'{where}: every lower limit', 'below its upper limit')
     limits = [*arm.max_speed, *arm.max_acceleration]

@@ -152,7 +152,7 @@ JOINT_STATES = Topic(
     'sensor_msgs/msg/JointState',
     SENSOR,
     ('driver', 'sim', 'fake_sensor'),
-    ('inference', 'command_executor', 'recorder', 'operator'),
+    ('inference', 'command_executor', 'recorder', 'operator', 'arms'),
     'Measured joints of a follower arm [rad] and of its gripper, in the unit of its driver.',
     namespaced=False,
 )
@@ -218,7 +218,7 @@ ACTION_CHUNK = Topic(
     '/policy/action_chunk',
     'trajectory_msgs/msg/JointTrajectory',
     NEWEST,
-    ('planner', 'replay'),
+    ('planner', 'replay', 'arms'),
     ('command_executor', 'recorder', 'operator'),
     'The chosen action chunk: joint targets [rad; gripper 0..1] with times of their own.',
 )
@@ -239,7 +239,7 @@ JOINT_COMMAND = Topic(
     'sensor_msgs/msg/JointState',
     STREAM,
     ('command_executor',),
-    ('planner', 'recorder', 'operator', 'replay'),
+    ('planner', 'recorder', 'operator', 'replay', 'arms'),
     'Joint targets that were really sent to the arms [rad; gripper 0..1].',
 )
 EXECUTOR_STATUS = Topic(
@@ -247,7 +247,7 @@ EXECUTOR_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('command_executor',),
-    ('planner', 'operator', 'demonstrator', 'replay', 'estop'),
+    ('planner', 'operator', 'demonstrator', 'replay', 'estop', 'arms'),
     'State and figures of the executor (``status.ExecutorStatus``), by which others decide.',
 )
 STOP = Topic(
@@ -385,7 +385,7 @@ ENABLE = Service(
     '/command_executor/enable',
     'std_srvs/srv/SetBool',
     'command_executor',
-    ('person', 'operator', 'demonstrator', 'replay'),
+    ('person', 'operator', 'demonstrator', 'replay', 'arms'),
     'Allow motion from where the arms are (true), or end it (false); refused after an emergency '
     'stop until that is reset.',
 )
@@ -484,7 +484,7 @@ INTERBOTIX_TORQUE = Service(
     '/<arm>/torque_enable',
     'interbotix_xs_msgs/srv/TorqueEnable',
     'driver',
-    ('person', 'command_executor'),
+    ('person', 'command_executor', 'arms'),
     'Torque of a group or a joint, on or off, without an answer; driver ``interbotix``.',
     namespaced=False,
 )
@@ -516,7 +516,7 @@ INTERBOTIX_GET_REGISTER = Service(
     '/<arm>/get_motor_registers',
     'interbotix_xs_msgs/srv/RegisterValues',
     'driver',
-    ('command_executor',),
+    ('command_executor', 'arms'),
     'Values of a register, a motor each; none where one cannot be read; driver ``interbotix``.',
     namespaced=False,
 )

@@ -20,6 +20,7 @@ def commands() -> dict[str, Command]:
     The modules are imported here, since they load torch and MuJoCo.
     """
     from cosmos_policy_ros.cli import (
+        arms,
         bench,
         cameras,
         check,
@@ -49,6 +50,7 @@ def commands() -> dict[str, Command]:
         'oracle': (oracle.Oracle, oracle.run),
         'report': (report.Report, report.run),
         'replay': (replay.Replay, replay.run),
+        'arms': (arms.Arms, arms.run),
         'estop': (estop.Estop, estop.run),
         'cameras': (cameras.Cameras, cameras.run),
         'check': (check.Check, check.run),

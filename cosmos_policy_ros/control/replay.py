@@ -19,6 +19,11 @@ REST_S = 0.5  # [s] at the first pose, so that the arms stand when the recording
 PEAK = 1.875  # highest over mean speed of a motion with the least jerk
 
 
+def least_jerk(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return which part of the way is covered after a share of the time, both from 0 to 1."""
+    return share**3 * (10.0 + share * (6.0 * share - 15.0))
+
+
 class Replay:
     """Recorded commands on a time axis that begins with the way to the first of them.
 
@@ -69,8 +74,7 @@ class Replay:
         Returns:
             (R, A) float64 targets [rad; gripper 0..1].
         """
-        u = np.clip(time_s / self._way_s, 0.0, 1.0)
-        part = (u**3 * (10.0 + u * (6.0 * u - 15.0)))[:, None]  # least jerk
+        part = least_jerk(np.clip(time_s / self._way_s, 0.0, 1.0))[:, None]
         way = (1.0 - part) * self._measured + part * self._positions[0]
         columns = [np.interp(time_s, self._time_s, column) for column in self._positions.T]
         recorded = np.stack(columns, axis=1)

@@ -29,6 +29,8 @@ from numpy.typing import NDArray
 
 Status = Literal['ok', 'limited', 'hold', 'fault']
 EARLY_TICK = 0.25  # of a period: a tick this soon after the last one moves nothing
+ENTER_MARGIN_RAD = 0.02  # [rad] inside its range that an arm is brought to from outside
+MOST_OUTSIDE_RAD = 0.35  # [rad] farther outside, a motor has another zero than its robot file
 STALL_S = 0.2  # [s] without a tick, after which the arms have come to rest by themselves
 # Measured joints of an arm that do not change by a bit while its command moves were not measured.
 # A servo answers within 0.06 s, the encoder of a Dynamixel counts 0.0015 rad, a driver is late.
@@ -185,14 +187,22 @@ class Safety:
         self.state, self.reason, self.interventions = 'enabled', '', 0
         self.intervention_reasons = Counter()
 
-    def find_refusal(self, measured: NDArray[np.float32] | None, measured_age_s: float) -> str:
+    def find_refusal(
+        self,
+        measured: NDArray[np.float32] | None,
+        measured_age_s: float,
+        max_excess_rad: float | None = None,
+    ) -> str:
         """Return why motion cannot be enabled, empty when it can; see ``enable``.
 
         Args:
             measured: (A,) float32 measured joints [rad; gripper 0..1].
             measured_age_s: Their age [s].
+            max_excess_rad: How far arm joints may be outside their range [rad]; None is the
+                watchdog's.
         """
         limits = self.limits
+        most = self.watchdog.max_excess_rad if max_excess_rad is None else max_excess_rad
         if self.stopped:
             return f'{EMERGENCY_STOP} is latched; reset it first'
         if measured is None or not measured_age_s <= self.watchdog.max_joint_age_s:
@@ -205,7 +215,7 @@ class Safety:
             return f'measured joints must be {len(limits.names)} finite numbers, got {measured}'
         excess = np.maximum(limits.lower - measured, measured - limits.upper)
         excess = np.where(limits.arm_joints, excess, 0.0)
-        if excess.max() <= self.watchdog.max_excess_rad:
+        if excess.max() <= most:
             return ''
         i = int(excess.argmax())
         return (
@@ -213,6 +223,22 @@ class Safety:
             f'{limits.lower[i]:.3f} to {limits.upper[i]:.3f}; switch off the torque of the arm, '
             'move it inside by hand, then enable'
         )
+
+    def find_entry(self, measured: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """Return the (A,) pose inside the ranges next to a measured one that is too far outside.
+
+        None where every arm joint is where motion can be enabled.
+
+        Args:
+            measured: (A,) float32 measured joints [rad; gripper 0..1].
+        """
+        limits = self.limits
+        inside = np.clip(measured, limits.lower, limits.upper)
+        excess = np.abs(measured - inside) * limits.arm_joints
+        if excess.max() <= self.watchdog.max_excess_rad:
+            return None
+        margin = np.where(excess > 0.0, np.float32(ENTER_MARGIN_RAD), np.float32(0.0))
+        return np.clip(measured, limits.lower + margin, limits.upper - margin)
 
     @property
     def pose(self) -> NDArray[np.float32]:

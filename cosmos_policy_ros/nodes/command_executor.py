@@ -21,7 +21,7 @@ from cosmos_policy_ros.control.chunk_player import MOST_ROWS
 from cosmos_policy_ros.control.executor_status import executor_status, severity
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
-from cosmos_policy_ros.control.safety import WatchdogLimits
+from cosmos_policy_ros.control.safety import MOST_OUTSIDE_RAD, WatchdogLimits
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.control.teleop import leader_robot, Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
@@ -40,7 +40,7 @@ from cosmos_policy_ros.ros.endpoints import (
 )
 from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.service_calls import Conversation
+from cosmos_policy_ros.ros.service_calls import Caller, Conversation
 from cosmos_policy_ros.status import EXECUTOR_NAME
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -53,6 +53,7 @@ from cosmos_policy_ros.topics import (
 )
 from cosmos_policy_ros.types import JointCommand
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import Empty
@@ -61,6 +62,10 @@ from trajectory_msgs.msg import JointTrajectory
 
 CHUNK_BURST, CHUNK_BURST_S = 10, 0.2  # as many chunks in a time [s] and no more are read
 WATCH_S = 0.1  # [s] between looks for foreign publishers
+ENTER_RAD_S = 0.1  # [rad/s] at which motors bring an arm into its range
+ENTER_SLACK_S = 2.0  # [s] longer than that takes
+ENTERED_S = 0.5  # [s] until joint states show an arm at rest
+ENTERED_RAD = 0.04  # [rad] from where they were to be: an arm sags under its own weight
 # A chunk with more bytes is not even read: one of 100,000 rows would cost a second of ticks.
 ROW_BYTES, NAME_BYTES = 40, 80  # of a row apart from its numbers, of a joint's name at most
 
@@ -150,6 +155,11 @@ class ExecutorParams:
         0.1,
         60.0,
     )
+    enter_range: bool = param(
+        False,
+        'true lets enabling bring arms that lie outside of their range into it, slowly and by '
+        'the motors themselves, where their driver can; no stop but the switch ends that motion.',
+    )
     report_hz: float = param(
         5.0, 'Rate of the status reports [Hz]; a change of mode is reported at once.', 0.1, 50.0
     )
@@ -213,6 +223,7 @@ class CommandExecutor(Node):
         self._pack = open_arms(self, robot.arms, self._period_s)
         self._watches = open_watches(self, robot.arms, self._period_s)
         self._setups, self._preparing = open_setups(self, robot.arms), Conversation()
+        self._caller = Caller(self)
         self._commands = create_publisher(self, JOINT_COMMAND)
         self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME)
         self._joints = JointStates(self, robot, self._note)
@@ -312,7 +323,7 @@ class CommandExecutor(Node):
             settle('')
         elif self._settle is not None:
             settle('not enabled: the drivers are being set up for another call')
-        elif trouble := self._find_obstacle():
+        elif trouble := self._find_obstacle(MOST_OUTSIDE_RAD if self._may_enter else None):
             settle(f'not enabled: {trouble}')
         else:
             self._settle = settle
@@ -320,6 +331,59 @@ class CommandExecutor(Node):
 
     async def _prepare(self) -> None:
         """Set up the drivers that need it, one after the other."""
+        for setup in self._setups.values():
+            await setup.prepare()
+        measured, _ = self._joints.measure(self._now_ns())
+        if self._may_enter and measured is not None:
+            entry = self.playback.safety.find_entry(measured)
+            if entry is not None:
+                await self._enter_range(measured, entry)
+
+    @property
+    def _may_enter(self) -> bool:
+        """Whether arms outside of their range may be brought into it."""
+        n_outputs = sum(len(arm.outputs) for arm in self.robot.arms)
+        return self.params.enter_range and len(self._setups) == n_outputs
+
+    async def _enter_range(
+        self, measured: NDArray[np.float32], entry: NDArray[np.float32]
+    ) -> None:
+        """Have the motors bring the arms into their range at a pace of their own.
+
+        A motor takes no command outside of its range, so it cannot be led through it by many.
+
+        Args:
+            measured: (A,) float32 where the arms are [rad; gripper 0..1].
+            entry: (A,) float32 where they are to be [rad; gripper 0..1].
+
+        Raises:
+            ValueError: An arm does not get there.
+            TimeoutError: A driver does not answer.
+        """
+        longest_rad = float(np.abs((entry - measured) * self.robot.arm_joints).max())
+        self.get_logger().warning(
+            f'bringing arms {longest_rad:.2f} rad into their range at {ENTER_RAD_S} rad/s'
+        )
+        for setup in self._setups.values():
+            await setup.slow_down(ENTER_RAD_S, longest_rad)
+        for leave in self._pack(entry):
+            leave()
+        patience_s = longest_rad / ENTER_RAD_S + ENTER_SLACK_S
+        gap = np.full(self.robot.size, np.inf)
+        until_s = time.perf_counter() + patience_s
+        while gap.max() > ENTERED_RAD and time.perf_counter() < until_s:
+            await self._caller.pause(0.1)
+            now, age_s = self._joints.measure(self._now_ns())
+            if now is not None and age_s <= self.params.max_joint_age_s:
+                gap = np.abs(now - entry) * self.robot.arm_joints
+        if gap.max() > ENTERED_RAD:
+            i = int(gap.argmax())
+            msg = (
+                f'{self.robot.joint_names[i]} is {gap[i]:.3f} rad short of its range after '
+                f'{patience_s:.0f} s; switch off the torque of the arm and move it inside by hand'
+            )
+            raise ValueError(msg)
+        await self._caller.pause(ENTERED_S)
         for setup in self._setups.values():
             await setup.prepare()
 
@@ -346,13 +410,19 @@ class CommandExecutor(Node):
             settle, self._settle = self._settle, None
             settle(f'not enabled: {reason}')
 
-    def _find_obstacle(self) -> str:
-        """Return why motion cannot be enabled now; empty when nothing is known against it."""
+    def _find_obstacle(self, max_excess_rad: float | None = None) -> str:
+        """Return why motion cannot be enabled now; empty when nothing is known against it.
+
+        Args:
+            max_excess_rad: As of ``Safety.find_refusal``.
+        """
         return (
             self._find_strangers()
             or next((trouble for watch in self._watches.values() if (trouble := watch())), '')
             or self._joints.find_unrest(self.params.max_joint_age_s / 2)
-            or self.playback.safety.find_refusal(*self._joints.measure(self._now_ns()))
+            or self.playback.safety.find_refusal(
+                *self._joints.measure(self._now_ns()), max_excess_rad
+            )
         )
 
     def _on_estop(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

@@ -71,6 +71,10 @@ ARGUMENTS = {
     'out': Argument(str, 'Folder for rosbags and events.'),
     'bag': Argument(str, 'Rosbag whose joint commands are played again.'),
     'speed': Argument(float, 'How fast to play a rosbag; 1.0 as recorded, less is slower.'),
+    'motion': Argument(str, 'What the arms do: home, park, jog or grippers.'),
+    'joint': Argument(str, 'Joint that is jogged, as <arm>/<joint>.'),
+    'step': Argument(float, 'How far it is jogged [rad; gripper 0..1].'),
+    'joint_speed': Argument(float, 'Highest speed of any joint then [rad/s; gripper 1/s].'),
     'simulate': Argument(
         bool, 'Reset the simulator and enable the executor without waiting for a person.'
     ),
@@ -126,12 +130,18 @@ DEMONSTRATOR = NodeSpec(
 )
 FAKE_SENSOR = NodeSpec('fake_sensor', 'fake_sensor_node', ('robot', 'stream', 'out', 'record_s'))
 REPLAY = NodeSpec('replay', 'replay_node', ('robot', 'bag', 'out', 'speed', 'simulate'))
+ARMS = NodeSpec('arms', 'arms_node', ('robot', 'motion', 'joint', 'step', 'joint_speed', 'out'))
 ESTOP = NodeSpec('estop', 'estop_node', ())
 FAULTS = NodeSpec('faults', 'faults_node', (
     'robot', 'checkpoint', 'out', 'kinds', 'quick', 'minutes', 'episodes', 'seed',
 ))  # fmt: skip
 CHECK = NodeSpec('check', 'check_node', ('robot', 'out'))  # looks once, then ends
 LOGGED_CHECK = replace(CHECK, arguments=('robot',))
+# Arms that are moved by name need no camera, are slow enough for older joint states, and may lie
+# where nothing else may start.
+ARMS_STACK = (
+    replace(EXECUTOR, given={'max_image_age_s': 0.0, 'max_joint_age_s': 0.3, 'enter_range': True}),
+)
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
@@ -249,8 +259,8 @@ def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
     if unknown:
         msg = f'the stack has no arguments {unknown}; it knows {sorted(ARGUMENTS)}'
         raise KeyError(msg)
-    merged = fit_robot(default_values() | dict(values)) | dict(spec.given)
-    given = {name: merged[name] for name in spec.arguments if name in merged}
+    merged = fit_robot(default_values() | dict(values))
+    given = {name: merged[name] for name in spec.arguments if name in merged} | dict(spec.given)
     command = [sys.executable, '-m', f'{PACKAGE}.nodes.{spec.executable}', '--ros-args']
     command += ['-r', f'__node:={spec.name}']
     if spec.name == spec.section:

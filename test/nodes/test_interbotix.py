@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from pathlib import Path
 import subprocess
@@ -236,6 +236,43 @@ def test_a_gripper_back_in_metres_gets_nothing_more(lab: Lab) -> None:
     lab.motors.set_modes('single', 'gripper', 'linear_position', 'velocity', 0, 0)
     lab.wait(lambda: lab.setup.trouble)
     assert 'gripper is in mode linear_position' in lab.setup.trouble
+    assert not lab.setup.ready
+
+
+def run(lab: Lab, steps: Coroutine[Any, None, None]) -> str:
+    """Run steps of the setup and return why they failed, empty if they did not."""
+    ends: list[str] = []
+    Conversation().start(steps, ends.append)
+    lab.wait(lambda: ends)
+    return ends[0]
+
+
+def test_a_slow_pace_is_a_speed_or_a_time_as_the_motors_have_it(lab: Lab) -> None:
+    """0.1 rad/s are 4 counts of 0.024 rad/s; 0.2 rad take 2000 ms."""
+    assert run(lab, lab.setup.slow_down(0.1, 0.2)) == ''
+    assert lab.motors.read('group', 'arm', 'Profile_Velocity') == [4] * 6
+    lab.motors.set_modes('group', 'arm', 'position', 'time', 0, 0)
+    assert run(lab, lab.setup.slow_down(0.1, 0.2)) == ''
+    assert lab.motors.read('group', 'arm', 'Profile_Velocity') == [2000] * 6
+    assert lab.prepare() == ''
+    assert lab.motors.read('group', 'arm', 'Profile_Velocity') == [0] * 6
+
+
+def test_motors_that_measure_their_pace_differently_are_refused(lab: Lab) -> None:
+    """One number would be slow for some and fast for the others."""
+    lab.motors.motors['elbow'].registers['Drive_Mode'] = 4
+    reason = run(lab, lab.setup.slow_down(0.1, 0.2))
+    assert reason == (
+        '/follower_left: motors of arm have Drive_Mode [0, 0, 4, 0, 0, 0]; set one for all'
+    )
+
+
+def test_letting_go_is_read_back(lab: Lab) -> None:
+    """And the setup sends nothing more."""
+    lab.prepare()
+    assert run(lab, lab.setup.let_go()) == ''
+    assert lab.motors.read('group', 'arm', 'Torque_Enable') == [0] * 6
+    assert lab.motors.read('single', 'gripper', 'Torque_Enable') == [0]
     assert not lab.setup.ready
 
 

@@ -13,6 +13,7 @@ import yaml
 
 pytest.importorskip('rclpy')
 
+from cosmos_policy_ros.nodes.arms_node import ArmsParams
 from cosmos_policy_ros.nodes.camera_node import CameraParams
 from cosmos_policy_ros.nodes.check_node import CheckParams
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
@@ -48,6 +49,7 @@ CLASSES = {
     'replay': ReplayParams,
     'faults': FaultsParams,
     'estop': EstopParams,
+    'arms': ArmsParams,
 }
 DYNAMIC = {'sim': {'seed': SEED_DOC}}  # declared outside the frozen dataclass
 

@@ -105,6 +105,18 @@ def test_enabling_needs_a_fresh_pose_inside_the_range(
     assert safety.step(HOME, HOME, 0.0, 0) is None
 
 
+def test_entry_is_next_to_an_arm_outside_of_its_range_and_a_bit_inside() -> None:
+    """Joints that are inside stay; a gripper has no range that it must enter."""
+    entry = Safety(LIMITS).find_entry(vector(-1.2, 0.3, 1.3))
+    assert entry is not None
+    assert entry.tolist() == pytest.approx([-0.98, 0.3, 1.0])
+
+
+def test_arms_that_can_be_enabled_need_no_entry() -> None:
+    """A joint may be as far outside as enabling allows."""
+    assert Safety(LIMITS).find_entry(vector(-1.04, 0.3, 1.3)) is None
+
+
 def test_gripper_beyond_its_scale_does_not_block_enabling() -> None:
     """State and command grippers are on different scales; the command starts inside."""
     command = enabled(vector(0.0, 0.0, 1.3)).step(None, HOME, 0.0, 0)

@@ -56,6 +56,26 @@ class Setup(Protocol):
             TimeoutError: It does not answer.
         """
 
+    async def slow_down(self, rad_s: float, longest_rad: float) -> None:
+        """Have the arm's own motors go slowly to the next command; ``prepare`` ends that.
+
+        Args:
+            rad_s: How fast [rad/s].
+            longest_rad: How far the motor that goes farthest will go [rad].
+
+        Raises:
+            ValueError: The motors do not take it.
+            TimeoutError: The driver does not answer.
+        """
+
+    async def let_go(self) -> None:
+        """Switch the torque off and see that it is: an arm that stands falls.
+
+        Raises:
+            ValueError: A motor keeps its torque.
+            TimeoutError: The driver does not answer.
+        """
+
 
 class Driver(Protocol):
     """Command interface of one kind of arm or gripper, one module of this folder.

@@ -47,6 +47,8 @@ WATCH_S = 1.0  # [s] between looks at modes and errors; every register is a read
 SETTLE_S = 0.3  # [s] an arm may twitch after its torque was switched
 POSITION_MODE, CURRENT_POSITION_MODE = 3, 5  # numbers of Operating_Mode
 PROFILE = ('Profile_Velocity', 'Profile_Acceleration')  # 0: every command is a step of the motor
+TIME_PROFILE = 4  # bit of Drive_Mode: Profile_Velocity is how long a motion takes [ms] …
+SPEED_COUNT = 0.229 * 2.0 * np.pi / 60.0  # … and without it a speed [rad/s per count]
 ERRORS = {  # bit of Hardware_Error_Status -> what the motor reports
     0: 'a wrong input voltage',
     2: 'overheating',
@@ -157,6 +159,38 @@ class Setup:
         await self._refuse_limp()
         self.ready = True
         self._watch.start(self._keep_watching(), self._on_end)
+
+    async def slow_down(self, rad_s: float, longest_rad: float) -> None:
+        """Give all motors a profile and read it back; see ``driver.Setup``.
+
+        Raises:
+            ValueError: A motor does not take it.
+            TimeoutError: The driver does not answer.
+        """
+        for kind, name in self._parts:
+            modes = await self._read(kind, name, 'Drive_Mode')
+            by_time = {bool(mode & TIME_PROFILE) for mode in modes}
+            if len(by_time) > 1:  # a number would be a time to some and a speed to others
+                msg = f'{self._name}: motors of {name} have Drive_Mode {modes}; set one for all'
+                raise ValueError(msg)
+            count = longest_rad / rad_s * 1e3 if by_time == {True} else rad_s / SPEED_COUNT
+            slowest = {'Profile_Velocity': max(round(count), 1)}  # 0 would be at once
+            await self._set_registers(kind, name, slowest)
+
+    async def let_go(self) -> None:
+        """Switch the torque of all motors off and read it back; see ``driver.Setup``.
+
+        Raises:
+            ValueError: A motor keeps its torque.
+            TimeoutError: The driver does not answer.
+        """
+        self._watch.stop()
+        self.ready = False
+        for kind, name in self._parts:
+            await self._switch_torque(kind, name, False)
+            if any(await self._read(kind, name, 'Torque_Enable')):
+                msg = f'{self._name}: {name} keeps its torque; see the output of its driver'
+                raise ValueError(msg)
 
     @property
     def _parts(self) -> tuple[tuple[str, str], ...]:

@@ -56,7 +56,7 @@ class Motor:
         highest: Highest goal that it takes [rad].
         registers: Register -> value.
         mode: Mode as the driver calls it.
-        profile_type: ``velocity`` or ``time``.
+        profile_type: ``velocity`` or ``time``, as the driver calls bit 2 of Drive_Mode.
         goal: Where it is to be [rad].
     """
 
@@ -243,6 +243,7 @@ class XsArm:
             self._switch(motor, on=False)
             motor.mode, motor.profile_type = mode, profile_type
             motor.registers['Operating_Mode'] = MODES[mode]
+            motor.registers['Drive_Mode'] = 4 if profile_type == 'time' else 0
             motor.registers['Goal_Current'] = motor.registers['Current_Limit']
             if mode in ('position', 'linear_position', 'ext_position'):
                 motor.registers['Profile_Velocity'] = velocity
