@@ -106,5 +106,5 @@ class JointFilter:
 
     def _spread(self) -> NDArray[np.float32]:
         """Return the (joints,) ranges of the newest messages [rad]."""
-        poses = np.array([pose.value for pose in self._newest])[:, :-1]
+        poses = np.array([pose.value[: len(self._arm.joints)] for pose in self._newest])
         return poses.max(axis=0) - poses.min(axis=0)

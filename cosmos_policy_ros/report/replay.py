@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.data.bags.files import read_metadata
+from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.report.live import follow_stack, prepare_folder
@@ -59,10 +60,13 @@ def replay_bag(
         ConfigError: The bag or the robot file cannot be used, or a node ended.
     """
     file = robot_file or _robot_of(bag)
-    read_commands(bag, read_robot(file))  # a mistake shows before anything starts
+    robot = read_robot(file)
+    read_commands(bag, robot)  # a mistake shows before anything starts
     domain = choose_domain_of_running_robot(domain) if robot_running else choose_domain(domain)
     out = prepare_folder(out, OUTPUTS)
     console = Console()
+    if other := find_other_scale(read_metadata(bag), robot):
+        console.print(f'[yellow]{other}[/yellow]', highlight=False, soft_wrap=True)
     values: dict[str, Value] = {
         'robot': str(file.resolve()),
         'bag': str(bag.resolve()),

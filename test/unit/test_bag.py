@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 
-ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
+ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
+ROBOT = read_robot(ROBOT_FILE)
 META = {'source': 'demo', 'task': 'move', 'success': 'true', 'robot': 'aloha_sim', 'seed': '7'}
 START_NS = 1_000_000_000
 CONTROL_NS = 20_000_000
@@ -76,6 +77,24 @@ def test_each_frame_is_held_until_the_next(tmp_path: Path) -> None:
     episode = read_bag(tmp_path / 'a', ROBOT, 25.0)
     assert episode.images['left_wrist'][:, 0, 0, 0].tolist() == [10, 14, 18, 22, 26]
     assert episode.image_index['left_wrist'].tolist() == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+
+
+@pytest.mark.parametrize('opened', [0.058, 0.0579])
+def test_another_gripper_scale_than_the_robot_file_of_the_bag_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, opened: float
+) -> None:
+    """With what it was and is, and what to do; the same scale is no news."""
+    text = ROBOT_FILE.read_text(encoding='utf-8').replace(
+        'state_open: 0.058 ', f'state_open: {opened} ', 1
+    )
+    record(tmp_path / 'a', meta={**META, 'robot_yaml': text})
+    read_bag(tmp_path / 'a', ROBOT, 25.0)
+    said = [r.getMessage().partition(': ')[2] for r in caplog.records]
+    other = (
+        'recorded with another gripper scale: state_open of follower_left was 0.0579, is 0.058; '
+        'record it again, or train and replay with the robot file of that time'
+    )
+    assert said == ([] if opened == 0.058 else [other])
 
 
 def test_ticks_start_when_every_stream_has_data(tmp_path: Path) -> None:

@@ -149,3 +149,14 @@ def test_leaders_are_believed_anywhere_after_a_while() -> None:
     for k in range(30):
         joints.add(10 * MS * k, at(), False)
     assert joints.add(1500 * MS, at(wrist=2.0), False) is None
+
+
+def test_last_joint_of_an_arm_without_a_gripper_counts() -> None:
+    """Messages that disagree about it are not believed."""
+    arm = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'ur5e.yaml').arms[0]
+    joints = JointFilter(arm)
+    for i in range(40):
+        joints.add(
+            (1000 + 10 * i) * MS, np.array([0, 0, 0, 0, 0, 0.1 * (i % 2)], np.float32), True
+        )
+    assert joints.believed is None

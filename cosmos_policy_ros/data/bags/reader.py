@@ -10,6 +10,7 @@ Velocities and efforts come from the joint states that the positions come from
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from cosmos_policy_ros.data.bags.files import (
     Messages,
     open_bag,
 )
+from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.writer import typestore
 from cosmos_policy_ros.data.velocity_effort import collect_streams
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
@@ -35,6 +37,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rosbags.rosbag2 import Reader, ReaderError
 
+logger = logging.getLogger(__name__)
+
 
 def read_bag(
     path: Path,
@@ -43,7 +47,7 @@ def read_bag(
     max_image_age_s: float = 0.25,
     max_joint_age_s: float = 0.1,
 ) -> Episode:
-    """Read one episode.
+    """Read one episode; grippers that had another scale then are warned about.
 
     Args:
         path: Bag folder.
@@ -70,6 +74,8 @@ def read_bag(
         if recorded != robot.name:
             msg = f'it is of robot {recorded!r}, the robot file is of {robot.name!r}'
             raise ValueError(msg)
+        if other := find_other_scale(metadata, robot):
+            logger.warning('episode %s: %s', path, other)
         rate_hz = rate_hz or float(metadata.get('rate_hz', robot.control_rate_hz))
         ages_s = (max_image_age_s, max_joint_age_s)
         return _episode(messages, metadata, robot, rate_hz, ages_s, f'episode {path}')
