@@ -11,7 +11,7 @@ HIGHEST_DOMAIN = 101  # above, the ports of DDS run into those that Linux hands 
 
 
 def choose_domain(wanted: int | None) -> int:
-    """Set the ROS domain of the processes to come, on this machine only, and return it.
+    """Set the ROS domain of the processes to come, and return it.
 
     Args:
         wanted: The domain; None takes ``ROS_DOMAIN_ID``, and where that is not set one that
@@ -27,12 +27,11 @@ def choose_domain(wanted: int | None) -> int:
         msg = f'a ROS domain is a number from 0 to {HIGHEST_DOMAIN}, got {wanted}'
         raise ConfigError(msg)
     os.environ['ROS_DOMAIN_ID'] = str(wanted)
-    os.environ.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     return wanted
 
 
 def choose_domain_of_running_robot(wanted: int | None) -> int:
-    """Set the ROS domain of the processes to come, beyond this machine too, and return it.
+    """Set the ROS domain of the processes to come, that of a robot that runs, and return it.
 
     Args:
         wanted: The domain; None takes ``ROS_DOMAIN_ID``, and 0 where that is not set, as every

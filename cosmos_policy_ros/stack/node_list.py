@@ -235,13 +235,16 @@ def parameters(spec: NodeSpec) -> dict[str, Value]:
 def environment() -> dict[str, str]:
     """Return the environment variables every process of a stack needs in addition.
 
-    Fast DDS up to 2.14 reads its profile from the first name, since then from the second. A
-    profile that the user named already is kept.
+    Nodes are seen by this machine alone, since nobody else on a network shall move the arms, and
+    Fast DDS has the profile of the package: up to 2.14 it reads that from the first name, since
+    then from the second. A range or a profile that the user has set already is kept.
     """
+    discovery, profile = 'ROS_AUTOMATIC_DISCOVERY_RANGE', str(share_path('config', 'fastdds.xml'))
     names = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
-    if any(name in os.environ for name in names):
-        return {}
-    return dict.fromkeys(names, str(share_path('config', 'fastdds.xml')))
+    variables = {} if discovery in os.environ else {discovery: 'LOCALHOST'}
+    if not any(name in os.environ for name in names):
+        variables |= dict.fromkeys(names, profile)
+    return variables
 
 
 def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:

@@ -41,6 +41,7 @@ import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
+PROFILE = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 
 
 def test_share_path_finds_the_source_tree() -> None:
@@ -207,17 +208,27 @@ def test_a_node_with_another_name_gets_its_section_of_the_file() -> None:
     assert {'__node:=inference_2', 'threads:=1', 'device:="cpu"', 'seed:=256'} <= set(command)
 
 
-def test_the_environment_names_the_fast_dds_profile(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both names that Fast DDS has used point to the shipped file."""
-    names = {'FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE'}
-    for name in names:
+@pytest.fixture
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Return an environment in which the user has set nothing of DDS."""
+    for name in (*PROFILE, 'ROS_AUTOMATIC_DISCOVERY_RANGE'):
         monkeypatch.delenv(name, raising=False)
-    assert environment() == dict.fromkeys(names, str(ROOT / 'config' / 'fastdds.xml'))
+    return monkeypatch
 
 
-def test_a_profile_of_the_user_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A robot with a profile of its own keeps it."""
-    monkeypatch.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/etc/robot.xml')
+@pytest.mark.usefixtures('plain_environment')
+def test_the_environment_has_the_fast_dds_profile_and_this_machine_alone() -> None:
+    """Both names that Fast DDS has used point to the shipped file; nobody else moves the arms."""
+    assert environment() == {
+        **dict.fromkeys(PROFILE, str(ROOT / 'config' / 'fastdds.xml')),
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST',
+    }
+
+
+def test_what_the_user_has_set_is_kept(plain_environment: pytest.MonkeyPatch) -> None:
+    """A robot with a profile of its own, or a driver on another machine."""
+    plain_environment.setenv('FASTRTPS_DEFAULT_PROFILES_FILE', '/etc/robot.xml')
+    plain_environment.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
     assert environment() == {}
 
 
