@@ -549,8 +549,11 @@ def faults_page() -> str:
     report = json.loads((PAGES / 'faults.json').read_text(encoding='utf-8'))
     cases = report['cases']
     drivers = list(dict.fromkeys(case['driver'] for case in cases))
+    names = list(dict.fromkeys(case['fault'] for case in cases))
+    tried = {(case['fault'], case['moment']) for case in cases}
+    quick = ' --quick' if len(tried) == len(names) else ''
     rows: Rows = []
-    for name in dict.fromkeys(case['fault'] for case in cases):
+    for name in names:
         own = [case for case in cases if case['fault'] == name]
         limit = f', {own[0]["limit_ms"]} ms' if own[0]['limit_ms'] else ''
         cells = [fault_cell([c for c in own if c['driver'] == driver]) for driver in drivers]
@@ -566,13 +569,13 @@ def faults_page() -> str:
             command to the next and the highest speed of the commands. *ignored*: the arms play
             on. *safe*: any reaction, without a step beyond the limits or a speed that the motion
             does not have without a fault. Where the arms held though they should have played
-            on, as they do on a busy machine without a fault too, a case was tried once more:
-            {sum(case['tries'] > 1 for case in cases)} were. What a `fault` needs to go on, and
+            on, as they do on a busy machine without a fault too, a case was tried again:
+            {sum(case['tries'] > 1 for case in cases)} of them. What a `fault` needs to go on, and
             why: [safety](safety.md).
         """),
         '```bash\n'
         + '\n'.join(
-            f'cosmos-policy faults --driver {driver} --json docs/reference/faults.json'
+            f'cosmos-policy faults{quick} --driver {driver} --json docs/reference/faults.json'
             for driver in drivers
         )
         + '\n```',

@@ -39,7 +39,7 @@ class Faults:
     seed: int = UNSEEN_SEED
     """Seed of the first scene."""
     json: Path | None = None
-    """File for all cases; those of other drivers in it are kept."""
+    """File for all cases; those of other drivers and faults in it are kept."""
     checkpoint: Path = share_path('models', 'aloha_sim')
     """Checkpoint folder of the policy that moves the arms."""
     out: Path | None = None

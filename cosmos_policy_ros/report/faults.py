@@ -78,7 +78,7 @@ def summarise(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def add_to_file(path: Path, report: dict[str, Any]) -> dict[str, Any]:
-    """Write a report; cases of other drivers that are in the file already stay in it.
+    """Write a report; cases of other drivers and faults in the file already stay in it.
 
     Args:
         path: The file.
@@ -91,11 +91,11 @@ def add_to_file(path: Path, report: dict[str, Any]) -> dict[str, Any]:
         ConfigError: The file is something else, or cannot be written.
     """
     rows = list(report['cases'])
-    drivers = {row['driver'] for row in rows}
+    tried = {(row['driver'], row['fault']) for row in rows}
     try:
         if path.exists():
             old = json.loads(path.read_text(encoding='utf-8'))['cases']
-            rows = [row for row in old if row['driver'] not in drivers] + rows
+            rows = [row for row in old if (row['driver'], row['fault']) not in tried] + rows
         whole = summarise(rows)
         path.write_text(json.dumps(whole, indent=1) + '\n', encoding='utf-8')
     except (OSError, ValueError, KeyError, TypeError) as error:
