@@ -189,7 +189,8 @@ class SimNode(Node):
             velocities, efforts = joint_motion(self.scene.sim, arm)
             return velocities[mine], efforts[mine]
 
-        joints = SimulatedJoints(output, command, measure, motion)
+        topic = self.robot.arms[arm].joint_state_topic
+        joints = SimulatedJoints(output, topic, command, measure, motion)
         return STAND_INS[output.driver].serve(self, joints)
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:

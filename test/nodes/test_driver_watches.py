@@ -165,7 +165,9 @@ class SimulatedArm:
         """Start at 0."""
         self.positions = np.zeros(2)
         rest = np.zeros(2), np.zeros(2)
-        self.joints = SimulatedJoints(OUTPUT, self.command, lambda: self.positions, lambda: rest)
+        self.joints = SimulatedJoints(
+            OUTPUT, '', self.command, lambda: self.positions, lambda: rest
+        )
 
     def command(self, positions: np.ndarray) -> None:
         """Go there."""

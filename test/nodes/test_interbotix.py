@@ -53,7 +53,11 @@ class Plant:
         """Return them as the joints of an arm."""
         (output,) = arm.outputs
         return SimulatedJoints(
-            output, self.drive, self.measure, lambda: (np.zeros(7), np.zeros(7))
+            output,
+            arm.joint_state_topic,
+            self.drive,
+            self.measure,
+            lambda: (np.zeros(7), np.zeros(7)),
         )
 
     def measure(self) -> NDArray[np.float64]:

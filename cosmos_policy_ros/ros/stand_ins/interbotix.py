@@ -89,7 +89,7 @@ class XsSdk:
         self.motors = XsArm() if motors is None else motors
         self._node, self._joints, self._with_motion = node, joints, with_motion
         self._name = name = joints.output.topic
-        states = JOINT_STATES.at(f'{name}/joint_states')
+        states = JOINT_STATES.at(joints.state_topic)
         self._states = create_publisher(node, replace(states, qos=STREAM))
         group = ARM_INTERBOTIX_GROUP.at(f'{name}/commands/joint_group')
         single = ARM_INTERBOTIX_SINGLE.at(f'{name}/commands/joint_single')

@@ -19,12 +19,14 @@ class SimulatedJoints:
 
     Attributes:
         output: Their names, and the topic on which their commands come.
+        state_topic: Where a driver that measures them itself publishes that.
         command: Takes (joints,) float64 target positions [rad, a gripper in its own unit].
         measure: Returns the (joints,) float64 measured positions [the same].
         motion: Returns their (joints,) float64 velocities [rad/s, m/s] and efforts [N m, N].
     """
 
     output: CommandOutput
+    state_topic: str
     command: Callable[[NDArray[np.float64]], None]
     measure: Callable[[], NDArray[np.float64]]
     motion: Callable[[], tuple[NDArray[np.float64], NDArray[np.float64]]]
