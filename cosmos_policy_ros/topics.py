@@ -134,7 +134,7 @@ IMAGE = Topic(
     'sensor_msgs/msg/Image',
     SENSOR,
     ('driver', 'camera', 'sim', 'fake_sensor'),
-    ('inference', 'command_executor', 'recorder', 'operator'),
+    ('inference', 'command_executor', 'recorder', 'operator', 'check'),
     'One image of a camera, rgb8 or bgr8, stamped when it was taken; ``camera`` is reliable.',
     namespaced=False,
 )
@@ -152,7 +152,7 @@ JOINT_STATES = Topic(
     'sensor_msgs/msg/JointState',
     SENSOR,
     ('driver', 'sim', 'fake_sensor'),
-    ('inference', 'command_executor', 'recorder', 'operator', 'arms'),
+    ('inference', 'command_executor', 'recorder', 'operator', 'arms', 'check'),
     'Measured joints of a follower arm [rad] and of its gripper, in the unit of its driver.',
     namespaced=False,
 )
@@ -467,7 +467,7 @@ INTERBOTIX_INFO = Service(
     '/<arm>/get_robot_info',
     'interbotix_xs_msgs/srv/RobotInfo',
     'driver',
-    ('command_executor',),
+    ('command_executor', 'arms', 'check'),
     'Joints and operating mode of a group or a joint; driver ``interbotix``.',
     namespaced=False,
 )
@@ -475,7 +475,7 @@ INTERBOTIX_SET_MODES = Service(
     '/<arm>/set_operating_modes',
     'interbotix_xs_msgs/srv/OperatingModes',
     'driver',
-    ('command_executor',),
+    ('command_executor', 'arms', 'check'),
     'Operating mode and profile of a group or a joint, which lets go of it for a moment; without '
     'an answer; driver ``interbotix``.',
     namespaced=False,
@@ -484,7 +484,7 @@ INTERBOTIX_TORQUE = Service(
     '/<arm>/torque_enable',
     'interbotix_xs_msgs/srv/TorqueEnable',
     'driver',
-    ('person', 'command_executor', 'arms'),
+    ('person', 'command_executor', 'arms', 'check'),
     'Torque of a group or a joint, on or off, without an answer; driver ``interbotix``.',
     namespaced=False,
 )
@@ -508,7 +508,7 @@ INTERBOTIX_SET_REGISTER = Service(
     '/<arm>/set_motor_registers',
     'interbotix_xs_msgs/srv/RegisterValues',
     'driver',
-    ('command_executor',),
+    ('command_executor', 'arms', 'check'),
     'A register of the motors of a group or a joint, without an answer; driver ``interbotix``.',
     namespaced=False,
 )
@@ -516,7 +516,7 @@ INTERBOTIX_GET_REGISTER = Service(
     '/<arm>/get_motor_registers',
     'interbotix_xs_msgs/srv/RegisterValues',
     'driver',
-    ('command_executor', 'arms'),
+    ('command_executor', 'arms', 'check'),
     'Values of a register, a motor each; none where one cannot be read; driver ``interbotix``.',
     namespaced=False,
 )

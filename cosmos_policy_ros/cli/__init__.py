@@ -37,6 +37,7 @@ def commands() -> dict[str, Command]:
         replay,
         report,
         residuals,
+        security,
         train,
     )
 
@@ -58,6 +59,7 @@ def commands() -> dict[str, Command]:
         'faults': (faults.Faults, faults.run),
         'export': (export.Export, export.run),
         'import-weights': (import_weights.ImportWeights, import_weights.run),
+        'security': (security.Security, security.run),
         'residuals': (residuals.Residuals, residuals.run),
     }
 

@@ -9,6 +9,7 @@ from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.stack.node_list import (
     ARGUMENTS,
     default_values,
+    enclave,
     environment,
     fit_robot,
     nodes_to_start,
@@ -64,6 +65,7 @@ def describe_node(spec: NodeSpec) -> Node:
         executable=spec.executable,
         name=spec.name,
         parameters=[section, given | dict(spec.given)],
+        ros_arguments=['--enclave', enclave(spec.section)],
         output='screen',
         emulate_tty=True,
     )

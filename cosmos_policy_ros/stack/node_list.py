@@ -247,6 +247,15 @@ def environment() -> dict[str, str]:
     return variables
 
 
+def enclave(name: str) -> str:
+    """Return the enclave of a kind of node, whose keys it has where security is switched on.
+
+    Args:
+        name: Section of the node in ``config/nodes.yaml``.
+    """
+    return f'/cosmos_policy/{name}'
+
+
 def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
     """Return the command line that starts a node as a process of this interpreter.
 
@@ -265,7 +274,7 @@ def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
     merged = fit_robot(default_values() | dict(values))
     given = {name: merged[name] for name in spec.arguments if name in merged} | dict(spec.given)
     command = [sys.executable, '-m', f'{PACKAGE}.nodes.{spec.executable}', '--ros-args']
-    command += ['-r', f'__node:={spec.name}']
+    command += ['-r', f'__node:={spec.name}', '--enclave', enclave(spec.section)]
     if spec.name == spec.section:
         command += ['--params-file', str(parameter_file())]
     else:  # ROS would use a section of that name

@@ -143,9 +143,17 @@ def check_ros2(words: list[str]) -> None:
         'service': check_service,
         'topic': check_topic,
         'param': check_param,
+        'security': check_security,
     }
     assert words[0] in verbs, f'ros2 {words[0]} is not checked'
     verbs[words[0]](words[1:])
+
+
+def check_security(words: list[str]) -> None:
+    """Know the verb of sros2 and its options."""
+    options = {'create_keystore': set(), 'generate_artifacts': {'-k', '-p', '-e'}}
+    assert words[0] in options, words
+    assert {word for word in words[1:] if word.startswith('-')} <= options[words[0]], words
 
 
 def check_launch(words: list[str]) -> None:

@@ -51,7 +51,7 @@ FILES_OF: dict[str, list[Path]] = {}  # file name -> where it lies
 for path in (p for top in TOP if (ROOT / top).is_dir() for p in (ROOT / top).rglob('*.py')):
     FILES_OF.setdefault(path.name, []).append(path)
 SOURCES = [p.read_text('utf-8') for p in (ROOT / 'cosmos_policy_ros').rglob('*.py')]
-ENDINGS = {'html', 'jpg', 'json', 'jsonl', 'mp4', 'safetensors', 'yaml'}
+ENDINGS = {'html', 'jpg', 'json', 'jsonl', 'mp4', 'safetensors', 'xml', 'yaml'}
 LINK = re.compile(r'\]\((?!\w+:)([^)#\s]*)(?:#([^)\s]*))?\)')
 
 

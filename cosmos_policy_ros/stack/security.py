@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What each node may publish, hear and call, as a policy of SROS2: the table of topics, no more.
+
+Every kind of node has an enclave of its own, ``/cosmos_policy/<node>``, in which it starts in any
+case. Two enclaves are for others: ``driver`` for the software of arms and cameras, and ``person``
+for whoever calls services from a terminal.
+
+Source: ros2/sros2 ``policy/schemas/policy.xsd``, version 0.2.0 of the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from xml.etree import ElementTree
+
+from cosmos_policy_ros.robot import CommandOutput, RobotSpec
+from cosmos_policy_ros.stack.node_list import (
+    ARMS,
+    CAMERA,
+    CHECK,
+    enclave,
+    ESTOP,
+    EXECUTOR,
+    INFERENCE,
+    PLANNER,
+    RECORDER,
+    REPLAY,
+)
+from cosmos_policy_ros.topics import (
+    Action,
+    ACTIONS,
+    ARM_FORWARD_COMMAND,
+    ARM_INTERBOTIX_GROUP,
+    ARM_INTERBOTIX_SINGLE,
+    ARM_JOINT_STATE_COMMAND,
+    ARM_TRAJECTORY_COMMAND,
+    COMPRESSED_IMAGE,
+    CONTROLLER_STATE,
+    FUTURE_IMAGE,
+    future_image,
+    GET_CONTROLLER_PARAMETERS,
+    GRIPPER_COMMAND,
+    IMAGE,
+    JOINT_STATES,
+    LEADER_JOINT_STATES,
+    LIST_CONTROLLER_PARAMETERS,
+    PARALLEL_GRIPPER_COMMAND,
+    Service,
+    SERVICES,
+    Topic,
+    TOPICS,
+)
+
+NODES = (CAMERA, INFERENCE, PLANNER, EXECUTOR, RECORDER, REPLAY, CHECK, ARMS, ESTOP)
+OTHERS = ('driver', 'person')
+PARAMETER_SERVICES = (
+    'describe_parameters',
+    'get_parameter_types',
+    'get_parameters',
+    'list_parameters',
+    'set_parameters',
+    'set_parameters_atomically',
+    'get_type_description',
+)
+Row = Topic | Service | Action
+
+
+def write_policy(robot: RobotSpec) -> str:
+    """Return the policy of all nodes of a robot's stack as XML.
+
+    Args:
+        robot: Robot whose cameras, arms and drivers give the names.
+    """
+    policy = ElementTree.Element('policy', version='0.2.0')
+    enclaves = ElementTree.SubElement(policy, 'enclaves')
+    for name in (*(spec.section for spec in NODES), *OTHERS):
+        place = ElementTree.SubElement(enclaves, 'enclave', path=enclave(name))
+        profiles = ElementTree.SubElement(place, 'profiles')
+        profile = ElementTree.SubElement(profiles, 'profile', ns='/', node=name)
+        for (kind, verb), names in permissions(name, robot).items():
+            if names:
+                group = ElementTree.SubElement(profile, f'{kind}s', {verb: 'ALLOW'})
+                for allowed in sorted(names):
+                    ElementTree.SubElement(group, kind).text = allowed
+    ElementTree.indent(policy)
+    return ElementTree.tostring(policy, encoding='unicode', xml_declaration=True) + '\n'
+
+
+def permissions(node: str, robot: RobotSpec) -> dict[tuple[str, str], set[str]]:
+    """Return what one node may do: kind and verb of the policy -> full names.
+
+    Args:
+        node: Name as in the table of topics.
+        robot: As for ``write_policy``.
+    """
+    may = {
+        ('topic', 'publish'): {'/rosout', '/parameter_events'},
+        ('topic', 'subscribe'): {'/clock', '/parameter_events'},
+        ('service', 'reply'): {f'/{node}/{service}' for service in PARAMETER_SERVICES},
+        ('service', 'request'): set(),
+        ('action', 'execute'): set(),
+        ('action', 'call'): set(),
+    }
+    for topic in TOPICS:
+        if node in topic.publishers:
+            may['topic', 'publish'].update(_names(topic, robot))
+        if node in topic.subscribers or node == 'person':  # who may look at everything
+            may['topic', 'subscribe'].update(_names(topic, robot))
+    for kind, rows in (('service', SERVICES), ('action', ACTIONS)):
+        answers, asks = ('reply', 'request') if kind == 'service' else ('execute', 'call')
+        for row in rows:
+            if node == row.server:
+                may[kind, answers].update(_names(row, robot))
+            if node in row.clients:
+                may[kind, asks].update(_names(row, robot))
+    if node == 'person':
+        owners = [spec.section for spec in NODES]
+        asked = {f'/{owner}/{service}' for owner in owners for service in PARAMETER_SERVICES}
+        may['service', 'request'].update(asked)
+    return may
+
+
+def _names(row: Row, robot: RobotSpec) -> Iterator[str]:
+    """Yield the full names of a row, those of the robot file in place of a pattern."""
+    if '<' not in row.name:
+        yield row.name
+        return
+    cameras, leaders = robot.cameras, [arm.leader for arm in robot.arms]
+    outputs = [output for arm in robot.arms for output in arm.outputs]
+    if row == IMAGE:
+        yield from (camera.topic for camera in cameras)
+    elif row == COMPRESSED_IMAGE:
+        yield from (f'{camera.topic}/compressed' for camera in cameras)
+    elif row == FUTURE_IMAGE:
+        yield from (future_image(camera.name).name for camera in cameras)
+    elif row == JOINT_STATES:
+        yield from robot.joint_state_topics
+    elif row == LEADER_JOINT_STATES:
+        yield from (leader.joint_state_topic for leader in leaders if leader is not None)
+    else:
+        yield from _driver_names(row, outputs)
+
+
+def _driver_names(row: Row, outputs: Iterable[CommandOutput]) -> Iterator[str]:
+    """Yield the names that a row has for the outputs whose driver uses it."""
+    of_driver = {
+        ARM_FORWARD_COMMAND.name: 'forward',
+        ARM_TRAJECTORY_COMMAND.name: 'trajectory',
+        CONTROLLER_STATE.name: 'trajectory',
+        ARM_JOINT_STATE_COMMAND.name: 'joint_state',
+        ARM_INTERBOTIX_GROUP.name: 'interbotix',
+        ARM_INTERBOTIX_SINGLE.name: 'interbotix',
+        GRIPPER_COMMAND.name: 'gripper_command',
+        PARALLEL_GRIPPER_COMMAND.name: 'parallel_gripper',
+    }
+    parameters = (LIST_CONTROLLER_PARAMETERS.name, GET_CONTROLLER_PARAMETERS.name)
+    last = row.name.partition('>/')[2]
+    for output in outputs:
+        controller = output.topic.rpartition('/')[0]
+        if row.name in parameters and output.driver in ('forward', 'trajectory'):
+            yield f'{controller}/{row.name.rpartition("/")[2]}'
+        elif row.name == CONTROLLER_STATE.name and output.driver == 'trajectory':
+            yield f'{controller}/controller_state'
+        elif of_driver.get(row.name) == output.driver:
+            yield f'{output.topic}/{last}' if output.driver == 'interbotix' else output.topic
+        elif row.type.startswith('interbotix_xs_msgs/srv') and output.driver == 'interbotix':
+            yield f'{output.topic}/{last}'
