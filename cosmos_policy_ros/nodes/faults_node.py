@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.faults.bench import FaultBench
 from cosmos_policy_ros.faults.campaign import Campaign, draw_cases, plan_cases
@@ -34,6 +35,9 @@ class FaultsParams:
     )
     episodes: int = param(1, 'Scenes in which each fault is tried.', 1, 1000)
     seed: int = param(100000, 'Seed of the first scene.', 0, 2**31)
+    realtime_priority: int = param(
+        45, 'SCHED_FIFO priority, since it passes on what sensors measure; 0: normal.', 0, 99
+    )
     discovery_s: float = param(
         3.5,
         'How long to search for another stack [s]; a shorter time may overlook one.',
@@ -53,6 +57,7 @@ class FaultsNode(Node):
         """
         super().__init__('faults')
         self.params = p = declare(self, FaultsParams)
+        request_realtime(p.realtime_priority)
         self._events = EventLog(Path(p.out) / FILE_NAME)
         refuse_second_stack(self, [QUERY.ros_name, JOINT_COMMAND.ros_name], p.discovery_s)
         names = [name.strip() for name in p.kinds.split(',') if name.strip()]

@@ -84,11 +84,16 @@ def stop_nodes(processes: Iterable[subprocess.Popen[bytes]], patience_s: float =
 
 
 def _die_with_parent() -> Callable[[], None]:
-    """Return a function that a child calls so that not even a killed parent leaves it behind."""
+    """Return a function that a child calls so that not even a killed parent leaves it behind.
+
+    Nor does it inherit real-time scheduling: each node asks for its own.
+    """
     libc = ctypes.CDLL(None)  # loaded before the fork
     set_parent_death_signal = 1  # PR_SET_PDEATHSIG
 
     def set_signal() -> None:
         libc.prctl(set_parent_death_signal, signal.SIGKILL)
+        if os.sched_getscheduler(0) == os.SCHED_FIFO:
+            os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
     return set_signal
