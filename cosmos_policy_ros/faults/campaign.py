@@ -130,10 +130,11 @@ class Campaign:
     def _judge(self, case: Case, start_s: float, end_s: float) -> Verdict:
         robot = self.bench.robot
         arm = robot.arm_joints
-        step_rad = float((robot.max_speed[arm] / robot.control_rate_hz).max())
+        period_s = 1.0 / robot.control_rate_hz
+        step_rad = float(robot.max_speed[arm].max()) * period_s
         seen = self.bench.seen(start_s, end_s)
         usual_rad_s = self.usual_rad_s or math.inf
-        return judge(case.fault.wanted, seen, np.asarray(arm), step_rad, usual_rad_s)
+        return judge(case.fault.wanted, seen, arm, period_s, step_rad, usual_rad_s)
 
 
 def _row(case: Case, verdict: Verdict, driver: str) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def judge(
     wanted: Wanted,
     seen: Seen,
     arm_joints: NDArray[np.bool_],
+    period_s: float,
     max_step_rad: float,
     usual_rad_s: float,
 ) -> Verdict:
@@ -97,10 +98,11 @@ def judge(
         wanted: What is right.
         seen: What was recorded.
         arm_joints: (A,) bool, False for grippers.
+        period_s: Time from one command to the next [s].
         max_step_rad: Largest step of an arm joint that the limits allow in a tick [rad].
         usual_rad_s: Highest speed of commands where no fault was injected [rad/s].
     """
-    steps, speeds = _steps(seen, arm_joints)
+    steps, speeds = _steps(seen, arm_joints, period_s)
     step = float(steps.max(initial=0.0))
     speed = float(speeds.max(initial=0.0))
     reaction, reaction_s = _find_reaction(wanted, seen)
@@ -123,7 +125,7 @@ def judge(
 
 
 def _steps(
-    seen: Seen, arm_joints: NDArray[np.bool_]
+    seen: Seen, arm_joints: NDArray[np.bool_], period_s: float
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the largest steps [rad] and speeds [rad/s] between successive commands."""
     if len(seen.commands) < 2:
@@ -131,10 +133,8 @@ def _steps(
     times_s = np.array([at_s for at_s, _ in seen.commands])
     positions = np.array([pose for _, pose in seen.commands])[:, arm_joints]
     steps = np.abs(np.diff(positions, axis=0)).max(axis=1)
-    spacing_s = np.diff(times_s)
-    usual_s = float(np.median(spacing_s))
     # a command that came late and one right after it are not faster for that
-    speeds = steps / np.maximum(spacing_s, usual_s)
+    speeds = steps / np.maximum(np.diff(times_s), period_s)
     return steps, speeds
 
 

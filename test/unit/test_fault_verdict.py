@@ -36,7 +36,7 @@ def verdict(
     """Return the verdict on a fault from 0 to 1 s, where 0.5 rad/s are usual."""
     wanted = Wanted(reaction, limit_s)  # type: ignore[arg-type]
     record = Seen(0.0, 1.0, [*MODES, *modes], moves, **seen)  # type: ignore[arg-type]
-    return judge(wanted, record, ARM, 0.0628, 0.5)
+    return judge(wanted, record, ARM, PERIOD_S, 0.0628, 0.5)
 
 
 def test_a_hold_in_time_that_rests_is_right() -> None:
