@@ -120,7 +120,8 @@ class FaultBench:
         """Bring the stack into a known state: all nodes there, nothing spoiled, arms at rest.
 
         A node that was killed is seen by the others for 20 s: until then the one that replaces it
-        refuses to start, and its services do not answer.
+        refuses to start, and its services do not answer. It may also leave shared memory of DDS
+        behind in which its successor hears nothing, so what does not answer is started again.
 
         Raises:
             RuntimeError: A node refuses.
@@ -139,6 +140,7 @@ class FaultBench:
             except TimeoutError:
                 if time.monotonic() > end_s:
                     raise
+                stop_nodes(self._processes.values())
         gc.collect()
         self.commands.clear()
         self.modes.clear()
