@@ -53,7 +53,7 @@ class ReplayRun:
         """
         while self._n_sent < self._replay.n_chunks and at_s >= self._n_sent * STEP_S - AHEAD_S:
             if at_s - self._n_sent * STEP_S > CHUNK_S - STEP_S:
-                msg = f'stalled at {at_s:.1f} s, the arms have stopped; start the replay again'
+                msg = f'stalled at {at_s:.1f} s, the arms have stopped; start again'
                 raise RuntimeError(msg)
             yield self._replay.chunk(self._n_sent, self.start_ns)
             self._n_sent += 1
@@ -77,7 +77,7 @@ class ReplayRun:
             msg = (
                 f'the executor does not play at {at_s:.1f} s but is in {status.mode} ({reason}); '
             )
-            msg += 'no further chunk is sent; start the replay again'
+            msg += 'no further chunk is sent; start again'
             raise RuntimeError(msg)
 
     def compare(
