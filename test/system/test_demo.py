@@ -197,7 +197,7 @@ def test_what_a_node_refuses_ends_the_demo(tmp_path: Path, domain: int) -> None:
     [
         (['--episodes', '0'], '--episodes must be at least 1, got 0'),
         (['--domain', '300'], 'a ROS domain is a number from 0 to 101, got 300'),
-        (['--robot', 'none.yaml'], 'no robot file none.yaml'),
+        (['--robot', 'none.yaml'], 'none.yaml; give one of config/robots'),
         (['--checkpoint', '/none'], 'no policy file /none/policy.json'),
         (['--keep', '5'], 'never rising, at most the 4 candidates and at least 1'),
         (['--task', 'fly'], "no simulated task 'fly'"),
