@@ -70,6 +70,8 @@ class FaultBench:
         complaint: What a kind itself found wrong.
         own_rad_s: Highest speed of arm joints in the chunks since then [rad/s].
         answer: Newest candidates of an inference node.
+        instruction: That of the simulator.
+        why_not: Why the executor refused to be enabled last.
     """
 
     def __init__(self, node: Node, robot: Path, values: Mapping[str, Value], out: Path) -> None:
@@ -100,7 +102,8 @@ class FaultBench:
         self.complaint = ''
         self.own_rad_s = 0.0
         self.answer: PointCloud2 | None = None
-        self.task = ''
+        self.instruction = ''  # the simulator's, which comes before any stranger's
+        self.why_not = ''
         self.proxy = Proxy(node, self.robot)
         self.monitor = EpisodeMonitor(node, self.robot.joint_names)
         create_subscription(node, JOINT_COMMAND, self._on_command, EVERY_COMMAND)
@@ -131,7 +134,7 @@ class FaultBench:
         end_s = time.monotonic() + START_S
         while True:
             try:
-                self.client.wait_until_ready(self._missing, START_S)
+                self.client.wait_until_ready(self._start_missing, START_S)
                 self.client.activate(False)
                 self.call(self._reset)
                 self.client.enable(False)
@@ -155,7 +158,7 @@ class FaultBench:
             RuntimeError: A node refuses.
             TimeoutError: The arms do not move.
         """
-        self.client.wait(self._enable, 20.0, lambda: f'not enabled: {self._why}')
+        self.client.wait(self.enable, 20.0, lambda: f'not enabled: {self.why_not}')
         if moment == 'still':
             self.client.pause(0.5)
             return
@@ -260,7 +263,7 @@ class FaultBench:
 
     def try_to_enable(self) -> None:
         """Call the service as a person does, and note whether it refuses."""
-        self.refused = not self._enable()
+        self.refused = not self.enable()
 
     def reset_stop(self) -> None:
         """Let go of the emergency stop."""
@@ -273,11 +276,12 @@ class FaultBench:
         self._strangers.append(publisher)
         return publisher
 
-    def _enable(self) -> bool:
+    def enable(self) -> bool:
+        """Allow motion and return whether the executor does; see ``why_not`` where it refuses."""
         try:
             self.client.enable(True)
         except RuntimeError as error:
-            self._why = str(error)
+            self.why_not = str(error)
             self.client.pause(0.2)
             return False
         return True
@@ -288,13 +292,19 @@ class FaultBench:
         speed = way.max(initial=0.0) * self.robot.control_rate_hz
         return self.mode == 'playing' and speed > MOVING_RAD_S
 
-    def _missing(self) -> list[str]:
+    def _start_missing(self) -> list[str]:
+        """Start the nodes that do not run; return the names of what is not there yet."""
         self._note_mode()
         streams = [t for t in self.robot.joint_state_topics if t not in self.proxy.measured]
         for spec in STACK:
             self.start(spec.name)
         there = [] if self.monitor.executor else [EXECUTOR.name]
-        return [*self.client.missing(), *streams, *there, *([] if self.task else [TASK.name])]
+        return [
+            *self.client.missing(),
+            *streams,
+            *there,
+            *([] if self.instruction else [TASK.name]),
+        ]
 
     def _note_mode(self) -> None:
         status = self.monitor.executor
@@ -319,4 +329,4 @@ class FaultBench:
         self.answer = message
 
     def _on_task(self, message: String) -> None:
-        self.task = message.data
+        self.instruction = self.instruction or message.data

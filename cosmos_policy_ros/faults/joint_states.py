@@ -13,7 +13,6 @@ from cosmos_policy_ros.faults.fault import Act, Fault, fault
 from cosmos_policy_ros.faults.proxy import SpoilJoints
 from cosmos_policy_ros.ros.convert import time_message
 from cosmos_policy_ros.topics import JOINT_STATES
-from rclpy.qos import qos_profile_sensor_data
 from sensor_msgs.msg import JointState
 
 HOLD_S = 0.2  # max_joint_age_s and three control periods
@@ -181,10 +180,7 @@ def _cut_positions(message: JointState) -> None:
 def _second_driver(bench: FaultBench) -> None:
     """Publish the left arm half a radian away, beside its driver."""
     topic = bench.robot.arms[0].joint_state_topic
-    publisher = bench.node.create_publisher(
-        JointState, JOINT_STATES.at(topic).ros_name, qos_profile_sensor_data
-    )
-    bench._strangers.append(publisher)
+    publisher = bench.stranger(JOINT_STATES.at(topic))
     for _ in range(80):
         message = bench.proxy.measured[topic]
         other = JointState(header=message.header, name=message.name)

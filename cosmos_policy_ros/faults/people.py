@@ -25,7 +25,7 @@ def _instruct(text: Callable[[FaultBench], str]) -> Act:
 def _instruct_back(bench: FaultBench) -> None:
     """Let the simulator's instruction stand again."""
     publisher = bench.stranger(TASK)
-    publisher.publish(String(data='hand the red cube from the right gripper to the left'))
+    publisher.publish(String(data=bench.instruction))
     bench.pause(0.3)
 
 
@@ -52,7 +52,7 @@ def _reset_and_enable(bench: FaultBench) -> None:
     bench.client.enable(False)
     bench.reset_stop()
     bench.client.pause(0.3)
-    bench.client.wait(bench._enable, 5.0, lambda: 'not enabled again')
+    bench.client.wait(bench.enable, 5.0, lambda: 'not enabled again')
     start = bench.pose
     bench.pause(2.0)
     way = np.abs(bench.pose - start)[bench.robot.arm_joints].max()
@@ -91,7 +91,7 @@ def _enable_again_and_again(bench: FaultBench) -> None:
     for _ in range(8):
         bench.client.enable(False)
         bench.pause(0.05)
-        bench.client.wait(bench._enable, 5.0, lambda: 'not enabled again')
+        bench.client.wait(bench.enable, 5.0, lambda: 'not enabled again')
         bench.pause(0.1)
     way = np.abs(bench.pose - start).max()
     if way > DRIFT_RAD:

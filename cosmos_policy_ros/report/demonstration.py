@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cosmos_policy_ros.event_log import Event
-from cosmos_policy_ros.report.live import follow_stack, prepare_folder
+from cosmos_policy_ros.report.live import counting_bar, follow_stack, prepare_folder
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import DEMONSTRATION_STACK, DEMONSTRATOR, Value
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 def record_live(
@@ -71,13 +70,7 @@ def record_live(
 @contextmanager
 def show_demonstrations(console: Console) -> Iterator[Callable[[Event], None]]:
     """Yield what shows events of the demonstrator: a bar, and what was not recorded whole."""
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with counting_bar(console) as progress:
         bar = progress.add_task('starting the nodes', total=None)
 
         def show(event: Event) -> None:

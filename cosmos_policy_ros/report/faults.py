@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.event_log import Event
-from cosmos_policy_ros.report.live import follow_stack, prepare_folder
+from cosmos_policy_ros.report.live import counting_bar, follow_stack, prepare_folder
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import FAULTS, Value
 from cosmos_policy_ros.types import ConfigError
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 OUTPUTS = ('logs', 'events.jsonl', 'driver.yaml')
@@ -107,13 +106,7 @@ def add_to_file(path: Path, report: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def show_cases(console: Console) -> Iterator[Callable[[Event], None]]:
     """Yield what shows the cases while they come: one moving line, and what went wrong."""
-    columns = (
-        TextColumn('{task.description}'),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as progress:
+    with counting_bar(console) as progress:
         bar = progress.add_task('starting the stack', total=None)
 
         def show(event: Event) -> None:

@@ -19,6 +19,7 @@ from cosmos_policy_ros.stack.node_list import NodeSpec, OPERATOR, SIM_STACK, Val
 from cosmos_policy_ros.stack.running import run_stack
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 View = AbstractContextManager[Callable[[Event], None]]  # shows events between enter and exit
 
@@ -89,3 +90,14 @@ def follow_stack(
         except (ConfigError, ChildProcessError) as error:
             trouble = str(error)
     return Followed(stack.events, trouble)
+
+
+def counting_bar(console: Console) -> Progress:
+    """Return a bar that shows how many of a number are done, gone at the end of its block."""
+    columns = (
+        TextColumn('{task.description}'),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=console, transient=True)
