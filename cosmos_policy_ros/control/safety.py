@@ -304,7 +304,7 @@ class Safety:
             self._tracker.start(self.pose)
         usable = measured if self._find_trouble(measured, measured_age_s) == '' else None
         self._check_fault(target, usable, measured_age_s)
-        held = self._find_hold_reason(measured, measured_age_s, stall or hold_reason)
+        held = self._find_hold_reason(measured, measured_age_s, now_ns, stall or hold_reason)
         status: Status
         if self.state == 'fault' or held or target is None:
             if self.state == 'enabled':
@@ -333,6 +333,7 @@ class Safety:
     def _start(self) -> None:
         """Forget what the last ticks were like."""
         self._last, self._held, self._seen = None, None, None
+        self._seen_ns = 0  # when the joints last seen were measured
         self._gap_rad_s = np.zeros(len(self.limits.names))  # beyond the gap that is allowed
         self._cause, self._well_ns = '', 0  # of the hold, and how long it has been gone
         # Of every arm: how long its measured joints do not answer, and whether that is too long.
@@ -422,27 +423,37 @@ class Safety:
                 )
 
     def _find_hold_reason(
-        self, measured: NDArray[np.float32] | None, measured_age_s: float, other: str
+        self, measured: NDArray[np.float32] | None, measured_age_s: float, now_ns: int, other: str
     ) -> str:
         """Return why the arms shall hold for now, empty when they may follow a target.
 
         Args:
             measured: (A,) float32 newest measured joints, None if unknown.
             measured_age_s: Their age [s].
+            now_ns: Time of this tick [ns, ROS clock].
             other: Why to hold although joints are well; empty not to.
         """
         cause = other or self._find_trouble(measured, measured_age_s)
         if not cause and measured is not None:
-            cause = self._find_frozen(measured)
+            cause = self._find_frozen(measured, now_ns - round(measured_age_s * 1e9))
         self._well_ns = 0 if cause else self._well_ns + self._period_ns
         if cause or self._well_ns >= self.watchdog.resume_s * 1e9:
             self._cause = cause
         return self._cause
 
-    def _find_frozen(self, measured: NDArray[np.float32]) -> str:
-        """Return whose measured joints do not change while it is commanded to move."""
+    def _find_frozen(self, measured: NDArray[np.float32], measured_ns: int) -> str:
+        """Return whose measured joints do not change while it is commanded to move.
+
+        Time counts by the stamps: joints that nobody has measured anew are late, not frozen.
+
+        Args:
+            measured: (A,) float32 newest measured joints.
+            measured_ns: When the oldest of them was measured [ns, ROS clock].
+        """
         if self._seen is None:
-            self._seen = measured
+            self._seen, self._seen_ns = measured, measured_ns
+        newer_s = max(measured_ns - self._seen_ns, 0) * 1e-9
+        self._seen_ns = measured_ns
         for i, arm in enumerate(self._arms):
             if (measured[arm] != self._seen[arm]).any():
                 self._unchanged_s[i], self._frozen[i] = 0.0, False
@@ -451,7 +462,7 @@ class Safety:
         moved = np.abs(self._tracker.position - self._seen_at) * self.limits.arm_joints
         for i, arm in enumerate(self._arms):
             if moved[arm].max() > FROZEN_RAD:
-                self._unchanged_s[i] += self._period_ns * 1e-9
+                self._unchanged_s[i] += newer_s
             self._frozen[i] |= self._unchanged_s[i] > FROZEN_S
             if self._frozen[i]:
                 first = self.limits.names[int(arm.argmax())]

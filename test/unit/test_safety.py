@@ -314,6 +314,18 @@ def test_frozen_joint_states_hold_while_the_command_moves() -> None:
     assert statuses[50] == 'limited'
 
 
+def test_late_joint_states_are_not_frozen_ones() -> None:
+    """0.4 s without a new measurement pass where the age of joint states may be 0.5 s."""
+    safety = enabled(watchdog=WatchdogLimits(max_joint_age_s=0.5, max_gap_area=1.0))
+    for k in range(1, 41):
+        late = 1 <= k <= 20
+        measured = HOME if late else trembling(HOME, k)
+        target = vector(0.01 * k, 0.0, 0.5)
+        command = safety.step(target, measured, k * TICK_S if late else 0.0, k * TICK_NS)
+        assert command is not None
+        assert command.status == 'ok'
+
+
 def test_standing_arm_may_send_the_same_joint_states_for_ever() -> None:
     """Without noise nothing changes while nothing moves."""
     safety = enabled()
