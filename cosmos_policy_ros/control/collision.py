@@ -3,11 +3,15 @@
 
 The model is a MuJoCo file (MJCF or URDF) with simple shapes around everything that must not touch.
 Which shapes keep their distance from which is said there, by ``contype`` and ``conaffinity``, so
-that fingers may touch what they are to grasp. Twenty shapes take 0.02 ms a pose.
+that fingers may touch what they are to grasp. Contacts of MuJoCo are no measure of distance: boxes
+that are near and do not touch have none in many poses. So pairs are sorted by the gap between
+their bounding boxes and measured exactly until no other can be nearer: 0.1 ms a pose with twenty
+shapes.
 """
 
 from __future__ import annotations
 
+from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +62,8 @@ class Scene:
             msg = f'{path}: MuJoCo cannot read it: {error}'
             raise ConfigError(msg) from error
         self._data = mujoco.MjData(self._model)
-        self._model.geom_margin[:] = LOOK_M
+        self._pairs = _find_pairs(self._model)
+        self._centers, self._halves = np.split(self._model.geom_aabb, 2, axis=1)
         self._names = [
             self._model.geom(i).name or self._model.body(self._model.geom_bodyid[i]).name
             for i in range(self._model.ngeom)
@@ -88,16 +93,28 @@ class Scene:
         """
         self._data.qpos[self._addresses] = pose[self._columns]
         mujoco.mj_kinematics(self._model, self._data)
-        mujoco.mj_comPos(self._model, self._data)  # which bounding boxes follow
-        mujoco.mj_collision(self._model, self._data)
-        distances = self._data.contact.dist
-        if not len(distances):
-            return Clearance(LOOK_M, '')
-        nearest = int(distances.argmin())
-        first, second = self._data.contact.geom[nearest]
-        return Clearance(
-            float(distances[nearest]), f'{self._names[first]} and {self._names[second]}'
-        )
+        gaps_m = self._find_gaps()
+        nearest = Clearance(LOOK_M, '')
+        for k in np.argsort(gaps_m):
+            if gaps_m[k] > 0.0 and gaps_m[k] >= nearest.distance_m:
+                break
+            first, second = self._pairs[k]
+            distance_m = mujoco.mj_geomDistance(
+                self._model, self._data, first, second, LOOK_M, None
+            )
+            if distance_m < nearest.distance_m:
+                shapes = f'{self._names[first]} and {self._names[second]}'
+                nearest = Clearance(distance_m, shapes)
+        return nearest
+
+    def _find_gaps(self) -> NDArray[np.float64]:
+        """Return the (pairs,) distances between the bounding boxes along the axes of the world."""
+        turns = self._data.geom_xmat.reshape(-1, 3, 3)
+        centers = self._data.geom_xpos + (turns @ self._centers[..., None])[..., 0]
+        halves = (np.abs(turns) @ self._halves[..., None])[..., 0]
+        first, second = self._pairs.T
+        apart = np.abs(centers[first] - centers[second]) - halves[first] - halves[second]
+        return np.linalg.norm(np.maximum(apart, 0.0), axis=1)
 
     def nearest(self, rows: NDArray[np.floating]) -> Clearance:
         """Return the clearance at the nearest of (H, A) rows of joints in action order."""
@@ -111,3 +128,29 @@ def open_scene(robot: RobotSpec) -> Scene | None:
         ConfigError: As ``Scene``.
     """
     return None if robot.scene is None else Scene(robot)
+
+
+def _find_pairs(model: mujoco.MjModel) -> NDArray[np.intp]:
+    """Return the (pairs, 2) numbers of shapes that keep their distance from each other.
+
+    The rules are MuJoCo's own: bits, not two of one rigid body or of neighbours in an arm, none of
+    ``<exclude>``, all of ``<pair>``.
+    """
+    n, bits, affinity = model.ngeom, model.geom_contype, model.geom_conaffinity
+    body = model.geom_bodyid
+    rigid = model.body_weldid[body]
+    parent = model.body_weldid[model.body_parentid[rigid]]
+    excluded = {(int(s) >> 16, int(s) & 0xFFFF) for s in model.exclude_signature}
+    pairs = {tuple(sorted(p)) for p in zip(model.pair_geom1, model.pair_geom2, strict=True)}
+    for i, j in combinations(range(n), 2):
+        neighbours = 0 not in (rigid[i], rigid[j]) and (
+            rigid[i] == parent[j] or rigid[j] == parent[i]
+        )
+        if (
+            (bits[i] & affinity[j] or bits[j] & affinity[i])
+            and rigid[i] != rigid[j]
+            and not neighbours
+            and tuple(sorted((int(body[i]), int(body[j])))) not in excluded
+        ):
+            pairs.add((i, j))
+    return np.array(sorted(pairs), dtype=np.intp).reshape(-1, 2)

@@ -39,9 +39,11 @@ def lifted(**changes: object) -> RobotSpec:
     return replace(ROBOT, arms=(arm,), **changes)
 
 
-def push(target: NDArray[np.float32], n_ticks: int = 150) -> tuple[Playback, list[NDArray]]:
+def push(
+    target: NDArray[np.float32], n_ticks: int = 150, robot: RobotSpec = ROBOT
+) -> tuple[Playback, list[NDArray]]:
     """Tell perfect arms to go to a pose, and return all commands."""
-    playback = Playback(ROBOT)
+    playback = Playback(robot)
     playback.enable(START, 0.0, 0)
     rows = np.linspace(START, target, 26)
     playback.add(ActionChunk(0, rows.astype(np.float32), 12.5), 0)
@@ -68,6 +70,46 @@ def test_the_model_of_the_scene_has_the_arms_of_the_simulator() -> None:
             body = SCENE._model.geom(f'follower_{side}/gripper').bodyid[0]
             there = sim.data.body(f'vx300s_{side}/gripper_link').xpos - (0.0, 0.5, 0.0)
             assert SCENE._data.xpos[body] == pytest.approx(there, abs=1e-4)
+
+
+def test_shapes_that_come_near_are_found_in_any_pose() -> None:
+    """Gripper, base, upper arm and table, measured one by one, are no nearer than is said."""
+    rng = np.random.default_rng(0)
+    model, data = SCENE._model, SCENE._data
+    hand = 'follower_left/gripper', 'follower_left/finger_roots'
+    others = 'follower_left/base', 'follower_left/shoulder', 'follower_left/upper_arm'
+    pairs = [(hand[0], other) for other in others] + [(part, 'table') for part in hand]
+    nearest = []
+    for _ in range(400):
+        pose = START + (rng.uniform(ROBOT.lower, ROBOT.upper) - START) * rng.uniform(0.0, 0.6)
+        found = SCENE.clearance(pose).distance_m
+        shapes = [(model.geom(i).id, model.geom(j).id) for i, j in pairs]
+        distance_m = min(
+            mujoco.mj_geomDistance(model, data, i, j, LOOK_M, None) for i, j in shapes
+        )
+        assert found <= distance_m + 1e-9
+        nearest.append((found, distance_m))
+    assert sum(found == own and 0.0 < own < 0.05 for found, own in nearest) > 10
+
+
+def test_walls_in_the_scene_are_a_work_envelope(tmp_path: Path) -> None:
+    """The left hand swings towards a pane 0.3 m beside the middle and stops before it."""
+    pane = (
+        '<geom name="left_pane" type="box" pos="0 0.31 0.4" size="0.8 0.01 0.5"'
+        ' contype="1" conaffinity="272"/></worldbody>'
+    )
+    scene = tmp_path / 'cell.xml'
+    assert ROBOT.scene is not None
+    scene.write_text(Path(ROBOT.scene).read_text().replace('</worldbody>', pane))
+    robot = replace(ROBOT, scene=str(scene))
+    swung = START.copy()
+    swung[0] = 1.5
+    assert push(swung)[0].safety.state == 'enabled'
+    playback, poses = push(swung, robot=robot)
+    assert playback.safety.intervention_reasons['hold'] > 0
+    nearest = Scene(robot).nearest(np.array(poses))
+    assert nearest.shapes == 'left_pane and follower_left/fingers'
+    assert ROBOT.clearance_m - 1e-3 <= nearest.distance_m < ROBOT.clearance_m + 0.005
 
 
 def test_nothing_is_near_at_the_start() -> None:
@@ -168,7 +210,7 @@ def test_a_urdf_with_its_own_joint_names_is_a_scene_too(tmp_path: Path) -> None:
     scene = Scene(lifted(scene=str(path)))
     near = scene.clearance(np.array([-0.38]))
     assert near.distance_m == pytest.approx(0.01, abs=1e-6)
-    assert near.shapes == 'tool and world'
+    assert near.shapes == 'world and tool'
     assert scene.clearance(np.zeros(1)) == (LOOK_M, '')
 
 
