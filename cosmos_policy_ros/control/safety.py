@@ -37,6 +37,9 @@ STALL_S = 0.2  # [s] without a tick, after which the arms have come to rest by t
 FROZEN_S = 0.15  # [s] without a change …
 FROZEN_RAD = 0.05  # [rad] … since the command has moved as far
 CONFIRM_RAD = 0.01  # [rad] beyond ``release_rad`` that an arm may be from its last command
+# What presses against an obstacle is let go as slowly as this where the sensor of a joint may be
+# wrong; a joint that moves by itself, without torque, is followed as fast as it may move.
+RELEASE_RAD_S = 1.0
 EMERGENCY_STOP = 'emergency stop'
 NEARER_M = 1e-6  # [m] of rounding
 
@@ -159,6 +162,7 @@ class Safety:
         self._sent: NDArray[np.float32] | None = None  # last command, also after ``disable``
         self._last: JointCommand | None  # since ``enable``
         self._held: NDArray[np.float64] | None  # where the arms came to rest in a hold
+        self._left: NDArray[np.float32] | None  # what they measured when it began
         self._seen: NDArray[np.float32] | None  # newest measured joints
         self._start()
 
@@ -312,7 +316,7 @@ class Safety:
             self._keep(usable)
             status = 'fault' if self.state == 'fault' else 'hold'
         else:
-            self._held, before = None, copy(self._tracker)
+            self._held, self._left, before = None, None, copy(self._tracker)
             limited = self._tracker.follow(target, max(elapsed_ns, self._period_ns) * 1e-9)
             held = self._find_collision()
             if held:
@@ -332,7 +336,7 @@ class Safety:
 
     def _start(self) -> None:
         """Forget what the last ticks were like."""
-        self._last, self._held, self._seen = None, None, None
+        self._last, self._held, self._left, self._seen = None, None, None, None
         self._seen_ns = 0  # when the joints last seen were measured
         self._gap_rad_s = np.zeros(len(self.limits.names))  # beyond the gap that is allowed
         self._cause, self._well_ns = '', 0  # of the hold, and how long it has been gone
@@ -364,8 +368,13 @@ class Safety:
         tracker, band = self._tracker, self.watchdog.release_rad
         given = tracker.position
         if measured is not None:
-            near = np.clip(tracker.position, measured - band, measured + band)
-            given = np.where(self.limits.arm_joints, near, tracker.position)
+            if self._left is None:
+                self._left = measured
+            near = np.clip(given, measured - band, measured + band)
+            most = RELEASE_RAD_S * self._period_ns * 1e-9
+            slow = np.clip(near, given - most, given + most)
+            follow = np.where(np.abs(measured - self._left) > band, near, slow)
+            given = np.where(self.limits.arm_joints, follow, given)
         if self._held is None:
             tracker.brake()
             self._held = None if tracker.speed.any() else tracker.position

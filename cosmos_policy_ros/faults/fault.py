@@ -51,7 +51,8 @@ def fault(
     end: Act = FaultBench.undo,
     moments: tuple[Moment, ...] = ('moving', 'late'),
     after_s: float = 1.0,
+    release_s: float = 0.0,
 ) -> Fault:
-    """Return a kind of fault that is undone at its end; see ``Fault``."""
-    wanted = Wanted(reaction, limit_s)
+    """Return a kind of fault that is undone at its end; see ``Fault`` and ``Wanted``."""
+    wanted = Wanted(reaction, limit_s, release_s)
     return Fault(name, about, wanted, begin, lasts_s, end, moments, after_s)

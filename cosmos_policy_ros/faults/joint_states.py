@@ -335,7 +335,15 @@ FAULTS: tuple[Fault, ...] = (
         1.5,
     ),
     fault('joint_states_10_hz', 'one message in ten arrives', 'safe', 0.0, on_left(thinned), 2.0),
-    fault('joint_stuck', 'one joint does not follow', 'hold', 1.5, on_right(stuck), 2.0),
+    fault(
+        'joint_stuck',
+        'one joint does not follow',
+        'hold',
+        1.5,
+        on_right(stuck),
+        2.0,
+        release_s=0.4,
+    ),
     fault(
         'second_driver',
         'somebody else publishes other joint states of an arm',

@@ -31,10 +31,13 @@ class Wanted:
             this mode of the executor, or a stricter one. ``refused``: the call that was made is.
             ``safe``: any of them, if the arms do not move wrongly.
         limit_s: How long it may take [s].
+        release_s: How long after it, and after the brake, the arms may go on slowly to let go of
+            what they press against [s].
     """
 
     reaction: Reaction
     limit_s: float = 0.0
+    release_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def judge(
     if speed > AGAIN_SLACK * usual:
         wrong = wrong or f'{speed:.2f} rad/s, the motion has {usual:.2f} without a fault'
     if wanted.reaction in STOPS and reaction_s == reaction_s:
-        rest_s = seen.begin_s + max(reaction_s, 0.0) + BRAKE_S
+        rest_s = seen.begin_s + max(reaction_s, 0.0) + BRAKE_S + wanted.release_s
         way = _way(seen, arm_joints, rest_s, seen.end_s)
         if way > STILL_RAD:
             wrong = wrong or f'moved {way:.3f} rad after it had stopped'

@@ -350,6 +350,19 @@ def test_a_kept_pose_does_not_press(state: str) -> None:
     assert command.positions[0] == pytest.approx(0.05, abs=1e-3)
 
 
+def test_arm_that_pressed_far_is_let_go_slowly() -> None:
+    """A sensor that stands still looks like a blocked joint: 0.3 rad back go at 1 rad/s."""
+    safety = enabled(vector(0.3, 0.0, 0.5), watchdog=WatchdogLimits(max_gap_rad=1.0))
+    safety.stop()
+    positions = [0.3]
+    for k in range(1, 40):
+        command = safety.step(None, trembling(HOME, k), 0.0, k * TICK_NS)
+        assert command is not None
+        positions.append(float(command.positions[0]))
+    assert np.abs(np.diff(positions)).max() / TICK_S < 1.01
+    assert positions[20] == pytest.approx(0.05, abs=2e-3)
+
+
 def test_arm_that_sinks_without_torque_is_followed_down_in_a_fault() -> None:
     """1 rad at 2 rad/s: the command is never far off, so torque that returns moves little."""
     safety = enabled()
