@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from cosmos_policy_ros.topics import Action, Qos, Service, Topic
-from rclpy.action import ActionClient
+from rclpy.action import ActionClient, ActionServer
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.publisher import Publisher
@@ -102,6 +102,35 @@ def create_client(node: Node, service: Service) -> Client:
 def create_action_client(node: Node, action: Action) -> ActionClient:
     """Return a client of an action."""
     return ActionClient(node, ros_class(action.type), action.name)
+
+
+def create_action_server(
+    node: Node,
+    action: Action,
+    execute: Callable[[Any], Any],
+    accept: Callable[[Any], Any],
+    begin: Callable[[Any], None],
+    cancel: Callable[[Any], Any],
+) -> ActionServer:
+    """Return a server of an action.
+
+    Args:
+        node: Node that owns it.
+        action: The action.
+        execute: Returns the result of a goal handle, also as a coroutine.
+        accept: Returns the ``GoalResponse`` for a request.
+        begin: Called with the handle of an accepted goal, which it executes.
+        cancel: Returns the ``CancelResponse`` for a handle.
+    """
+    return ActionServer(
+        node,
+        ros_class(action.type),
+        action.name,
+        execute,
+        goal_callback=accept,
+        handle_accepted_callback=begin,
+        cancel_callback=cancel,
+    )
 
 
 def ros_class(name: str) -> type:

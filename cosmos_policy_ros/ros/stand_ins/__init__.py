@@ -8,12 +8,14 @@ that what runs against it runs against the original too.
 
 from __future__ import annotations
 
-from cosmos_policy_ros.ros.stand_ins import forward, interbotix, trajectory
+from cosmos_policy_ros.ros.stand_ins import forward, gripper_action, interbotix, trajectory
 from cosmos_policy_ros.ros.stand_ins.joints import StandIn
 
 STAND_INS: dict[str, StandIn] = {
     'forward': forward,
+    'gripper_command': gripper_action.GRIPPER,
     'interbotix': interbotix,
+    'parallel_gripper': gripper_action.PARALLEL,
     'trajectory': trajectory,
 }
 SEND_STATES = {'interbotix'}  # whose originals publish the joint states too

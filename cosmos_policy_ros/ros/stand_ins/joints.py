@@ -33,7 +33,7 @@ class SimulatedJoints:
 
 
 class StandIn(Protocol):
-    """A file of this folder."""
+    """A file of this folder, or one of two in it."""
 
     def serve(self, node: Node, joints: SimulatedJoints) -> Callable[[], None]:
         """Behave like the original towards the ROS graph for as long as the node lives.
