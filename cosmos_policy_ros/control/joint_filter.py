@@ -72,6 +72,11 @@ class JointFilter:
         self.believed = self._newest[-1]
         return None
 
+    @property
+    def heard(self) -> bool:
+        """Whether a well-formed message has come."""
+        return bool(self._newest)
+
     def find_unrest(self, longest_gap_s: float) -> str:
         """Return why motion cannot start from the newest pose; empty when it can.
 

@@ -40,8 +40,9 @@ class JointStates:
             longest_s: As of ``JointFilter``.
         """
         self.trusting = True
-        self._clock, self._note = node.get_clock(), note
+        self._node, self._clock, self._note = node, node.get_clock(), note
         self._names = robot.joint_streams
+        self._arms = robot.arms
         self._filters = [JointFilter(arm, longest_s) for arm in robot.arms]
         for arm, joints in zip(robot.arms, self._filters, strict=True):
             topic = JOINT_STATES.at(arm.joint_state_topic)
@@ -77,5 +78,20 @@ class JointStates:
         Args:
             longest_gap_s: As of ``JointFilter.find_unrest``.
         """
-        reasons = (joints.find_unrest(longest_gap_s) for joints in self._filters)
+        reasons = (
+            joints.find_unrest(longest_gap_s) if joints.heard else self._find_silence(arm)
+            for arm, joints in zip(self._arms, self._filters, strict=True)
+        )
         return next((reason for reason in reasons if reason), '')
+
+    def _find_silence(self, arm: ArmSpec) -> str:
+        """Return why nothing has ever come from an arm."""
+        topic = arm.joint_state_topic
+        n = self._node.count_publishers(topic)
+        if not n:
+            return f'nobody publishes {topic}; start the driver of {arm.name}'
+        return (
+            f'{topic} has {n} publisher{"s" * (n > 1)} and nothing of it has arrived here; see '
+            f'"ros2 topic hz {topic}". If messages come there, start this node again: shared '
+            'memory of a node that was killed may be in its way'
+        )
