@@ -134,7 +134,7 @@ IMAGE = Topic(
     'sensor_msgs/msg/Image',
     SENSOR,
     ('driver', 'camera', 'sim', 'fake_sensor'),
-    ('inference', 'command_executor', 'recorder', 'operator', 'check'),
+    ('inference', 'command_executor', 'recorder', 'operator', 'check', 'visualizer'),
     'One image of a camera, rgb8 or bgr8, stamped when it was taken; ``camera`` is reliable.',
     namespaced=False,
 )
@@ -152,7 +152,7 @@ JOINT_STATES = Topic(
     'sensor_msgs/msg/JointState',
     SENSOR,
     ('driver', 'sim', 'fake_sensor'),
-    ('inference', 'command_executor', 'recorder', 'operator', 'arms', 'check'),
+    ('inference', 'command_executor', 'recorder', 'operator', 'arms', 'check', 'visualizer'),
     'Measured joints of a follower arm [rad] and of its gripper, in the unit of its driver.',
     namespaced=False,
 )
@@ -160,9 +160,10 @@ ROBOT_DESCRIPTION = Topic(
     '/robot_description',
     'std_msgs/msg/String',
     LATCHED,
-    ('driver',),
-    ('check',),
-    'URDF of an arm, in its namespace, or of the whole robot; the check compares its limits.',
+    ('driver', 'sim'),
+    ('check', 'person'),
+    'URDF of an arm, in its namespace, or of the whole robot; the check compares its limits. That '
+    'of ``sim`` has both arms on their table, with joints called ``<arm>/<joint>``.',
     namespaced=False,
 )
 LEADER_JOINT_STATES = Topic(
@@ -174,12 +175,30 @@ LEADER_JOINT_STATES = Topic(
     'Measured joints of a leader arm that a person or an expert moves.',
     namespaced=False,
 )
+ROBOT_JOINT_STATES = Topic(
+    '/joint_states',
+    'sensor_msgs/msg/JointState',
+    DRIVER,
+    ('sim',),
+    ('person',),
+    'Joints of the robot description of ``sim`` [rad; finger m], for viewers that move it by '
+    'themselves; sent while subscribed.',
+)
+TF = Topic(
+    '/tf',
+    'tf2_msgs/msg/TFMessage',
+    STREAM,
+    ('driver', 'sim'),
+    ('person',),
+    'Poses of the links of the robot description of ``sim``, for RViz; sent while subscribed, '
+    'where ``tf2_msgs`` is installed.',
+)
 TASK = Topic(
     '/task',
     'std_msgs/msg/String',
     LATCHED,
     ('person', 'sim', 'fake_sensor'),
-    ('inference', 'planner', 'recorder', 'operator'),
+    ('inference', 'planner', 'recorder', 'operator', 'visualizer'),
     'Language instruction of the episodes to come, at most 200 characters. Another one ends the '
     'queries: the planner has to be activated again.',
     namespaced=False,
@@ -191,7 +210,7 @@ QUERY = Topic(
     'trajectory_msgs/msg/JointTrajectory',
     NEWEST,
     ('planner',),
-    ('inference', 'recorder', 'operator'),
+    ('inference', 'recorder', 'operator', 'visualizer'),
     'A query; row 0 of its answer is due at its stamp. The points are the committed rows, due '
     'from the stamp on at the rate of the policy: they are played until the answer comes, which '
     'begins with them. Without points nothing is committed.',
@@ -201,7 +220,7 @@ CANDIDATES = Topic(
     'sensor_msgs/msg/PointCloud2',
     STREAM,
     ('inference',),
-    ('planner', 'recorder', 'operator'),
+    ('planner', 'recorder', 'operator', 'visualizer'),
     'All candidates of one answer with their values, as a little-endian table '
     '(``candidate_table.py``) with the stamp of the query.',
 )
@@ -219,7 +238,7 @@ ACTION_CHUNK = Topic(
     'trajectory_msgs/msg/JointTrajectory',
     NEWEST,
     ('planner', 'replay', 'arms'),
-    ('command_executor', 'recorder', 'operator'),
+    ('command_executor', 'recorder', 'operator', 'visualizer'),
     'The chosen action chunk: joint targets [rad; gripper 0..1] with times of their own.',
 )
 FUTURE_IMAGE = Topic(
@@ -227,10 +246,30 @@ FUTURE_IMAGE = Topic(
     'sensor_msgs/msg/Image',
     SENSOR,
     ('inference',),
-    ('operator',),
+    ('operator', 'visualizer'),
     'Predicted image of a camera at the end of the candidate with the highest mean value, stamped '
     'when it is due; sent while subscribed. All inference nodes share it, and the planner may '
     'choose by other rules: the chunk that is played may be another one.',
+)
+
+MARKERS = Topic(
+    '/policy/markers',
+    'visualization_msgs/msg/MarkerArray',
+    STREAM,
+    ('visualizer',),
+    ('person',),
+    'What the policy is about to do, drawn: ways of the hands for all candidates, coloured by '
+    'value, the chosen one bold, committed rows, joints at a limit, the two nearest shapes, state '
+    'and reason; sent while subscribed.',
+)
+IMAGES = Topic(
+    '/policy/images',
+    'sensor_msgs/msg/Image',
+    DRIVER,
+    ('visualizer',),
+    ('person',),
+    'The newest images of all cameras above those that the policy predicts; sent while '
+    'subscribed.',
 )
 
 # Motion.
@@ -239,7 +278,7 @@ JOINT_COMMAND = Topic(
     'sensor_msgs/msg/JointState',
     STREAM,
     ('command_executor',),
-    ('planner', 'recorder', 'operator', 'replay', 'arms'),
+    ('planner', 'recorder', 'operator', 'replay', 'arms', 'visualizer'),
     'Joint targets that were really sent to the arms [rad; gripper 0..1].',
 )
 EXECUTOR_STATUS = Topic(
@@ -247,7 +286,7 @@ EXECUTOR_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('command_executor',),
-    ('planner', 'operator', 'demonstrator', 'replay', 'estop', 'arms'),
+    ('planner', 'operator', 'demonstrator', 'replay', 'estop', 'arms', 'visualizer'),
     'State and figures of the executor (``status.ExecutorStatus``), by which others decide.',
 )
 STOP = Topic(

@@ -10,9 +10,9 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 readonly ENVIRONMENT=$(realpath "$1")
 readonly STAMP=$ENVIRONMENT/messages.stamp
 mark=$(find interfaces scripts/build_messages.sh -type f -exec sha256sum {} + | sort | sha256sum)
-if "$ENVIRONMENT/bin/python" -c 'import control_msgs.msg, interbotix_xs_msgs.srv' 2>/dev/null &&
+if "$ENVIRONMENT/bin/python" -c 'import control_msgs.msg, interbotix_xs_msgs.srv, tf2_msgs.msg' 2>/dev/null &&
     [[ ! -f $STAMP || $(<"$STAMP") == "$mark" ]]; then exit; fi
-echo 'building the messages of arm drivers (2 to 4 minutes)'
+echo "building messages that no wheel has (2 to 4 minutes)"
 readonly WORK=$(mktemp -d)
 trap 'rm -rf "$WORK"' EXIT
 readonly TOOLS=$WORK/tools

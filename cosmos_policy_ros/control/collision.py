@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How near arms, table and frame come to each other at a pose, from a model of the robot's scene.
+"""Where the arms are at a pose and how near they come to each other and to what stands around.
+
+Both are read from a model of the robot's scene.
 
 The model is a MuJoCo file (MJCF or URDF) with simple shapes around everything that must not touch.
 Which shapes keep their distance from which is said there, by ``contype`` and ``conaffinity``, so
@@ -31,10 +33,12 @@ class Clearance(NamedTuple):
         distance_m: Between them [m], negative where they overlap; ``LOOK_M`` where all are
             farther apart.
         shapes: Their names, empty where all are farther apart.
+        ends: Their nearest points, x y z each [m, scene]; none where all are farther apart.
     """
 
     distance_m: float
     shapes: str
+    ends: tuple[tuple[float, ...], ...] = ()
 
 
 class Scene:
@@ -44,7 +48,8 @@ class Scene:
         """Load the model that the robot file names.
 
         A joint of the model is that of an arm if it is called ``<arm>/<joint>``, ``<arm>_<joint>``
-        or as in the robot file. Others, such as fingers, stay where the model has them.
+        or as in the robot file. Others, such as fingers, stay where the model has them. The tool
+        of an arm is the site ``<arm>/tool``, or else the body that its last joint moves.
 
         Args:
             robot: Robot with a ``scene``.
@@ -70,10 +75,12 @@ class Scene:
         ]
         joints = {self._model.joint(i).name: i for i in range(self._model.njnt)}
         columns, addresses, missing = [], [], []
+        self._joints: dict[str, int] = {}  # joint of the robot -> that of the model
         for name, arm_joint in zip(robot.joint_names, robot.arm_joints, strict=True):
             arm, _, joint = name.rpartition('/')
             found = [n for n in (name, f'{arm}_{joint}', joint) if n in joints]
             if found:
+                self._joints[name] = joints[found[0]]
                 addresses.append(int(self._model.jnt_qposadr[joints[found[0]]]))
                 columns.append(robot.joint_names.index(name))
             elif arm_joint:
@@ -84,6 +91,33 @@ class Scene:
             msg = f'{path}: {what}; it has {[*joints]}, which must be called as the robot has them'
             raise ConfigError(msg)
         self._columns, self._addresses = np.array(columns), np.array(addresses)
+        sites = {self._model.site(i).name: i for i in range(self._model.nsite)}
+        self._tools = [  # (place of all, which one is the arm's)
+            (self._data.site_xpos, sites[f'{arm.name}/tool'])
+            if f'{arm.name}/tool' in sites
+            else (
+                self._data.xpos,
+                self._model.jnt_bodyid[self._joints[f'{arm.name}/{arm.joints[-1]}']],
+            )
+            for arm in robot.arms
+        ]
+
+    def tool_paths(self, rows: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Return the (arms, H, 3) places of the tools at (H, A) rows of joints [m, scene]."""
+        paths = np.zeros((len(self._tools), len(rows), 3))
+        for i, pose in enumerate(rows):
+            self._move(pose)
+            paths[:, i] = [places[which] for places, which in self._tools]
+        return paths
+
+    def joint_places(self, pose: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
+        """Return joint -> place (3,) [m, scene] of the joints that the model has.
+
+        Args:
+            pose: (A,) joints in action order [rad; gripper 0..1], finite.
+        """
+        self._move(pose)
+        return {name: self._data.xanchor[joint].copy() for name, joint in self._joints.items()}
 
     def clearance(self, pose: NDArray[np.floating]) -> Clearance:
         """Return the nearest two shapes.
@@ -91,20 +125,20 @@ class Scene:
         Args:
             pose: (A,) joints in action order [rad; gripper 0..1], finite.
         """
-        self._data.qpos[self._addresses] = pose[self._columns]
-        mujoco.mj_kinematics(self._model, self._data)
+        self._move(pose)
         gaps_m = self._find_gaps()
-        nearest = Clearance(LOOK_M, '')
+        nearest, ends = Clearance(LOOK_M, ''), np.zeros(6)
         for k in np.argsort(gaps_m):
             if gaps_m[k] > 0.0 and gaps_m[k] >= nearest.distance_m:
                 break
             first, second = self._pairs[k]
             distance_m = mujoco.mj_geomDistance(
-                self._model, self._data, first, second, LOOK_M, None
+                self._model, self._data, first, second, LOOK_M, ends
             )
             if distance_m < nearest.distance_m:
                 shapes = f'{self._names[first]} and {self._names[second]}'
-                nearest = Clearance(distance_m, shapes)
+                places = tuple(tuple(end) for end in ends.reshape(2, 3).tolist())
+                nearest = Clearance(distance_m, shapes, places)
         return nearest
 
     def _find_gaps(self) -> NDArray[np.float64]:
@@ -119,6 +153,10 @@ class Scene:
     def nearest(self, rows: NDArray[np.floating]) -> Clearance:
         """Return the clearance at the nearest of (H, A) rows of joints in action order."""
         return min((self.clearance(row) for row in rows), key=lambda c: c.distance_m)
+
+    def _move(self, pose: NDArray[np.floating]) -> None:
+        self._data.qpos[self._addresses] = pose[self._columns]
+        mujoco.mj_kinematics(self._model, self._data)
 
 
 def open_scene(robot: RobotSpec) -> Scene | None:

@@ -394,11 +394,11 @@ class Safety:
         """
         if self._scene is None:
             return ''
-        distance_m, shapes = self._scene.clearance(self._tracker.stopping_position)
-        if distance_m < min(self.limits.clearance_m, self._clear_m - NEARER_M):
-            limit_mm = self.limits.clearance_m * 1e3
-            return f'{shapes} would come within {distance_m * 1e3:.0f} mm, limit {limit_mm:.0f} mm'
-        self._clear_m = distance_m
+        near = self._scene.clearance(self._tracker.stopping_position)
+        if near.distance_m < min(self.limits.clearance_m, self._clear_m - NEARER_M):
+            limit_mm, near_mm = self.limits.clearance_m * 1e3, near.distance_m * 1e3
+            return f'{near.shapes} would come within {near_mm:.0f} mm, limit {limit_mm:.0f} mm'
+        self._clear_m = near.distance_m
         return ''
 
     def _check_fault(

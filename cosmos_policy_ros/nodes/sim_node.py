@@ -19,26 +19,31 @@ from typing import Any
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.data.bags.writer import camera_frame
 from cosmos_policy_ros.robot import CommandOutput, read_robot, RobotSpec
-from cosmos_policy_ros.ros.convert import image_message, joint_state_message
+from cosmos_policy_ros.ros.convert import image_message, joint_state_message, tf_message
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_service
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, has_messages
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stand_ins import SEND_STATES, STAND_INS
 from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
+from cosmos_policy_ros.sim.description import describe_robot, joint_positions, link_poses
 from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.realtime import RealTime
 from cosmos_policy_ros.sim.robot_scene import load_scene
 from cosmos_policy_ros.sim.speed import SLOW, SpeedMeter
+from cosmos_policy_ros.sim.urdf import ROOT
 from cosmos_policy_ros.topics import (
     IMAGE,
     JOINT_STATES,
     RESET_SIM,
+    ROBOT_DESCRIPTION,
+    ROBOT_JOINT_STATES,
     SIM_STATE,
     SIM_STATUS,
     SUCCESS,
     TASK,
+    TF,
 )
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -50,6 +55,7 @@ from std_srvs.srv import Trigger
 
 SUCCESS_HZ = 10.0
 WINDOW_HZ = 30.0
+VIEW_HZ = 20.0  # poses of the links, for viewers
 SEED_DOC = (
     'Scene of the next reset. It may change while the node runs; the same seed gives the same '
     'scene.'
@@ -129,6 +135,11 @@ class SimNode(Node):
         self._success = create_publisher(self, SUCCESS)
         self._state = create_publisher(self, SIM_STATE)
         self._task = create_publisher(self, TASK)
+        self._arms = [arm.name for arm in arms]
+        self._description = create_publisher(self, ROBOT_DESCRIPTION)
+        self._description.publish(String(data=describe_robot(sim, self._arms)))
+        self._robot_joints = create_publisher(self, ROBOT_JOINT_STATES)
+        self._tf = create_publisher(self, TF) if has_messages(TF) else None
         self._status = StatusReport(self, SIM_STATUS, 'sim')
         self._resets = [self._serve(*place) for place in _places(self.robot)]
         create_service(self, RESET_SIM, self._on_reset)
@@ -140,6 +151,7 @@ class SimNode(Node):
         self.create_timer(1.0 / self.robot.joint_state_rate_hz, self._publish_joints)
         self.create_timer(1.0 / sum(c.rate_hz for c in cameras), self._publish_image)
         self.create_timer(1.0 / SUCCESS_HZ, self._publish_success)
+        self.create_timer(1.0 / VIEW_HZ, self._publish_view)
         self.create_timer(1.0, self._report)
         if window is not None:
             self.create_timer(1.0 / WINDOW_HZ, window.sync)
@@ -225,6 +237,16 @@ class SimNode(Node):
     def _publish_success(self) -> None:
         self._advance()
         self._success.publish(Bool(data=self.scene.sim.success))
+
+    def _publish_view(self) -> None:
+        """Publish where the links are for who draws them."""
+        if self._robot_joints.get_subscription_count():
+            joints = joint_positions(self.scene.sim, self._arms)
+            message = joint_state_message([*joints], [*joints.values()], self.scene.stamp_ns)
+            self._robot_joints.publish(message)
+        if self._tf is not None and self._tf.get_subscription_count():
+            poses = link_poses(self.scene.sim, self._arms)
+            self._tf.publish(tf_message(poses, ROOT, self.scene.stamp_ns))
 
     def _report(self) -> None:
         status = self._speed.status(self._now_ns())

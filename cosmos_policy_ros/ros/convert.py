@@ -7,12 +7,14 @@ PointCloud2 used as an organised table (``candidate_table.py``).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from builtin_interfaces.msg import Duration, Time
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.candidate_table import build_table, read_table
 from cosmos_policy_ros.types import ActionChunk, Candidates, JointCommand
+from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image, JointState, PointCloud2, PointField
@@ -42,6 +44,31 @@ def image_message(image: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Ima
     message.step = 3 * width
     message.data = image.tobytes()  # bytes: 1000 times faster than an ndarray or a memoryview
     return message
+
+
+def tf_message(
+    poses: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]],
+    parent: str,
+    stamp_ns: int,
+) -> Any:
+    """Return poses of frames as a TFMessage, whose package not every machine has.
+
+    Args:
+        poses: Frame -> position (3,) [m] and quaternion (4,) w, x, y, z.
+        parent: Frame that they are in.
+        stamp_ns: When they were so [ns, ROS clock].
+    """
+    from tf2_msgs.msg import TFMessage
+
+    transforms = []
+    for frame, (place, turn) in poses.items():
+        transform = TransformStamped(header=header(stamp_ns, parent), child_frame_id=frame)
+        x, y, z = place.tolist()
+        transform.transform.translation = Vector3(x=x, y=y, z=z)
+        w, x, y, z = turn.tolist()
+        transform.transform.rotation = Quaternion(x=x, y=y, z=z, w=w)
+        transforms.append(transform)
+    return TFMessage(transforms=transforms)
 
 
 def compressed_message(jpeg: bytes, stamp_ns: int, frame_id: str) -> CompressedImage:

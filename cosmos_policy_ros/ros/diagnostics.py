@@ -15,6 +15,7 @@ from cosmos_policy_ros.status import from_values, Status, to_values
 from cosmos_policy_ros.topics import DIAGNOSTICS, Topic
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
+from rclpy.subscription import Subscription
 
 T = TypeVar('T', bound=Status)
 LEVELS = {
@@ -81,7 +82,7 @@ class StatusReport:
 
 def subscribe_status(
     node: Node, topic: Topic, cls: type[T], callback: Callable[[T], None]
-) -> None:
+) -> Subscription:
     """Call ``callback`` with every typed status of another node; log one that is malformed.
 
     Args:
@@ -99,7 +100,7 @@ def subscribe_status(
             return
         callback(status)
 
-    create_subscription(node, topic, on_message)
+    return create_subscription(node, topic, on_message)
 
 
 def _message(name: str, level: str, message: str, values: Mapping[str, str]) -> DiagnosticStatus:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 from cosmos_policy_ros.topics import Action, Qos, Service, Topic
@@ -131,6 +132,11 @@ def create_action_server(
         handle_accepted_callback=begin,
         cancel_callback=cancel,
     )
+
+
+def has_messages(topic: Topic) -> bool:
+    """Return whether the message package of a topic is installed."""
+    return find_spec(topic.type.partition('/')[0]) is not None
 
 
 def ros_class(name: str) -> type:

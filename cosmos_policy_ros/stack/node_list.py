@@ -135,6 +135,7 @@ ESTOP = NodeSpec('estop', 'estop_node', ())
 FAULTS = NodeSpec('faults', 'faults_node', (
     'robot', 'checkpoint', 'out', 'kinds', 'quick', 'minutes', 'episodes', 'seed',
 ))  # fmt: skip
+VISUALIZER = NodeSpec('visualizer', 'visualizer_node', ('robot',))
 CHECK = NodeSpec('check', 'check_node', ('robot', 'out'))  # looks once, then ends
 LOGGED_CHECK = replace(CHECK, arguments=('robot',))
 # Arms that are moved by name need no camera, are slow enough for older joint states, and may lie
@@ -145,11 +146,13 @@ ARMS_STACK = (
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
-ROBOT_STACK = (CAMERA, LOGGED_CHECK, *POLICY_STACK)  # whose arm drivers run already
+WATCH_STACK = (VISUALIZER,)  # for people; nobody else needs them
+ROBOT_STACK = (CAMERA, LOGGED_CHECK, *POLICY_STACK, *WATCH_STACK)  # whose arm drivers run already
 ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK)
 RECORD_STACK = (RECORDER,)  # beside one of the others
 DEMONSTRATION_STACK = (SIM, *TELEOP_STACK, *RECORD_STACK)  # led by the demonstrator
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
+WATCHED_SIM_STACK = (*SIM_STACK, *WATCH_STACK)
 
 
 def stack_arguments(specs: Iterable[NodeSpec]) -> dict[str, Argument]:

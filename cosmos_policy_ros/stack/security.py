@@ -25,6 +25,7 @@ from cosmos_policy_ros.stack.node_list import (
     PLANNER,
     RECORDER,
     REPLAY,
+    VISUALIZER,
 )
 from cosmos_policy_ros.topics import (
     Action,
@@ -51,7 +52,7 @@ from cosmos_policy_ros.topics import (
     TOPICS,
 )
 
-NODES = (CAMERA, INFERENCE, PLANNER, EXECUTOR, RECORDER, REPLAY, CHECK, ARMS, ESTOP)
+NODES = (CAMERA, INFERENCE, PLANNER, EXECUTOR, RECORDER, REPLAY, CHECK, ARMS, ESTOP, VISUALIZER)
 OTHERS = ('driver', 'person')
 PARAMETER_SERVICES = (
     'describe_parameters',

@@ -27,6 +27,7 @@ from cosmos_policy_ros.nodes.planner_node import PlannerParams
 from cosmos_policy_ros.nodes.recorder_node import RecorderParams
 from cosmos_policy_ros.nodes.replay_node import ReplayParams
 from cosmos_policy_ros.nodes.sim_node import SEED_DOC, SimParams
+from cosmos_policy_ros.nodes.visualizer_node import VisualizerParams
 from cosmos_policy_ros.stack.node_list import SEED_STRIDE
 from reference import parameter_lines
 
@@ -50,6 +51,7 @@ CLASSES = {
     'faults': FaultsParams,
     'estop': EstopParams,
     'arms': ArmsParams,
+    'visualizer': VisualizerParams,
 }
 DYNAMIC = {'sim': {'seed': SEED_DOC}}  # declared outside the frozen dataclass
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from cosmos_policy_ros.align import arm_pose, image_array, stamp_of
 from cosmos_policy_ros.nodes.sim_node import SimNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.endpoints import create_subscription
-from cosmos_policy_ros.topics import TASK
+from cosmos_policy_ros.topics import ROBOT_DESCRIPTION, ROBOT_JOINT_STATES, TASK, TF
 from cosmos_policy_ros.types import ConfigError
 from node_bench import SteppedBench
 import rclpy
@@ -185,3 +187,34 @@ def test_window_without_a_display_is_refused(
     monkeypatch.delenv('WAYLAND_DISPLAY', raising=False)
     with pytest.raises(ConfigError, match='no display; set render to false'):
         _open_window(bench.sim.scene.sim)
+
+
+def test_the_robot_is_described_to_whoever_comes_late(bench: Bench) -> None:
+    """And its joints are published under the names of the description, while somebody looks."""
+    texts: list[String] = []
+    states: list[JointState] = []
+    create_subscription(bench.node, ROBOT_DESCRIPTION, texts.append)
+    create_subscription(bench.node, ROBOT_JOINT_STATES, states.append)
+    bench.wait(lambda: texts and states)
+    joints = [
+        joint.attrib['name']
+        for joint in ET.fromstring(texts[0].data).iter('joint')
+        if joint.attrib['type'] != 'fixed'
+    ]
+    assert states[-1].name == joints
+    assert joints[:2] == ['follower_left/waist', 'follower_left/shoulder']
+    assert states[-1].position[1] == pytest.approx(ROBOT.start[1], abs=0.05)
+
+
+def test_links_are_sent_to_rviz_where_it_can_be(bench: Bench) -> None:
+    """In the frame of the robot file's scene."""
+    pytest.importorskip('tf2_msgs')
+    heard: list[Any] = []
+    create_subscription(bench.node, TF, heard.append)
+    bench.wait(lambda: heard)
+    transforms = {t.child_frame_id: t for t in heard[-1].transforms}
+    assert {t.header.frame_id for t in transforms.values()} == {'world'}
+    base = transforms['follower_right/base_link'].transform
+    assert (base.translation.x, base.translation.y) == pytest.approx((0.469, 0.0))
+    assert abs(base.rotation.z) == pytest.approx(1.0)  # it faces the left arm
+    assert 'follower_left/gripper_link' in transforms

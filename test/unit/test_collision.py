@@ -121,9 +121,41 @@ def test_a_gripper_comes_to_the_table() -> None:
     """The shapes are named as in the model."""
     low = START.copy()
     low[LEFT_SHOULDER] = 0.04
-    distance_m, shapes = SCENE.clearance(low)
+    distance_m, shapes, ends = SCENE.clearance(low)
     assert distance_m == pytest.approx(-0.0074, abs=1e-4)
     assert shapes == 'table and follower_left/finger_roots'
+    assert [end[2] for end in ends] == pytest.approx([0.0, distance_m], abs=1e-6)
+    assert ends[0][:2] == pytest.approx(ends[1][:2], abs=1e-6)
+
+
+def test_tools_are_between_the_fingertips() -> None:
+    """As the simulator has them, 0.14 m ahead of the gripper link."""
+    sim, rng = AlohaSim(), np.random.default_rng(1)
+    rows = rng.uniform(ROBOT.lower, ROBOT.upper, (5, 14)).astype(np.float32)
+    paths = SCENE.tool_paths(rows)
+    assert paths.shape == (2, 5, 3)
+    for row, places in zip(rows, paths.transpose(1, 0, 2), strict=True):
+        for side, joints, place in zip(
+            ('left', 'right'), (row[:6], row[7:13]), places, strict=True
+        ):
+            assert place == pytest.approx(sim.arm(side).tip(joints) - (0.0, 0.5, 0.0), abs=1e-4)
+
+
+def test_joints_are_where_they_turn() -> None:
+    """The waist turns above the base, and a gripper without a joint in the model is left out."""
+    places = SCENE.joint_places(START)
+    assert places['follower_left/waist'] == pytest.approx([-0.469, 0.0, 0.079])
+    assert 'follower_left/gripper' not in places
+
+
+def test_a_model_without_sites_has_its_tools_at_the_last_bodies(tmp_path: Path) -> None:
+    """A URDF has none."""
+    path = tmp_path / 'one.urdf'
+    path.write_text(URDF, encoding='utf-8')
+    scene = Scene(lifted(scene=str(path)))
+    assert scene.tool_paths(np.array([[0.0], [0.25]])) == pytest.approx(
+        np.array([[[0.0, 0.0, 0.5], [0.0, 0.0, 0.75]]])
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,7 +243,7 @@ def test_a_urdf_with_its_own_joint_names_is_a_scene_too(tmp_path: Path) -> None:
     near = scene.clearance(np.array([-0.38]))
     assert near.distance_m == pytest.approx(0.01, abs=1e-6)
     assert near.shapes == 'world and tool'
-    assert scene.clearance(np.zeros(1)) == (LOOK_M, '')
+    assert scene.clearance(np.zeros(1)) == (LOOK_M, '', ())
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws what the policy is about to do, for RViz and Foxglove, while somebody looks.
+
+The ways of the hands are those of the scene in the robot file (``control/collision.py``), in whose
+frame everything is drawn; without a scene there is only text. Streams are kept as bytes and
+decoded when a picture is drawn, a few times a second, and nothing is subscribed to while nobody
+looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+import textwrap
+from typing import Any
+
+from cosmos_policy_ros.align import arm_pose, image_array, stamp_of
+from cosmos_policy_ros.control.collision import open_scene
+from cosmos_policy_ros.robot import CameraSpec, read_robot
+from cosmos_policy_ros.ros import markers
+from cosmos_policy_ros.ros.convert import (
+    candidates_from_message,
+    command_positions,
+    image_message,
+    trajectory_rows,
+)
+from cosmos_policy_ros.ros.diagnostics import subscribe_status
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, ros_class
+from cosmos_policy_ros.ros.image_wall import compose_wall
+from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.status import ExecutorStatus
+from cosmos_policy_ros.topics import (
+    ACTION_CHUNK,
+    CANDIDATES,
+    EXECUTOR_STATUS,
+    future_image,
+    IMAGE,
+    IMAGES,
+    JOINT_COMMAND,
+    JOINT_STATES,
+    MARKERS,
+    QUERY,
+    TASK,
+    Topic,
+)
+from cosmos_policy_ros.types import Candidates
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.serialization import deserialize_message
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import PointCloud2
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+from visualization_msgs.msg import Marker
+
+LOOK_S = 0.5  # [s] between two looks whether anybody subscribes
+OLD_NS = 3_000_000_000  # candidates and commands are drawn no longer than this
+AT_LIMIT = 2e-3  # [rad] from the end of its range at which a joint counts as there
+TEXT_PLACE = np.array([0.0, 0.0, 0.75])  # [m] of state and reason, above the table
+LINE = 60  # characters of a line of text
+COLOURS = {
+    'playing': markers.GREEN,
+    'disabled': markers.GREY,
+    'ended': markers.AMBER,
+    'hold': markers.AMBER,
+    'fault': markers.RED,
+}
+
+
+@dataclass(frozen=True)
+class VisualizerParams:
+    """Parameters of the visualizer."""
+
+    robot: str = param('', 'Robot YAML file with the scene; the launch file sets it.')
+    rate_hz: float = param(5.0, 'Pictures per second [Hz].', 0.5, 30.0)
+    frame: str = param('world', "Frame of the robot file's scene, in which everything is drawn.")
+
+
+class VisualizerNode(Node):
+    """Markers and images for people."""
+
+    def __init__(self) -> None:
+        """Open the topics of the pictures; nothing is subscribed to before somebody looks.
+
+        Raises:
+            ConfigError: The robot file or its scene is wrong.
+        """
+        super().__init__('visualizer')
+        self.params = p = declare(self, VisualizerParams)
+        self.robot = read_robot(Path(p.robot))
+        self._scene = open_scene(self.robot)
+        self._newest: dict[str, bytes] = {}  # topic -> serialized message
+        self._answers: list[Candidates] = []  # of the newest query, one of every inference node
+        self._chunk: NDArray[np.float32] | None = None  # chosen for it
+        self._committed: NDArray[np.float32] | None = None  # rows of that query
+        self._query_ns = self._chunk_ns = 0  # stamps [ns, ROS clock]
+        self._paths: list[Marker] = []  # of these
+        self._status: ExecutorStatus | None = None
+        self._task = ''
+
+        self._markers = create_publisher(self, MARKERS)
+        self._images = create_publisher(self, IMAGES)
+        self._seen: list[Subscription] = []  # subscriptions while somebody looks at markers
+        self._shown: list[Subscription] = []  # and at images
+        self.create_timer(LOOK_S, self._look)
+        self.create_timer(1.0 / p.rate_hz, self._draw)
+        where = f'the scene of {self.robot.name}' if self._scene else 'no scene, so text only'
+        self.get_logger().info(f'drawing {where} at {p.rate_hz} Hz while somebody looks')
+
+    def _look(self) -> None:
+        """Subscribe while somebody looks, and only then."""
+        if bool(self._seen) != bool(self._markers.get_subscription_count()):
+            self._seen = self._toggle(self._seen, self._watch_motion)
+        if bool(self._shown) != bool(self._images.get_subscription_count()):
+            self._shown = self._toggle(self._shown, self._watch_images)
+
+    def _toggle(
+        self, subscriptions: list[Subscription], begin: Callable[[], list[Subscription]]
+    ) -> list[Subscription]:
+        for subscription in subscriptions:
+            self.destroy_subscription(subscription)
+        return [] if subscriptions else begin()
+
+    def _watch_motion(self) -> list[Subscription]:
+        self._newest.clear()
+        self._answers, self._paths, self._status = [], [], None
+        return [
+            *(self._keep(JOINT_STATES.at(t)) for t in self.robot.joint_state_topics),
+            self._keep(JOINT_COMMAND),
+            create_subscription(self, CANDIDATES, self._on_candidates),
+            create_subscription(self, ACTION_CHUNK, self._on_chunk),
+            create_subscription(self, QUERY, self._on_query),
+            create_subscription(self, TASK, self._on_task),
+            subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_status),
+        ]
+
+    def _watch_images(self) -> list[Subscription]:
+        topics = [IMAGE.at(c.topic) for c in self.robot.cameras]
+        topics += [future_image(c.name) for c in self.robot.cameras]
+        for topic in topics:
+            self._newest.pop(topic.name, None)
+        return [self._keep(topic) for topic in topics]
+
+    def _keep(self, topic: Topic) -> Subscription:
+        """Keep the newest message of a topic as bytes."""
+
+        def on_message(data: bytes) -> None:
+            self._newest[topic.name] = data
+
+        return create_subscription(self, topic, on_message, raw=True)
+
+    def _decode(self, topic: Topic) -> Any:
+        """Return the newest message of a topic, None before the first."""
+        data = self._newest.get(topic.name)
+        return None if data is None else deserialize_message(data, ros_class(topic.type))
+
+    def _on_candidates(self, message: PointCloud2) -> None:
+        with contextlib.suppress(ValueError):  # the planner says what is wrong with it
+            candidates, _ = candidates_from_message(message, self.robot.joint_names)
+            if self._answers and self._answers[0].stamp_ns != candidates.stamp_ns:
+                self._answers = []
+            self._answers.append(candidates)
+            self._draw_paths()
+
+    def _on_chunk(self, message: JointTrajectory) -> None:
+        with contextlib.suppress(ValueError):
+            self._chunk = trajectory_rows(message, self.robot.joint_names)
+            self._chunk_ns = stamp_of(message)
+            self._draw_paths()
+
+    def _on_query(self, message: JointTrajectory) -> None:
+        with contextlib.suppress(ValueError):
+            self._committed = trajectory_rows(message, self.robot.joint_names)
+            self._query_ns = stamp_of(message)
+            self._draw_paths()
+
+    def _on_task(self, message: String) -> None:
+        self._task = message.data
+
+    def _on_status(self, status: ExecutorStatus) -> None:
+        self._status = status
+
+    def _draw_paths(self) -> None:
+        """Draw the candidates of the newest query and the rows that it committed to."""
+        if self._scene is None or not self._answers:
+            return
+        stamp_ns = self._answers[0].stamp_ns
+        rows = np.concatenate([answer.positions for answer in self._answers])
+        values = np.concatenate([answer.values.mean(axis=1) for answer in self._answers])
+        chosen = -1
+        if self._chunk_ns == stamp_ns and self._chunk is not None:
+            chosen = int(np.abs(rows - self._chunk).max(axis=(1, 2)).argmin())
+        ways = [
+            markers.Path(path, float(value), i == chosen)
+            for i, (chunk, value) in enumerate(zip(rows, values, strict=True))
+            for path in self._scene.tool_paths(chunk)
+        ]
+        self._paths = markers.draw_paths(ways)
+        if self._committed is not None and self._query_ns == stamp_ns:
+            places = self._scene.tool_paths(self._committed).reshape(-1, 3)
+            self._paths += markers.draw_committed(places)
+
+    def _draw(self) -> None:
+        """Send a picture to whoever looks."""
+        if self._seen:
+            now_ns = self.get_clock().now().nanoseconds
+            drawn = [self._draw_state()]
+            if self._answers and now_ns - self._answers[0].stamp_ns < OLD_NS:
+                drawn += self._paths
+            pose = self._pose(now_ns)
+            if pose is not None:
+                drawn += self._draw_pose(pose)
+            self._markers.publish(markers.marker_array(drawn, self.params.frame))
+        if self._shown:
+            self._publish_images()
+
+    def _draw_state(self) -> Marker:
+        """Return what the executor does and why, as text."""
+        status = self._status
+        if status is None:
+            text, colour = 'no command executor', markers.GREY
+        else:
+            mode = status.mode.upper() if status.state != 'enabled' else status.mode
+            mode = 'EMERGENCY STOP' if status.stopped else mode
+            lines = textwrap.wrap(status.reason, LINE)
+            text = '\n'.join([mode, *lines, *textwrap.wrap(self._task, LINE)])
+            colour = markers.RED if status.stopped else COLOURS[status.mode]
+        return markers.draw_text('state', 0, text, TEXT_PLACE, colour)
+
+    def _draw_pose(self, pose: NDArray[np.float32]) -> list[Marker]:
+        """Return the joints at their limits and the two nearest shapes at an (A,) pose."""
+        if self._scene is None:
+            return []
+        robot, places = self.robot, self._scene.joint_places(pose)
+        at_limit = (pose < robot.lower + AT_LIMIT) | (pose > robot.upper - AT_LIMIT)
+        hit = [n for n, at in zip(robot.joint_names, at_limit, strict=True) if at and n in places]
+        near = self._scene.clearance(pose)
+        text = f'{near.shapes}: {near.distance_m * 1e3:.0f} mm'
+        return [
+            *markers.draw_limits([places[name] for name in hit]),
+            *markers.draw_clearance(near.ends, text, near.distance_m < robot.clearance_m),
+        ]
+
+    def _pose(self, now_ns: int) -> NDArray[np.float32] | None:
+        """Return the (A,) commanded pose, or the measured one where nothing is commanded."""
+        with contextlib.suppress(ValueError):
+            command = self._decode(JOINT_COMMAND)
+            if command is not None and now_ns - stamp_of(command) < OLD_NS:
+                return command_positions(command, self.robot.joint_names)
+            poses = []
+            for arm in self.robot.arms:
+                message = self._decode(JOINT_STATES.at(arm.joint_state_topic))
+                if message is None:
+                    return None
+                poses.append(arm_pose(arm, message))
+            return np.concatenate(poses)
+        return None
+
+    def _publish_images(self) -> None:
+        """Send what the cameras show above what is predicted."""
+        live, predicted, due_ns = {}, {}, 0
+        for camera in self.robot.cameras:
+            image, future = self._show(camera)
+            if image is not None:
+                live[camera.name] = image_array(image)
+            if future is not None:
+                predicted[camera.name] = image_array(future)
+                due_ns = stamp_of(future)
+        now_ns = self.get_clock().now().nanoseconds
+        ahead_s = (due_ns - now_ns) * 1e-9 if predicted else None
+        wall = compose_wall(self.robot.cameras, live, predicted, ahead_s)
+        self._images.publish(image_message(wall, now_ns, self.params.frame))
+
+    def _show(self, camera: CameraSpec) -> tuple[Any, Any]:
+        """Return the newest image of a camera and the newest prediction of it."""
+        return self._decode(IMAGE.at(camera.topic)), self._decode(future_image(camera.name))
+
+
+def main() -> None:
+    """Run the node until Ctrl-C."""
+    run_node(VisualizerNode)
+
+
+if __name__ == '__main__':
+    main()
