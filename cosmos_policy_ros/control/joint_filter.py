@@ -73,7 +73,7 @@ class JointFilter:
         return None
 
     @property
-    def heard(self) -> bool:
+    def received(self) -> bool:
         """Whether a well-formed message has come."""
         return bool(self._newest)
 

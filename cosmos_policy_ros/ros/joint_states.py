@@ -79,7 +79,7 @@ class JointStates:
             longest_gap_s: As of ``JointFilter.find_unrest``.
         """
         reasons = (
-            joints.find_unrest(longest_gap_s) if joints.heard else self._find_silence(arm)
+            joints.find_unrest(longest_gap_s) if joints.received else self._find_silence(arm)
             for arm, joints in zip(self._arms, self._filters, strict=True)
         )
         return next((reason for reason in reasons if reason), '')
