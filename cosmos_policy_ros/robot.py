@@ -340,15 +340,20 @@ class RobotSpec:
         return _vector([x for a in self.arms for x in a.sleep])
 
 
-def read_robot(path: Path) -> RobotSpec:
-    """Return the robot that a YAML file describes.
+def read_robot(path: Path, namespace: str = '/') -> RobotSpec:
+    """Return the robot that a YAML file describes, with the full names of its topics.
+
+    Args:
+        path: The file.
+        namespace: Namespace in which relative names of the file are, such as ``/robot1``; those
+            with a leading slash are in none.
 
     Raises:
         ConfigError: The file is missing, has an unknown or missing key, a value of another type,
             or values that cannot be.
     """
     hint = 'give one of config/robots/*.yaml'
-    spec = read_config_file(RobotSpec, path, 'robot file', hint)
+    spec = _resolve_names(read_config_file(RobotSpec, path, 'robot file', hint), namespace)
     _expect(min(spec.control_rate_hz, spec.joint_state_rate_hz) > 0, f'{path}: rates', 'above 0')
     outputs = [output.topic for arm in spec.arms for output in arm.outputs]
     for what, names in (
@@ -380,6 +385,30 @@ def read_robot(path: Path) -> RobotSpec:
         _expect(bool(found), f'{path}: scene {spec.scene}', f'a file, {places[0]} or {places[1]}')
         spec = replace(spec, scene=str(found[0].resolve()))
     return spec
+
+
+def _resolve_names(spec: RobotSpec, namespace: str) -> RobotSpec:
+    """Return a robot whose topics, actions and namespaces of arms have their full names."""
+
+    def full(name: str) -> str:
+        return name if name.startswith('/') else f'{namespace.rstrip("/")}/{name}'
+
+    def resolve(arm: ArmSpec) -> ArmSpec:
+        leader, gripper = arm.leader, arm.gripper
+        if leader is not None:
+            leader = replace(leader, joint_state_topic=full(leader.joint_state_topic))
+        if gripper is not None and gripper.command_topic is not None:
+            gripper = replace(gripper, command_topic=full(gripper.command_topic))
+        return replace(
+            arm,
+            joint_state_topic=full(arm.joint_state_topic),
+            command_topic=full(arm.command_topic),
+            leader=leader,
+            gripper=gripper,
+        )
+
+    cameras = tuple(replace(camera, topic=full(camera.topic)) for camera in spec.cameras)
+    return replace(spec, arms=tuple(map(resolve, spec.arms)), cameras=cameras)
 
 
 def _check_arm(arm: ArmSpec, where: str) -> None:

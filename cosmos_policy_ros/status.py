@@ -254,6 +254,16 @@ class SimStatus:
 Status = ExecutorStatus | InferenceStatus | RecorderStatus | SimStatus
 
 
+def qualified_name(namespace: str, name: str) -> str:
+    """Return the name of a status on ``/diagnostics``, which all robots of a network share.
+
+    Args:
+        namespace: Namespace of the node that reports, such as ``/robot1``.
+        name: Name of the status in it.
+    """
+    return f'{namespace}/{name}'.lstrip('/')
+
+
 def to_values(status: Status) -> dict[str, str]:
     """Return the fields of a status as text that ``from_values`` reads back exactly."""
     return {

@@ -6,8 +6,14 @@ same names, and the reference page of the documents is printed from ``TOPICS`` a
 Names of cameras, arms and controllers come from the robot file; their rows are patterns such as
 ``/<camera>/image_raw``, which ``Topic.at`` gives a real name.
 
-The quality of service is the publisher's, and the subscriber's too unless its own file sets
-another: the recorder takes everything best effort and keeps more messages while a disk stalls.
+Names of the table are those of a stack without a namespace, and so are those in bags. A node
+opens them in its own namespace, but for ``/diagnostics``, which tools look for under one name, and
+for names of the robot file, which ``read_robot`` has resolved already.
+
+Sensors are published reliable, since every reader gets those and RViz asks for it, and received
+best effort, since an image that has to be sent again is older than the next one. Other subscribers
+ask for what the publisher offers, unless their own file sets another: the recorder takes all of it
+best effort and keeps more messages while a disk stalls.
 """
 
 from __future__ import annotations
@@ -32,7 +38,7 @@ class Qos:
     depth: int
 
 
-SENSOR = Qos('best_effort', 'volatile', 5)  # the sensor data profile of ROS 2
+SENSOR = Qos('best_effort', 'volatile', 5)  # the sensor data profile of ROS 2, to receive sensors
 DRIVER = Qos('reliable', 'volatile', 5)  # REP-2003's choice for drivers; RViz asks for it
 NEWEST = Qos('reliable', 'volatile', 1)  # an older message is worth nothing
 LATCHED = Qos('reliable', 'transient_local', 1)  # whoever comes late gets the newest one
@@ -51,6 +57,7 @@ class Topic:
         subscribers: Names of the nodes that subscribe to it.
         meaning: One sentence for the reference page.
         namespaced: Whether a node in a namespace opens it there; else it opens the full name.
+        subscriber_qos: Quality of service of the subscribers, None for that of the publisher.
     """
 
     name: str
@@ -60,6 +67,7 @@ class Topic:
     subscribers: tuple[str, ...]
     meaning: str
     namespaced: bool = True
+    subscriber_qos: Qos | None = None
 
     @property
     def ros_name(self) -> str:
@@ -67,12 +75,8 @@ class Topic:
         return self.name.removeprefix('/') if self.namespaced else self.name
 
     def at(self, name: str) -> Topic:
-        """Return the topic of this pattern with a name of the robot file."""
-        return replace(self, name=name)
-
-    def at_full_name(self) -> Topic:
-        """Return the topic as nodes open it that stay out of every namespace."""
-        return replace(self, namespaced=False)
+        """Return the topic of this pattern with a full name, such as those of the robot file."""
+        return replace(self, name=name, namespaced=False)
 
 
 @dataclass(frozen=True)
@@ -102,7 +106,8 @@ class Service:
 
     def at(self, owner: str) -> Service:
         """Return the service of this pattern of a node or a namespace of the robot file."""
-        return replace(self, name=f'{owner}/{self.name.rpartition("/")[2]}')
+        name = f'{owner}/{self.name.rpartition("/")[2]}'
+        return replace(self, name=name, namespaced=False)
 
 
 @dataclass(frozen=True)
@@ -132,11 +137,11 @@ class Action:
 IMAGE = Topic(
     '/<camera>/image_raw',
     'sensor_msgs/msg/Image',
-    SENSOR,
+    DRIVER,
     ('driver', 'camera', 'sim', 'fake_sensor'),
     ('inference', 'command_executor', 'recorder', 'operator', 'check', 'visualizer'),
-    'One image of a camera, rgb8 or bgr8, stamped when it was taken; ``camera`` is reliable.',
-    namespaced=False,
+    'One image of a camera, rgb8 or bgr8, stamped when it was taken.',
+    subscriber_qos=SENSOR,
 )
 COMPRESSED_IMAGE = Topic(
     '/<camera>/image_raw/compressed',
@@ -145,16 +150,15 @@ COMPRESSED_IMAGE = Topic(
     ('camera',),
     ('person',),
     'The same image as JPEG; sent while subscribed, with ``compressed`` of ``camera``.',
-    namespaced=False,
 )
 JOINT_STATES = Topic(
     '/<arm>/joint_states',
     'sensor_msgs/msg/JointState',
-    SENSOR,
+    DRIVER,
     ('driver', 'sim', 'fake_sensor'),
     ('inference', 'command_executor', 'recorder', 'operator', 'arms', 'check', 'visualizer'),
     'Measured joints of a follower arm [rad] and of its gripper, in the unit of its driver.',
-    namespaced=False,
+    subscriber_qos=SENSOR,
 )
 ROBOT_DESCRIPTION = Topic(
     '/robot_description',
@@ -164,16 +168,15 @@ ROBOT_DESCRIPTION = Topic(
     ('check', 'person'),
     'URDF of an arm, in its namespace, or of the whole robot; the check compares its limits. That '
     'of ``sim`` has both arms on their table, with joints called ``<arm>/<joint>``.',
-    namespaced=False,
 )
 LEADER_JOINT_STATES = Topic(
     '/<leader>/joint_states',
     'sensor_msgs/msg/JointState',
-    SENSOR,
+    DRIVER,
     ('driver', 'demonstrator'),
     ('command_executor',),
     'Measured joints of a leader arm that a person or an expert moves.',
-    namespaced=False,
+    subscriber_qos=SENSOR,
 )
 ROBOT_JOINT_STATES = Topic(
     '/joint_states',
@@ -201,7 +204,6 @@ TASK = Topic(
     ('inference', 'planner', 'recorder', 'operator', 'visualizer'),
     'Language instruction of the episodes to come, at most 200 characters. Another one ends the '
     'queries: the planner has to be activated again.',
-    namespaced=False,
 )
 
 # The policy.
@@ -244,12 +246,13 @@ ACTION_CHUNK = Topic(
 FUTURE_IMAGE = Topic(
     '/policy/future/<camera>',
     'sensor_msgs/msg/Image',
-    SENSOR,
+    DRIVER,
     ('inference',),
     ('operator', 'visualizer'),
     'Predicted image of a camera at the end of the candidate with the highest mean value, stamped '
     'when it is due; sent while subscribed. All inference nodes share it, and the planner may '
     'choose by other rules: the chunk that is played may be another one.',
+    subscriber_qos=SENSOR,
 )
 
 MARKERS = Topic(
@@ -305,7 +308,6 @@ ARM_FORWARD_COMMAND = Topic(
     ('command_executor',),
     ('driver', 'sim'),
     'Joints [rad], a gripper in the unit of its controller last; driver ``forward``.',
-    namespaced=False,
 )
 ARM_TRAJECTORY_COMMAND = Topic(
     '/<arm>_controller/joint_trajectory',
@@ -314,17 +316,16 @@ ARM_TRAJECTORY_COMMAND = Topic(
     ('command_executor',),
     ('driver',),
     'One point, due one control period later; driver ``trajectory``.',
-    namespaced=False,
 )
 CONTROLLER_STATE = Topic(
     '/<arm>_controller/controller_state',
     'control_msgs/msg/JointTrajectoryControllerState',
-    SENSOR,
+    DRIVER,
     ('driver',),
     ('command_executor', 'check'),
     'What a JointTrajectoryController does; it is sent while the controller is active, and has '
     'its speed scaling; driver ``trajectory``.',
-    namespaced=False,
+    subscriber_qos=SENSOR,
 )
 ARM_JOINT_STATE_COMMAND = Topic(
     '/<arm>/target_joint',
@@ -333,7 +334,6 @@ ARM_JOINT_STATE_COMMAND = Topic(
     ('command_executor',),
     ('driver',),
     'Joints [rad] by name, a gripper in the unit of its controller last; driver ``joint_state``.',
-    namespaced=False,
 )
 ARM_INTERBOTIX_GROUP = Topic(
     '/<arm>/commands/joint_group',
@@ -342,7 +342,6 @@ ARM_INTERBOTIX_GROUP = Topic(
     ('command_executor',),
     ('driver', 'sim'),
     'Joints of an arm [rad]; driver ``interbotix``.',
-    namespaced=False,
 )
 ARM_INTERBOTIX_SINGLE = Topic(
     '/<arm>/commands/joint_single',
@@ -351,7 +350,6 @@ ARM_INTERBOTIX_SINGLE = Topic(
     ('command_executor',),
     ('driver', 'sim'),
     'Gripper of an arm in the unit of its controller; driver ``interbotix``.',
-    namespaced=False,
 )
 
 GRIPPER_COMMAND = Action(
@@ -389,10 +387,11 @@ SUCCESS = Topic(
 SIM_STATE = Topic(
     '/sim/state',
     'std_msgs/msg/Float64MultiArray',
-    SENSOR,
+    DRIVER,
     ('sim',),
     ('demonstrator',),
     'Positions and velocities of the whole scene; sent while subscribed.',
+    subscriber_qos=SENSOR,
 )
 SIM_STATUS = Topic(
     '/sim/status',
@@ -491,7 +490,6 @@ LIST_CONTROLLER_PARAMETERS = Service(
     'driver',
     ('command_executor', 'check'),
     'Names of the parameters of a ros2_control controller; drivers ``forward``, ``trajectory``.',
-    namespaced=False,
 )
 GET_CONTROLLER_PARAMETERS = Service(
     '/<arm>_controller/get_parameters',
@@ -499,7 +497,6 @@ GET_CONTROLLER_PARAMETERS = Service(
     'driver',
     ('command_executor', 'check'),
     'Their values, by which motion is refused where the controller would not do as commanded.',
-    namespaced=False,
 )
 
 INTERBOTIX_INFO = Service(
@@ -508,7 +505,6 @@ INTERBOTIX_INFO = Service(
     'driver',
     ('command_executor', 'arms', 'check'),
     'Joints and operating mode of a group or a joint; driver ``interbotix``.',
-    namespaced=False,
 )
 INTERBOTIX_SET_MODES = Service(
     '/<arm>/set_operating_modes',
@@ -517,7 +513,6 @@ INTERBOTIX_SET_MODES = Service(
     ('command_executor', 'arms', 'check'),
     'Operating mode and profile of a group or a joint, which lets go of it for a moment; without '
     'an answer; driver ``interbotix``.',
-    namespaced=False,
 )
 INTERBOTIX_TORQUE = Service(
     '/<arm>/torque_enable',
@@ -525,7 +520,6 @@ INTERBOTIX_TORQUE = Service(
     'driver',
     ('person', 'command_executor', 'arms', 'check'),
     'Torque of a group or a joint, on or off, without an answer; driver ``interbotix``.',
-    namespaced=False,
 )
 INTERBOTIX_REBOOT = Service(
     '/<arm>/reboot_motors',
@@ -533,7 +527,6 @@ INTERBOTIX_REBOOT = Service(
     'driver',
     ('person',),
     'Start motors anew after a hardware error; they let go meanwhile; driver ``interbotix``.',
-    namespaced=False,
 )
 INTERBOTIX_GAINS = Service(
     '/<arm>/set_motor_pid_gains',
@@ -541,7 +534,6 @@ INTERBOTIX_GAINS = Service(
     'driver',
     ('person',),
     'Gains of the motors of a group or a joint, without an answer; driver ``interbotix``.',
-    namespaced=False,
 )
 INTERBOTIX_SET_REGISTER = Service(
     '/<arm>/set_motor_registers',
@@ -549,7 +541,6 @@ INTERBOTIX_SET_REGISTER = Service(
     'driver',
     ('command_executor', 'arms', 'check'),
     'A register of the motors of a group or a joint, without an answer; driver ``interbotix``.',
-    namespaced=False,
 )
 INTERBOTIX_GET_REGISTER = Service(
     '/<arm>/get_motor_registers',
@@ -557,7 +548,6 @@ INTERBOTIX_GET_REGISTER = Service(
     'driver',
     ('command_executor', 'arms', 'check'),
     'Values of a register, a motor each; none where one cannot be read; driver ``interbotix``.',
-    namespaced=False,
 )
 
 TOPICS = tuple(value for value in globals().copy().values() if isinstance(value, Topic))
@@ -570,6 +560,15 @@ VALUES = 'values'  # max(M, 1) * max(K, 1) ensemble members of a candidate
 FUTURE_PROPRIO = 'future_proprio'  # P joints after the chunk [rad; gripper 0..1]
 
 
+def offered_qos(name: str) -> Qos:
+    """Return the quality of service that a topic of a bag is published with.
+
+    Args:
+        name: Its name in bags; one that is no row of the table is a sensor's.
+    """
+    return next((topic.qos for topic in TOPICS if topic.name == name), DRIVER)
+
+
 def future_image(camera: str) -> Topic:
     """Return the topic of the predicted images of a camera."""
-    return FUTURE_IMAGE.at(f'/policy/future/{camera}')
+    return replace(FUTURE_IMAGE, name=f'/policy/future/{camera}')

@@ -203,7 +203,12 @@ def topics_page() -> str:
             opens a recording.
 
             The quality of service is reliability, durability if it is not volatile, and how many
-            messages are kept (history keep last). The recorder takes every topic best effort.
+            messages are kept (history keep last), as of the publisher. Images and joint states are
+            received best effort, and everything by the recorder.
+
+            Names are those of a stack without a namespace, and so are those in recordings. In a
+            namespace (`namespace:=robot1`) every topic and service is there, `/diagnostics`
+            apart; so are relative names of the robot file, and those with a leading slash are not.
         """),
         table(['topic', 'type', 'QoS', 'from', 'to'], rows),
         '## The candidate table',

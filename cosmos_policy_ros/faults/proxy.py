@@ -33,9 +33,9 @@ def write_driver_file(robot: Path, path: Path) -> None:
     """
     keys = yaml.safe_load(robot.read_text(encoding='utf-8'))
     for arm in keys['arms']:
-        arm['joint_state_topic'] = RAW + arm['joint_state_topic']
+        arm['joint_state_topic'] = _raw(arm['joint_state_topic'])
     for camera in keys['cameras']:
-        camera['topic'] = RAW + camera['topic']
+        camera['topic'] = _raw(camera['topic'])
     keys.pop('scene', None)  # the stack's, which is next to its own file
     path.write_text(yaml.safe_dump(keys, sort_keys=False), encoding='utf-8')
 
@@ -87,7 +87,7 @@ class Proxy:
             if sent is not None:
                 publisher.publish(sent)
 
-        create_subscription(node, topic.at(RAW + topic.name), pass_on, raw=True)
+        create_subscription(node, topic.at(_raw(topic.name)), pass_on, raw=True)
 
     def _spoil_joints(self, topic: str, data: bytes) -> bytes | None:
         message = deserialize_message(data, JointState)
@@ -101,3 +101,8 @@ class Proxy:
         if topic not in self.images:
             return data
         return self.images[topic](data, time.monotonic() - self._since_s[topic])
+
+
+def _raw(topic: str) -> str:
+    """Return where a topic is as its driver sends it."""
+    return f'{RAW}/{topic.lstrip("/")}'

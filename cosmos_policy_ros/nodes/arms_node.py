@@ -87,7 +87,7 @@ class ArmsNode(Node):
         """
         super().__init__('arms')
         self.params = p = declare(self, ArmsParams)
-        self.robot = robot = read_robot(Path(p.robot))
+        self.robot = robot = read_robot(Path(p.robot), self.get_namespace())
         self._events = EventLog(Path(p.out) / FILE_NAME)
         self._status: ExecutorStatus | None = None
         self._held: tuple[int, list[float]] | None = None  # newest command: stamp [ns] and pose

@@ -8,23 +8,22 @@ frozen, black or unplugged falls silent, and the arms hold.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 import threading
 import time
 
 from cosmos_policy_ros.control.realtime import request_realtime
-from cosmos_policy_ros.data.bags.writer import camera_frame
 from cosmos_policy_ros.drivers.frame import Frame
 from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.drivers.table import keep_frames
 from cosmos_policy_ros.robot import CameraSpec, read_robot
-from cosmos_policy_ros.ros.convert import compressed_message, image_message
+from cosmos_policy_ros.ros.convert import compressed_message, image_message, optical_frame
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
 from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.topics import COMPRESSED_IMAGE, DRIVER, IMAGE
+from cosmos_policy_ros.topics import COMPRESSED_IMAGE, IMAGE
 from cosmos_policy_ros.types import ConfigError
 from rclpy.node import Node
 
@@ -65,12 +64,13 @@ class CameraStream:
         """
         self._camera, self._params = camera, params
         self._logger, self._context = node.get_logger(), node.context
-        topic = IMAGE.at(camera.topic)
-        self._images = create_publisher(node, replace(topic, qos=DRIVER))
+        self._images = create_publisher(node, IMAGE.at(camera.topic))
         compressed = COMPRESSED_IMAGE.at(f'{camera.topic}/compressed')
         self._compressed = create_publisher(node, compressed) if params.compressed else None
-        self._diagnostics = Diagnostics(node, f'{node.get_name()}/{camera.name}')
+        name, device = f'{node.get_name()}/{camera.name}', f'{camera.driver} {camera.device}'
+        self._diagnostics = Diagnostics(node, name, device)
         self._check = ImageCheck(camera)
+        self._frame_id = optical_frame(camera.name, node.get_namespace())
         self._counts: Counter[str] = Counter()  # images published and refused, and losses
         self._reported = 0  # images published before the last report
         self._report_s = time.monotonic()
@@ -125,13 +125,12 @@ class CameraStream:
         if self._trouble:
             self._counts['refused'] += 1
             return
-        frame_id = camera_frame(self._camera.topic)
-        self._images.publish(image_message(frame.image, stamp_ns, frame_id))
+        self._images.publish(image_message(frame.image, stamp_ns, self._frame_id))
         self._counts['images'] += 1
         self._latency_ms = (time.time_ns() - stamp_ns) * 1e-6
         if self._compressed is not None and self._compressed.get_subscription_count():
             jpeg = encode_jpeg(frame.image, self._params.jpeg_quality)
-            self._compressed.publish(compressed_message(jpeg, stamp_ns, frame_id))
+            self._compressed.publish(compressed_message(jpeg, stamp_ns, self._frame_id))
 
     def _note(self, trouble: str) -> None:
         """Keep why nothing is published, and log it when it begins and when it ends."""
@@ -155,7 +154,7 @@ class CameraNode(Node):
         """
         super().__init__('camera')
         params = declare(self, CameraParams)
-        robot = read_robot(Path(params.robot))
+        robot = read_robot(Path(params.robot), self.get_namespace())
         cameras = [c for c in robot.cameras if c.driver and params.camera in ('', c.name)]
         if not cameras:
             which = f'camera {params.camera!r}' if params.camera else 'camera'

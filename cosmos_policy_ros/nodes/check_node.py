@@ -80,7 +80,7 @@ class CheckNode(Node):
         """
         super().__init__('check')
         self.params = p = declare(self, CheckParams)
-        self.robot = robot = read_robot(Path(p.robot))
+        self.robot = robot = read_robot(Path(p.robot), self.get_namespace())
         self._events = EventLog(Path(p.out) / FILE_NAME) if p.out else None
         self._listened_s = 0.0
         self._descriptions: dict[str, str] = {}  # topic -> URDF

@@ -189,7 +189,7 @@ class CommandExecutor(Node):
         """
         super().__init__(EXECUTOR_NAME)
         self.params = p = declare(self, ExecutorParams)
-        self.robot = robot = read_robot(Path(p.robot))
+        self.robot = robot = read_robot(Path(p.robot), self.get_namespace())
         watchdog = WatchdogLimits(
             max_joint_age_s=p.max_joint_age_s,
             fault_joint_age_s=p.fault_joint_age_s,
@@ -225,7 +225,7 @@ class CommandExecutor(Node):
         self._setups, self._preparing = open_setups(self, robot.arms), Conversation()
         self._caller = Caller(self)
         self._commands = create_publisher(self, JOINT_COMMAND)
-        self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME)
+        self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME, robot.name)
         self._joints = JointStates(self, robot, self._note)
         # leaders are approached slowly after every hold, so any pose of theirs is good then
         self._leaders = JointStates(self, leaders, self._note, math.inf) if leaders else None

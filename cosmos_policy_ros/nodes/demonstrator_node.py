@@ -66,7 +66,7 @@ class DemonstratorNode(Node):
         """
         super().__init__('demonstrator')
         self.params = p = declare(self, DemonstratorParams)
-        self.robot = robot = read_robot(Path(p.robot))
+        self.robot = robot = read_robot(Path(p.robot), self.get_namespace())
         self.leaders = leader_robot(robot)
         self.scene = AlohaSim(p.task)  # a copy of the simulator's scene
         self._file = Path(p.out) / '.live' / FILE_NAME  # beside the bags, none itself

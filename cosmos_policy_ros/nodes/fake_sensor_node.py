@@ -69,7 +69,7 @@ class FakeSensorNode(Node):
         """
         super().__init__('fake_sensor')
         self.params = p = declare(self, FakeSensorParams)
-        robot = read_robot(Path(p.robot))
+        robot = read_robot(Path(p.robot), self.get_namespace())
         cameras = {camera.name: camera for camera in robot.cameras}
         if p.stream != ARMS and p.stream not in cameras:
             msg = f'no stream {p.stream!r}; the robot has {[ARMS, *cameras]}'

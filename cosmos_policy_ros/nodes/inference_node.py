@@ -28,7 +28,12 @@ from cosmos_policy_ros.core.protocol import Answer, Policy
 from cosmos_policy_ros.core.query import PlanQuery, read_keep
 from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.convert import candidates_message, image_message, query_rows
+from cosmos_policy_ros.ros.convert import (
+    candidates_message,
+    image_message,
+    optical_frame,
+    query_rows,
+)
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
 from cosmos_policy_ros.ros.observer import Observer
@@ -135,7 +140,7 @@ class InferenceNode(Node):
         """
         super().__init__('inference')
         self.params = p = declare(self, InferenceParams)
-        self.robot = read_robot(Path(p.robot))
+        self.robot = read_robot(Path(p.robot), self.get_namespace())
         planning = Path(p.planning_checkpoint) if p.planning_checkpoint else None
         self.policy: Policy = load_policy(
             Path(p.checkpoint),
@@ -165,7 +170,7 @@ class InferenceNode(Node):
             camera: create_publisher(self, future_image(camera))
             for camera in self.policy.config.cameras
         }
-        self._status = StatusReport(self, INFERENCE_STATUS, self.get_name())
+        self._status = StatusReport(self, INFERENCE_STATUS, self.get_name(), self.robot.name)
         self._used = InferenceStatus()  # of the last answer
         self._reduced_in_a_row = 0
         self._observer = Observer(self, self.robot, p.max_image_age_s, p.max_joint_age_s)
@@ -334,7 +339,7 @@ class InferenceNode(Node):
         ahead_s = self.policy.config.horizon / self.policy.config.rate_hz
         due_ns = candidates.stamp_ns + round(ahead_s * 1e9)
         for camera, images in shown.items():
-            message = image_message(images[0], due_ns, f'{camera}_optical_frame')
+            message = image_message(images[0], due_ns, optical_frame(camera, self.get_namespace()))
             self._futures[camera].publish(message)
 
     def _report(self) -> None:

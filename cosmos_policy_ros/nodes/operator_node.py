@@ -81,13 +81,14 @@ class OperatorNode(Node):
         """
         super().__init__('operator')
         self.params = p = declare(self, OperatorParams)
-        self.robot = robot = read_robot(Path(p.robot))
+        self.robot = robot = read_robot(Path(p.robot))  # with the names of topics in bags
+        live = read_robot(Path(p.robot), self.get_namespace())
         out = Path(p.out)
         self._bags = out / 'bags'
         self._bags.mkdir(parents=True, exist_ok=True)
         self._events = EventLog(out / FILE_NAME)
         self._task = ''
-        taken = [*robot.joint_state_topics, QUERY.ros_name, JOINT_COMMAND.ros_name]
+        taken = [*live.joint_state_topics, QUERY.ros_name, JOINT_COMMAND.ros_name]
         refuse_second_stack(self, taken, p.discovery_s)
 
         self.monitor = EpisodeMonitor(self, robot.joint_names, self._on_answer)
@@ -97,9 +98,10 @@ class OperatorNode(Node):
             CANDIDATES.name: self.monitor.on_candidates,
             ACTION_CHUNK.name: self.monitor.on_chunk,
         }
-        futures = [future_image(camera.name) for camera in robot.cameras]
-        topics = [*recorded_topics(robot), *futures]
-        for msg_type in {topic.type for topic in topics}:
+        topics = recorded_topics(robot, live)
+        for future in (future_image(camera.name) for camera in robot.cameras):
+            topics[future.name] = future
+        for msg_type in {topic.type for topic in topics.values()}:
             definition(msg_type)  # now, not while an episode starts
         self.capture = Capture(self, topics, listeners)
         self.client = StackClient(self)
@@ -182,7 +184,7 @@ class OperatorNode(Node):
         """Begin the bag of an episode."""
         path = self._bags / f'episode_{seed:06d}'
         details = {'source': 'rollout', 'task': self._task, 'robot': self.robot.name}
-        details['seed'] = str(seed)
+        details |= {'seed': str(seed), 'namespace': self.get_namespace()}
         recording = Recording(path, details, stream_rates(self.robot), self.now_ns())
         self.capture.start(recording.write)
         return recording

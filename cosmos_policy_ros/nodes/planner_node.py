@@ -163,7 +163,7 @@ class PlannerNode(Node):
         """
         super().__init__('planner')
         self.params = p = declare(self, PlannerParams)
-        self.robot = read_robot(Path(p.robot))
+        self.robot = read_robot(Path(p.robot), self.get_namespace())
         self._policy = _read_policy(p)
         self._rate_hz = self._policy.rate_hz if self._policy else None
         self._most_rows = p.most_rows
@@ -189,7 +189,7 @@ class PlannerNode(Node):
         refuse_second_stack(self, [QUERY.ros_name, ACTION_CHUNK.ros_name], p.discovery_s)
         self._queries = create_publisher(self, QUERY)
         self._chunks = create_publisher(self, ACTION_CHUNK)
-        self._diagnostics = Diagnostics(self, 'planner')
+        self._diagnostics = Diagnostics(self, 'planner', self.robot.name)
         create_subscription(self, CANDIDATES, self._on_candidates)
         create_subscription(self, JOINT_COMMAND, self._on_command)
         create_subscription(self, TASK, self._on_task)

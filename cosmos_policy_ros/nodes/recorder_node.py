@@ -80,10 +80,12 @@ class RecorderNode(Node):
         super().__init__('recorder')
         self.params = p = declare(self, RecorderParams)
         robot = read_robot(Path(p.robot))
+        live = read_robot(Path(p.robot), self.get_namespace())
         if p.source not in SOURCES:
             msg = f'parameter source is {p.source!r}; give one of {SOURCES}'
             raise ConfigError(msg)
         details = {'source': p.source, 'operator': p.operator, 'robot': robot.name}
+        details['namespace'] = self.get_namespace()
         details['robot_yaml'] = Path(p.robot).read_text(encoding='utf-8')
         if p.policy:
             details['checkpoint'] = hash_checkpoint(Path(p.policy))
@@ -96,10 +98,10 @@ class RecorderNode(Node):
         self._session = RecordingSession(out, details, stream_rates(robot), limits, p.compress)
         self._task, self._reported_ns = '', 0
 
-        topics = recorded_topics(robot)
-        for msg_type in {topic.type for topic in topics}:
+        topics = recorded_topics(robot, live)
+        for msg_type in {topic.type for topic in topics.values()}:
             definition(msg_type)  # now, not while an episode starts
-        self._status = StatusReport(self, RECORDER_STATUS, 'recorder')
+        self._status = StatusReport(self, RECORDER_STATUS, 'recorder', robot.name)
         self._capture = Capture(self, topics, {TASK.name: self._on_task})
         create_service(self, START_RECORDING, self._on_start)
         create_service(self, STOP_RECORDING, self._on_stop)

@@ -77,7 +77,7 @@ class ReplayNode(Node):
         """
         super().__init__('replay')
         self.params = p = declare(self, ReplayParams)
-        self.robot = robot = read_robot(Path(p.robot))
+        self.robot = robot = read_robot(Path(p.robot), self.get_namespace())
         self.recorded = read_commands(Path(p.bag), robot)
         self.metadata = read_metadata(Path(p.bag))
         self._events = EventLog(Path(p.out) / FILE_NAME)

@@ -17,9 +17,13 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.control.realtime import request_realtime
-from cosmos_policy_ros.data.bags.writer import camera_frame
 from cosmos_policy_ros.robot import CommandOutput, read_robot, RobotSpec
-from cosmos_policy_ros.ros.convert import image_message, joint_state_message, tf_message
+from cosmos_policy_ros.ros.convert import (
+    image_message,
+    joint_state_message,
+    optical_frame,
+    tf_message,
+)
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, has_messages
@@ -116,7 +120,7 @@ class SimNode(Node):
             integer_range=[IntegerRange(from_value=0, to_value=2**32 - 1, step=1)],
         )
         self.declare_parameter('seed', 0, seed)
-        self.robot = read_robot(Path(self.params.robot))
+        self.robot = read_robot(Path(self.params.robot), self.get_namespace())
         # Hardware does not wait for a processor. Asked for before the renderer starts its threads.
         scheduling = request_realtime(self.params.realtime_priority)
         sim = load_scene(self.params.task, self.robot)
@@ -140,7 +144,7 @@ class SimNode(Node):
         self._description.publish(String(data=describe_robot(sim, self._arms)))
         self._robot_joints = create_publisher(self, ROBOT_JOINT_STATES)
         self._tf = create_publisher(self, TF) if has_messages(TF) else None
-        self._status = StatusReport(self, SIM_STATUS, 'sim')
+        self._status = StatusReport(self, SIM_STATUS, 'sim', self.robot.name)
         self._resets = [self._serve(*place) for place in _places(self.robot)]
         create_service(self, RESET_SIM, self._on_reset)
 
@@ -231,7 +235,9 @@ class SimNode(Node):
         image = self.scene.sim.render(camera.name)
         self._speed.add_image(time.perf_counter() - start_s)
         image = add_sensor_noise(image, self._rng)
-        message = image_message(image, self.scene.stamp_ns, camera_frame(camera.topic))
+        message = image_message(
+            image, self.scene.stamp_ns, optical_frame(camera.name, self.get_namespace())
+        )
         self._images[camera.name].publish(message)
 
     def _publish_success(self) -> None:

@@ -90,7 +90,7 @@ class VisualizerNode(Node):
         """
         super().__init__('visualizer')
         self.params = p = declare(self, VisualizerParams)
-        self.robot = read_robot(Path(p.robot))
+        self.robot = read_robot(Path(p.robot), self.get_namespace())
         self._scene = open_scene(self.robot)
         self._newest: dict[str, bytes] = {}  # topic -> serialized message
         self._answers: list[Candidates] = []  # of the newest query, one of every inference node

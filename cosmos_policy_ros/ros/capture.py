@@ -42,34 +42,35 @@ class Capture:
     """Subscribe to topics and hand their messages on while an episode is recorded.
 
     Attributes:
-        newest_ns: Topic -> when its newest message arrived [ns, ROS clock]; no entry before.
+        newest_ns: Name in bags -> when its newest message arrived [ns, ROS clock]; no entry
+            before.
     """
 
     def __init__(
         self,
         node: Node,
-        topics: Iterable[Topic],
+        topics: Mapping[str, Topic],
         listeners: Mapping[str, Callable[[Any], None]],
     ) -> None:
         """Subscribe; nothing is handed on before ``start``.
 
         Args:
             node: Node that owns the subscriptions.
-            topics: The topics, under their full names.
-            listeners: Topic name -> called with its decoded messages, recording or not.
+            topics: Name in bags, which is that of a stack without a namespace -> topic.
+            listeners: Name in bags -> called with its decoded messages, recording or not.
         """
         self.newest_ns: dict[str, int] = {}
         self._image_stamps: dict[str, deque[int]] = {}  # topic -> sensing times [ns, ROS clock]
         self._clock = node.get_clock()
         self._task = b''  # published once, perhaps long before an episode
         self._sink: Sink | None = None
-        for topic in topics:
+        for name, topic in topics.items():
             qos = IMAGE_QOS if topic.type == IMAGE.type else SMALL_QOS
             create_subscription(
                 node,
-                topic.at_full_name(),
-                partial(self._on_message, topic, listeners.get(topic.name)),
-                topic.qos if topic.name == TASK.name else qos,
+                topic,
+                partial(self._on_message, name, topic.type, listeners.get(name)),
+                topic.qos if name == TASK.name else qos,
                 raw=True,
             )
 
@@ -97,25 +98,36 @@ class Capture:
         return [(stamp_ns - max(stamps)) * 1e-9 for stamps in taken if stamps]
 
     def _on_message(
-        self, topic: Topic, listener: Callable[[Any], None] | None, data: bytes
+        self, name: str, msg_type: str, listener: Callable[[Any], None] | None, data: bytes
     ) -> None:
         now_ns = self._clock.now().nanoseconds
-        self.newest_ns[topic.name] = now_ns
-        if topic.name == TASK.name:
+        self.newest_ns[name] = now_ns
+        if name == TASK.name:
             self._task = data
-        elif topic.type == IMAGE.type:
+        elif msg_type == IMAGE.type:
             sec, nanosec = struct.unpack_from('<iI', data, 4)  # behind the encapsulation
-            stamps = self._image_stamps.setdefault(topic.name, deque(maxlen=KEPT_STAMPS))
+            stamps = self._image_stamps.setdefault(name, deque(maxlen=KEPT_STAMPS))
             stamps.append(sec * 10**9 + nanosec)
         if self._sink is not None:
-            self._sink(topic.name, topic.type, data, now_ns)
+            self._sink(name, msg_type, data, now_ns)
         if listener is not None:
-            listener(deserialize_message(data, ros_class(topic.type)))
+            listener(deserialize_message(data, ros_class(msg_type)))
 
 
-def recorded_topics(robot: RobotSpec) -> list[Topic]:
-    """Return the topics that an episode is made of, whether or not somebody publishes them."""
-    cameras = [IMAGE.at(camera.topic) for camera in robot.cameras]
-    arms = [JOINT_STATES.at(topic) for topic in robot.joint_state_topics]
-    policy = [QUERY, CANDIDATES, ACTION_CHUNK]
-    return [*cameras, *arms, TASK, JOINT_COMMAND, *policy, EXPERT, SUCCESS, DIAGNOSTICS]
+def recorded_topics(robot: RobotSpec, live: RobotSpec) -> dict[str, Topic]:
+    """Return what an episode is made of, published or not: name in bags -> topic.
+
+    Args:
+        robot: Robot as its file describes it for a stack without a namespace.
+        live: The same in the namespace of the node that records.
+    """
+    cameras = {
+        here.topic: IMAGE.at(there.topic)
+        for here, there in zip(robot.cameras, live.cameras, strict=True)
+    }
+    arms = {
+        here.joint_state_topic: JOINT_STATES.at(there.joint_state_topic)
+        for here, there in zip(robot.arms, live.arms, strict=True)
+    }
+    others = TASK, JOINT_COMMAND, QUERY, CANDIDATES, ACTION_CHUNK, EXPERT, SUCCESS, DIAGNOSTICS
+    return {**cameras, **arms, **{topic.name: topic for topic in others}}

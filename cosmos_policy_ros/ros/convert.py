@@ -36,6 +36,11 @@ def header(stamp_ns: int, frame_id: str = '') -> Header:
     return Header(stamp=time_message(stamp_ns), frame_id=frame_id)
 
 
+def optical_frame(camera: str, namespace: str) -> str:
+    """Return the coordinate frame of a camera's images, distinct from those of other robots."""
+    return f'{namespace}/{camera}_optical_frame'.lstrip('/')
+
+
 def image_message(image: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Image:
     """Return a (height, width, 3) uint8 RGB image as an rgb8 Image."""
     height, width, _ = image.shape

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How a node reports its health: figures for people, and a typed status for other nodes.
 
-``/diagnostics`` is for people and recordings. What other nodes decide by is a status of
-``status.py`` on a topic of its own.
+``/diagnostics`` is for people and recordings, and one for all robots of a network: the name of a
+status there begins with the namespace of its node, and its hardware id is the robot or the device.
+What other nodes decide by is a status of ``status.py`` on a topic of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
-from cosmos_policy_ros.status import from_values, Status, to_values
+from cosmos_policy_ros.status import from_values, qualified_name, Status, to_values
 from cosmos_policy_ros.topics import DIAGNOSTICS, Topic
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
@@ -29,14 +30,16 @@ LEVELS = {
 class Diagnostics:
     """Publish one named status on ``/diagnostics``."""
 
-    def __init__(self, node: Node, name: str) -> None:
+    def __init__(self, node: Node, name: str, hardware_id: str = '') -> None:
         """Open ``/diagnostics``.
 
         Args:
             node: Node that reports.
-            name: Name of its status.
+            name: Name of its status, to which its namespace is added.
+            hardware_id: Name of the robot, or which camera it is.
         """
-        self._clock, self._name = node.get_clock(), name
+        self._clock, self._hardware_id = node.get_clock(), hardware_id
+        self._name = qualified_name(node.get_namespace(), name)
         self._publisher = create_publisher(node, DIAGNOSTICS)
 
     def publish(self, level: str, message: str, **figures: object) -> None:
@@ -48,7 +51,9 @@ class Diagnostics:
             **figures: Figures by name, shown as text.
         """
         text = {key: str(figure) for key, figure in figures.items()}
-        array = DiagnosticArray(status=[_message(self._name, level, message, text)])
+        status = _message(self._name, level, message, text)
+        status.hardware_id = self._hardware_id
+        array = DiagnosticArray(status=[status])
         array.header.stamp = self._clock.now().to_msg()
         self._publisher.publish(array)
 
@@ -56,17 +61,18 @@ class Diagnostics:
 class StatusReport:
     """Publish a typed status for other nodes, and its figures on ``/diagnostics``."""
 
-    def __init__(self, node: Node, topic: Topic, name: str) -> None:
+    def __init__(self, node: Node, topic: Topic, name: str, hardware_id: str = '') -> None:
         """Open both topics.
 
         Args:
             node: Node that reports.
             topic: Topic of the typed status.
             name: Name of the status.
+            hardware_id: As of ``Diagnostics``.
         """
         self._name = name
         self._publisher = create_publisher(node, topic)
-        self._diagnostics = Diagnostics(node, name)
+        self._diagnostics = Diagnostics(node, name, hardware_id)
 
     def publish(self, level: str, message: str, status: Status) -> None:
         """Publish the status now.

@@ -39,7 +39,7 @@ def find_second_stack(node: Node, topics: Sequence[str], n_own: int = 0) -> str:
         topics: Topics that must have one publisher.
         n_own: Publishers that the node itself has on each of them.
     """
-    for topic in topics:
+    for topic in map(node.resolve_topic_name, topics):
         if node.count_publishers(topic) > n_own:
             found = node.get_publishers_info_by_topic(topic)
             nodes = sorted({info.node_name for info in found})

@@ -35,10 +35,10 @@ def create_subscription(
         node: Node that owns it.
         topic: The topic.
         callback: Called with every message.
-        qos: Quality of service of the subscription; None is that of the topic.
+        qos: Quality of service of the subscription; None is that of the topic for subscribers.
         raw: Whether ``callback`` gets the serialized bytes instead of a message.
     """
-    profile = qos_profile(qos or topic.qos)
+    profile = qos_profile(qos or topic.subscriber_qos or topic.qos)
     return node.create_subscription(
         ros_class(topic.type), topic.ros_name, callback, profile, raw=raw
     )

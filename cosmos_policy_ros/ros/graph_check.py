@@ -19,7 +19,7 @@ def check_sensor(node: Node, topic: Topic) -> Iterator[Finding]:
 
     Args:
         node: Node on whose graph to look.
-        topic: The topic; its quality of service is that of the listeners.
+        topic: The topic, with the quality of service of the listeners.
     """
     found = node.get_publishers_info_by_topic(topic.name)
     names = sorted({info.node_name for info in found})
@@ -41,7 +41,7 @@ def check_sensor(node: Node, topic: Topic) -> Iterator[Finding]:
             topic.type,
             'give the topic of that type in the robot file',
         )
-    listener = qos_profile(topic.qos)
+    listener = qos_profile(topic.subscriber_qos or topic.qos)
     for info in found:
         yield _qos_finding(topic.name, info.qos_profile, listener)
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from cosmos_policy_ros.control.realtime import prioritise_dds_threads
 from cosmos_policy_ros.ros.control_loop import spin_events
+from cosmos_policy_ros.stack.node_list import MISTAKE
 from cosmos_policy_ros.types import ConfigError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
@@ -88,7 +89,8 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         spin: Runs it.
 
     Raises:
-        SystemExit: A ``ConfigError`` ended it; it was logged as one line and the status is 1.
+        SystemExit: A ``ConfigError`` ended it; it was logged as one line and the status is
+            ``MISTAKE``.
     """
     rclpy.init()
     node = None
@@ -101,7 +103,7 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         pass
     except ConfigError as error:
         rclpy.logging.get_logger('cosmos_policy_ros').error(' '.join(str(error).split()))
-        raise SystemExit(1) from None
+        raise SystemExit(MISTAKE) from None
     except RuntimeError:
         if rclpy.ok():  # otherwise Ctrl-C came while the node was being built
             raise

@@ -17,6 +17,8 @@ from cosmos_policy_ros.resources import PACKAGE, robot_file, share_path
 import yaml
 
 Value = bool | int | float | str
+MISTAKE = 78  # exit status of a node that a ConfigError ends, EX_CONFIG of sysexits.h
+COMMON = ('namespace', 'use_sim_time')  # arguments of every stack
 SEED_STRIDE = 256  # between inference nodes, which take no more candidates than that
 
 
@@ -34,7 +36,9 @@ class Argument:
 
 
 ARGUMENTS = {
-    'robot': Argument(str, 'Robot YAML file.'),
+    'namespace': Argument(str, 'Namespace of all nodes, such as robot1: one for each robot.'),
+    'use_sim_time': Argument(bool, 'Whether the time of all nodes is that on /clock.'),
+    'robot': Argument(str, 'Robot YAML file, or the name of one in config/robots.'),
     'checkpoint': Argument(str, 'Checkpoint folder.'),
     'planning_checkpoint': Argument(str, 'Checkpoint folder that scores the candidates.'),
     'backend': Argument(str, 'What runs the networks; auto takes the fastest that is there.'),
@@ -158,7 +162,7 @@ WATCHED_SIM_STACK = (*SIM_STACK, *WATCH_STACK)
 def stack_arguments(specs: Iterable[NodeSpec]) -> dict[str, Argument]:
     """Return the arguments that at least one of the nodes takes, in the order of ``ARGUMENTS``."""
     specs = tuple(specs)
-    taken = {name for spec in specs for name in (*spec.arguments, spec.only_with)}
+    taken = {name for spec in specs for name in (*spec.arguments, spec.only_with)} | {*COMMON}
     taken |= {'driver'} if SIM in specs else set()  # no node takes it: it chooses the robot file
     return {name: argument for name, argument in ARGUMENTS.items() if name in taken}
 
@@ -176,8 +180,28 @@ def default_values() -> dict[str, Value]:
     values['checkpoint'] = str(share_path('models', 'aloha_sim'))
     values['driver'] = 'sim'
     values['teleop'] = True  # who takes it was started for it
-    values['cameras'] = False
+    values |= {'cameras': False, 'namespace': '', 'use_sim_time': False}
     return values
+
+
+def read_argument(name: str, text: str) -> Value:
+    """Return the value of an argument that was given as text.
+
+    Args:
+        name: The argument, a row of ``ARGUMENTS``.
+        text: What a launch file was given.
+
+    Raises:
+        ValueError: It is no value of the argument's type.
+    """
+    kind = ARGUMENTS[name].type
+    words = {'true': True, 'false': False}
+    try:
+        return words[text.lower()] if kind is bool else kind(text)
+    except (ValueError, KeyError):
+        wanted = {bool: 'true or false', int: 'a whole number', float: 'a number'}[kind]
+        msg = f'{name}:={text} must be {wanted}: {ARGUMENTS[name].help}'
+        raise ValueError(msg) from None
 
 
 def fit_robot(values: Mapping[str, Value]) -> dict[str, Value]:
@@ -189,13 +213,13 @@ def fit_robot(values: Mapping[str, Value]) -> dict[str, Value]:
     Raises:
         ValueError: There is no such driver.
     """
-    driver, default = str(values['driver']), str(robot_file(SIM_DRIVERS['sim']))
+    driver, robot = str(values['driver']), str(robot_file(str(values['robot'])))
     if driver not in SIM_DRIVERS:
         msg = f'driver {driver!r} must be one of {", ".join(SIM_DRIVERS)}'
         raise ValueError(msg)
-    if str(values['robot']) != default:
-        return dict(values)
-    return {**values, 'robot': str(robot_file(SIM_DRIVERS[driver]))}
+    if robot == str(robot_file(SIM_DRIVERS['sim'])):
+        robot = str(robot_file(SIM_DRIVERS[driver]))
+    return {**values, 'robot': robot}
 
 
 def nodes_to_start(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> list[NodeSpec]:
@@ -212,8 +236,8 @@ def nodes_to_start(specs: Iterable[NodeSpec], values: Mapping[str, Value]) -> li
     devices = str(merged['device']).split(',')
     nodes: list[NodeSpec] = []
     for spec in specs:
-        if spec.only_with and str(merged[spec.only_with]).lower() != 'true':
-            continue  # a launch file gives text
+        if spec.only_with and not merged[spec.only_with]:
+            continue
         if 'device' not in spec.arguments:
             nodes.append(spec)
             continue
@@ -233,6 +257,27 @@ def parameters(spec: NodeSpec) -> dict[str, Value]:
     """Return the parameters of a node's section of that file."""
     sections = yaml.safe_load(parameter_file().read_text(encoding='utf-8'))
     return dict(sections[spec.section]['ros__parameters'])
+
+
+def node_parameters(spec: NodeSpec, values: Mapping[str, Value]) -> dict[str, Value]:
+    """Return all parameters of a node: those of its section, and above them what it is given.
+
+    They are given to the process as they are, never as the file: ROS would look for a section of
+    the node's name and namespace there, and take none without a word where that is another.
+
+    Args:
+        spec: The node.
+        values: Arguments of the stack; those that the node does not take are left out.
+    """
+    given = {name: values[name] for name in spec.arguments if name in values} | dict(spec.given)
+    if values.get('use_sim_time'):  # else it is left to whoever includes the launch file
+        given['use_sim_time'] = True
+    return parameters(spec) | given
+
+
+def full_namespace(name: str) -> str:
+    """Return a namespace with its leading slash, ``/`` for none."""
+    return '/' + name.strip('/')
 
 
 def environment() -> dict[str, str]:
@@ -275,14 +320,10 @@ def node_command(spec: NodeSpec, values: Mapping[str, Value]) -> list[str]:
         msg = f'the stack has no arguments {unknown}; it knows {sorted(ARGUMENTS)}'
         raise KeyError(msg)
     merged = fit_robot(default_values() | dict(values))
-    given = {name: merged[name] for name in spec.arguments if name in merged} | dict(spec.given)
     command = [sys.executable, '-m', f'{PACKAGE}.nodes.{spec.executable}', '--ros-args']
     command += ['-r', f'__node:={spec.name}', '--enclave', enclave(spec.section)]
-    if spec.name == spec.section:
-        command += ['--params-file', str(parameter_file())]
-    else:  # ROS would use a section of that name
-        given = parameters(spec) | given
-    for name, value in given.items():
+    command += ['-r', f'__ns:={full_namespace(str(merged["namespace"]))}']
+    for name, value in node_parameters(spec, merged).items():
         # JSON is YAML with the quotes that keep a string a string
         command += ['-p', f'{name}:={json.dumps(value)}']
     return command

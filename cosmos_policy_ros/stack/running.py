@@ -15,6 +15,7 @@ import time
 from cosmos_policy_ros.event_log import Event, FILE_NAME, read_events
 from cosmos_policy_ros.stack.node_list import (
     INFERENCE,
+    MISTAKE,
     nodes_to_start,
     NodeSpec,
     OPERATOR,
@@ -161,7 +162,7 @@ def explain_end(name: str, status: int, log: Path) -> ConfigError | ChildProcess
     """
     lines = log.read_text(encoding='utf-8', errors='replace').strip().splitlines()
     logged = [re.fullmatch(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (.*)', x) for x in lines]
-    if status == 1 and lines and (match := logged[-1]):
+    if status in (1, MISTAKE) and lines and (match := logged[-1]):
         return ConfigError(f'{name}: {match[1]}')
     last = '\n'.join(lines[-LINES:])
     return ChildProcessError(f'{name} ended with status {status}; its last lines:\n{last}')

@@ -36,7 +36,7 @@ def test_images_of_a_query_are_those_taken_before_it(node: Node) -> None:
     """Nor is one what the policy saw that was taken after the query, or predicted."""
     camera = read_robot(robot_file('aloha_sim')).cameras[0]
     topic, predicted = IMAGE.at(camera.topic), future_image(camera.name)
-    capture = Capture(node, [topic, predicted], {})
+    capture = Capture(node, {topic.name: topic, predicted.name: predicted}, {})
     assert capture.image_ages_s([camera], 0) == []
     publisher = create_publisher(node, topic)
     predictor = create_publisher(node, predicted.at(predicted.name))

@@ -25,6 +25,7 @@ from cosmos_policy_ros.ros.convert import (
 )
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.ros.stand_ins.parameters import serve_parameters
+from cosmos_policy_ros.stack.node_list import MISTAKE
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import EXECUTOR_STATUS
 from diagnostic_msgs.msg import DiagnosticArray
@@ -297,10 +298,10 @@ def live(bench: Bench, executor: Executor) -> Bench:
 
 
 def test_missing_robot_file_ends_it_with_one_line() -> None:
-    """Status 1; the file and what to give are named."""
+    """The status of a mistake; the file and what to give are named."""
     process = start_executor('robot:=/no/such/robot.yaml')
     output, _ = process.communicate(timeout=20)
-    assert process.returncode == 1
+    assert process.returncode == MISTAKE
     (line,) = output.strip().splitlines()
     assert 'no robot file /no/such/robot.yaml; give one of' in line
 
@@ -645,7 +646,7 @@ def test_second_executor_ends_with_one_line(live: Bench) -> None:
     """Status 1; the first one goes on."""
     second = start_executor(discovery_s=20.0)
     output, _ = second.communicate(timeout=40)
-    assert second.returncode == 1
+    assert second.returncode == MISTAKE
     (line,) = output.strip().splitlines()
     assert 'a second stack on the same domain: ' in line
     assert 'command_executor' in line

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A mistake that a user can fix ends a node with one clear line and exit status 1."""
+"""A mistake that a user can fix ends a node with one clear line and a status of its own."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.stack.node_list import MISTAKE
 from tiny import save_tiny_checkpoint
 
 ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
@@ -34,9 +35,9 @@ def start(node: str, *parameters: str) -> tuple[int, list[str]]:
 
 
 def expect_one_line(result: tuple[int, Sequence[str]], *words: str) -> None:
-    """Check for exit status 1 and one line with all the words."""
+    """Check for the exit status of a mistake and one line with all the words."""
     status, lines = result
-    assert status == 1, lines
+    assert status == MISTAKE, lines
     assert len(lines) == 1, lines
     for word in words:
         assert word in lines[0]
@@ -118,5 +119,5 @@ def test_mistyped_parameter() -> None:
     """The parameter and the known ones are named."""
     result = start('planner_node', f'robot:={ROBOT_FILE}', 'replan:=1.0', 'discovery_s:=0.0')
     status, lines = result
-    assert status == 1
+    assert status == MISTAKE
     expect_one_line((status, lines[-1:]), "['replan']", 'replan_s')

@@ -112,7 +112,7 @@ def test_unknown_parameter_is_refused_with_the_known_ones(context: Context) -> N
         refuse_unknown(node)
 
 
-def test_config_error_ends_a_node_with_status_1() -> None:
+def test_config_error_ends_a_node_with_a_status_of_its_own() -> None:
     """No traceback, and the context is closed."""
 
     def build() -> Node:
@@ -120,7 +120,7 @@ def test_config_error_ends_a_node_with_status_1() -> None:
 
     with pytest.raises(SystemExit) as end:
         run_node(build)
-    assert end.value.code == 1
+    assert end.value.code == 78
     assert not rclpy.ok()
 
 

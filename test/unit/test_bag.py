@@ -12,6 +12,7 @@ from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
+from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
 
 ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
@@ -53,6 +54,19 @@ def record(
                 bag.write_joints('/joint_command', ROBOT.joint_names, np.full(14, 0.01 * k), stamp)
             bag.write_flag('/demonstration/expert', k < 10, stamp)
     return ROBOT
+
+
+def test_a_bag_says_how_its_topics_are_to_be_published(tmp_path: Path) -> None:
+    """``ros2 bag play`` offers that: the task to whoever comes late, images as drivers do."""
+    record(tmp_path / 'a')
+    with Reader(tmp_path / 'a') as bag:
+        found = {
+            c.topic: [(q.reliability, q.durability, q.depth) for q in c.ext.offered_qos_profiles]
+            for c in bag.connections
+        }
+    reliable = QosReliability.RELIABLE
+    assert found['/task'] == [(reliable, QosDurability.TRANSIENT_LOCAL, 1)]
+    assert found['/high/image_raw'] == [(reliable, QosDurability.VOLATILE, 5)]
 
 
 def test_every_second_control_tick_is_a_policy_tick(tmp_path: Path) -> None:

@@ -39,6 +39,42 @@ def test_joint_order_is_left_arm_left_gripper_right_arm_right_gripper() -> None:
     assert names[13] == 'follower_right/gripper'
 
 
+def test_relative_names_are_in_the_namespace_of_the_reader() -> None:
+    """Without one, as where bags are read, they are below the root."""
+    arm, camera = read_robot(FILE, '/robot1').arms[0], read_robot(FILE, '/robot1').cameras[0]
+    assert arm.joint_state_topic == '/robot1/follower_left/joint_states'
+    assert arm.command_topic == '/robot1/follower_left_controller/commands'
+    assert arm.leader is not None
+    assert arm.leader.joint_state_topic == '/robot1/leader_left/joint_states'
+    assert camera.topic == '/robot1/high/image_raw'
+    assert read_robot(FILE).cameras[0].topic == '/high/image_raw'
+
+
+def test_names_with_a_leading_slash_are_in_no_namespace(tmp_path: Path) -> None:
+    """As where a driver that runs already has no namespace."""
+    file = write_arm(tmp_path, joint_state_topic='/left/joint_states')
+    left, right = read_robot(file, '/robot1').arms
+    assert left.joint_state_topic == '/left/joint_states'
+    assert right.joint_state_topic == '/robot1/follower_right/joint_states'
+
+
+def test_no_robot_file_of_this_package_has_absolute_names() -> None:
+    """Two robots of a kind run side by side in two namespaces."""
+    names = [
+        name
+        for file in share_path('config', 'robots').glob('*.yaml')
+        for robot in (read_robot(file, '/robot1'),)
+        for name in (
+            *robot.joint_state_topics,
+            *(camera.topic for camera in robot.cameras),
+            *(output.topic for arm in robot.arms for output in arm.outputs),
+            *(arm.leader.joint_state_topic for arm in robot.arms if arm.leader),
+        )
+    ]
+    assert len(names) > 50
+    assert [name for name in names if not name.startswith('/robot1/')] == []
+
+
 def test_limits_include_the_grippers() -> None:
     """Grippers go from 0 to 1."""
     robot = read_robot(FILE)

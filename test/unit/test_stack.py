@@ -25,6 +25,7 @@ from cosmos_policy_ros.stack.node_list import (
     parameters,
     PLANNER,
     POLICY_STACK,
+    read_argument,
     RECORD_STACK,
     RECORDER,
     REPLAY,
@@ -149,17 +150,53 @@ def test_planner_and_executor_play_chunks_alike(name: str) -> None:
     assert parameters(PLANNER)[name] == parameters(EXECUTOR)[name]
 
 
-def test_a_command_gives_a_node_only_its_own_arguments() -> None:
-    """The executor refuses parameters it does not know."""
+def test_a_command_gives_a_node_its_own_parameters_and_no_others() -> None:
+    """All of its section, so that no file is looked through for a node of another name."""
     command = node_command(EXECUTOR, {'robot': '/a b/c.yaml', 'candidates': 3})
     assert command[1:3] == ['-m', 'cosmos_policy_ros.nodes.command_executor']
-    assert [a for a in command if ':=' in a] == [
-        '__node:=command_executor',
-        'robot:="/a b/c.yaml"',
-        'seam:="committed"',
-        'interpolation:="spline"',
-        'blend_s:=0.2',
-    ]
+    rules = dict(a.split(':=') for a in command if ':=' in a)
+    assert (rules.pop('__node'), rules.pop('__ns')) == ('command_executor', '/')
+    assert set(rules) == set(parameters(EXECUTOR))
+    assert (rules['robot'], rules['seam'], rules['resume_s']) == (
+        '"/a b/c.yaml"',
+        '"committed"',
+        '0.2',
+    )
+    assert '--params-file' not in command
+
+
+@pytest.mark.parametrize('namespace', ['robot1', '/robot1', '/robot1/'])
+def test_a_namespace_is_that_of_every_node(namespace: str) -> None:
+    """With or without the slashes."""
+    assert '__ns:=/robot1' in node_command(SIM, {'namespace': namespace})
+
+
+def test_only_a_true_use_sim_time_is_given_to_the_nodes() -> None:
+    """Whoever includes a launch file may have set it for all."""
+    assert 'use_sim_time:=true' in node_command(PLANNER, {'use_sim_time': True})
+    assert 'use_sim_time' not in ' '.join(node_command(PLANNER, {}))
+
+
+def test_text_becomes_a_value_of_the_type_of_its_argument() -> None:
+    """A launch file has only text."""
+    assert read_argument('cameras', 'True') is True
+    assert read_argument('futures', '3') == 3
+    assert read_argument('blend_s', '0.5') == 0.5
+    assert read_argument('task', '1') == '1'
+
+
+@pytest.mark.parametrize(
+    ('name', 'text', 'wanted'),
+    [
+        ('futures', 'abc', 'a whole number'),
+        ('blend_s', 'long', 'a number'),
+        ('cameras', 'maybe', 'true or false'),
+    ],
+)
+def test_text_of_another_type_names_its_argument(name: str, text: str, wanted: str) -> None:
+    """And says what the argument is for."""
+    with pytest.raises(ValueError, match=f'{name}:={text} must be {wanted}: '):
+        read_argument(name, text)
 
 
 def test_a_command_keeps_the_type_of_a_value() -> None:
@@ -187,11 +224,11 @@ def test_a_list_of_devices_is_a_list_of_inference_nodes() -> None:
     ]
 
 
-@pytest.mark.parametrize('wanted', [True, 'true', False, 'false'])
-def test_the_camera_node_is_started_where_it_is_asked_for(wanted: bool | str) -> None:
-    """A launch file gives text; without the argument other programs publish the images."""
+@pytest.mark.parametrize('wanted', [True, False])
+def test_the_camera_node_is_started_where_it_is_asked_for(wanted: bool) -> None:
+    """Without the argument other programs publish the images."""
     names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {'cameras': wanted})]
-    assert names == ['camera'] * (wanted in (True, 'true')) + ['check', 'command_executor']
+    assert names == ['camera'] * wanted + ['check', 'command_executor']
     names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {})]
     assert names == ['check', 'command_executor']
 
@@ -201,10 +238,9 @@ def test_the_default_is_one_inference_node() -> None:
     assert [node.name for node in nodes_to_start(SIM_STACK, {})] == [s.name for s in SIM_STACK]
 
 
-def test_a_node_with_another_name_gets_its_section_of_the_file() -> None:
-    """ROS would look for a section named after the node; what is given stands above it."""
+def test_a_node_with_another_name_gets_the_section_of_its_kind() -> None:
+    """What is its own stands above what the stack is given."""
     command = node_command(nodes_to_start([INFERENCE], {'device': 'cpu,cpu'})[1], {'seed': 9})
-    assert '--params-file' not in command
     assert {'__node:=inference_2', 'threads:=1', 'device:="cpu"', 'seed:=256'} <= set(command)
 
 
@@ -249,7 +285,8 @@ def test_launch_file_starts_the_node_list(file: str, specs: tuple[Any, ...]) -> 
     from launch.actions import DeclareLaunchArgument, OpaqueFunction
 
     context = LaunchContext()
-    context.launch_configurations.update(robot='x', checkpoint='x', out='x', device='cpu,cuda')
+    chosen = {'robot': 'x', 'checkpoint': 'x', 'out': 'x', 'device': 'cpu,cuda'}
+    context.launch_configurations.update(chosen)
     nodes = []
     for entity in description.entities:
         if isinstance(entity, DeclareLaunchArgument | OpaqueFunction):

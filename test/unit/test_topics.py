@@ -9,13 +9,16 @@ import re
 
 from cosmos_policy_ros.topics import (
     CANDIDATES,
-    DIAGNOSTICS,
     EXECUTOR_STATUS,
     future_image,
     IMAGE,
+    JOINT_STATES,
+    LEADER_JOINT_STATES,
+    offered_qos,
     Qos,
     QUERY,
     SERVICES,
+    SIM_STATE,
     TASK,
     TOPICS,
 )
@@ -35,16 +38,35 @@ def test_task_and_status_reach_whoever_comes_late() -> None:
     assert EXECUTOR_STATUS.qos == Qos('reliable', 'transient_local', 1)
 
 
-def test_images_are_best_effort_with_the_depth_of_the_sensor_profile() -> None:
-    """A lost image is older than the next one."""
-    assert IMAGE.qos == Qos('best_effort', 'volatile', 5)
+def test_sensors_are_published_reliable_and_received_best_effort() -> None:
+    """RViz asks for reliable images; a lost one is older than the next one."""
+    sensors = (IMAGE, JOINT_STATES, LEADER_JOINT_STATES, SIM_STATE, future_image('high'))
+    assert {topic.qos for topic in sensors} == {Qos('reliable', 'volatile', 5)}
+    assert {topic.subscriber_qos for topic in sensors} == {Qos('best_effort', 'volatile', 5)}
 
 
-def test_nodes_open_the_topics_of_the_policy_in_their_namespace() -> None:
-    """The task and the diagnostics are those of the whole graph."""
+def test_no_topic_is_published_best_effort() -> None:
+    """A reader that asks for reliable messages would get nothing."""
+    assert [topic.name for topic in TOPICS if topic.qos.reliability != 'reliable'] == []
+
+
+def test_nodes_open_their_topics_in_their_namespace() -> None:
+    """Two robots live on one network."""
     assert (CANDIDATES.name, CANDIDATES.ros_name) == ('/policy/candidates', 'policy/candidates')
-    assert (TASK.name, TASK.ros_name) == ('/task', '/task')
-    assert DIAGNOSTICS.ros_name == '/diagnostics'
+    assert (TASK.name, TASK.ros_name) == ('/task', 'task')
+
+
+def test_only_diagnostics_and_what_the_robot_file_names_are_outside() -> None:
+    """Tools of ROS look for that name; names of the robot file are full ones already."""
+    assert [topic.name for topic in TOPICS if not topic.namespaced] == ['/diagnostics']
+    assert IMAGE.at('/robot1/high/image_raw').ros_name == '/robot1/high/image_raw'
+
+
+def test_a_topic_of_a_bag_has_its_quality_of_service() -> None:
+    """A sensor is named by the robot file and published as drivers publish."""
+    assert offered_qos('/task') == Qos('reliable', 'transient_local', 1)
+    assert offered_qos('/joint_command') == Qos('reliable', 'volatile', 10)
+    assert offered_qos('/cam_high/image_raw') == Qos('reliable', 'volatile', 5)
 
 
 def test_pattern_takes_the_name_of_the_robot_file() -> None:

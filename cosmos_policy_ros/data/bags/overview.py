@@ -204,7 +204,9 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
         recording.answers = find_answers(
             messages[CANDIDATES.name], messages[ACTION_CHUNK.name], start_ns
         )
-        recording.seams, recording.modes = find_seams(messages[DIAGNOSTICS.name])
+        recording.seams, recording.modes = find_seams(
+            messages[DIAGNOSTICS.name], recording.metadata.get('namespace', '/')
+        )
     except (ValueError, LookupError) as error:
         remarks.append(f'candidates or diagnostics cannot be read: {error}')
 

@@ -13,7 +13,7 @@ from cosmos_policy_ros.align import arm_pose, push_pose, stamp_of, StreamBuffer
 from cosmos_policy_ros.candidate_table import read_table
 from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
-from cosmos_policy_ros.status import EXECUTOR_NAME
+from cosmos_policy_ros.status import EXECUTOR_NAME, qualified_name
 from cosmos_policy_ros.topics import JOINT_COMMAND
 from cosmos_policy_ros.types import Candidates, ConfigError
 import numpy as np
@@ -162,19 +162,22 @@ def find_answers(candidates: Messages, chunks: Messages, start_ns: int) -> list[
     return found
 
 
-def find_seams(reports: Messages) -> tuple[list[tuple[float, float]], list[Mode]]:
+def find_seams(
+    reports: Messages, namespace: str = '/'
+) -> tuple[list[tuple[float, float]], list[Mode]]:
     """Return when chunks took over [s] with the seam jump [rad], and the executor's modes.
 
     A report holds the newest chunk only; a chunk between two reports is missed.
 
     Args:
-        reports: diagnostic_msgs/DiagnosticArray of all nodes.
+        reports: diagnostic_msgs/DiagnosticArray of all nodes, of other robots too.
+        namespace: Namespace of the executor.
     """
     seams: list[tuple[float, float]] = []
     modes: list[Mode] = []
-    chunks = 0
+    chunks, executor = 0, qualified_name(namespace, EXECUTOR_NAME)
     for at_s, message in reports:
-        for status in (s for s in message.status if s.name == EXECUTOR_NAME):
+        for status in (s for s in message.status if s.name == executor):
             figures = {pair.key: pair.value for pair in status.values}
             count, mode = int(figures.get('chunks', 0)), figures.get('mode', '')
             if count > max(chunks, 1):  # the first chunk has nothing to differ from

@@ -23,9 +23,18 @@ import shutil
 from typing import Any
 
 from cosmos_policy_ros.outputs import partial_folder
+from cosmos_policy_ros.topics import offered_qos, Qos
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.interfaces import Connection
+from rosbags.interfaces import (
+    Connection,
+    Qos as BagQos,
+    QosDurability,
+    QosHistory,
+    QosLiveliness,
+    QosReliability,
+    QosTime,
+)
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
 from rosbags.typesys import get_typestore, Stores
@@ -38,6 +47,7 @@ IMAGE = 'sensor_msgs/msg/Image'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 STRING = 'std_msgs/msg/String'
 BOOL = 'std_msgs/msg/Bool'
+FOREVER = QosTime(9223372036, 854775807)  # no deadline, as rosbag2 writes it
 
 
 @lru_cache(maxsize=1)
@@ -124,7 +134,13 @@ class BagWriter:
         connection = self._connections.get(topic)
         if connection is None:
             text, digest = definition(msg_type)
-            connection = self._writer.add_connection(topic, msg_type, msgdef=text, rihs01=digest)
+            connection = self._writer.add_connection(
+                topic,
+                msg_type,
+                msgdef=text,
+                rihs01=digest,
+                offered_qos_profiles=[_bag_qos(offered_qos(topic))],  # ``ros2 bag play`` uses it
+            )
             self._connections[topic] = connection
         if connection.msgtype != msg_type:
             msg = f'{topic} is a topic of {connection.msgtype}, got a {msg_type}'
@@ -206,6 +222,21 @@ class _Pieces(io.BufferedWriter):
         for first in range(0, len(view), PIECE):
             super().write(view[first : first + PIECE])
         return len(view)
+
+
+def _bag_qos(qos: Qos) -> BagQos:
+    """Return a quality of service as bags have it."""
+    return BagQos(
+        QosHistory.KEEP_LAST,
+        qos.depth,
+        QosReliability[qos.reliability.upper()],
+        QosDurability[qos.durability.upper()],
+        deadline=FOREVER,
+        lifespan=FOREVER,
+        liveliness=QosLiveliness.AUTOMATIC,
+        liveliness_lease_duration=FOREVER,
+        avoid_ros_namespace_conventions=False,
+    )
 
 
 def camera_frame(topic: str) -> str:

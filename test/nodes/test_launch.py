@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The launch files under the real launch: arguments, mistakes, namespaces, ends."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip('rclpy')
+pytest.importorskip('launch_ros')  # ``launch`` alone would find our folder
+
+from cosmos_policy_ros.resources import robot_file
+from cosmos_policy_ros.robot import read_robot
+from launch_bench import LAUNCH, run_launch, write_prefix
+from tiny import save_tiny_checkpoint
+
+pytestmark = pytest.mark.usefixtures('domain')
+OUTER = """
+from launch import LaunchDescription
+from launch.actions import GroupAction, IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch_ros.actions import PushRosNamespace, SetParameter
+
+
+def generate_launch_description():
+    source = PythonLaunchDescriptionSource({file!r})
+    inner = IncludeLaunchDescription(source, launch_arguments={words!r}.items())
+    return LaunchDescription([GroupAction([{before}, inner])])
+"""
+
+
+@pytest.fixture
+def prefix(tmp_path: Path) -> Path:
+    """Return a folder that launch finds this package in."""
+    return write_prefix(tmp_path / 'prefix')
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    """Return a checkpoint that answers at once."""
+    save_tiny_checkpoint(tmp_path / 'tiny', read_robot(robot_file('aloha_sim')))
+    return tmp_path / 'tiny'
+
+
+def write_outer(tmp_path: Path, before: str, **words: str) -> Path:
+    """Return a launch file of somebody else that includes that of the simulator."""
+    file = tmp_path / 'outer.launch.py'
+    text = OUTER.format(file=str(LAUNCH / 'sim.launch.py'), words=words, before=before)
+    file.write_text(text, encoding='utf-8')
+    return file
+
+
+def test_a_mistake_of_a_node_ends_the_launch_with_a_status_that_tells(prefix: Path) -> None:
+    """Whoever starts it from a service or a script sees it, and no half of a stack stays."""
+    with run_launch('record.launch.py', 'robot:=/nope.yaml', 'out:=/tmp', prefix=prefix) as run:
+        assert run.end() == 1
+        assert 'no robot file /nope.yaml' in run.text
+        assert 'recorder cannot start' in run.text
+
+
+def test_an_unknown_argument_is_refused_with_the_one_that_was_meant(prefix: Path) -> None:
+    """Launch itself lets it pass, and the stack would run with another number."""
+    with run_launch('sim.launch.py', 'candidate:=8', prefix=prefix) as run:
+        assert run.end() == 1
+        assert 'no launch argument candidate; is it candidates?' in run.text
+
+
+def test_a_value_of_another_type_names_its_argument(prefix: Path) -> None:
+    """Not only the text that is no number."""
+    with run_launch('sim.launch.py', 'futures:=abc', prefix=prefix) as run:
+        assert run.end() == 1
+        assert 'futures:=abc must be a whole number' in run.text
+
+
+def test_an_outer_file_sets_parameters_and_a_namespace(
+    prefix: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    """The stack keeps its own parameters, and all of it is in the namespace."""
+    before = "PushRosNamespace('cell'), SetParameter('use_sim_time', False)"
+    outer = write_outer(tmp_path, before, checkpoint=str(checkpoint), namespace='robot1')
+    with run_launch(outer, 'whatever:=1', prefix=prefix) as run:
+        run.wait_for('simulating', 'answering with', 'a query every 0.8 s', 'once enabled')
+        assert '[cell.robot1.command_executor]' in run.text
+        run.interrupt()
+        assert run.end() == 0
