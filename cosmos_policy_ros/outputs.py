@@ -5,12 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+import errno
 from pathlib import Path
 import shutil
 
 from cosmos_policy_ros.types import ConfigError
 
 PARTIAL = '.partial'  # in the name of what is not finished
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last where a size is limited
+LOCKED = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 def check_output(option: str, file: Path | None) -> None:
@@ -61,7 +64,7 @@ def whole_folder(path: Path, replace: bool = False) -> Iterator[Path]:
         ConfigError: ``path`` exists and is not to be replaced.
     """
     if path.exists() and not replace:
-        msg = f'{path} exists and is not overwritten; remove it or choose another folder'
+        msg = f'{path} exists and is not overwritten; choose another folder'
         raise ConfigError(msg)
     with _renamed_when_whole(partial_folder(path), path) as folder:
         yield folder
@@ -69,22 +72,51 @@ def whole_folder(path: Path, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def _renamed_when_whole(partial: Path, path: Path) -> Iterator[Path]:
-    """Yield ``partial``; it becomes ``path`` when the block ends well, else it is removed."""
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    _remove(partial)
+    """Yield ``partial``; it becomes ``path`` when the block ends well, else it is removed.
+
+    Raises:
+        ConfigError: The disk is full or cannot be written; nothing is left behind.
+    """
+    written = 0
     try:
-        yield partial
-        if path.is_dir():
-            _remove(path)  # a rename replaces a file, but no folder that holds anything
-        partial.replace(path)
-    except BaseException:
+        partial.parent.mkdir(parents=True, exist_ok=True)
         _remove(partial)
+        try:
+            yield partial
+            if path.is_dir():
+                _remove(path)  # a rename replaces a file, but no folder that holds anything
+            partial.replace(path)
+        except BaseException:
+            written = _size(partial)
+            _remove(partial)
+            raise
+    except OSError as error:
+        if error.errno in FULL:
+            msg = (
+                f'{path}: the disk is full after {written / 1e6:.1f} MB of it, and nothing of it '
+                f'was kept; {_free(path.parent) / 1e6:.1f} MB are free there. Choose another disk'
+            )
+            raise ConfigError(msg) from error
+        if error.errno in LOCKED:
+            msg = f'{path} cannot be written: {error.strerror}; choose another folder'
+            raise ConfigError(msg) from error
         raise
+
+
+def _size(path: Path) -> int:
+    """Return the bytes of a file, or of all files in a folder."""
+    files = path.rglob('*') if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _free(folder: Path) -> int:
+    """Return the bytes that are free where a folder is."""
+    return shutil.disk_usage(folder).free
 
 
 def _remove(path: Path) -> None:
     """Remove a file or a folder, if there is one."""
     if path.is_dir():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists():
+        path.unlink()

@@ -94,11 +94,15 @@ def main() -> None:
     # instead of spinning, which slows everything down as soon as another process is busy.
     os.environ.setdefault('MUJOCO_GL', 'egl')
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-    options = parse()
-    logging.basicConfig(level=logging.INFO, format='%(message)s')
-    runs = dict(commands().values())
     try:
+        options = parse()
+        logging.basicConfig(level=logging.INFO, format='%(message)s')
+        runs = dict(commands().values())
         status = runs[type(options)](options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who read, as head does, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor a trace at exit
+        status = 0
     except ConfigError as error:
         print(f'cosmos-policy: {error}', file=sys.stderr)
         status = 1

@@ -17,9 +17,9 @@ from itertools import combinations
 from pathlib import Path
 from typing import NamedTuple
 
+from cosmos_policy_ros.mujoco_import import mujoco
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 

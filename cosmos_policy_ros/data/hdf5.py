@@ -17,7 +17,9 @@ them with zeros.
 
 from __future__ import annotations
 
-from io import BytesIO
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO, FileIO
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +114,7 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
     """
     written = [path]
     try:
-        with h5py.File(path, 'x') as file:
+        with _create(path) as file:
             file.attrs.update(_attributes(episode, robot))
             file['observations/qpos'], file['action'] = episode.proprio, episode.actions
             file['expert'] = episode.expert
@@ -140,6 +142,46 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
             msg = f'{path}: {error}'
             raise ConfigError(msg) from error
         raise
+
+
+class _Output(FileIO):
+    """A file that notes the first write that failed and takes the others.
+
+    HDF5 cannot close a file that could not be written: it writes again when the process ends,
+    which then dies of it.
+    """
+
+    failure: OSError | None = None
+
+    def write(self, data: Any, /) -> int:
+        """Write all bytes, or note why not."""
+        if self.failure is None:
+            try:
+                self._write_all(memoryview(data))
+            except OSError as error:
+                self.failure = error
+        return len(data)
+
+    def _write_all(self, left: memoryview) -> None:
+        while len(left):
+            left = left[super().write(left) :]
+
+
+@contextmanager
+def _create(path: Path) -> Iterator[h5py.File]:
+    """Yield a new HDF5 file.
+
+    Raises:
+        FileExistsError: It exists.
+        OSError: It could not be written whole, as on a full disk.
+    """
+    with _Output(path, 'x+') as output:
+        try:
+            with h5py.File(output, 'w') as file:
+                yield file
+        finally:
+            if output.failure is not None:
+                raise output.failure
 
 
 def _attributes(episode: Episode, robot: RobotSpec) -> dict[str, Any]:

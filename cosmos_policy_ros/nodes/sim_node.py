@@ -151,6 +151,7 @@ class SimNode(Node):
         self._joints_ns = 0  # stamp of the last joint states
         self._task.publish(String(data=sim.task))  # the scene comes with its operator
         self._reset()
+        sim.render(cameras[0].name)  # slow the first time, and it may be impossible
         self._turns, self._rng = cycle(cameras), np.random.default_rng()
         self.create_timer(1.0 / self.robot.joint_state_rate_hz, self._publish_joints)
         self.create_timer(1.0 / sum(c.rate_hz for c in cameras), self._publish_image)

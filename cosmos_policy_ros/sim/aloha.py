@@ -13,14 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 import importlib.util
+import os
 from pathlib import Path
 
+from cosmos_policy_ros.mujoco_import import missing, mujoco
 from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.sim.kinematics import Arm
 from cosmos_policy_ros.sim.states import draw_start, Ingredient, Push, Start, States
 from cosmos_policy_ros.sim.tasks import touching
 from cosmos_policy_ros.types import ConfigError
-import mujoco
 import numpy as np
 from numpy.typing import NDArray
 
@@ -142,9 +143,13 @@ class AlohaSim:
             self.data.qvel[first : first + 2] += push.velocity
 
     def render(self, camera: str) -> NDArray[np.uint8]:
-        """Return the (height, width, 3) uint8 RGB image of one of ``CAMERAS``."""
+        """Return the (height, width, 3) uint8 RGB image of one of ``CAMERAS``.
+
+        Raises:
+            ConfigError: Nothing can be drawn on this machine; the message says what to do.
+        """
         if self._renderer is None:
-            self._renderer = mujoco.Renderer(self.model, *self.size)
+            self._renderer = _open_renderer(self.model, self.size)
         self._renderer.update_scene(self.data, CAMERAS[camera][0])
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
@@ -262,3 +267,24 @@ def _assets() -> Path:
         msg = 'the simulator needs the files of gym-aloha; run: pip install --no-deps gym-aloha'
         raise ConfigError(msg)
     return Path(next(iter(spec.submodule_search_locations))) / 'assets'
+
+
+def _open_renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Renderer:
+    """Return a renderer of (height, width) images.
+
+    Raises:
+        ConfigError: The OpenGL that ``MUJOCO_GL`` names is not there.
+    """
+    given = os.environ.get('MUJOCO_GL', '')
+    try:
+        if not missing:
+            return mujoco.Renderer(model, *size)
+        reason = missing
+    except Exception as error:  # as PyOpenGL and GLFW have them
+        reason = f'MUJOCO_GL={given}: {error}'
+    if given in ('', 'egl'):
+        todo = 'install EGL (Debian, Ubuntu: apt-get install libegl1 libgl1-mesa-dri)'
+    else:
+        todo = 'unset MUJOCO_GL, or set it to egl'
+    msg = f'the simulator cannot draw its cameras ({reason}); {todo}'
+    raise ConfigError(msg)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import mujoco
+from cosmos_policy_ros.mujoco_import import mujoco
 import numpy as np
 from numpy.typing import NDArray
 

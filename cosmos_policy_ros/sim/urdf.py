@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
-import mujoco
+from cosmos_policy_ros.mujoco_import import mujoco
 import numpy as np
 from numpy.typing import NDArray
 

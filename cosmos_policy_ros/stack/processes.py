@@ -63,7 +63,7 @@ def start_process(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | environment(),
+            env=os.environ | environment() | _ros_log(log.parent),
             start_new_session=True,  # Ctrl-C reaches us alone, and we stop the others
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
         )
@@ -81,6 +81,19 @@ def stop_nodes(processes: Iterable[subprocess.Popen[bytes]], patience_s: float =
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+
+
+def _ros_log(folder: Path) -> dict[str, str]:
+    """Return where ROS logs to, where it could not to the home folder: nodes would not start."""
+    if 'ROS_LOG_DIR' in os.environ or 'ROS_HOME' in os.environ:
+        return {}
+    usual = Path('~/.ros/log').expanduser()
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+        writable = os.access(usual, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    return {} if writable else {'ROS_LOG_DIR': str(folder)}
 
 
 def _die_with_parent() -> Callable[[], None]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib.util import find_spec
 import logging
+import os
 from pathlib import Path
 import re
 import signal
 import subprocess
+import sys
 import time
 
 from cosmos_policy_ros.event_log import Event, FILE_NAME, read_events
@@ -164,5 +167,33 @@ def explain_end(name: str, status: int, log: Path) -> ConfigError | ChildProcess
     logged = [re.fullmatch(r'\[(?:ERROR|FATAL)\] \[[^]]*\] \[[^]]*\]: (.*)', x) for x in lines]
     if status in (1, MISTAKE) and lines and (match := logged[-1]):
         return ConfigError(f'{name}: {match[1]}')
+    if trouble := find_ros_trouble('\n'.join(lines[-LINES:])):
+        return ConfigError(f'{name}: {trouble}')
     last = '\n'.join(lines[-LINES:])
     return ChildProcessError(f'{name} ended with status {status}; its last lines:\n{last}')
+
+
+def find_ros_trouble(output: str) -> str:
+    """Return what is wrong with the ROS 2 that a node met, empty where it is something else.
+
+    Args:
+        output: Last lines of the node.
+    """
+    middleware = os.environ.get('RMW_IMPLEMENTATION')
+    if middleware and re.search(r'rmw_implementation|RMW implementation', output):
+        package = middleware.replace('_', '-')
+        return (
+            f'RMW_IMPLEMENTATION is {middleware}, which is not installed in this ROS 2; unset it, '
+            f'or install it (apt-get install ros-{os.environ.get("ROS_DISTRO", "<distro>")}-'
+            f'{package})'
+        )
+    if re.search(r'^(ModuleNotFound|Import)Error: .*rclpy', output, re.MULTILINE):
+        spec = find_spec('rclpy')
+        version = '.'.join(map(str, sys.version_info[:2]))
+        if spec is None:
+            return f'there is no rclpy for {sys.executable}; source ROS 2, or run make setup'
+        return (
+            f'the rclpy in {Path(str(spec.origin)).parent} is not made for Python {version} '
+            f'({sys.executable}); unset PYTHONPATH, or use the Python of that ROS 2'
+        )
+    return ''

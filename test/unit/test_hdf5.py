@@ -6,7 +6,10 @@ from __future__ import annotations
 from dataclasses import replace
 from io import BytesIO
 import logging
+import os
 from pathlib import Path
+import subprocess
+import sys
 from typing import Any
 
 from cosmos_policy_ros.data.assemble import Labels
@@ -236,3 +239,37 @@ def test_failed_writing_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match='a video needs even sides, got 9x9'):
         write_hdf5(tmp_path / 'a.hdf5', sample_episode(images=odd), ROBOT, videos=True)
     assert list(tmp_path.iterdir()) == []
+
+
+WRITE = """
+import resource, signal, sys
+from pathlib import Path
+from cosmos_policy_ros.data.hdf5 import write_hdf5
+from cosmos_policy_ros.outputs import whole_folder
+from cosmos_policy_ros.types import ConfigError
+from samples import ROBOT, sample_episode
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    with whole_folder(Path(sys.argv[1])) as folder:
+        folder.mkdir()
+        write_hdf5(folder / 'episode.hdf5', sample_episode(), ROBOT)
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_ends_the_process_with_one_line(tmp_path: Path) -> None:
+    """HDF5 itself would take the process down when it is over."""
+    path = os.pathsep.join(sys.path)
+    done = subprocess.run(
+        [sys.executable, '-c', WRITE, tmp_path / 'out'],
+        capture_output=True,
+        text=True,
+        env=os.environ | {'PYTHONPATH': path},
+        check=True,
+    )
+    assert 'out: the disk is full after 0.0 MB of it' in done.stdout
+    assert done.stderr == ''
+    assert not list(tmp_path.iterdir())

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import errno
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -125,3 +127,31 @@ def fill_half(path: Path) -> None:
     with whole_folder(path) as folder:
         folder.mkdir()
         raise KeyboardInterrupt
+
+
+def fail_to_write(out: Path, number: int) -> None:
+    """Write a file, then fail as the system does."""
+    with whole_folder(out) as folder:
+        folder.mkdir()
+        (folder / 'first').write_bytes(bytes(300_000))
+        raise OSError(number, os.strerror(number))
+
+
+@pytest.mark.parametrize(
+    ('number', 'line'),
+    [
+        (errno.ENOSPC, r'the disk is full after 0\.3 MB of it, and nothing of it was kept; [0-9]'),
+        (errno.EROFS, 'cannot be written: Read-only file system; choose another folder'),
+    ],
+)
+def test_a_disk_that_takes_nothing_is_one_line(tmp_path: Path, number: int, line: str) -> None:
+    """And nothing is left behind."""
+    with pytest.raises(ConfigError, match=f'out.*{line}'):
+        fail_to_write(tmp_path / 'out', number)
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_failures_are_not_hidden(tmp_path: Path) -> None:
+    """A file where a folder should be is a mistake of a program."""
+    with pytest.raises(OSError, match='Input/output error'):
+        fail_to_write(tmp_path / 'out', errno.EIO)

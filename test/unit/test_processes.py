@@ -10,6 +10,7 @@ import sys
 import time
 
 from cosmos_policy_ros.stack.processes import start_process, stop_nodes
+import pytest
 
 SLEEP = 'import time; time.sleep(60)'
 TELL_AND_SLEEP = 'import os, time; print(os.getpid(), flush=True); time.sleep(60)'
@@ -28,6 +29,21 @@ def test_stopping_ends_a_process_that_listens(tmp_path: Path) -> None:
     stop_nodes([process], patience_s=10.0)
     assert process.returncode is not None
     assert time.monotonic() - start < 5.0
+
+
+def test_ros_logs_beside_the_output_where_the_home_folder_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nodes would not start: ROS makes ~/.ros/log first."""
+    monkeypatch.delenv('ROS_LOG_DIR', raising=False)
+    monkeypatch.delenv('ROS_HOME', raising=False)
+    tell = [sys.executable, '-c', 'import os; print(os.environ.get("ROS_LOG_DIR"))']
+    monkeypatch.setenv('HOME', '/proc')
+    start_process(tell, tmp_path / 'log').wait(20)
+    assert (tmp_path / 'log').read_text(encoding='utf-8').strip() == str(tmp_path)
+    monkeypatch.setenv('HOME', str(tmp_path))
+    start_process(tell, tmp_path / 'other').wait(20)
+    assert (tmp_path / 'other').read_text(encoding='utf-8').strip() == 'None'
 
 
 def test_stopping_kills_a_process_that_does_not_listen(tmp_path: Path) -> None:

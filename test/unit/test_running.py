@@ -9,7 +9,7 @@ import sys
 
 from cosmos_policy_ros.stack.node_list import POLICY_STACK
 from cosmos_policy_ros.stack.processes import start_process, stop_nodes
-from cosmos_policy_ros.stack.running import RunningStack
+from cosmos_policy_ros.stack.running import find_ros_trouble, RunningStack
 from cosmos_policy_ros.types import ConfigError
 import pytest
 
@@ -76,3 +76,27 @@ def test_any_other_node_ends_the_stack(stack: Stack) -> None:
     stack.run('planner', CRASH)
     with pytest.raises(ChildProcessError, match='planner ended with status 3'):
         stack.look()
+
+
+def test_a_middleware_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what to do."""
+    monkeypatch.setenv('RMW_IMPLEMENTATION', 'rmw_cyclonedds_cpp')
+    monkeypatch.setenv('ROS_DISTRO', 'jazzy')
+    output = "Expected RMW implementation identifier of 'rmw_cyclonedds_cpp' but instead found"
+    assert find_ros_trouble(output) == (
+        'RMW_IMPLEMENTATION is rmw_cyclonedds_cpp, which is not installed in this ROS 2; unset '
+        'it, or install it (apt-get install ros-jazzy-rmw-cyclonedds-cpp)'
+    )
+
+
+def test_ros_for_another_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its folder and this interpreter."""
+    package = tmp_path / 'rclpy'
+    package.mkdir()
+    (package / '__init__.py').touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, 'rclpy', raising=False)
+    trouble = find_ros_trouble("Traceback\nImportError: cannot import name '_rclpy_pybind11'\n")
+    assert f'the rclpy in {package} is not made for Python 3.' in trouble
+    assert sys.executable in trouble
+    assert find_ros_trouble('ValueError: about rclpy') == ''

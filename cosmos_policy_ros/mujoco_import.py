@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""MuJoCo, also on machines that cannot draw.
+
+``import mujoco`` loads the OpenGL that ``MUJOCO_GL`` names and fails where that is missing, as on
+a server without EGL, although kinematics and physics need none. Imported from here it fails when
+something is drawn.
+
+Attributes:
+    mujoco: The package.
+    missing: Why nothing can be drawn, empty where its OpenGL was loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+__all__ = ['missing', 'mujoco']
+
+missing = ''
+try:
+    import mujoco
+except Exception as error:  # of PyOpenGL: an AttributeError, an ImportError or one of its own
+    missing = f'MUJOCO_GL={os.environ.get("MUJOCO_GL", "")}: {error}'
+    sys.modules.pop('mujoco', None)
+    given = os.environ.get('MUJOCO_GL')
+    os.environ['MUJOCO_GL'] = 'disable'
+    import mujoco
+
+    if given is None:
+        del os.environ['MUJOCO_GL']
+    else:
+        os.environ['MUJOCO_GL'] = given  # for the processes that this one starts

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Physics runs where nothing can be drawn, and drawing says what is missing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+SCRIPT = """
+import os
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.types import ConfigError
+
+sim = AlohaSim()
+sim.reset(0)
+sim.step(sim.proprio)
+print(sim.data.time > 0.0, os.environ['MUJOCO_GL'])
+try:
+    sim.render('high')
+except ConfigError as error:
+    print(error)
+"""
+
+
+def test_physics_needs_no_opengl() -> None:
+    """A kind of OpenGL that does not exist stands for one that is not installed."""
+    done = subprocess.run(
+        [sys.executable, '-c', SCRIPT],
+        capture_output=True,
+        text=True,
+        env=os.environ | {'MUJOCO_GL': 'none_such'},
+        check=True,
+    )
+    physics, drawing = done.stdout.splitlines()
+    assert physics == 'True none_such'
+    assert drawing.startswith('the simulator cannot draw its cameras (MUJOCO_GL=none_such: ')
+    assert drawing.endswith('unset MUJOCO_GL, or set it to egl')
+
+
+def test_help_that_nobody_reads_to_its_end_ends_quietly() -> None:
+    """As with ``| head``; and no OpenGL is needed for it either."""
+    code = 'from cosmos_policy_ros.cli import main; main()'
+    with subprocess.Popen(
+        [sys.executable, '-c', code, '--help'],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ | {'MUJOCO_GL': 'none_such'},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b''
+    assert process.returncode == 0
