@@ -2,19 +2,17 @@
 """Draws what the policy is about to do, for RViz and Foxglove, while somebody looks.
 
 The ways of the hands are those of the scene in the robot file (``control/collision.py``), in whose
-frame everything is drawn; without a scene there is only text. Streams are kept as bytes and
-decoded when a picture is drawn, a few times a second, and nothing is subscribed to while nobody
-looks.
+frame everything is drawn; without a scene there is only text. Sensors and commands are looked at
+when a picture is drawn, a few times a second, and nothing is subscribed to while nobody looks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 import textwrap
-from typing import Any
 
 from cosmos_policy_ros.align import arm_pose, image_array, stamp_of
 from cosmos_policy_ros.control.collision import open_scene
@@ -27,8 +25,9 @@ from cosmos_policy_ros.ros.convert import (
     trajectory_rows,
 )
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, ros_class
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
 from cosmos_policy_ros.ros.image_wall import compose_wall
+from cosmos_policy_ros.ros.newest import NewestMessages
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import (
@@ -49,7 +48,6 @@ from cosmos_policy_ros.types import Candidates
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import PointCloud2
 from std_msgs.msg import String
@@ -92,7 +90,6 @@ class VisualizerNode(Node):
         self.params = p = declare(self, VisualizerParams)
         self.robot = read_robot(Path(p.robot), self.get_namespace())
         self._scene = open_scene(self.robot)
-        self._newest: dict[str, bytes] = {}  # topic -> serialized message
         self._answers: list[Candidates] = []  # of the newest query, one of every inference node
         self._chunk: NDArray[np.float32] | None = None  # chosen for it
         self._committed: NDArray[np.float32] | None = None  # rows of that query
@@ -103,59 +100,52 @@ class VisualizerNode(Node):
 
         self._markers = create_publisher(self, MARKERS)
         self._images = create_publisher(self, IMAGES)
-        self._seen: list[Subscription] = []  # subscriptions while somebody looks at markers
-        self._shown: list[Subscription] = []  # and at images
+        self._motion: NewestMessages | None = None  # while somebody looks at markers
+        self._followed: list[Subscription] = []  # then
+        self._views: NewestMessages | None = None  # while somebody looks at images
         self.create_timer(LOOK_S, self._look)
         self.create_timer(1.0 / p.rate_hz, self._draw)
         where = f'the scene of {self.robot.name}' if self._scene else 'no scene, so text only'
         self.get_logger().info(f'drawing {where} at {p.rate_hz} Hz while somebody looks')
 
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
     def _look(self) -> None:
         """Subscribe while somebody looks, and only then."""
-        if bool(self._seen) != bool(self._markers.get_subscription_count()):
-            self._seen = self._toggle(self._seen, self._watch_motion)
-        if bool(self._shown) != bool(self._images.get_subscription_count()):
-            self._shown = self._toggle(self._shown, self._watch_images)
+        if bool(self._motion) != bool(self._markers.get_subscription_count()):
+            self._watch_motion(not self._motion)
+        if bool(self._views) != bool(self._images.get_subscription_count()):
+            self._watch_images(not self._views)
 
-    def _toggle(
-        self, subscriptions: list[Subscription], begin: Callable[[], list[Subscription]]
-    ) -> list[Subscription]:
-        for subscription in subscriptions:
-            self.destroy_subscription(subscription)
-        return [] if subscriptions else begin()
-
-    def _watch_motion(self) -> list[Subscription]:
-        self._newest.clear()
+    def _watch_motion(self, wanted: bool) -> None:
+        """Begin or end to follow what the arms do."""
         self._answers, self._paths, self._status = [], [], None
-        return [
-            *(self._keep(JOINT_STATES.at(t)) for t in self.robot.joint_state_topics),
-            self._keep(JOINT_COMMAND),
-            create_subscription(self, CANDIDATES, self._on_candidates),
-            create_subscription(self, ACTION_CHUNK, self._on_chunk),
-            create_subscription(self, QUERY, self._on_query),
-            create_subscription(self, TASK, self._on_task),
-            subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_status),
-        ]
+        if self._motion is not None:
+            self._motion.close()
+        while self._followed:
+            self.destroy_subscription(self._followed.pop())
+        self._motion = None
+        if wanted:
+            joints = [JOINT_STATES.at(topic) for topic in self.robot.joint_state_topics]
+            self._motion = NewestMessages(self, [JOINT_COMMAND, *joints])
+            self._followed = [
+                create_subscription(self, CANDIDATES, self._on_candidates),
+                create_subscription(self, ACTION_CHUNK, self._on_chunk),
+                create_subscription(self, QUERY, self._on_query),
+                create_subscription(self, TASK, self._on_task),
+                subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_status),
+            ]
 
-    def _watch_images(self) -> list[Subscription]:
-        topics = [IMAGE.at(c.topic) for c in self.robot.cameras]
-        topics += [future_image(c.name) for c in self.robot.cameras]
-        for topic in topics:
-            self._newest.pop(topic.name, None)
-        return [self._keep(topic) for topic in topics]
-
-    def _keep(self, topic: Topic) -> Subscription:
-        """Keep the newest message of a topic as bytes."""
-
-        def on_message(data: bytes) -> None:
-            self._newest[topic.name] = data
-
-        return create_subscription(self, topic, on_message, raw=True)
-
-    def _decode(self, topic: Topic) -> Any:
-        """Return the newest message of a topic, None before the first."""
-        data = self._newest.get(topic.name)
-        return None if data is None else deserialize_message(data, ros_class(topic.type))
+    def _watch_images(self, wanted: bool) -> None:
+        """Begin or end to follow cameras and predictions, which are made for who follows them."""
+        if self._views is not None:
+            self._views.close()
+        self._views = None
+        if wanted:
+            cameras = self.robot.cameras
+            live, predicted = _image_topics(cameras)
+            self._views = NewestMessages(self, [*live.values(), *predicted.values()])
 
     def _on_candidates(self, message: PointCloud2) -> None:
         with contextlib.suppress(ValueError):  # the planner says what is wrong with it
@@ -205,17 +195,15 @@ class VisualizerNode(Node):
 
     def _draw(self) -> None:
         """Send a picture to whoever looks."""
-        if self._seen:
-            now_ns = self.get_clock().now().nanoseconds
+        if self._motion:
             drawn = [self._draw_state()]
-            if self._answers and now_ns - self._answers[0].stamp_ns < OLD_NS:
+            if self._answers and self._now_ns() - self._answers[0].stamp_ns < OLD_NS:
                 drawn += self._paths
-            pose = self._pose(now_ns)
-            if pose is not None:
+            if (pose := self._pose(self._motion)) is not None:
                 drawn += self._draw_pose(pose)
             self._markers.publish(markers.marker_array(drawn, self.params.frame))
-        if self._shown:
-            self._publish_images()
+        if self._views:
+            self._publish_images(self._views)
 
     def _draw_state(self) -> Marker:
         """Return what the executor does and why, as text."""
@@ -244,39 +232,40 @@ class VisualizerNode(Node):
             *markers.draw_clearance(near.ends, text, near.distance_m < robot.clearance_m),
         ]
 
-    def _pose(self, now_ns: int) -> NDArray[np.float32] | None:
-        """Return the (A,) commanded pose, or the measured one where nothing is commanded."""
-        with contextlib.suppress(ValueError):
-            command = self._decode(JOINT_COMMAND)
-            if command is not None and now_ns - stamp_of(command) < OLD_NS:
+    def _pose(self, motion: NewestMessages) -> NDArray[np.float32] | None:
+        """Return the (A,) commanded pose, or the measured one where nothing is commanded now."""
+        command = motion.take(JOINT_COMMAND)
+        with contextlib.suppress(ValueError):  # of another robot, which others report
+            if command is not None and self._now_ns() - stamp_of(command) < OLD_NS:
                 return command_positions(command, self.robot.joint_names)
-            poses = []
-            for arm in self.robot.arms:
-                message = self._decode(JOINT_STATES.at(arm.joint_state_topic))
-                if message is None:
-                    return None
-                poses.append(arm_pose(arm, message))
-            return np.concatenate(poses)
+            topics = [JOINT_STATES.at(arm.joint_state_topic) for arm in self.robot.arms]
+            states = [motion.take(topic) for topic in topics]
+            if all(state is not None for state in states):
+                pairs = zip(self.robot.arms, states, strict=True)
+                return np.concatenate([arm_pose(arm, state) for arm, state in pairs])
         return None
 
-    def _publish_images(self) -> None:
+    def _publish_images(self, views: NewestMessages) -> None:
         """Send what the cameras show above what is predicted."""
-        live, predicted, due_ns = {}, {}, 0
-        for camera in self.robot.cameras:
-            image, future = self._show(camera)
-            if image is not None:
-                live[camera.name] = image_array(image)
-            if future is not None:
-                predicted[camera.name] = image_array(future)
-                due_ns = stamp_of(future)
-        now_ns = self.get_clock().now().nanoseconds
-        ahead_s = (due_ns - now_ns) * 1e-9 if predicted else None
-        wall = compose_wall(self.robot.cameras, live, predicted, ahead_s)
+        topics = _image_topics(self.robot.cameras)
+        live, predicted = (
+            {c: m for c, topic in of.items() if (m := views.take(topic)) is not None}
+            for of in topics
+        )
+        now_ns = self._now_ns()
+        ahead_s = max(((stamp_of(m) - now_ns) * 1e-9 for m in predicted.values()), default=None)
+        images = [{c: image_array(m) for c, m in of.items()} for of in (live, predicted)]
+        wall = compose_wall(self.robot.cameras, *images, ahead_s)
         self._images.publish(image_message(wall, now_ns, self.params.frame))
 
-    def _show(self, camera: CameraSpec) -> tuple[Any, Any]:
-        """Return the newest image of a camera and the newest prediction of it."""
-        return self._decode(IMAGE.at(camera.topic)), self._decode(future_image(camera.name))
+
+def _image_topics(cameras: Iterable[CameraSpec]) -> tuple[dict[str, Topic], dict[str, Topic]]:
+    """Return camera -> topic of its images, and camera -> topic of its predicted images."""
+    cameras = tuple(cameras)
+    return (
+        {c.name: IMAGE.at(c.topic) for c in cameras},
+        {c.name: future_image(c.name) for c in cameras},
+    )
 
 
 def main() -> None:

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from pathlib import Path
 import sys
 
-from cosmos_policy_ros.resources import PACKAGE
+from ament_index_python.packages import get_package_prefix, PackageNotFoundError
+from cosmos_policy_ros.resources import PACKAGE, share_path
 from cosmos_policy_ros.stack.node_list import (
     default_values,
     enclave,
@@ -23,7 +24,12 @@ from cosmos_policy_ros.stack.node_list import (
     Value,
 )
 from launch import LaunchContext, LaunchDescription
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
+from launch.actions import (
+    DeclareLaunchArgument,
+    LogInfo,
+    OpaqueFunction,
+    SetEnvironmentVariable,
+)
 from launch.events.process import ProcessExited
 from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
@@ -51,7 +57,7 @@ def describe_stack(specs: Iterable[NodeSpec], required: Iterable[str] = ()) -> L
     ]
     variables = [SetEnvironmentVariable(*item) for item in environment().items()]
 
-    def describe_nodes(context: LaunchContext) -> list[Node]:
+    def describe_nodes(context: LaunchContext) -> list[Node | LogInfo]:
         if _is_called_by_hand(context):
             refuse_unknown_arguments(context.argv, known)
         texts = {name: LaunchConfiguration(name).perform(context) for name in known}
@@ -59,7 +65,8 @@ def describe_stack(specs: Iterable[NodeSpec], required: Iterable[str] = ()) -> L
         values = fit_robot(values)
         nodes = nodes_to_start(specs, values)
         watch = watch_ends(nodes)
-        return [describe_node(spec, values, watch) for spec in nodes]
+        viewers = [describe_rviz(str(values['namespace']))] if values.get('rviz') else []
+        return [*(describe_node(spec, values, watch) for spec in nodes), *viewers]
 
     # the values of the arguments, and so the number of nodes, are known only when the launch runs
     return LaunchDescription([*arguments, *variables, OpaqueFunction(function=describe_nodes)])
@@ -87,6 +94,29 @@ def describe_node(
         output='screen',
         emulate_tty=True,
         on_exit=watch(spec),
+    )
+
+
+def describe_rviz(namespace: str) -> Node | LogInfo:
+    """Return the launch action that opens RViz, or says that it is not installed.
+
+    Args:
+        namespace: That of the stack, whose topics it shows.
+    """
+    try:
+        get_package_prefix('rviz2')
+    except PackageNotFoundError:
+        return LogInfo(
+            msg='rviz:=true, but rviz2 is not installed; on a machine with ROS it is '
+            'ros-$ROS_DISTRO-rviz2. Everything else runs'
+        )
+    return Node(
+        package='rviz2',
+        executable='rviz2',
+        name='rviz',
+        namespace=namespace.strip('/'),
+        arguments=['-d', str(share_path('config', 'policy.rviz'))],
+        output='log',
     )
 
 

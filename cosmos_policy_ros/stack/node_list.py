@@ -64,6 +64,7 @@ ARGUMENTS = {
     'operator': Argument(str, 'Who records; kept with every episode.'),
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
     'cameras': Argument(bool, 'Start the camera node too, for cameras with a driver in the file.'),
+    'rviz': Argument(bool, 'Open RViz on what the visualizer draws.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
     'kinds': Argument(str, 'Names of faults, separated by commas; empty tries all.'),
     'minutes': Argument(float, 'Length of a campaign in random order [min].'),
@@ -164,6 +165,7 @@ def stack_arguments(specs: Iterable[NodeSpec]) -> dict[str, Argument]:
     specs = tuple(specs)
     taken = {name for spec in specs for name in (*spec.arguments, spec.only_with)} | {*COMMON}
     taken |= {'driver'} if SIM in specs else set()  # no node takes it: it chooses the robot file
+    taken |= {'rviz'} if VISUALIZER in specs else set()  # which is no node of this package
     return {name: argument for name, argument in ARGUMENTS.items() if name in taken}
 
 
@@ -180,7 +182,7 @@ def default_values() -> dict[str, Value]:
     values['checkpoint'] = str(share_path('models', 'aloha_sim'))
     values['driver'] = 'sim'
     values['teleop'] = True  # who takes it was started for it
-    values |= {'cameras': False, 'namespace': '', 'use_sim_time': False}
+    values |= {'cameras': False, 'rviz': False, 'namespace': '', 'use_sim_time': False}
     return values
 
 

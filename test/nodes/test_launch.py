@@ -10,9 +10,10 @@ import pytest
 pytest.importorskip('rclpy')
 pytest.importorskip('launch_ros')  # ``launch`` alone would find our folder
 
-from cosmos_policy_ros.resources import robot_file
+from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from launch_bench import LAUNCH, run_launch, write_prefix
+from ros_domains import wait_for
 from tiny import save_tiny_checkpoint
 
 pytestmark = pytest.mark.usefixtures('domain')
@@ -84,3 +85,31 @@ def test_an_outer_file_sets_parameters_and_a_namespace(
         assert '[cell.robot1.command_executor]' in run.text
         run.interrupt()
         assert run.end() == 0
+
+
+def test_without_rviz_the_rest_runs_and_a_line_says_so(prefix: Path, checkpoint: Path) -> None:
+    """It is no part of ROS from wheels."""
+    words = (f'checkpoint:={checkpoint}', 'rviz:=true')
+    with run_launch('sim.launch.py', *words, prefix=prefix) as run:
+        run.wait_for('rviz:=true, but rviz2 is not installed', 'drawing the scene of aloha_sim')
+        run.interrupt()
+        assert run.end() == 0
+
+
+def test_rviz_opens_on_the_file_of_the_package_in_the_namespace(
+    prefix: Path, checkpoint: Path
+) -> None:
+    """Where it is installed; here a program of that name writes what it was given."""
+    index = prefix / 'share' / 'ament_index' / 'resource_index' / 'packages'
+    (index / 'rviz2').touch()
+    program, written = prefix / 'lib' / 'rviz2' / 'rviz2', prefix / 'given'
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" > {written}\n', encoding='utf-8')
+    program.chmod(0o755)
+    words = (f'checkpoint:={checkpoint}', 'rviz:=true', 'namespace:=robot1')
+    with run_launch('sim.launch.py', *words, prefix=prefix) as run:
+        run.wait_for('drawing the scene of aloha_sim')
+        wait_for(written.exists)
+        given = written.read_text(encoding='utf-8')
+    assert f'-d {share_path("config", "policy.rviz")}' in given
+    assert '__ns:=/robot1' in given

@@ -53,6 +53,7 @@ ROS_MODULES = {
     'trajectory_msgs',
     'control_msgs',
     'interbotix_xs_msgs',
+    'ament_index_python',
     'launch',
     'launch_ros',
 }

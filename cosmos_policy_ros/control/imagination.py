@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How far the world is from what the policy imagined, chunk by chunk.
+
+With every chunk a policy of this kind predicts what the cameras and the joints will show when the
+chunk has been played. That is compared with what came. Images are compared coarsely, since a
+prediction is blurred and sensors are noisy, and measured against what costs nothing to imagine:
+that every camera goes on showing what it showed when the prediction came. A good prediction is
+nearer to what comes than that; where it is much farther, camera, arm or scene are not what the
+policy takes them for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Thumbnail = NDArray[np.float32]  # (SIDE, SIDE, 3) RGB, 0 to 255
+SIDE = 32  # [px] of the images that are compared
+
+
+class Expectation(NamedTuple):
+    """What a policy predicted for one instant.
+
+    Attributes:
+        due_ns: The instant [ns, ROS clock].
+        pose: (P,) float32 joints [rad; gripper 0..1], None where nothing is known of them.
+        images: Camera -> predicted image.
+        before: Camera -> what it showed when the prediction came.
+    """
+
+    due_ns: int
+    pose: NDArray[np.float32] | None
+    images: Mapping[str, Thumbnail]
+    before: Mapping[str, Thumbnail]
+
+
+class Comparison(NamedTuple):
+    """How far what came is from what was expected.
+
+    Attributes:
+        due_ns: The instant that was predicted [ns, ROS clock].
+        joint_rad: Largest difference over the arm joints [rad]; NaN where it is not known.
+        image_errors: Camera -> mean absolute difference to the prediction, 0 to 255.
+        still_errors: The same to what the camera showed before.
+    """
+
+    due_ns: int
+    joint_rad: float
+    image_errors: Mapping[str, float]
+    still_errors: Mapping[str, float]
+
+
+def shrink(image: NDArray[np.uint8]) -> Thumbnail:
+    """Return a (height, width, 3) uint8 RGB image of any size as a thumbnail of block means."""
+    height, width, _ = image.shape
+    rows, columns = np.arange(SIDE) * height // SIDE, np.arange(SIDE) * width // SIDE
+    sums = np.add.reduceat(np.add.reduceat(image, rows, 0, np.float32), columns, 1, np.float32)
+    n_rows, n_columns = np.diff(rows, append=height), np.diff(columns, append=width)
+    return np.asarray(sums / (n_rows[:, None] * n_columns)[..., None], np.float32)
+
+
+def compare(
+    expected: Expectation,
+    pose: NDArray[np.float32] | None,
+    images: Mapping[str, Thumbnail],
+    arm_joints: NDArray[np.bool_],
+) -> Comparison:
+    """Return how far what came is from what was expected; what is missing is left out.
+
+    Args:
+        expected: The expectation.
+        pose: (P,) float32 measured joints [rad; gripper 0..1], None where nobody knows them.
+        images: Camera -> what it shows.
+        arm_joints: (P,) which of the joints are those of arms.
+    """
+    joint_rad = float('nan')
+    if pose is not None and expected.pose is not None:
+        joint_rad = float(np.abs(pose - expected.pose)[arm_joints].max())
+
+    def errors(others: Mapping[str, Thumbnail]) -> dict[str, float]:
+        return {
+            camera: float(np.abs(others[camera] - image).mean())
+            for camera, image in images.items()
+            if camera in others
+        }
+
+    return Comparison(expected.due_ns, joint_rad, errors(expected.images), errors(expected.before))
