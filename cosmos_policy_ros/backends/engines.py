@@ -3,7 +3,8 @@
 
 ``<checkpoint>/engines/<kind>-<key>/`` holds the network and ``engine.json``: the facts that it
 depends on (the key is their hash), its own hash, and how far its answers are from the truth.
-A folder appears whole or not at all, and one whose facts or hash differ is never loaded.
+A folder appears whole or not at all, and one whose facts or hash differ is never loaded. Where a
+checkpoint cannot be written, as one that was installed, it lies in the user's cache folder.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Callable, Mapping
 from functools import cache
 import hashlib
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +51,11 @@ def find_engine(checkpoint: Path, kind: str, facts: Facts) -> Path | None:
     Raises:
         ConfigError: It is there, but damaged or made from other facts.
     """
-    folder = _folder(checkpoint, kind, facts)
-    if not folder.is_dir():
+    folders = (root / _name(kind, facts) for root in _roots(checkpoint))
+    folder = next((f for f in folders if f.is_dir()), None)
+    if folder is None:
         return None
-    again = f'delete {folder} and export again'
+    again = f'write it again: cosmos-policy export --again {checkpoint}'
     try:
         note = read_note(folder)
         found, files = note['facts'], note['files']
@@ -72,7 +75,7 @@ def find_engine(checkpoint: Path, kind: str, facts: Facts) -> Path | None:
 
 def has_engine(checkpoint: Path, kind: str) -> bool:
     """Return whether there is any engine of a kind, fitting or not."""
-    return any((checkpoint / ENGINES).glob(f'{kind}-*'))
+    return any(f for root in _roots(checkpoint) for f in root.glob(f'{kind}-*'))
 
 
 def find_engines(checkpoint: Path, kind: str, facts: Facts) -> list[Path]:
@@ -82,15 +85,16 @@ def find_engines(checkpoint: Path, kind: str, facts: Facts) -> list[Path]:
         ConfigError: One of them is damaged, or was made from other facts than its name says.
     """
     folders = []
-    for folder in sorted((checkpoint / ENGINES).glob(f'{kind}-{"[0-9a-f]" * KEY}')):
+    pattern = f'{kind}-{"[0-9a-f]" * KEY}'
+    for folder in (f for root in _roots(checkpoint) for f in sorted(root.glob(pattern))):
         try:
             noted = dict(read_note(folder)['facts'])
         except (OSError, ValueError, KeyError, TypeError) as error:
-            msg = f'{folder / NOTE} is damaged ({error}); delete {folder} and export again'
+            msg = f'{folder / NOTE} is damaged ({error}); move {folder} away and export again'
             raise ConfigError(msg) from error
         if all(noted.get(name) == fact for name, fact in facts.items()):
-            if folder != _folder(checkpoint, kind, noted):
-                msg = f'{folder} was made from other facts than its name says; delete it'
+            if folder.name != _name(kind, noted):
+                msg = f'{folder} was made from other facts than its name says; move it away'
                 raise ConfigError(msg)
             find_engine(checkpoint, kind, noted)
             folders.append(folder)
@@ -112,7 +116,7 @@ def write_engine(
     Returns:
         The engine's folder.
     """
-    folder = _folder(checkpoint, kind, facts)
+    folder = writable_root(checkpoint) / _name(kind, facts)
     with whole_folder(folder, replace=True) as partial:
         partial.mkdir()
         more = make(partial)
@@ -127,9 +131,21 @@ def read_note(folder: Path) -> dict[str, Any]:
     return json.loads((folder / NOTE).read_text(encoding='utf-8'))
 
 
-def _folder(checkpoint: Path, kind: str, facts: Facts) -> Path:
+def writable_root(checkpoint: Path) -> Path:
+    """Return the folder that engines of a checkpoint are written to; it need not exist yet."""
+    beside, cached = _roots(checkpoint)
+    return beside if os.access(beside if beside.exists() else checkpoint, os.W_OK) else cached
+
+
+def _roots(checkpoint: Path) -> tuple[Path, Path]:
+    """Return the folders in which engines of a checkpoint may lie."""
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path('~/.cache').expanduser())
+    return checkpoint / ENGINES, cache / 'cosmos_policy_ros' / ENGINES
+
+
+def _name(kind: str, facts: Facts) -> str:
     key = hashlib.sha256(json.dumps(dict(facts), sort_keys=True).encode()).hexdigest()[:KEY]
-    return checkpoint / ENGINES / f'{kind}-{key}'
+    return f'{kind}-{key}'
 
 
 def _hash(file: Path) -> str:

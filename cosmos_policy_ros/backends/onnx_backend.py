@@ -85,7 +85,7 @@ def write_onnx(file: Path, checkpoint: Checkpoint, precision: str = 'float32') -
                 opset_version=OPSET,
             )
     except ImportError as error:
-        msg = f"{error}; run: .venv/bin/pip install '.[onnx]'"
+        msg = f'{error}; run: pip install onnx onnxscript onnxruntime openvino'
         raise ConfigError(msg) from error
     if program is None:
         msg = 'torch wrote no ONNX program'
@@ -134,7 +134,7 @@ class OnnxBackend(TorchAutoencoder):
         try:
             self._network: _Openvino | _OnnxRuntime = open_network(file, threads)
         except ImportError as error:
-            msg = f"{error}; run: .venv/bin/pip install '.[onnx]', or take the backend torch"
+            msg = f'{error}; run: pip install onnxruntime openvino, or take the backend torch'
             raise ConfigError(msg) from error
         self.precision = precision
         self._transformer = checkpoint.transformer

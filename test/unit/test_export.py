@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from pathlib import Path
 import shutil
 import threading
 
-from cosmos_policy_ros.backends import choose_backend, load_policy
+from cosmos_policy_ros.backends import choose_backend, engines, first_use, load_policy
 from cosmos_policy_ros.backends.engines import NOTE
 from cosmos_policy_ros.backends.export import export, MAX_ERROR_RAD
 from cosmos_policy_ros.backends.export_all import onnx_precisions
@@ -209,13 +210,49 @@ def test_an_exported_network_is_taken_by_itself(exported: Path, copied: Path) ->
 
 
 @pytest.mark.slow
+def test_a_network_is_exported_at_first_use(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Into the cache folder where the checkpoint cannot be written, and only once."""
+    shutil.rmtree(copied / 'engines')
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(first_use, 'SIZES', range(1, 1_000_000_000))
+    monkeypatch.setattr(engines.os, 'access', lambda *_: False)  # tests may run as root
+    caplog.set_level(logging.INFO)
+    assert type(load_policy(copied).backend).__name__ == 'OnnxBackend'
+    [folder] = (tmp_path / 'cache' / 'cosmos_policy_ros' / 'engines').glob('onnx-*')
+    assert (folder / FILE).is_file()
+    assert not (copied / 'engines').exists()
+    assert caplog.text.count('exporting') == 1
+    load_policy(copied)
+    assert caplog.text.count('exporting') == 1
+
+
+@pytest.mark.slow
+def test_a_network_that_cannot_be_exported_runs_in_torch(
+    copied: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The reason is a warning."""
+    shutil.rmtree(copied / 'engines')
+    monkeypatch.setattr(first_use, 'SIZES', range(1, 1_000_000_000))
+    monkeypatch.setattr(first_use, '_export', _fail)
+    assert type(load_policy(copied).backend).__name__ == 'TorchBackend'
+    assert 'could not be exported (no compiler); torch runs it, slower' in caplog.text
+
+
+def _fail(_path: Path) -> None:
+    msg = 'no compiler'
+    raise RuntimeError(msg)
+
+
+@pytest.mark.slow
 def test_a_damaged_export_is_never_loaded(copied: Path) -> None:
     """One changed byte is enough; exporting again mends it."""
     [folder] = (copied / 'engines').iterdir()
     data = bytearray((folder / FILE).read_bytes())
     data[-1] ^= 1
     (folder / FILE).write_bytes(data)
-    with pytest.raises(ConfigError, match='is not what was exported; delete'):
+    with pytest.raises(ConfigError, match='is not what was exported; write it again: cosmos'):
         load_policy(copied)
     export(copied, queries=1)
     assert load_policy(copied)
@@ -228,7 +265,7 @@ def test_a_foreign_export_is_never_loaded(copied: Path) -> None:
     note = json.loads((folder / NOTE).read_text(encoding='utf-8'))
     note['facts']['model'] = '0' * 64
     (folder / NOTE).write_text(json.dumps(note), encoding='utf-8')
-    with pytest.raises(ConfigError, match='was made from another model; delete'):
+    with pytest.raises(ConfigError, match='was made from another model; write it again'):
         load_policy(copied)
 
 

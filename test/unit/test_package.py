@@ -24,6 +24,7 @@ from test_layering import FILES, imports, ROS_MODULES
 ROOT = Path(__file__).parents[2]
 MANIFEST = ElementTree.parse(ROOT / 'package.xml').getroot()
 PYTHONS = ('3.10', '3.11', '3.12', '3.13')
+REQUIRED = ('requirements.txt', 'requirements-dev.txt')
 NOT_DECLARED = {'interbotix_xs_msgs'}  # only where such a robot is; imported in one function
 
 
@@ -123,7 +124,7 @@ def test_every_requirement_is_pinned_once(python: str) -> None:
     assert [str(r) for r in pins if not re.fullmatch(r'==[\w.]+', str(r.specifier))] == []
     counts = Counter(canonicalize_name(r.name) for r in pins)
     assert [name for name, n in counts.items() if n > 1] == []
-    wanted = [r.name for r in requirements('requirements.txt')]
+    wanted = [r.name for f in REQUIRED for r in requirements(f)]
     wanted += script_array('ROS_WHEELS') + script_array('ASSETS')
     assert {canonicalize_name(n) for n in wanted} - set(counts) == set()
 
@@ -140,7 +141,7 @@ def test_an_image_fits_into_a_message_of_the_dds_profile() -> None:
 
 def copy_for_setup(folder: Path) -> Path:
     """Return a folder with what the set-up script reads."""
-    for name in ('constraints.txt', 'requirements.txt', 'package.xml', 'setup.py', 'setup.cfg'):
+    for name in ('constraints.txt', *REQUIRED, 'package.xml', 'setup.py', 'setup.cfg'):
         (folder / name).write_bytes((ROOT / name).read_bytes())
     (folder / 'cosmos_policy_ros' / 'nodes').mkdir(parents=True)
     (folder / 'cosmos_policy_ros' / 'nodes' / '__init__.py').touch()

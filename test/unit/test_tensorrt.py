@@ -201,7 +201,7 @@ def test_a_damaged_engine_is_never_loaded(copied: Path) -> None:
     folder = add_engine(copied)
     for data in (b'enginf', b'eng'):
         (folder / FILE).write_bytes(data)
-        with pytest.raises(ConfigError, match='is not what was exported; delete'):
+        with pytest.raises(ConfigError, match='is not what was exported; write it again'):
             find_tensorrt(copied)
     (folder / FILE).unlink()
     with pytest.raises(ConfigError, match='is damaged'):
