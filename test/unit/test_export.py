@@ -211,21 +211,36 @@ def test_an_exported_network_is_taken_by_itself(exported: Path, copied: Path) ->
 
 @pytest.mark.slow
 def test_a_network_is_exported_at_first_use(
-    copied: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    copied: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Into the cache folder where the checkpoint cannot be written, and only once."""
+    """And only once."""
     shutil.rmtree(copied / 'engines')
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
     monkeypatch.setattr(first_use, 'SIZES', range(1, 1_000_000_000))
-    monkeypatch.setattr(engines.os, 'access', lambda *_: False)  # tests may run as root
     caplog.set_level(logging.INFO)
     assert type(load_policy(copied).backend).__name__ == 'OnnxBackend'
-    [folder] = (tmp_path / 'cache' / 'cosmos_policy_ros' / 'engines').glob('onnx-*')
+    [folder] = (copied / 'engines').glob('onnx-*')
     assert (folder / FILE).is_file()
-    assert not (copied / 'engines').exists()
     assert caplog.text.count('exporting') == 1
     load_policy(copied)
     assert caplog.text.count('exporting') == 1
+
+
+def test_what_belongs_to_a_folder_that_cannot_be_written_is_cached(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As a checkpoint that was installed; another one with the same facts finds it too."""
+    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
+    monkeypatch.setattr(engines.os, 'access', lambda *_: False)  # tests may run as root
+
+    def make(folder: Path) -> dict[str, object]:
+        (folder / 'network').write_text('fast', encoding='utf-8')
+        return {}
+
+    folder = engines.write_engine(tmp_path / 'installed', 'onnx', {'model': 'a'}, make)
+    assert folder.parent == tmp_path / 'cache' / 'cosmos_policy_ros' / 'engines'
+    assert engines.find_engine(tmp_path / 'installed', 'onnx', {'model': 'a'}) == folder
+    assert engines.find_engine(tmp_path / 'installed', 'onnx', {'model': 'b'}) is None
+    assert engines.find_engines(tmp_path / 'installed', 'onnx', {}) == [folder]
 
 
 @pytest.mark.slow
