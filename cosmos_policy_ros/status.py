@@ -18,12 +18,16 @@ from typing import Any, get_args, Literal, TypeVar
 T = TypeVar('T', bound='Status')
 Mode = Literal['disabled', 'playing', 'ended', 'hold', 'fault']
 State = Literal['disabled', 'enabled', 'fault']
+Phase = Literal['waiting', 'disabled', 'ready', 'running', 'holding', 'fault', 'stopped']
 NAN = math.nan
 PARSERS: dict[str, Callable[[str], Any]] = {  # of a field of a status, by its type
     'int': int,
     'float': float,
     'bool': lambda text: text == 'True',
     'Mapping[str, int]': json.loads,
+    'Mapping[str, float]': json.loads,
+    'tuple[float, ...]': lambda text: tuple(json.loads(text)),
+    'tuple[str, ...]': lambda text: tuple(json.loads(text)),
 }
 EXECUTOR_NAME = 'command_executor'  # of its node and of its status on /diagnostics
 
@@ -251,7 +255,197 @@ class SimStatus:
         }
 
 
-Status = ExecutorStatus | InferenceStatus | RecorderStatus | SimStatus
+@dataclass(frozen=True)
+class PlannerStatus:
+    """How the planner queries the policy, and what it chose last.
+
+    Attributes:
+        active: Whether it sends queries.
+        stopped: Why the queries ended by themselves; empty when they did not.
+        trouble: Why answers cannot be used, or are late; empty when all is well.
+        queries: Queries sent since the start.
+        unanswered: Those that nobody answered.
+        answers_merged: Inference nodes whose answers the last plan was chosen from.
+        answers_ignored: Answers that could not be used.
+        candidates_rejected: Candidates that would have come too near to something.
+        query_ms_p50: Median time from a query to its answer [ms].
+        query_ms_p99: 99th percentile of that [ms].
+        committed_rows: Rows that the query of the last plan committed to.
+        delay_rows: How many had passed when its answer came.
+        mismatch_rad: How far the arms were commanded from them meanwhile [rad]; NaN where no
+            command tells.
+        value: Score of the chosen candidate; NaN before the first plan.
+        best: Which one it is; -1 before.
+        scores: Scores of all candidates.
+    """
+
+    active: bool
+    stopped: str = ''
+    trouble: str = ''
+    queries: int = 0
+    unanswered: int = 0
+    answers_merged: int = 0
+    answers_ignored: int = 0
+    candidates_rejected: int = 0
+    query_ms_p50: float = NAN
+    query_ms_p99: float = NAN
+    committed_rows: int = 0
+    delay_rows: float = 0.0
+    mismatch_rad: float = NAN
+    value: float = NAN
+    best: int = -1
+    scores: tuple[float, ...] = ()
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
+        return {
+            'queries': self.queries,
+            'unanswered': self.unanswered,
+            'answers_merged': self.answers_merged,
+            'answers_ignored': self.answers_ignored,
+            'candidates_rejected': self.candidates_rejected,
+            'query_ms_p50': f'{self.query_ms_p50:.1f}',
+            'query_ms_p99': f'{self.query_ms_p99:.1f}',
+            'committed_rows': self.committed_rows,
+            'delay_rows': f'{self.delay_rows:.1f}',
+            'mismatch_rad': _known(self.mismatch_rad),
+            'value': _known(self.value),
+            'best': '' if self.best < 0 else self.best,
+            'scores': ' '.join(f'{score:.3f}' for score in self.scores),
+        }
+
+
+@dataclass(frozen=True)
+class ImaginationStatus:
+    """How far the world was from what the policy imagined, when its last chunk had been played.
+
+    Attributes:
+        due_ns: The instant that was imagined [ns, ROS clock]; 0 before the first.
+        joint_rad: Largest difference over the arm joints [rad]; NaN where it is not known.
+        image_errors: Camera -> mean absolute difference of the images, 0 to 255.
+        image_excess: Camera -> how much farther off that is than what the camera showed when the
+            prediction was made; above 0 the imagination was worse than none.
+        compared: Chunks that were compared since the start.
+        warnings: How often the world began to be another since the start.
+        warning: What is far off now, for people; empty when nothing is.
+    """
+
+    due_ns: int = 0
+    joint_rad: float = NAN
+    image_errors: Mapping[str, float] = field(default_factory=dict)
+    image_excess: Mapping[str, float] = field(default_factory=dict)
+    compared: int = 0
+    warnings: int = 0
+    warning: str = ''
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
+        errors = {f'image_error_{c}': f'{e:.1f}' for c, e in self.image_errors.items()}
+        excess = {f'image_excess_{c}': f'{e:.1f}' for c, e in self.image_excess.items()}
+        return {
+            'joint_rad': _known(self.joint_rad),
+            **errors,
+            **excess,
+            'compared': self.compared,
+            'warnings': self.warnings,
+        }
+
+
+@dataclass(frozen=True)
+class PolicyStatus:
+    """The whole stack in one status, as far as its nodes report.
+
+    Attributes:
+        phase: What the stack does: ``waiting`` (a node that is needed does not report),
+            ``disabled``, ``ready`` (motion is allowed, nothing is asked of the policy),
+            ``running``, ``holding``, ``fault`` or ``stopped`` (emergency stop).
+        reason: Why it is not running, or what is not well while it is; empty when all is well.
+        task: What the instruction is taken for.
+        episode: Folder of the episode that is being recorded; empty when none is.
+        episode_s: Its length until now [s].
+        value: Score of the chosen candidate; NaN before the first plan.
+        scores: Scores of all candidates.
+        candidates_used: Candidates of the last answer.
+        steps_used: Denoising steps of its action chunks.
+        budget_s: Time that it had [s]; NaN without committed rows.
+        query_ms_p50: Median time from a query to its answer [ms].
+        query_ms_p99: 99th percentile of that [ms].
+        committed_rows: Rows that the query of the last plan committed to.
+        delay_rows: How many had passed when its answer came.
+        seam_jump_rad: Seam jump of the newest chunk [rad].
+        seam_jump_rad_max: Largest seam jump since enabling [rad].
+        standstill_s: Time without rows to play since the first chunk [s].
+        interventions: Ticks since enabling whose target safety changed.
+        joint_age_s: Age of the oldest arm's joint state [s].
+        late_ms_p99: 99th percentile of the lateness of commands [ms].
+        imagination: What the world does not do as it was imagined; empty when nothing.
+        silent: Nodes that have reported once and report no more.
+    """
+
+    phase: Phase
+    reason: str = ''
+    task: str = ''
+    episode: str = ''
+    episode_s: float = 0.0
+    value: float = NAN
+    scores: tuple[float, ...] = ()
+    candidates_used: int = 0
+    steps_used: int = 0
+    budget_s: float = NAN
+    query_ms_p50: float = NAN
+    query_ms_p99: float = NAN
+    committed_rows: int = 0
+    delay_rows: float = 0.0
+    seam_jump_rad: float = 0.0
+    seam_jump_rad_max: float = 0.0
+    standstill_s: float = 0.0
+    interventions: int = 0
+    joint_age_s: float = math.inf
+    late_ms_p99: float = NAN
+    imagination: str = ''
+    silent: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check that the phase exists."""
+        _expect_one_of('phase', self.phase, get_args(Phase))
+
+    def figures(self) -> dict[str, object]:
+        """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
+        return {
+            'phase': self.phase,
+            'reason': self.reason,
+            'task': self.task,
+            'episode': self.episode,
+            'episode_s': f'{self.episode_s:.1f}',
+            'value': _known(self.value),
+            'scores': ' '.join(f'{score:.3f}' for score in self.scores),
+            'candidates_used': self.candidates_used,
+            'steps_used': self.steps_used,
+            'budget_ms': '' if math.isnan(self.budget_s) else f'{self.budget_s * 1e3:.1f}',
+            'query_ms_p50': f'{self.query_ms_p50:.1f}',
+            'query_ms_p99': f'{self.query_ms_p99:.1f}',
+            'committed_rows': self.committed_rows,
+            'delay_rows': f'{self.delay_rows:.1f}',
+            'seam_jump_rad': f'{self.seam_jump_rad:.4f}',
+            'seam_jump_rad_max': f'{self.seam_jump_rad_max:.4f}',
+            'standstill_s': f'{self.standstill_s:.3f}',
+            'interventions': self.interventions,
+            'joint_age_ms': f'{self.joint_age_s * 1e3:.1f}',
+            'late_ms_p99': f'{self.late_ms_p99:.3f}',
+            'imagination': self.imagination,
+            'silent': ', '.join(self.silent),
+        }
+
+
+Status = (
+    ExecutorStatus
+    | PlannerStatus
+    | InferenceStatus
+    | RecorderStatus
+    | SimStatus
+    | ImaginationStatus
+    | PolicyStatus
+)
 
 
 def qualified_name(namespace: str, name: str) -> str:
@@ -267,7 +461,7 @@ def qualified_name(namespace: str, name: str) -> str:
 def to_values(status: Status) -> dict[str, str]:
     """Return the fields of a status as text that ``from_values`` reads back exactly."""
     return {
-        key: json.dumps(value) if isinstance(value, Mapping) else str(value)
+        key: json.dumps(value) if isinstance(value, Mapping | tuple) else str(value)
         for key, value in dataclasses.asdict(status).items()
     }
 
@@ -291,6 +485,11 @@ def from_values(cls: type[T], values: Mapping[str, str]) -> T:
         parse = PARSERS.get(str(member.type), str)
         fields[member.name] = parse(values[member.name])
     return cls(**fields)
+
+
+def _known(number: float) -> str:
+    """Return a number as text, empty where it is not known."""
+    return '' if math.isnan(number) else f'{number:.3f}'
 
 
 def _describe_counts(counts: Mapping[str, int]) -> str:

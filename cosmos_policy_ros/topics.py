@@ -139,7 +139,7 @@ IMAGE = Topic(
     'sensor_msgs/msg/Image',
     DRIVER,
     ('driver', 'camera', 'sim', 'fake_sensor'),
-    ('inference', 'command_executor', 'recorder', 'operator', 'check', 'visualizer'),
+    ('inference', 'command_executor', 'recorder', 'operator', 'check', 'visualizer', 'monitor'),
     'One image of a camera, rgb8 or bgr8, stamped when it was taken.',
     subscriber_qos=SENSOR,
 )
@@ -156,7 +156,16 @@ JOINT_STATES = Topic(
     'sensor_msgs/msg/JointState',
     DRIVER,
     ('driver', 'sim', 'fake_sensor'),
-    ('inference', 'command_executor', 'recorder', 'operator', 'arms', 'check', 'visualizer'),
+    (
+        'inference',
+        'command_executor',
+        'recorder',
+        'operator',
+        'arms',
+        'check',
+        'visualizer',
+        'monitor',
+    ),
     'Measured joints of a follower arm [rad] and of its gripper, in the unit of its driver.',
     subscriber_qos=SENSOR,
 )
@@ -222,7 +231,7 @@ CANDIDATES = Topic(
     'sensor_msgs/msg/PointCloud2',
     STREAM,
     ('inference',),
-    ('planner', 'recorder', 'operator', 'visualizer'),
+    ('planner', 'recorder', 'operator', 'visualizer', 'monitor'),
     'All candidates of one answer with their values, as a little-endian table '
     '(``candidate_table.py``) with the stamp of the query.',
 )
@@ -231,16 +240,42 @@ INFERENCE_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('inference',),
-    ('operator', 'demonstrator', 'replay'),
+    ('operator', 'demonstrator', 'replay', 'monitor', 'status'),
     'What an inference node had time for in its last answer (``status.InferenceStatus``), sent '
     'just before that answer; several nodes share it.',
+)
+PLANNER_STATUS = Topic(
+    '/planner/status',
+    'diagnostic_msgs/msg/DiagnosticStatus',
+    LATCHED,
+    ('planner',),
+    ('monitor', 'status'),
+    'Pace of the queries and the last choice (``status.PlannerStatus``), by which others decide.',
+)
+IMAGINATION = Topic(
+    '/policy/imagination',
+    'diagnostic_msgs/msg/DiagnosticStatus',
+    LATCHED,
+    ('monitor',),
+    ('status',),
+    'How far cameras and joints were from what was predicted of them when the last chunk had been '
+    'played (``status.ImaginationStatus``).',
+)
+POLICY_STATUS = Topic(
+    '/policy/status',
+    'diagnostic_msgs/msg/DiagnosticStatus',
+    LATCHED,
+    ('monitor',),
+    ('person',),
+    'The whole stack in one status (``status.PolicyStatus``): phase, reason, episode, values, '
+    'budget, latency, seam, standstill, safety; a change of phase or reason is sent at once.',
 )
 ACTION_CHUNK = Topic(
     '/policy/action_chunk',
     'trajectory_msgs/msg/JointTrajectory',
     NEWEST,
     ('planner', 'replay', 'arms'),
-    ('command_executor', 'recorder', 'operator', 'visualizer'),
+    ('command_executor', 'recorder', 'operator', 'visualizer', 'monitor'),
     'The chosen action chunk: joint targets [rad; gripper 0..1] with times of their own.',
 )
 FUTURE_IMAGE = Topic(
@@ -248,7 +283,7 @@ FUTURE_IMAGE = Topic(
     'sensor_msgs/msg/Image',
     DRIVER,
     ('inference',),
-    ('operator', 'visualizer'),
+    ('operator', 'visualizer', 'monitor'),
     'Predicted image of a camera at the end of the candidate with the highest mean value, stamped '
     'when it is due; sent while subscribed. All inference nodes share it, and the planner may '
     'choose by other rules: the chunk that is played may be another one.',
@@ -289,7 +324,17 @@ EXECUTOR_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('command_executor',),
-    ('planner', 'operator', 'demonstrator', 'replay', 'estop', 'arms', 'visualizer'),
+    (
+        'planner',
+        'operator',
+        'demonstrator',
+        'replay',
+        'estop',
+        'arms',
+        'visualizer',
+        'monitor',
+        'status',
+    ),
     'State and figures of the executor (``status.ExecutorStatus``), by which others decide.',
 )
 STOP = Topic(
@@ -398,7 +443,7 @@ SIM_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('sim',),
-    ('operator', 'demonstrator', 'replay'),
+    ('operator', 'demonstrator', 'replay', 'monitor', 'status'),
     'Speed of the simulation (``status.SimStatus``), by which others decide.',
 )
 RECORDER_STATUS = Topic(
@@ -406,17 +451,27 @@ RECORDER_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('recorder',),
-    ('demonstrator',),
+    ('demonstrator', 'monitor', 'status'),
     'Whether an episode is being recorded (``status.RecorderStatus``), by which others decide.',
 )
 DIAGNOSTICS = Topic(
     '/diagnostics',
     'diagnostic_msgs/msg/DiagnosticArray',
     STREAM,
-    ('sim', 'camera', 'inference', 'planner', 'command_executor', 'recorder'),
-    ('recorder', 'operator'),
+    ('sim', 'camera', 'inference', 'planner', 'command_executor', 'recorder', 'monitor'),
+    ('recorder', 'operator', 'monitor'),
     'Health of every node, for people and recordings; no program decides by it.',
     namespaced=False,
+)
+
+DIAGNOSTICS_AGG = Topic(
+    '/diagnostics_agg',
+    'diagnostic_msgs/msg/DiagnosticArray',
+    STREAM,
+    ('monitor',),
+    ('person',),
+    'What ``/diagnostics`` says of the robots of this namespace as one tree with its worst level '
+    'on top, once a second, for tools such as ``rqt_robot_monitor``.',
 )
 
 ENABLE = Service(

@@ -38,6 +38,7 @@ def commands() -> dict[str, Command]:
         report,
         residuals,
         security,
+        status,
         train,
     )
 
@@ -51,6 +52,7 @@ def commands() -> dict[str, Command]:
         'oracle': (oracle.Oracle, oracle.run),
         'report': (report.Report, report.run),
         'replay': (replay.Replay, replay.run),
+        'status': (status.Status, status.run),
         'arms': (arms.Arms, arms.run),
         'estop': (estop.Estop, estop.run),
         'cameras': (cameras.Cameras, cameras.run),

@@ -11,6 +11,7 @@ policy takes them for.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 Thumbnail = NDArray[np.float32]  # (SIDE, SIDE, 3) RGB, 0 to 255
 SIDE = 32  # [px] of the images that are compared
+IN_A_ROW = 2  # chunks that must be far off before somebody is warned
 
 
 class Expectation(NamedTuple):
@@ -52,9 +54,74 @@ class Comparison(NamedTuple):
     image_errors: Mapping[str, float]
     still_errors: Mapping[str, float]
 
+    @property
+    def excess(self) -> dict[str, float]:
+        """Camera -> how much farther off the prediction is than what it showed before, 0 to 255.
 
-def shrink(image: NDArray[np.uint8]) -> Thumbnail:
-    """Return a (height, width, 3) uint8 RGB image of any size as a thumbnail of block means."""
+        Negative where the prediction is the better one, as it is whenever something moves.
+        """
+        return {
+            camera: error - self.still_errors[camera]
+            for camera, error in self.image_errors.items()
+            if camera in self.still_errors
+        }
+
+
+class ImaginationWatch:
+    """Whether the world keeps on being another than what was imagined.
+
+    Attributes:
+        warning: What is far off, and how far, for people; empty when nothing is.
+        n_compared: Chunks that were compared.
+        n_warnings: How often a warning began.
+    """
+
+    def __init__(self, max_excess: float, max_joint_rad: float) -> None:
+        """Start without a comparison.
+
+        Args:
+            max_excess: ``Comparison.excess`` that is still well, 0 to 255.
+            max_joint_rad: ``Comparison.joint_rad`` that is still well [rad].
+        """
+        self.warning, self.n_compared, self.n_warnings = '', 0, 0
+        self._max_excess, self._max_joint_rad = max_excess, max_joint_rad
+        self._off: Counter[str] = Counter()  # camera or joints -> chunks in a row
+
+    def note(self, comparison: Comparison) -> None:
+        """Take the next comparison."""
+        self.n_compared += 1
+        far = {
+            camera: f'{camera} does not show what was imagined: {excess:.0f} of 255 farther from '
+            'it than from what it showed before; is the camera swapped, moved or covered?'
+            for camera, excess in comparison.excess.items()
+            if excess > self._max_excess
+        }
+        if comparison.joint_rad > self._max_joint_rad:
+            far['joints'] = (
+                f'joints are {comparison.joint_rad:.2f} rad from where they were imagined; does '
+                'something hold an arm?'
+            )
+        self._off = Counter({name: self._off[name] + 1 for name in far})
+        before = self.warning
+        self.warning = '; '.join(far[n] for n, count in self._off.items() if count >= IN_A_ROW)
+        self.n_warnings += bool(self.warning and not before)
+
+    def forget(self) -> None:
+        """Begin anew, as after a standstill; what was counted stays."""
+        self.warning = ''
+        self._off.clear()
+
+
+def shrink(image: NDArray[np.uint8], share: float = 1.0) -> Thumbnail:
+    """Return a (height, width, 3) uint8 RGB image of any size as a thumbnail of block means.
+
+    Args:
+        image: The image.
+        share: Part of its area that is kept, the middle of it, as policies crop what they see.
+    """
+    side = np.sqrt(share)
+    top, left = (round(n * (1.0 - side) / 2) for n in image.shape[:2])
+    image = image[top : image.shape[0] - top, left : image.shape[1] - left]
     height, width, _ = image.shape
     rows, columns = np.arange(SIDE) * height // SIDE, np.arange(SIDE) * width // SIDE
     sums = np.add.reduceat(np.add.reduceat(image, rows, 0, np.float32), columns, 1, np.float32)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors import safe_open, SafetensorError
 
 FORMAT_VERSION = 1
+CROP_AREA = 0.9  # part of an image kept by the centre crop, the mean of the training crops
 
 ValueKind = Literal['value', 'value_future_only', 'value_q']
 Conditioning = Literal['auto', 'trained', 'corrected', 'replaced']

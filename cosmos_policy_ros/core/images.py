@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 
+from cosmos_policy_ros.core.config import CROP_AREA
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -22,7 +23,6 @@ import torch
 from torch import Tensor
 
 COPIES = 4  # pixel frames per latent frame: the temporal stride of the Wan autoencoder
-CROP_AREA = 0.9  # part of the image kept by the test crop, the mean of the training crops
 
 Pixels = NDArray[np.uint8]
 

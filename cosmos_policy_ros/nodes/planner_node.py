@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+import math
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,17 +34,18 @@ from cosmos_policy_ros.ros.convert import (
     command_positions,
     trajectory_message,
 )
-from cosmos_policy_ros.ros.diagnostics import Diagnostics, subscribe_status
+from cosmos_policy_ros.ros.diagnostics import StatusReport, subscribe_status
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.status import ExecutorStatus, State
+from cosmos_policy_ros.status import ExecutorStatus, PlannerStatus, State
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
     ACTIVATE,
     CANDIDATES,
     EXECUTOR_STATUS,
     JOINT_COMMAND,
+    PLANNER_STATUS,
     QUERY,
     TASK,
 )
@@ -189,7 +191,7 @@ class PlannerNode(Node):
         refuse_second_stack(self, [QUERY.ros_name, ACTION_CHUNK.ros_name], p.discovery_s)
         self._queries = create_publisher(self, QUERY)
         self._chunks = create_publisher(self, ACTION_CHUNK)
-        self._diagnostics = Diagnostics(self, 'planner', self.robot.name)
+        self._status = StatusReport(self, PLANNER_STATUS, 'planner', self.robot.name)
         create_subscription(self, CANDIDATES, self._on_candidates)
         create_subscription(self, JOINT_COMMAND, self._on_command)
         create_subscription(self, TASK, self._on_task)
@@ -386,25 +388,27 @@ class PlannerNode(Node):
         late = waiting_s > self.params.timeout_s
         state = 'querying' if self._pacer.active else 'not activated'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
-        trouble = self._stopped or self._trouble or self._astray or self._merger.shortfall
-        scores = [] if self._plan is None else self._plan.scores.tolist()
-        self._diagnostics.publish(
-            'warn' if late or trouble else 'ok',
-            silent if late else trouble or state,
+        plan = self._plan
+        status = PlannerStatus(
+            active=self._pacer.active,
+            stopped=self._stopped,
+            trouble=silent if late else self._trouble or self._astray or self._merger.shortfall,
             queries=self._pacer.n_queries,
             unanswered=self._pacer.n_unanswered,
             answers_merged=self._merger.n_merged,
             answers_ignored=self._n_ignored,
             candidates_rejected=self._n_rejected,
-            query_ms_p50=f'{self._pacer.latency_s(50.0) * 1e3:.1f}',
-            query_ms_p99=f'{self._pacer.latency_s(99.0) * 1e3:.1f}',
+            query_ms_p50=self._pacer.latency_s(50.0) * 1e3,
+            query_ms_p99=self._pacer.latency_s(99.0) * 1e3,
             committed_rows=self._committed,
-            delay_rows=f'{self._delay_rows:.1f}',
-            mismatch_rad='' if np.isnan(self._mismatch_rad) else f'{self._mismatch_rad:.3f}',
-            value='' if self._plan is None else f'{scores[self._plan.best]:.3f}',
-            best='' if self._plan is None else self._plan.best,
-            scores=' '.join(f'{score:.3f}' for score in scores),
+            delay_rows=self._delay_rows,
+            mismatch_rad=self._mismatch_rad,
+            value=math.nan if plan is None else float(plan.scores[plan.best]),
+            best=-1 if plan is None else plan.best,
+            scores=() if plan is None else tuple(plan.scores.tolist()),
         )
+        trouble = status.trouble if late else self._stopped or status.trouble
+        self._status.publish('warn' if trouble else 'ok', trouble or state, status)
 
 
 def _read_policy(params: PlannerParams) -> PolicyConfig | None:

@@ -9,16 +9,18 @@ What other nodes decide by is a status of ``status.py`` on a topic of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+import time
 from typing import TypeVar
 
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
 from cosmos_policy_ros.status import from_values, qualified_name, Status, to_values
-from cosmos_policy_ros.topics import DIAGNOSTICS, Topic
+from cosmos_policy_ros.topics import DIAGNOSTICS, DIAGNOSTICS_AGG, Topic
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 
 T = TypeVar('T', bound=Status)
+STALE_S = 5.0  # [s] after which a status that is not reported again is stale
 LEVELS = {
     'ok': DiagnosticStatus.OK,
     'warn': DiagnosticStatus.WARN,
@@ -84,6 +86,46 @@ class StatusReport:
         """
         self._publisher.publish(_message(self._name, level, message, to_values(status)))
         self._diagnostics.publish(level, message, **status.figures())
+
+
+class DiagnosticsTree:
+    """What all nodes of a namespace report on ``/diagnostics``, as one tree for people."""
+
+    def __init__(self, node: Node, root: str) -> None:
+        """Subscribe to ``/diagnostics``.
+
+        Args:
+            node: Node that publishes the tree; what is reported in its namespace is in it.
+            root: Name of the tree, which shows its worst level.
+        """
+        self._clock, self._root = node.get_clock(), root
+        self._begin = qualified_name(node.get_namespace(), '')
+        self._newest: dict[str, tuple[DiagnosticStatus, float]] = {}  # by name, with arrival [s]
+        self._publisher = create_publisher(node, DIAGNOSTICS_AGG)
+        create_subscription(node, DIAGNOSTICS, self._on_diagnostics)
+
+    def _on_diagnostics(self, array: DiagnosticArray) -> None:
+        for status in array.status:
+            if status.name.startswith(self._begin):
+                self._newest[status.name] = status, time.monotonic()
+
+    def publish(self) -> None:
+        """Publish the tree; what has not been reported for some time is stale."""
+        now_s, leaves = time.monotonic(), []
+        for name, (status, at_s) in sorted(self._newest.items()):
+            leaf = DiagnosticStatus(level=status.level, message=status.message)
+            leaf.name, leaf.values = f'/{self._root}/{name}', status.values
+            leaf.hardware_id = status.hardware_id
+            if now_s - at_s > STALE_S:
+                leaf.level, leaf.message = LEVELS['stale'], f'silent for {now_s - at_s:.0f} s'
+            leaves.append(leaf)
+        worst = max(leaves, key=lambda leaf: leaf.level, default=None)
+        top = DiagnosticStatus(name=f'/{self._root}', level=LEVELS['stale'], message='silent')
+        if worst is not None:
+            top.level, top.message = worst.level, worst.message
+        array = DiagnosticArray(status=[top, *leaves])
+        array.header.stamp = self._clock.now().to_msg()
+        self._publisher.publish(array)
 
 
 def subscribe_status(

@@ -140,6 +140,8 @@ ESTOP = NodeSpec('estop', 'estop_node', ())
 FAULTS = NodeSpec('faults', 'faults_node', (
     'robot', 'checkpoint', 'out', 'kinds', 'quick', 'minutes', 'episodes', 'seed',
 ))  # fmt: skip
+MONITOR = NodeSpec('monitor', 'monitor_node', ('robot', 'checkpoint'))
+STATUS = NodeSpec('status', 'status_node', ())  # in a terminal
 VISUALIZER = NodeSpec('visualizer', 'visualizer_node', ('robot',))
 CHECK = NodeSpec('check', 'check_node', ('robot', 'out'))  # looks once, then ends
 LOGGED_CHECK = replace(CHECK, arguments=('robot',))
@@ -151,7 +153,7 @@ ARMS_STACK = (
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
-WATCH_STACK = (VISUALIZER,)  # for people; nobody else needs them
+WATCH_STACK = (MONITOR, VISUALIZER)  # for people; nobody else needs them
 ROBOT_STACK = (CAMERA, LOGGED_CHECK, *POLICY_STACK, *WATCH_STACK)  # whose arm drivers run already
 ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK)
 RECORD_STACK = (RECORDER,)  # beside one of the others

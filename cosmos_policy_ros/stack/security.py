@@ -22,9 +22,11 @@ from cosmos_policy_ros.stack.node_list import (
     ESTOP,
     EXECUTOR,
     INFERENCE,
+    MONITOR,
     PLANNER,
     RECORDER,
     REPLAY,
+    STATUS,
     VISUALIZER,
 )
 from cosmos_policy_ros.topics import (
@@ -52,7 +54,20 @@ from cosmos_policy_ros.topics import (
     TOPICS,
 )
 
-NODES = (CAMERA, INFERENCE, PLANNER, EXECUTOR, RECORDER, REPLAY, CHECK, ARMS, ESTOP, VISUALIZER)
+NODES = (
+    CAMERA,
+    INFERENCE,
+    PLANNER,
+    EXECUTOR,
+    RECORDER,
+    REPLAY,
+    CHECK,
+    ARMS,
+    ESTOP,
+    MONITOR,
+    STATUS,
+    VISUALIZER,
+)
 OTHERS = ('driver', 'person')
 PARAMETER_SERVICES = (
     'describe_parameters',

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 import math
 
-from cosmos_policy_ros.core.images import CROP_AREA
+from cosmos_policy_ros.core.config import CROP_AREA
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance

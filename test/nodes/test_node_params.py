@@ -22,11 +22,13 @@ from cosmos_policy_ros.nodes.estop_node import EstopParams
 from cosmos_policy_ros.nodes.fake_sensor_node import FakeSensorParams
 from cosmos_policy_ros.nodes.faults_node import FaultsParams
 from cosmos_policy_ros.nodes.inference_node import InferenceParams
+from cosmos_policy_ros.nodes.monitor_node import MonitorParams
 from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
 from cosmos_policy_ros.nodes.recorder_node import RecorderParams
 from cosmos_policy_ros.nodes.replay_node import ReplayParams
 from cosmos_policy_ros.nodes.sim_node import SEED_DOC, SimParams
+from cosmos_policy_ros.nodes.status_node import StatusParams
 from cosmos_policy_ros.nodes.visualizer_node import VisualizerParams
 from cosmos_policy_ros.stack.node_list import SEED_STRIDE
 from reference import parameter_lines
@@ -51,6 +53,8 @@ CLASSES = {
     'faults': FaultsParams,
     'estop': EstopParams,
     'arms': ArmsParams,
+    'monitor': MonitorParams,
+    'status': StatusParams,
     'visualizer': VisualizerParams,
 }
 DYNAMIC = {'sim': {'seed': SEED_DOC}}  # declared outside the frozen dataclass

@@ -3,10 +3,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cosmos_policy_ros.status import (
     ExecutorStatus,
     from_values,
+    ImaginationStatus,
     InferenceStatus,
+    PlannerStatus,
+    PolicyStatus,
     RecorderStatus,
     SimStatus,
     to_values,
@@ -93,3 +98,26 @@ def test_figures_for_people_are_rounded() -> None:
     assert figures['intervention_reasons'] == '5 x hold, 2 x left/waist is limited'
     assert SimStatus(1.0, 30.0).figures()['render_ms_p50'] == ''
     assert RecorderStatus('idle', n_bytes=2_500_000).figures()['mb'] == '2.5'
+
+
+def test_status_of_planner_imagination_and_stack_travel_exactly() -> None:
+    """With lists and tables in them."""
+    planner = PlannerStatus(
+        True, 'why', scores=(0.1, 1 / 3), best=1, value=1 / 3, query_ms_p50=1.5
+    )
+    planner = replace(planner, query_ms_p99=2.5, mismatch_rad=0.01)
+    assert from_values(PlannerStatus, to_values(planner)) == planner
+    imagination = ImaginationStatus(5, 0.1, {'high': 1 / 3}, {'high': -2.5}, compared=7)
+    assert from_values(ImaginationStatus, to_values(imagination)) == imagination
+    assert imagination.figures()['image_error_high'] == '0.3'
+    stack = PolicyStatus('holding', 'why', silent=('sim',), scores=(0.5,), value=0.5, budget_s=0.1)
+    stack = replace(stack, query_ms_p50=1.0, query_ms_p99=2.0, late_ms_p99=0.1, joint_age_s=0.01)
+    assert from_values(PolicyStatus, to_values(stack)) == stack
+    assert stack.figures()['budget_ms'] == '100.0'
+    assert PolicyStatus('ready').figures()['value'] == ''
+
+
+def test_unknown_phase_is_refused() -> None:
+    """As a mode is."""
+    with pytest.raises(ValueError, match=r"phase must be one of .*'running'.*, got 'dancing'"):
+        PolicyStatus('dancing')

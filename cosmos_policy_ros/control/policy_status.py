@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The status of the whole stack from those of its nodes."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from cosmos_policy_ros.status import (
+    ExecutorStatus,
+    ImaginationStatus,
+    InferenceStatus,
+    Phase,
+    PlannerStatus,
+    PolicyStatus,
+    RecorderStatus,
+    SimStatus,
+    Status,
+)
+
+T = TypeVar('T', bound=Status)
+SILENT_S = 3.0  # [s] without a report after which a node counts as gone; all report every second
+NAMES = {  # what a status tells about -> name of the node, in the order of who is missed first
+    ExecutorStatus: 'command_executor',
+    PlannerStatus: 'planner',
+    InferenceStatus: 'inference',
+    RecorderStatus: 'recorder',
+    SimStatus: 'sim',
+}
+NEEDED = (ExecutorStatus, PlannerStatus, InferenceStatus)
+LEVELS = {'fault': 'error', 'stopped': 'error', 'holding': 'warn', 'waiting': 'warn'}
+
+
+class StackReports:
+    """The newest status of every node, and what follows from all of them."""
+
+    def __init__(self) -> None:
+        """Start without a report."""
+        self._newest: dict[type[Any], tuple[Status, float]] = {}
+
+    def note(self, status: Status, now_s: float) -> None:
+        """Take a status.
+
+        Args:
+            status: The status.
+            now_s: When it came [s, monotonic].
+        """
+        self._newest[type(status)] = status, now_s
+
+    def get(self, kind: type[T]) -> T | None:
+        """Return the newest status of a kind, None before the first."""
+        found = self._newest.get(kind)
+        return found[0] if found is not None and isinstance(found[0], kind) else None
+
+    def summarize(self, now_s: float) -> PolicyStatus:
+        """Return the status of the whole stack.
+
+        Args:
+            now_s: Time now [s, monotonic].
+        """
+        silent = tuple(
+            name
+            for kind, name in NAMES.items()
+            if kind in self._newest and now_s - self._newest[kind][1] > SILENT_S
+        )
+        executor, planner = self.get(ExecutorStatus), self.get(PlannerStatus)
+        inference, recorder = self.get(InferenceStatus), self.get(RecorderStatus)
+        imagination = self.get(ImaginationStatus) or ImaginationStatus()
+        phase, reason = self._find_phase(silent, imagination)
+        planned = planner or PlannerStatus(active=False)
+        answered = inference or InferenceStatus()
+        moved = executor or ExecutorStatus('disabled', 'disabled')
+        return PolicyStatus(
+            phase=phase,
+            reason=reason,
+            task=answered.task,
+            episode=recorder.path if recorder else '',
+            episode_s=recorder.seconds if recorder else 0.0,
+            value=planned.value,
+            scores=planned.scores,
+            candidates_used=answered.candidates_used,
+            steps_used=answered.steps_used,
+            budget_s=answered.budget_s,
+            query_ms_p50=planned.query_ms_p50,
+            query_ms_p99=planned.query_ms_p99,
+            committed_rows=planned.committed_rows,
+            delay_rows=planned.delay_rows,
+            seam_jump_rad=moved.seam_jump_rad,
+            seam_jump_rad_max=moved.seam_jump_rad_max,
+            standstill_s=moved.standstill_s,
+            interventions=moved.interventions,
+            joint_age_s=moved.joint_age_s,
+            late_ms_p99=moved.late_ms_p99,
+            imagination=imagination.warning,
+            silent=silent,
+        )
+
+    def _find_phase(
+        self, silent: tuple[str, ...], imagination: ImaginationStatus
+    ) -> tuple[Phase, str]:
+        """Return what the stack does, and why not more or what is not well."""
+        executor, planner = self.get(ExecutorStatus), self.get(PlannerStatus)
+        missing = [NAMES[kind] for kind in NEEDED if kind not in self._newest]
+        gone = [f'{name} does not report any more' for name in silent]
+        if executor is None or NAMES[ExecutorStatus] in silent:
+            return 'waiting', '; '.join(gone) or f'no report of {", ".join(missing)} yet'
+        if executor.stopped:
+            return 'stopped', executor.reason or 'emergency stop'
+        if executor.state == 'fault':
+            return 'fault', executor.reason
+        if missing or gone:
+            return 'waiting', '; '.join(gone) or f'no report of {", ".join(missing)} yet'
+        assert planner is not None
+        if executor.state == 'disabled':
+            return 'disabled', planner.stopped
+        troubles = [executor.reason, planner.trouble, imagination.warning]
+        reason = '; '.join(trouble for trouble in troubles if trouble)
+        if executor.mode == 'playing':
+            return 'running', reason
+        if not planner.active:
+            return 'ready', '; '.join(r for r in (executor.reason, planner.stopped) if r)
+        return 'holding', reason
+
+
+def severity(status: PolicyStatus) -> str:
+    """Return ``ok``, ``warn`` or ``error``."""
+    return LEVELS.get(status.phase, 'warn' if status.reason else 'ok')

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The status of a running stack in the terminal, while it changes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+import contextlib
+import json
+import math
+import os
+import select
+import time
+from typing import Any
+
+from cosmos_policy_ros.stack.node_list import STATUS, Value
+from cosmos_policy_ros.stack.processes import open_node, stop_nodes
+from cosmos_policy_ros.status import from_values, PolicyStatus
+from cosmos_policy_ros.types import ConfigError
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+STYLES = {'ok': 'green', 'warn': 'yellow', 'error': 'bold red'}
+START_S = 15.0  # [s] the node that listens may take to start
+
+
+def follow_status(
+    values: Mapping[str, Value],
+) -> Generator[tuple[str, PolicyStatus], None, None]:
+    """Yield level and status of a running stack, some times a second, until nobody asks.
+
+    Args:
+        values: Arguments of the node that listens, such as its namespace.
+
+    Raises:
+        ConfigError: That node ends or does not start.
+    """
+    process = open_node(STATUS, values)
+    assert process.stdout is not None
+    read, end_s = b'', time.monotonic() + START_S
+    try:
+        while True:
+            if select.select([process.stdout], [], [], 0.5)[0]:
+                added = os.read(process.stdout.fileno(), 65536)
+                if not added:
+                    msg = f'the node that listens ended with status {process.wait()}'
+                    raise ConfigError(msg)
+                *lines, read = (read + added).split(b'\n')
+                for line in lines:
+                    if line.startswith(b'{'):
+                        end_s = math.inf
+                        found = json.loads(line)
+                        yield found['level'], from_values(PolicyStatus, found['values'])
+            elif time.monotonic() > end_s:
+                msg = f'the node that listens has reported nothing for {START_S:.0f} s'
+                raise ConfigError(msg)
+    finally:
+        stop_nodes([process])
+
+
+def listen(values: Mapping[str, Value], seconds: float) -> tuple[str, PolicyStatus]:
+    """Return level and status of a running stack after listening for a while.
+
+    Args:
+        values: As for ``follow_status``.
+        seconds: How long, from the first status on [s].
+
+    Raises:
+        ConfigError: As ``follow_status``.
+    """
+    with contextlib.closing(follow_status(values)) as reports:
+        found, end_s = next(reports), time.monotonic() + seconds
+        while time.monotonic() < end_s:
+            found = next(reports)
+        return found
+
+
+def show_status(values: Mapping[str, Value], domain: int) -> None:
+    """Show the status of a running stack until Ctrl-C.
+
+    Args:
+        values: As for ``follow_status``.
+        domain: ROS domain, for the title.
+    """
+    with Live(console=Console(), auto_refresh=False, transient=False) as live:
+        for level, status in follow_status(values):
+            live.update(draw_status(level, status, domain), refresh=True)
+
+
+def draw_status(level: str, status: PolicyStatus, domain: int) -> Table:
+    """Return a status as a table for the terminal.
+
+    Args:
+        level: ``ok``, ``warn`` or ``error``.
+        status: The status.
+        domain: ROS domain, for the title.
+    """
+    table = Table(title=f'ROS domain {domain}', title_justify='left', show_header=False)
+    table.add_column(justify='right', style='dim')
+    table.add_column(min_width=60)
+    phase = Text(status.phase.upper(), style=STYLES[level])
+    table.add_row('phase', phase.append(f'  {status.reason}' if status.reason else ''))
+    for name, text in describe_status(status).items():
+        table.add_row(name, text)
+    return table
+
+
+def describe_status(status: PolicyStatus) -> dict[str, str]:
+    """Return row -> text for people, of what is known."""
+    budget = _number(status.budget_s * 1e3, '.0f', ' ms budget')
+    latency = _number(status.query_ms_p50, '.0f', ' ms median')
+    rows: dict[str, Any] = {
+        'task': status.task,
+        'episode': f'{status.episode_s:.1f} s  {status.episode}' if status.episode else '',
+        'value': _join(
+            _number(status.value, '.3f', ''),
+            'of ' + ' '.join(f'{s:.3f}' for s in status.scores) if status.scores else '',
+        ),
+        'answers': _join(
+            f'{status.candidates_used} candidates of {status.steps_used} steps', budget
+        )
+        if status.candidates_used
+        else '',
+        'latency': _join(latency, _number(status.query_ms_p99, '.0f', ' ms 99 %')),
+        'committed': f'{status.committed_rows} rows, {status.delay_rows:.1f} had passed'
+        if status.committed_rows
+        else '',
+        'seam': f'{status.seam_jump_rad:.3f} rad, largest {status.seam_jump_rad_max:.3f} rad',
+        'standstill': f'{status.standstill_s:.2f} s',
+        'safety': _join(
+            f'{status.interventions} ticks changed',
+            _number(status.joint_age_s * 1e3, '.0f', ' ms joint age'),
+            _number(status.late_ms_p99, '.2f', ' ms late 99 %'),
+        ),
+        'imagination': status.imagination,
+        'silent': ', '.join(status.silent),
+    }
+    return {name: text for name, text in rows.items() if text}
+
+
+def _number(value: float, form: str, unit: str) -> str:
+    return f'{value:{form}}{unit}' if math.isfinite(value) else ''
+
+
+def _join(*parts: str) -> str:
+    return '  '.join(part for part in parts if part)
