@@ -16,6 +16,7 @@ from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.bags.recovery import recover_all
 from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
 from cosmos_policy_ros.data.bags.writer import definition
+from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics
 from cosmos_policy_ros.ros.diagnostics import StatusReport
@@ -29,6 +30,7 @@ from cosmos_policy_ros.topics import (
     TASK,
 )
 from cosmos_policy_ros.types import ConfigError
+import rclpy
 from rclpy.node import Node
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
@@ -184,9 +186,11 @@ class RecorderNode(Node):
     def _after_end(self) -> None:
         """Stop handing messages on, and report what became of the episode."""
         self._capture.stop()
+        running = self.context.ok()  # not after Ctrl-C, when no log of the node leaves any more
         if self._session.failed:
-            self.get_logger().error(self._session.last)
-        if self.context.ok():  # not after Ctrl-C
+            log = self.get_logger() if running else rclpy.logging.get_logger(PACKAGE)
+            log.error(self._session.last)
+        if running:
             self._report()
 
     def _report(self) -> None:

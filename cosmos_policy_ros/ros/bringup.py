@@ -35,6 +35,7 @@ from launch.logging import get_logger
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
+PATIENCE_S = '15'  # for a node to end after Ctrl-C: networks compute until they are done
 AFTER_DEATH = {  # section of a node -> what its end means
     'command_executor': 'nothing is sent to the arms, whose drivers keep the last command',
     'sim': 'joint states stop, and the executor faults',
@@ -93,6 +94,7 @@ def describe_node(
         ros_arguments=['--enclave', enclave(spec.section)],
         output='screen',
         emulate_tty=True,
+        sigterm_timeout=PATIENCE_S,
         on_exit=watch(spec),
     )
 

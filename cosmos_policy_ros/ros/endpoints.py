@@ -18,8 +18,23 @@ from rclpy.subscription import Subscription
 
 
 def create_publisher(node: Node, topic: Topic) -> Publisher:
-    """Return a publisher of a topic."""
-    return node.create_publisher(ros_class(topic.type), topic.ros_name, qos_profile(topic.qos))
+    """Return a publisher of a topic, which says nothing once the context is shut down.
+
+    A signal shuts it down in the middle of a callback, and that is no error of the callback.
+    """
+    publisher = node.create_publisher(
+        ros_class(topic.type), topic.ros_name, qos_profile(topic.qos)
+    )
+
+    def publish(message: Any) -> None:
+        try:
+            type(publisher).publish(publisher, message)
+        except RuntimeError:
+            if node.context.ok():
+                raise
+
+    publisher.publish = publish
+    return publisher
 
 
 def create_subscription(

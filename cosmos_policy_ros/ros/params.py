@@ -6,9 +6,13 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 import math
+import signal
+from threading import Event
+from types import FrameType
 from typing import Any, TypeVar
 
 from cosmos_policy_ros.control.realtime import prioritise_dds_threads
+from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.ros.control_loop import spin_events
 from cosmos_policy_ros.stack.node_list import MISTAKE
 from cosmos_policy_ros.types import ConfigError
@@ -16,10 +20,12 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 import rclpy
 from rclpy.exceptions import InvalidParameterTypeException, InvalidParameterValueException
 from rclpy.executors import ExternalShutdownException
+from rclpy.logging import get_logger
 from rclpy.node import Node
 
 T = TypeVar('T')
 N = TypeVar('N', bound=Node)
+SIGNALS = signal.SIGINT, signal.SIGTERM
 BUILT_IN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
 
 
@@ -82,35 +88,59 @@ def refuse_unknown(node: Node) -> None:
 
 
 def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> None:
-    """Build a node and run it until Ctrl-C.
+    """Build a node and run it until Ctrl-C or SIGTERM; more of them do not disturb its end.
 
     Args:
         cls: Builds the node.
-        spin: Runs it.
+        spin: Runs it until the context is shut down.
 
     Raises:
         SystemExit: A ``ConfigError`` ended it; it was logged as one line and the status is
             ``MISTAKE``.
     """
-    rclpy.init()
     node = None
+    building = Event()
+    building.set()
+    _interrupt_while(building)
     try:
+        rclpy.init()
         node = cls()
         refuse_unknown(node)
         prioritise_dds_threads()
+        building.clear()
         spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except ConfigError as error:
-        rclpy.logging.get_logger('cosmos_policy_ros').error(' '.join(str(error).split()))
+        get_logger(PACKAGE).error(' '.join(str(error).split()))
         raise SystemExit(MISTAKE) from None
     except RuntimeError:
         if rclpy.ok():  # otherwise Ctrl-C came while the node was being built
             raise
     finally:
+        building.clear()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
+        for number in SIGNALS:  # Python takes functions away while it ends
+            signal.signal(number, signal.SIG_IGN)
+
+
+def _interrupt_while(building: Event) -> None:
+    """Let the first signal that asks for the end interrupt the building of a node, and no other.
+
+    People press Ctrl-C again, and terminals, launch and systemd send more than one signal: with
+    the usual handler the second would interrupt the node while it ends. The handlers of rclpy,
+    which end the spinning, call these too; whoever sets others later takes theirs away.
+    """
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if building.is_set():
+            building.clear()
+            raise KeyboardInterrupt
+
+    for number in SIGNALS:
+        signal.signal(number, on_signal)
 
 
 def _may_be_number(field: dataclasses.Field[Any]) -> bool:

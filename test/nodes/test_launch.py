@@ -84,7 +84,9 @@ def test_an_outer_file_sets_parameters_and_a_namespace(
         run.wait_for('simulating', 'answering with', 'a query every 0.8 s', 'once enabled')
         assert '[cell.robot1.command_executor]' in run.text
         run.interrupt()
+        run.interrupt()
         assert run.end() == 0
+        assert run.text.count('process has finished cleanly') == 5
 
 
 def test_without_rviz_the_rest_runs_and_a_line_says_so(prefix: Path, checkpoint: Path) -> None:

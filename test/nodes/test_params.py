@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, FrozenInstanceError
+import signal
 
 import pytest
 
@@ -112,6 +113,16 @@ def test_unknown_parameter_is_refused_with_the_known_ones(context: Context) -> N
         refuse_unknown(node)
 
 
+@pytest.fixture
+def kept_signals() -> Iterator[None]:
+    """Give pytest its Ctrl-C back, which nodes take for the rest of their process."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures('kept_signals')
 def test_config_error_ends_a_node_with_a_status_of_its_own() -> None:
     """No traceback, and the context is closed."""
 
@@ -124,6 +135,7 @@ def test_config_error_ends_a_node_with_a_status_of_its_own() -> None:
     assert not rclpy.ok()
 
 
+@pytest.mark.usefixtures('kept_signals')
 def test_ctrl_c_is_a_quiet_end() -> None:
     """Status 0, and the context is closed."""
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nodes end quietly and with status 0, however often they are asked to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+import signal
+import subprocess
+import time
+
+import pytest
+
+pytest.importorskip('rclpy')
+
+from cosmos_policy_ros.resources import robot_file
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.stack.node_list import (
+    EXECUTOR,
+    INFERENCE,
+    node_command,
+    NodeSpec,
+    PLANNER,
+    RECORDER,
+    SIM,
+)
+from ros_domains import wait_for
+from tiny import save_tiny_checkpoint
+
+pytestmark = pytest.mark.usefixtures('domain')
+READY = {
+    SIM: 'simulating',
+    INFERENCE: 'answering with',
+    PLANNER: 'once activated',
+    EXECUTOR: 'once enabled',
+    RECORDER: 'ready; episodes',
+}
+
+
+def end(spec: NodeSpec, folder: Path, how: Sequence[signal.Signals]) -> tuple[int, str]:
+    """Start a node, send it signals once it is ready, and return its status and its output."""
+    save_tiny_checkpoint(folder / 'tiny', read_robot(robot_file('aloha_sim')))
+    values = {'checkpoint': str(folder / 'tiny'), 'out': str(folder / 'bags')}
+    log = folder / 'log'
+    with log.open('wb') as output:
+        process = subprocess.Popen(
+            node_command(spec, values), stdout=output, stderr=subprocess.STDOUT
+        )
+        try:
+            wait_for(lambda: READY[spec] in log.read_text() or process.poll() is not None)
+            for number in how:
+                process.send_signal(number)
+                time.sleep(0.01)
+            status = process.wait(60)
+        finally:
+            process.kill()
+    return status, log.read_text()
+
+
+@pytest.mark.parametrize('spec', READY, ids=lambda spec: spec.name)
+def test_a_second_ctrl_c_does_not_disturb_the_end(spec: NodeSpec, tmp_path: Path) -> None:
+    """An impatient person, or a terminal and launch at once; then launch loses its patience."""
+    how = (signal.SIGINT, signal.SIGINT, signal.SIGINT, signal.SIGTERM)
+    status, text = end(spec, tmp_path, how)
+    assert status == 0, text
+    assert 'Traceback' not in text
+    assert 'terminate called' not in text
+    assert 'context is invalid' not in text
+
+
+def test_sigterm_is_a_quiet_end(tmp_path: Path) -> None:
+    """As from systemd, which then sends it to all processes of a service."""
+    status, text = end(EXECUTOR, tmp_path, (signal.SIGTERM, signal.SIGTERM))
+    assert status == 0, text
+    assert 'Traceback' not in text
