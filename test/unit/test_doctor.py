@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The doctor names what is wrong with a machine and what to do, and is content with a good one."""
+
+from __future__ import annotations
+
+from collections import namedtuple
+from collections.abc import Iterator
+import json
+from pathlib import Path
+import resource
+import shutil
+import sys
+
+from cosmos_policy_ros.cli.doctor import Doctor, run
+from cosmos_policy_ros.finding import Finding
+from cosmos_policy_ros.report import doctor
+import pytest
+
+Usage = namedtuple('Usage', 'total used free')
+
+
+def by_check(findings: Iterator[Finding]) -> dict[str, Finding]:
+    """Return findings by what was looked at."""
+    return {finding.check: finding for finding in findings}
+
+
+def test_quick_examination_is_a_report(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lines for people, the same as JSON."""
+    pytest.importorskip('rclpy')
+    monkeypatch.delenv('RMW_IMPLEMENTATION', raising=False)
+    file = tmp_path / 'doctor.json'
+    assert run(Doctor(quick=True, json=file)) == 0
+    report = json.loads(file.read_text(encoding='utf-8'))
+    assert report['wrong'] == 0
+    subjects = {finding['subject'] for finding in report['findings']}
+    assert {'machine', 'disk', 'graphics', 'packages', 'ROS 2', 'shared memory'} <= subjects
+    shown = capsys.readouterr().out
+    assert f'✓ Python: {sys.version.split()[0]} ({sys.executable})' in shown
+    assert f'{len(report["findings"])} things looked at, 0 wrong' in shown
+
+
+def test_full_disk_and_small_shared_memory_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A container has 64 MB of shared memory unless it is given more."""
+    monkeypatch.setattr(shutil, 'disk_usage', lambda _: Usage(64e6, 4e6, 60e6))
+    assert by_check(doctor.examine_machine())['here'].level == 'warning'
+    size = by_check(doctor.examine_shared_memory())['size']
+    assert (size.found, size.level) == ('60 of 64 MB free', 'warning')
+    assert size.advice.startswith('docker run --shm-size=1g')
+
+
+def test_a_user_without_real_time_rights_is_told_how_to_get_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What ulimit -r and -l show."""
+    limits = {resource.RLIMIT_RTPRIO: 0, resource.RLIMIT_MEMLOCK: 8_000_000}
+    monkeypatch.setattr(doctor.os, 'geteuid', lambda: 1000)
+    monkeypatch.setattr(resource, 'getrlimit', lambda kind: (limits[kind], limits[kind]))
+    findings = by_check(doctor.examine_machine())
+    assert (findings['priority'].found, findings['priority'].level) == ('0', 'warning')
+    assert '/etc/security/limits.conf' in findings['priority'].advice
+    assert findings['locked memory'].found == '8 MB'
+
+
+def test_settings_that_keep_nodes_apart_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or that let strangers in."""
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'OFF')
+    monkeypatch.setenv('ROS_STATIC_PEERS', '192.168.0.7')
+    monkeypatch.setenv('ROS_LOCALHOST_ONLY', '1')
+    levels = {check: f.level for check, f in by_check(doctor._find_discovery()).items()}
+    assert levels == {
+        'ROS_DOMAIN_ID': 'ok', 'range': 'warning', 'peers': 'warning',
+        'ROS_LOCALHOST_ONLY': 'warning',
+    }  # fmt: skip
+
+
+def test_no_ros_is_an_error_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest of ROS 2 is not asked for then."""
+    error = "ModuleNotFoundError: No module named 'rclpy'"
+    monkeypatch.setattr(doctor, '_probe', lambda _: ('', error))
+    monkeypatch.setattr('cosmos_policy_ros.stack.running.find_spec', lambda _: None)
+    [finding] = doctor.examine_ros()
+    assert (finding.found, finding.level) == (error, 'error')
+    assert finding.advice.startswith('there is no rclpy for')
+
+
+@pytest.mark.slow
+def test_messages_arrive_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three cameras and two arms are heard."""
+    pytest.importorskip('rclpy')
+    from ros_domains import ros_domain
+
+    with ros_domain():
+        heard = list(doctor.examine_messages())
+    assert [finding.check for finding in heard] == [
+        '/follower_left/joint_states', '/follower_right/joint_states',
+        '/high/image_raw', '/left_wrist/image_raw', '/right_wrist/image_raw',
+    ]  # fmt: skip
+    assert all(finding.found.endswith(' Hz') for finding in heard)
