@@ -12,6 +12,7 @@ import subprocess
 import sys
 from typing import Any
 from xml.etree import ElementTree
+from zipfile import ZipFile
 
 import cosmos_policy_ros
 from cosmos_policy_ros.robot import read_robot
@@ -127,6 +128,35 @@ def test_every_requirement_is_pinned_once(python: str) -> None:
     wanted = [r.name for f in REQUIRED for r in requirements(f)]
     wanted += script_array('ROS_WHEELS') + script_array('ASSETS')
     assert {canonicalize_name(n) for n in wanted} - set(counts) == set()
+
+
+@pytest.mark.slow
+def test_the_wheel_names_what_it_needs_and_runs(tmp_path: Path) -> None:
+    """Installed into a folder of its own, beside the packages that it asks pip for."""
+    pip = [sys.executable, '-m', 'pip', '--quiet', '--disable-pip-version-check']
+    build = [*pip, 'wheel', '--no-deps', '--no-build-isolation', '-w', tmp_path, ROOT]
+    subprocess.run(build, check=True, timeout=120)
+    [wheel] = tmp_path.glob('*.whl')
+    with ZipFile(wheel) as archive:
+        [name] = [n for n in archive.namelist() if n.endswith('.dist-info/METADATA')]
+        metadata = archive.read(name).decode()
+    named = re.findall(r'^Requires-Dist: ([\w-]+)$', metadata, re.MULTILINE)
+    assert named == [r.name for r in requirements('requirements.txt')]
+    assert 'Requires-Dist: ros-jazzy-rclpy; extra == "ros"' in metadata
+    place = tmp_path / 'place'
+    install = [*pip, 'install', '--no-deps', '--ignore-installed', '--prefix', place, wheel]
+    subprocess.run(install, check=True, timeout=120)
+    [site] = place.rglob('site-packages')
+    told = subprocess.run(
+        [sys.executable, place / 'bin' / 'cosmos-policy', 'export', '--help'],
+        env=os.environ | {'PYTHONPATH': str(site)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert 'Write the network of checkpoints for a faster runtime' in told
+    assert (place / 'share' / 'cosmos_policy_ros' / 'config' / 'nodes.yaml').is_file()
 
 
 def test_an_image_fits_into_a_message_of_the_dds_profile() -> None:
