@@ -454,6 +454,16 @@ RECORDER_STATUS = Topic(
     ('demonstrator', 'monitor', 'status'),
     'Whether an episode is being recorded (``status.RecorderStatus``), by which others decide.',
 )
+CLOCK = Topic(
+    '/clock',
+    'rosgraph_msgs/msg/Clock',
+    STREAM,
+    ('driver', 'sim'),
+    ('person',),
+    'Time of all nodes with ``use_sim_time``. ``sim`` follows the system clock and sends that, at '
+    'the rate of the joint states and only if ``use_sim_time`` is true for it too.',
+    namespaced=False,
+)
 DIAGNOSTICS = Topic(
     '/diagnostics',
     'diagnostic_msgs/msg/DiagnosticArray',

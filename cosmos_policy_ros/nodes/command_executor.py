@@ -23,6 +23,7 @@ from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.safety import MOST_OUTSIDE_RAD, WatchdogLimits
 from cosmos_policy_ros.control.seams import PlaybackSettings
+from cosmos_policy_ros.control.steady_time import SteadyTime
 from cosmos_policy_ros.control.teleop import leader_robot, Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
 from cosmos_policy_ros.robot import read_robot
@@ -44,6 +45,7 @@ from cosmos_policy_ros.ros.service_calls import Caller, Conversation
 from cosmos_policy_ros.status import EXECUTOR_NAME
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
+    CLOCK,
     ENABLE,
     ESTOP,
     EXECUTOR_STATUS,
@@ -216,6 +218,7 @@ class CommandExecutor(Node):
         self._lateness, self._sending = Lateness(p.lateness), False
         self._refusals: dict[str, str] = {}  # stream -> why its last message was refused
         self._mode = 'disabled'
+        self._time = SteadyTime(time.perf_counter())
         self._settle: Callable[[str], None] | None = None  # answers who enables, while that lasts
         self._outputs = [JOINT_COMMAND.ros_name, *command_topics(robot.arms)]
         refuse_second_stack(self, self._outputs, p.discovery_s)
@@ -254,7 +257,16 @@ class CommandExecutor(Node):
             self._lateness.write(self._scheduling)
 
     def _now_ns(self) -> int:
-        return self.get_clock().now().nanoseconds
+        """Return the time by which everything here grows old [ns, ROS clock]."""
+        return self._time.read(self.get_clock().now().nanoseconds, time.perf_counter())
+
+    def _find_standstill(self) -> str:
+        """Return that the ROS clock stands still; empty while it runs."""
+        self._now_ns()
+        stands_s = self._time.standstill_s(time.perf_counter())
+        if not stands_s:
+            return ''
+        return f'{CLOCK.name} has stood still for {stands_s:.1f} s, and use_sim_time is true'
 
     def _on_chunk(self, data: bytes) -> None:
         """Play a chunk, or note why it is refused; ignored unless enabled."""
@@ -417,7 +429,8 @@ class CommandExecutor(Node):
             max_excess_rad: As of ``Safety.find_refusal``.
         """
         return (
-            self._find_strangers()
+            self._find_standstill()
+            or self._find_strangers()
             or next((trouble for watch in self._watches.values() if (trouble := watch())), '')
             or self._joints.find_unrest(self.params.max_joint_age_s / 2)
             or self.playback.safety.find_refusal(
@@ -472,7 +485,10 @@ class CommandExecutor(Node):
         measured, age_s = self._joints.measure(now_ns)
         if self._leaders is not None:
             self.playback.lead(*self._leaders.measure(now_ns))
-        blind = self._cameras.blind(now_ns, self.params.max_image_age_s)
+        standstill = self._find_standstill()
+        if self._time.standstill_s(time.perf_counter()) > self.params.fault_joint_age_s:
+            self.playback.safety.fault(standstill)
+        blind = standstill or self._cameras.blind(now_ns, self.params.max_image_age_s)
         command = self.playback.tick(measured, age_s, now_ns, 1 + missed, blind)
         if command is not None:
             self._send(command, due_s, missed)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The MuJoCo ALOHA behind the real robot's topics, in real time.
 
-Physics follows the ROS clock: before anything is published and before any command is applied, the
-scene is stepped up to now, so neither timer jitter nor a slow render reaches the physics. The
-cameras take turns, so that at most one render stands between a command and its effect.
+Physics follows the system clock, also with ``use_sim_time``: the node sends it on ``/clock`` then.
+Before anything is published and before any command is applied, the scene is stepped up to now, so
+neither timer jitter nor a slow render reaches the physics. The cameras take turns, so that at most
+one render stands between a command and its effect.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from cosmos_policy_ros.ros.convert import (
     joint_state_message,
     optical_frame,
     tf_message,
+    time_message,
 )
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
@@ -38,6 +40,7 @@ from cosmos_policy_ros.sim.robot_scene import load_scene
 from cosmos_policy_ros.sim.speed import SLOW, SpeedMeter
 from cosmos_policy_ros.sim.urdf import ROOT
 from cosmos_policy_ros.topics import (
+    CLOCK,
     IMAGE,
     JOINT_STATES,
     RESET_SIM,
@@ -53,7 +56,9 @@ from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rosgraph_msgs.msg import Clock as ClockMessage
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
@@ -115,6 +120,7 @@ class SimNode(Node):
         """
         super().__init__('sim')
         self.params = declare(self, SimParams)
+        self._system_time, steady = Clock(), Clock(clock_type=ClockType.STEADY_TIME)
         seed = ParameterDescriptor(
             description=SEED_DOC,
             integer_range=[IntegerRange(from_value=0, to_value=2**32 - 1, step=1)],
@@ -153,21 +159,24 @@ class SimNode(Node):
         self._reset()
         sim.render(cameras[0].name)  # slow the first time, and it may be impossible
         self._turns, self._rng = cycle(cameras), np.random.default_rng()
-        self.create_timer(1.0 / self.robot.joint_state_rate_hz, self._publish_joints)
-        self.create_timer(1.0 / sum(c.rate_hz for c in cameras), self._publish_image)
-        self.create_timer(1.0 / SUCCESS_HZ, self._publish_success)
-        self.create_timer(1.0 / VIEW_HZ, self._publish_view)
-        self.create_timer(1.0, self._report)
+        self.create_timer(1.0 / self.robot.joint_state_rate_hz, self._publish_joints, clock=steady)
+        self.create_timer(1.0 / sum(c.rate_hz for c in cameras), self._publish_image, clock=steady)
+        self.create_timer(1.0 / SUCCESS_HZ, self._publish_success, clock=steady)
+        self.create_timer(1.0 / VIEW_HZ, self._publish_view, clock=steady)
+        self.create_timer(1.0, self._report, clock=steady)
         if window is not None:
-            self.create_timer(1.0 / WINDOW_HZ, window.sync)
+            self.create_timer(1.0 / WINDOW_HZ, window.sync, clock=steady)
+        is_source = self.get_parameter('use_sim_time').value
+        self._clock_sender = create_publisher(self, CLOCK) if is_source else None
         self.get_logger().info(
             f'simulating {self.params.task}: physics at 500 Hz, joint states at '
             f'{self.robot.joint_state_rate_hz} Hz, {len(cameras)} cameras at '
             f'{cameras[0].rate_hz} Hz, scheduling {scheduling}'
+            + (f'; {CLOCK.name} has the system time' if is_source else '')
         )
 
     def _now_ns(self) -> int:
-        return self.get_clock().now().nanoseconds
+        return self._system_time.now().nanoseconds
 
     def _advance(self) -> None:
         """Step the scene up to now."""
@@ -218,6 +227,8 @@ class SimNode(Node):
         return response
 
     def _publish_joints(self) -> None:
+        if self._clock_sender is not None:
+            self._clock_sender.publish(ClockMessage(clock=time_message(self._now_ns())))
         self._advance()
         if self.scene.stamp_ns == self._joints_ns:
             return  # a late timer catches up: nothing new to measure

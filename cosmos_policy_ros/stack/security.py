@@ -37,6 +37,7 @@ from cosmos_policy_ros.topics import (
     ARM_INTERBOTIX_SINGLE,
     ARM_JOINT_STATE_COMMAND,
     ARM_TRAJECTORY_COMMAND,
+    CLOCK,
     COMPRESSED_IMAGE,
     CONTROLLER_STATE,
     FUTURE_IMAGE,
@@ -111,7 +112,7 @@ def permissions(node: str, robot: RobotSpec) -> dict[tuple[str, str], set[str]]:
     """
     may = {
         ('topic', 'publish'): {'/rosout', '/parameter_events'},
-        ('topic', 'subscribe'): {'/clock', '/parameter_events'},
+        ('topic', 'subscribe'): {CLOCK.name, '/parameter_events'},
         ('service', 'reply'): {f'/{node}/{service}' for service in PARAMETER_SERVICES},
         ('service', 'request'): set(),
         ('action', 'execute'): set(),

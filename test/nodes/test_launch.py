@@ -78,10 +78,11 @@ def test_an_outer_file_sets_parameters_and_a_namespace(
     prefix: Path, checkpoint: Path, tmp_path: Path
 ) -> None:
     """The stack keeps its own parameters, and all of it is in the namespace."""
-    before = "PushRosNamespace('cell'), SetParameter('use_sim_time', False)"
+    before = "PushRosNamespace('cell'), SetParameter('use_sim_time', True)"
     outer = write_outer(tmp_path, before, checkpoint=str(checkpoint), namespace='robot1')
     with run_launch(outer, 'whatever:=1', prefix=prefix) as run:
-        run.wait_for('simulating', 'answering with', 'a query every 0.8 s', 'once enabled')
+        run.wait_for('/clock has the system time')
+        run.wait_for('answering with', 'a query every 0.8 s', 'once enabled')
         assert '[cell.robot1.command_executor]' in run.text
         run.interrupt()
         run.interrupt()

@@ -50,6 +50,7 @@ ROS_MODULES = {
     'sensor_msgs',
     'std_msgs',
     'std_srvs',
+    'rosgraph_msgs',
     'trajectory_msgs',
     'control_msgs',
     'interbotix_xs_msgs',
