@@ -115,13 +115,16 @@ class ImaginationWatch:
 def shrink(image: NDArray[np.uint8], share: float = 1.0) -> Thumbnail:
     """Return a (height, width, 3) uint8 RGB image of any size as a thumbnail of block means.
 
+    Of large images some pixels are left out: each mean is over nine of them or a few more.
+
     Args:
         image: The image.
         share: Part of its area that is kept, the middle of it, as policies crop what they see.
     """
     side = np.sqrt(share)
     top, left = (round(n * (1.0 - side) / 2) for n in image.shape[:2])
-    image = image[top : image.shape[0] - top, left : image.shape[1] - left]
+    step = max(1, min(image.shape[:2]) // (3 * SIDE))
+    image = image[top : image.shape[0] - top : step, left : image.shape[1] - left : step]
     height, width, _ = image.shape
     rows, columns = np.arange(SIDE) * height // SIDE, np.arange(SIDE) * width // SIDE
     sums = np.add.reduceat(np.add.reduceat(image, rows, 0, np.float32), columns, 1, np.float32)

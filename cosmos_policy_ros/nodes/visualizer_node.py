@@ -55,7 +55,7 @@ from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker
 
 LOOK_S = 0.5  # [s] between two looks whether anybody subscribes
-OLD_NS = 3_000_000_000  # candidates and commands are drawn no longer than this
+OLD_NS = 3_000_000_000  # a command tells no longer where the arms are
 AT_LIMIT = 2e-3  # [rad] from the end of its range at which a joint counts as there
 TEXT_PLACE = np.array([0.0, 0.0, 0.75])  # [m] of state and reason, above the table
 LINE = 60  # characters of a line of text
@@ -95,6 +95,7 @@ class VisualizerNode(Node):
         self._committed: NDArray[np.float32] | None = None  # rows of that query
         self._query_ns = self._chunk_ns = 0  # stamps [ns, ROS clock]
         self._paths: list[Marker] = []  # of these
+        self._is_new = False  # whether nobody was sent them
         self._status: ExecutorStatus | None = None
         self._task = ''
 
@@ -192,16 +193,17 @@ class VisualizerNode(Node):
         if self._committed is not None and self._query_ns == stamp_ns:
             places = self._scene.tool_paths(self._committed).reshape(-1, 3)
             self._paths += markers.draw_committed(places)
+        self._is_new = True
 
     def _draw(self) -> None:
         """Send a picture to whoever looks."""
         if self._motion:
             drawn = [self._draw_state()]
-            if self._answers and self._now_ns() - self._answers[0].stamp_ns < OLD_NS:
-                drawn += self._paths
             if (pose := self._pose(self._motion)) is not None:
                 drawn += self._draw_pose(pose)
-            self._markers.publish(markers.marker_array(drawn, self.params.frame))
+            anew, self._is_new = self._is_new, False
+            drawn += self._paths if anew else []
+            self._markers.publish(markers.marker_array(drawn, self.params.frame, anew))
         if self._views:
             self._publish_images(self._views)
 

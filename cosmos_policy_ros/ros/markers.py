@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people see in RViz and Foxglove, as standard markers.
 
-Every picture begins with a marker that deletes the one before, and each of its markers goes by
-itself after ``LIFETIME_S``, so that nothing stays that is no longer true. All places are in metres
-in one frame.
+Every marker goes by itself after a while, so that nothing stays that is no longer true: ways and
+committed rows after ``PLAN_S``, what is drawn again and again after ``NOW_S``. All places are in
+metres in one frame.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from std_msgs.msg import ColorRGBA
 from visualization_msgs.msg import Marker, MarkerArray
 
-LIFETIME_S = 2  # [s] a marker stays when no other picture comes
+PLAN_S, NOW_S = 3.0, 0.6  # [s] a marker stays that nobody draws again
 CHOSEN_M, OTHER_M, COMMITTED_M = 0.008, 0.003, 0.012  # widths of paths and of dots
 LIMIT_M, TEXT_M, LABEL_M = 0.07, 0.045, 0.03  # size of a ball, heights of letters
 
@@ -64,7 +64,7 @@ def draw_paths(paths: Sequence[Path]) -> list[Marker]:
     for i, path in enumerate(paths):
         name, width = ('chosen', CHOSEN_M) if path.chosen else ('candidates', OTHER_M)
         colour = value_colour(path.value, 1.0 if path.chosen else 0.5)
-        marker = _marker(name, i, Marker.LINE_STRIP, colour, width)
+        marker = _marker(name, i, Marker.LINE_STRIP, colour, width, lasts_s=PLAN_S)
         marker.points = _points(path.places)
         drawn.append(marker)
     return drawn
@@ -74,7 +74,8 @@ def draw_committed(places: NDArray[np.float64]) -> list[Marker]:
     """Return dots at the (D, 3) places of the committed rows, nothing where there are none."""
     if not len(places):
         return []
-    marker = _marker('committed', 0, Marker.SPHERE_LIST, WHITE, *[COMMITTED_M] * 3)
+    size = [COMMITTED_M] * 3
+    marker = _marker('committed', 0, Marker.SPHERE_LIST, WHITE, *size, lasts_s=PLAN_S)
     marker.points = _points(places)
     return [marker]
 
@@ -128,22 +129,26 @@ def draw_text(
     return marker
 
 
-def marker_array(markers: Sequence[Marker], frame: str) -> MarkerArray:
-    """Return markers as the whole picture, instead of the one before.
+def marker_array(markers: Sequence[Marker], frame: str, anew: bool) -> MarkerArray:
+    """Return markers as one message.
 
     Args:
         markers: The markers.
-        frame: Frame of their places. Without a stamp, it is drawn where that frame is now.
+        frame: Frame of their places. Without a stamp, they are drawn where that frame is now.
+        anew: Whether they take the place of all that was drawn before.
     """
-    whole = [Marker(action=Marker.DELETEALL), *markers]
+    whole = [Marker(action=Marker.DELETEALL), *markers] if anew else markers
     for marker in whole:
         marker.header.frame_id = frame
     return MarkerArray(markers=whole)
 
 
-def _marker(name: str, number: int, kind: int, colour: Colour, *scale: float) -> Marker:
+def _marker(
+    name: str, number: int, kind: int, colour: Colour, *scale: float, lasts_s: float = NOW_S
+) -> Marker:
     marker = Marker(ns=name, id=number, type=kind, action=Marker.ADD)
-    marker.lifetime = Duration(sec=LIFETIME_S)
+    seconds = int(lasts_s)
+    marker.lifetime = Duration(sec=seconds, nanosec=round((lasts_s - seconds) * 1e9))
     marker.color = ColorRGBA(**colour._asdict())
     marker.scale.x, marker.scale.y, marker.scale.z = (*scale, 0.0, 0.0)[:3]
     marker.pose.orientation.w = 1.0

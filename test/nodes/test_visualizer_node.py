@@ -97,14 +97,20 @@ class Bench(SteppedBench):
             self.node.destroy_subscription(self.looks.pop())
 
     def picture(self) -> dict[str, list[Marker]]:
-        """Return the markers of the next picture by namespace."""
-        self.pictures.clear()
-        self.wait(lambda: self.pictures)
-        first, *rest = self.pictures[-1].markers
-        assert first.action == Marker.DELETEALL
+        """Return by namespace the markers that are seen after the next message."""
+        n = len(self.pictures)
+        self.wait(lambda: len(self.pictures) > n)
+        seen: dict[tuple[str, int], Marker] = {}
+        for i, array in enumerate(self.pictures):
+            is_newest = i == len(self.pictures) - 1
+            for marker in array.markers:
+                assert marker.header.frame_id == 'world'
+                if marker.action == Marker.DELETEALL:
+                    seen.clear()
+                elif is_newest or marker.lifetime.sec:  # the others have gone by then
+                    seen[marker.ns, marker.id] = marker
         found: dict[str, list[Marker]] = {}
-        for marker in rest:
-            assert marker.header.frame_id == 'world'
+        for marker in seen.values():
             found.setdefault(marker.ns, []).append(marker)
         return found
 

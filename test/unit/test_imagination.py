@@ -29,8 +29,10 @@ def test_a_thumbnail_is_the_mean_of_blocks_of_any_size() -> None:
     image = np.random.default_rng(0).integers(0, 255, (240, 320, 3), dtype=np.uint8)
     small = shrink(image)
     assert small.shape == (32, 32, 3)
-    assert small[0, 0] == pytest.approx(image[:7, :10].reshape(-1, 3).mean(axis=0))
-    assert small[31, 31] == pytest.approx(image[232:, 310:].reshape(-1, 3).mean(axis=0))
+    assert small[0, 0] == pytest.approx(image[:6:2, :10:2].reshape(-1, 3).mean(axis=0))
+    assert small[31, 31] == pytest.approx(image[232::2, 310::2].reshape(-1, 3).mean(axis=0))
+    odd = image[:130, :130]
+    assert shrink(odd)[0, 1] == pytest.approx(odd[:4, 4:8].reshape(-1, 3).mean(axis=0))
     assert shrink(np.full((33, 70, 3), 7, np.uint8)).tolist() == [[[7.0] * 3] * 32] * 32
 
 
