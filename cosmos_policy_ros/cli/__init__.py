@@ -22,6 +22,7 @@ def commands() -> dict[str, Command]:
     from cosmos_policy_ros.cli import (
         arms,
         bench,
+        bridge,
         cameras,
         check,
         compare,
@@ -54,6 +55,7 @@ def commands() -> dict[str, Command]:
         'report': (report.Report, report.run),
         'replay': (replay.Replay, replay.run),
         'status': (status.Status, status.run),
+        'bridge': (bridge.Bridge, bridge.run),
         'arms': (arms.Arms, arms.run),
         'estop': (estop.Estop, estop.run),
         'cameras': (cameras.Cameras, cameras.run),

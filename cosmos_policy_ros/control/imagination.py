@@ -125,6 +125,9 @@ def shrink(image: NDArray[np.uint8], share: float = 1.0) -> Thumbnail:
     top, left = (round(n * (1.0 - side) / 2) for n in image.shape[:2])
     step = max(1, min(image.shape[:2]) // (3 * SIDE))
     image = image[top : image.shape[0] - top : step, left : image.shape[1] - left : step]
+    for axis in (0, 1):
+        if image.shape[axis] < SIDE:  # a block must have a pixel
+            image = np.repeat(image, -(-SIDE // image.shape[axis]), axis)
     height, width, _ = image.shape
     rows, columns = np.arange(SIDE) * height // SIDE, np.arange(SIDE) * width // SIDE
     sums = np.add.reduceat(np.add.reduceat(image, rows, 0, np.float32), columns, 1, np.float32)

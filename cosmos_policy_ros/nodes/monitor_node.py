@@ -42,7 +42,7 @@ class MonitorParams:
         'its predicted images for that.',
     )
     max_excess: float = param(
-        10.0,
+        20.0,
         'How much farther a camera may be from what was predicted of it than from what it showed '
         'before, as a mean over the image in levels of 0 to 255; more in two chunks in a row is a '
         'warning.',

@@ -13,6 +13,7 @@ from typing import Any
 from cosmos_policy_ros.data.bags.overview import Overview, Timing
 from cosmos_policy_ros.data.bags.series import Series
 from cosmos_policy_ros.report.charts import chart, Line, strip, WIDE
+from cosmos_policy_ros.report.imagination import imagination_charts
 from cosmos_policy_ros.report.joints import joint_charts
 from cosmos_policy_ros.report.page import describe, duration, milliseconds, outcome
 import numpy as np
@@ -39,7 +40,7 @@ def section(overview: Overview) -> str:
     if overview.remarks:
         items = ''.join(f'<li>{escape(remark)}</li>' for remark in overview.remarks)
         parts.append(f'<ul class="warn remarks">{items}</ul>')
-    makers = (_images, _flags, _policy, joint_charts, _topics, _audit)
+    makers = (_images, _flags, _policy, imagination_charts, joint_charts, _topics, _audit)
     return ''.join([*parts, *(make(overview) for make in makers), '</section>\n'])
 
 

@@ -42,7 +42,7 @@ class ImaginationFollower:
             robot: Robot whose cameras and arms are looked at.
             share: Share of the area of a live image that the predicted ones show.
         """
-        self._robot, self._share = robot, share
+        self._robot, self._share, self._clock = robot, share, node.get_clock()
         self._answers: list[tuple[Candidates, float]] = []  # of the newest query, with their rate
         self._due: dict[int, int] = {}  # stamp of predicted images -> when they are really due
         self._expected: dict[int, Expectation] = {}  # by when it is due [ns, ROS clock]
@@ -97,6 +97,8 @@ class ImaginationFollower:
             stamp_ns = chunk.stamp_ns + round(horizon / rate_hz * 1e9)
             due_ns = chunk.stamp_ns + round(horizon / chunk.rate_hz * 1e9)
             self._due = {ns: due for ns, due in self._due.items() if ns > chunk.stamp_ns}
+            if due_ns <= self._clock.now().nanoseconds:
+                return  # too late to be played
             self._due[stamp_ns] = due_ns
             self._expected[due_ns] = Expectation(due_ns, poses[chosen], {}, {})
 

@@ -64,6 +64,9 @@ ARGUMENTS = {
     'operator': Argument(str, 'Who records; kept with every episode.'),
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
     'cameras': Argument(bool, 'Start the camera node too, for cameras with a driver in the file.'),
+    'bridge': Argument(bool, 'Show the topics to Foxglove, at port 8765 of this machine alone.'),
+    'host': Argument(str, 'Address at which the bridge to Foxglove listens.'),
+    'port': Argument(int, 'Port at which it listens.'),
     'rviz': Argument(bool, 'Open RViz on what the visualizer draws.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
     'kinds': Argument(str, 'Names of faults, separated by commas; empty tries all.'),
@@ -140,6 +143,8 @@ ESTOP = NodeSpec('estop', 'estop_node', ())
 FAULTS = NodeSpec('faults', 'faults_node', (
     'robot', 'checkpoint', 'out', 'kinds', 'quick', 'minutes', 'episodes', 'seed',
 ))  # fmt: skip
+BRIDGE = NodeSpec('bridge', 'bridge_node', ('robot',), only_with='bridge')
+LONE_BRIDGE = replace(BRIDGE, arguments=('robot', 'host', 'port'), only_with='')  # in a terminal
 MONITOR = NodeSpec('monitor', 'monitor_node', ('robot', 'checkpoint'))
 STATUS = NodeSpec('status', 'status_node', ())  # in a terminal
 VISUALIZER = NodeSpec('visualizer', 'visualizer_node', ('robot',))
@@ -153,7 +158,7 @@ ARMS_STACK = (
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
-WATCH_STACK = (MONITOR, VISUALIZER)  # for people; nobody else needs them
+WATCH_STACK = (MONITOR, VISUALIZER, BRIDGE)  # for people; nobody else needs them
 ROBOT_STACK = (CAMERA, LOGGED_CHECK, *POLICY_STACK, *WATCH_STACK)  # whose arm drivers run already
 ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK)
 RECORD_STACK = (RECORDER,)  # beside one of the others
@@ -184,7 +189,13 @@ def default_values() -> dict[str, Value]:
     values['checkpoint'] = str(share_path('models', 'aloha_sim'))
     values['driver'] = 'sim'
     values['teleop'] = True  # who takes it was started for it
-    values |= {'cameras': False, 'rviz': False, 'namespace': '', 'use_sim_time': False}
+    values |= {
+        'cameras': False,
+        'rviz': False,
+        'bridge': False,
+        'namespace': '',
+        'use_sim_time': False,
+    }
     return values
 
 

@@ -48,6 +48,23 @@ def open_node(spec: NodeSpec, values: Mapping[str, Value]) -> subprocess.Popen[b
     )
 
 
+def run_in_terminal(spec: NodeSpec, values: Mapping[str, Value]) -> int:
+    """Run a node in the terminal of this process until it ends, and return its exit status.
+
+    Args:
+        spec: The node.
+        values: As for ``node_command``.
+
+    Raises:
+        KeyError: An argument does not exist.
+    """
+    process = subprocess.Popen(node_command(spec, values), env=os.environ | environment())
+    try:
+        return process.wait()
+    except KeyboardInterrupt:  # which the node has got too
+        return process.wait()
+
+
 def start_process(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
     """Start a process of the stack in a process group of its own, which dies with this process.
 

@@ -121,7 +121,7 @@ def permissions(node: str, robot: RobotSpec) -> dict[tuple[str, str], set[str]]:
     for topic in TOPICS:
         if node in topic.publishers:
             may['topic', 'publish'].update(_names(topic, robot))
-        if node in topic.subscribers or node == 'person':  # who may look at everything
+        if node in topic.subscribers or node in ('person', 'bridge'):  # who may look at everything
             may['topic', 'subscribe'].update(_names(topic, robot))
     for kind, rows in (('service', SERVICES), ('action', ACTIONS)):
         answers, asks = ('reply', 'request') if kind == 'service' else ('execute', 'call')

@@ -14,6 +14,7 @@ import yaml
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.nodes.arms_node import ArmsParams
+from cosmos_policy_ros.nodes.bridge_node import BridgeParams
 from cosmos_policy_ros.nodes.camera_node import CameraParams
 from cosmos_policy_ros.nodes.check_node import CheckParams
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
@@ -53,6 +54,7 @@ CLASSES = {
     'faults': FaultsParams,
     'estop': EstopParams,
     'arms': ArmsParams,
+    'bridge': BridgeParams,
     'monitor': MonitorParams,
     'status': StatusParams,
     'visualizer': VisualizerParams,

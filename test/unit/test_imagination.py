@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from bags import header, ROBOT, START_NS, write_images
 from cosmos_policy_ros.control.imagination import (
     compare,
     Comparison,
@@ -10,6 +13,14 @@ from cosmos_policy_ros.control.imagination import (
     ImaginationWatch,
     shrink,
     SIDE,
+)
+from cosmos_policy_ros.data.bags.overview import read_overview
+from cosmos_policy_ros.data.bags.series import Mode
+from cosmos_policy_ros.data.bags.writer import BagWriter, IMAGE, typestore
+from cosmos_policy_ros.report.imagination import (
+    compare_recording,
+    imagination_charts,
+    was_played,
 )
 import numpy as np
 import pytest
@@ -33,6 +44,7 @@ def test_a_thumbnail_is_the_mean_of_blocks_of_any_size() -> None:
     assert small[31, 31] == pytest.approx(image[232::2, 310::2].reshape(-1, 3).mean(axis=0))
     odd = image[:130, :130]
     assert shrink(odd)[0, 1] == pytest.approx(odd[:4, 4:8].reshape(-1, 3).mean(axis=0))
+    assert shrink(np.full((24, 5, 3), 7, np.uint8)).tolist() == [[[7.0] * 3] * 32] * 32
     assert shrink(np.full((33, 70, 3), 7, np.uint8)).tolist() == [[[7.0] * 3] * 32] * 32
 
 
@@ -90,3 +102,36 @@ def test_after_a_standstill_it_begins_anew() -> None:
     watch.note(far(30.0))
     assert watch.warning == ''
     assert watch.n_compared == 2
+
+
+def write_prediction(bag: BagWriter, level: int, arrival_s: float, due_s: float) -> None:
+    """Write an even predicted image of the left wrist camera."""
+    head = header(START_NS + round(due_s * 1e9))
+    pixels = np.full(128 * 128 * 3, level, np.uint8)
+    image = typestore().types[IMAGE](head, 128, 128, 'rgb8', 0, 384, pixels)
+    arrival_ns = START_NS + round(arrival_s * 1e9)
+    bag.write('/policy/future/left_wrist', IMAGE, image, arrival_ns)
+
+
+def test_a_recording_is_compared_where_its_chunks_were_played(tmp_path: Path) -> None:
+    """And the report shows it; what came too late to be played is left out."""
+    with BagWriter(tmp_path / 'bag', {'robot': 'aloha_sim'}) as bag:
+        for tick in range(0, 200, 8):  # images brighten by 100 a second
+            write_images(bag, tick / 100, START_NS + tick * 10_000_000)
+        write_prediction(bag, 90, arrival_s=0.4, due_s=0.8)
+        write_prediction(bag, 0, arrival_s=1.2, due_s=1.1)
+    overview = read_overview(tmp_path / 'bag', ROBOT, 1)
+    ((_, found),) = compare_recording(overview, ROBOT)
+    assert found.due_ns == START_NS + 800_000_000
+    assert found.image_errors == {'left_wrist': 10.0}
+    assert found.still_errors == {'left_wrist': 48.0}  # that of 0.32 s, the newest at 0.4 s
+    html = imagination_charts(overview)
+    assert 'Imagination beside reality' in html
+    assert '1 predictions, largest 10.0' in html
+
+
+def test_what_was_not_played_until_it_was_due_is_not_the_worlds_fault() -> None:
+    """The arms held meanwhile, or had not begun."""
+    modes = [Mode(0.0, 'hold', 'why'), Mode(1.0, 'playing', ''), Mode(3.0, 'hold', 'why')]
+    spans = [(0.5, 1.5), (1.2, 2.5), (2.5, 3.5), (2.0, 1.5)]
+    assert [was_played(modes, *span) for span in spans] == [False, True, False, False]
