@@ -175,6 +175,12 @@ class SimNode(Node):
             + (f'; {CLOCK.name} has the system time' if is_source else '')
         )
 
+    def destroy_node(self) -> None:
+        """Free the render context while OpenGL is still there, then the node."""
+        if hasattr(self, 'scene'):
+            self.scene.sim.close()
+        super().destroy_node()
+
     def _now_ns(self) -> int:
         return self._system_time.now().nanoseconds
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+import subprocess
 
 import pytest
 
@@ -12,6 +14,7 @@ pytest.importorskip('launch_ros')  # ``launch`` alone would find our folder
 
 from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.stack.node_list import node_command, SIM
 from launch_bench import LAUNCH, run_launch, write_prefix
 from ros_domains import wait_for
 from tiny import save_tiny_checkpoint
@@ -72,6 +75,26 @@ def test_a_value_of_another_type_names_its_argument(prefix: Path) -> None:
     with run_launch('sim.launch.py', 'futures:=abc', prefix=prefix) as run:
         assert run.end() == 1
         assert 'futures:=abc must be a whole number' in run.text
+
+
+def test_a_second_stack_is_refused_and_leaves_nothing_behind(
+    prefix: Path, checkpoint: Path
+) -> None:
+    """Least of all an inference node that answers the queries of the first."""
+    log = prefix / 'first.log'
+    with log.open('wb') as output:
+        first = subprocess.Popen(node_command(SIM, {}), stderr=output)
+    try:
+        wait_for(lambda: 'simulating' in log.read_text(encoding='utf-8'))
+        with run_launch('sim.launch.py', f'checkpoint:={checkpoint}', prefix=prefix) as run:
+            assert run.end(120.0) == 1
+            assert 'sim cannot start' in run.text
+            assert "/follower_left/joint_states is published by ['sim']" in run.text
+        with pytest.raises(ProcessLookupError):
+            os.killpg(run.process.pid, 0)
+    finally:
+        first.terminate()
+        first.wait(30.0)
 
 
 def test_an_outer_file_sets_parameters_and_a_namespace(
