@@ -12,20 +12,23 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from types import SimpleNamespace
+from typing import Any, Generic, Protocol, TypeVar
 
+from cosmos_policy_ros.image_decoder import ImageDecoder
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec
 import numpy as np
 from numpy.typing import NDArray
 
 V = TypeVar('V')
+V_co = TypeVar('V_co', covariant=True)
 JUMP_MARGIN_RAD = 0.15  # measurement noise and speed overshoot; a failed bus read jumps far more
 PI_TOLERANCE_RAD = 1e-3  # a joint this close to +-pi may be the zero-filled read of a bus
 PI_JOINTS = 3  # so many joints at +-pi at once do not happen on a working arm
 
 
 @dataclass(frozen=True)
-class Stamped(Generic[V]):
+class Stamped(Generic[V_co]):
     """A value and when it was sensed.
 
     Attributes:
@@ -34,7 +37,7 @@ class Stamped(Generic[V]):
     """
 
     stamp_ns: int
-    value: V
+    value: V_co
 
 
 class StreamBuffer(Generic[V]):
@@ -136,8 +139,15 @@ class StreamBuffer(Generic[V]):
             raise TimeoutError(msg)
 
 
+class Sampled(Protocol[V_co]):
+    """A stream that can be sampled at a time."""
+
+    def newest_at(self, stamp_ns: int, max_age_s: float) -> Stamped[V_co]:
+        """As of ``StreamBuffer``."""
+
+
 def sample_at(
-    streams: Mapping[str, StreamBuffer[V]], stamp_ns: int, max_age_s: float
+    streams: Mapping[str, Sampled[V]], stamp_ns: int, max_age_s: float
 ) -> dict[str, Stamped[V]]:
     """Return name -> the newest message of every stream at one time.
 
@@ -171,41 +181,29 @@ def tick_grid(first_ns: int, last_ns: int, rate_hz: float) -> NDArray[np.int64]:
 
 
 def stamp_of(message: Any) -> int:
-    """Return the header stamp of a message [ns, ROS clock]."""
-    return int(message.header.stamp.sec) * 10**9 + int(message.header.stamp.nanosec)
+    """Return the stamp of a message [ns, ROS clock], which video has without a header."""
+    stamp = message.header.stamp if hasattr(message, 'header') else message.timestamp
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
-def image_array(message: Any) -> NDArray[np.uint8]:
-    """Return the (height, width, 3) uint8 RGB view of a sensor_msgs/Image.
-
-    Raises:
-        ValueError: The encoding is neither rgb8 nor bgr8, or the sizes disagree.
-    """
-    height, width, step = message.height, message.width, message.step
-    if message.encoding not in ('rgb8', 'bgr8'):
-        msg = f'image encoding {message.encoding!r} is not supported; publish rgb8 or bgr8'
-        raise ValueError(msg)
-    pixels = np.frombuffer(message.data, dtype=np.uint8)
-    if pixels.size != height * step or step < 3 * width or not pixels.size:
-        msg = f'image of {pixels.size} bytes is not {height} rows of {step} bytes, {width} px'
-        raise ValueError(msg)
-    image = pixels.reshape(height, step)[:, : 3 * width].reshape(height, width, 3)
-    return image if message.encoding == 'rgb8' else image[:, :, ::-1]
-
-
-def camera_image(camera: CameraSpec, message: Any) -> NDArray[np.uint8]:
-    """Return the (height, width, 3) uint8 RGB view of one camera's sensor_msgs/Image.
+def camera_image(
+    camera: CameraSpec, message: Any, decoder: ImageDecoder | None = None
+) -> NDArray[np.uint8] | None:
+    """Return the (height, width, 3) uint8 RGB image in a message of one camera.
 
     Args:
         camera: Size that the robot file gives, and the topic for messages.
-        message: Image as rgb8 or bgr8.
+        message: A message of ``image_decoder.IMAGE_TYPES``.
+        decoder: That of the camera's topic, which video needs.
+
+    Returns:
+        The image, None for video before its first key frame.
 
     Raises:
-        ValueError: The encoding is neither rgb8 nor bgr8, the sizes disagree, or the size is not
-            that of the robot file.
+        ValueError: As ``ImageDecoder.decode``, or the size is not that of the robot file.
     """
-    image = image_array(message)
-    if image.shape[:2] != (camera.height, camera.width):
+    image = (decoder or ImageDecoder()).decode(message)
+    if image is not None and image.shape[:2] != (camera.height, camera.width):
         height, width = image.shape[:2]
         wanted = f'{camera.width}x{camera.height}'
         msg = f'{camera.topic} sends {width}x{height} images, the robot file has {wanted}'
@@ -227,6 +225,25 @@ def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
         ValueError: A joint is missing or there twice, the lengths differ, or a number is not
             finite.
     """
+    positions = joint_positions(arm, message)
+    missing = [name for name in arm.state_joints if name not in positions]
+    if missing:
+        msg = f'{arm.joint_state_topic} lacks the joints {missing}; it has {list(message.name)}'
+        raise ValueError(msg)
+    pose = np.array([positions[name] for name in arm.state_joints], dtype=np.float64)
+    return arm.pose_of_state(pose).astype(np.float32)
+
+
+def joint_positions(arm: ArmSpec, message: Any) -> dict[str, float]:
+    """Return joint -> position of those joints of an arm that a sensor_msgs/JointState has.
+
+    Args:
+        arm: Names of the joints.
+        message: JointState in the units of the driver.
+
+    Raises:
+        ValueError: A joint is there twice, the lengths differ, or a number is not finite.
+    """
     names, positions, topic = message.name, message.position, arm.joint_state_topic
     if len(names) != len(positions):
         msg = f'{topic} has {len(names)} names for {len(positions)} positions'
@@ -235,17 +252,163 @@ def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
     if len(by_name) < len(names):
         msg = f'{topic} has a joint twice: {list(names)}'
         raise ValueError(msg)
-    wanted = arm.state_joints
-    missing = [name for name in wanted if name not in by_name]
-    if missing:
-        msg = f'{topic} lacks the joints {missing}; it has {list(names)}'
-        raise ValueError(msg)
-    pose = np.array([by_name[name] for name in wanted], dtype=np.float64)
-    if not np.isfinite(pose).all():
-        bad = [name for name, number in zip(wanted, pose, strict=True) if not np.isfinite(number)]
+    mine = {name: float(by_name[name]) for name in arm.state_joints if name in by_name}
+    if bad := [name for name, position in mine.items() if not np.isfinite(position)]:
         msg = f'{topic} has a NaN or infinite position for {bad}'
         raise ValueError(msg)
-    return arm.pose_of_state(pose).astype(np.float32)
+    return mine
+
+
+@dataclass(frozen=True)
+class ArmState:
+    """What was measured of one arm.
+
+    Attributes:
+        pose: (size,) float32 [rad; gripper 0..1].
+        joint_state: The sensor_msgs/JointState it is from, or what several of them say together.
+    """
+
+    pose: NDArray[np.float32]
+    joint_state: Any
+
+
+class ArmStream:
+    """The measured poses of one arm, joined by joint name from all who publish them.
+
+    Most drivers send all joints of an arm in one message. A gripper with a driver of its own sends
+    its part at its own rate, and every part has an age of its own. Messages about other joints are
+    those of others on the topic.
+
+    Attributes:
+        name: What error messages call the stream.
+    """
+
+    def __init__(self, arm: ArmSpec, name: str, capacity: int | None = None) -> None:
+        """Start empty.
+
+        Args:
+            arm: Joints and their limits.
+            name: What error messages call the stream.
+            capacity: Newest messages of every part that are kept; None keeps all.
+        """
+        self.name = name
+        self._arm, self._capacity = arm, capacity
+        self._parts: dict[tuple[str, ...], StreamBuffer[tuple[dict[str, float], Any]]] = {}
+
+    def __len__(self) -> int:
+        """Number of messages kept of the part that has fewest; 0 while a joint is missing."""
+        return 0 if self._missing() else min(len(part) for part in self._parts.values())
+
+    @property
+    def first_ns(self) -> int:
+        """When every joint was measured for the first time [ns].
+
+        Raises:
+            TimeoutError: One has not been measured.
+        """
+        return max(min(part.first_ns for part in parts) for parts in self._by_joint())
+
+    @property
+    def last_ns(self) -> int:
+        """When the joint that is oldest now was measured [ns]; raises as ``first_ns``."""
+        return min(max(part.last_ns for part in parts) for parts in self._by_joint())
+
+    def push(self, stamp_ns: int, message: Any) -> str | None:
+        """Append what a message says about the arm, or return why it cannot be true.
+
+        Args:
+            stamp_ns: Time of the measurement [ns, ROS clock].
+            message: sensor_msgs/JointState.
+
+        Raises:
+            ValueError: As ``joint_positions``.
+        """
+        mine = joint_positions(self._arm, message)
+        if not mine:
+            return None
+        part = self._parts.setdefault(tuple(mine), StreamBuffer(self.name, self._capacity))
+        last = part.newest_at(part.last_ns, np.inf) if len(part) else None
+        before = None if last is None else self._joints(last.value[0])
+        dt_s = (stamp_ns - last.stamp_ns) * 1e-9 if last else 0.0
+        reason = implausible(self._arm, self._joints(mine), before, max(dt_s, 0.0))
+        if reason is None and not part.push(stamp_ns, (mine, message)):
+            reason = f'{self.name}: stamp is not newer than the last'
+        return reason
+
+    def newest_at(self, stamp_ns: int, max_age_s: float) -> Stamped[ArmState]:
+        """Return the newest pose at a time or before, with the stamp of its oldest part.
+
+        Args:
+            stamp_ns: The time [ns, ROS clock].
+            max_age_s: Age at that time above which a part is stale [s].
+
+        Raises:
+            TimeoutError: A joint has not been measured by then, or its part is stale.
+        """
+        used: dict[str, tuple[int, float, Any]] = {}
+        self._by_joint()
+        for names, part in self._parts.items():
+            if part.first_ns <= stamp_ns:
+                newest = part.newest_at(stamp_ns, np.inf)
+                positions, message = newest.value
+                for name in names:
+                    if name not in used or used[name][0] < newest.stamp_ns:
+                        used[name] = newest.stamp_ns, positions[name], message
+        names = self._arm.state_joints
+        stale = [n for n in names if n not in used or stamp_ns - used[n][0] > max_age_s * 1e9]
+        if stale:
+            for part_names, part in self._parts.items():
+                if set(stale) & set(part_names):
+                    part.newest_at(stamp_ns, max_age_s)  # raises, with the age
+        pose = self._arm.pose_of_state(np.array([used[n][1] for n in names], np.float64))
+        oldest_ns = min(used[name][0] for name in names)
+        return Stamped(oldest_ns, ArmState(pose.astype(np.float32), _joined(used)))
+
+    def clear(self) -> None:
+        """Forget all messages, for example after a reset of the scene."""
+        self._parts.clear()
+
+    def _joints(self, positions: dict[str, float]) -> NDArray[np.float32]:
+        """Return the arm's joints, 0 for those of other parts, which never move in this one."""
+        return np.array([positions.get(name, 0.0) for name in self._arm.joints], np.float32)
+
+    def _missing(self) -> list[str]:
+        there = {name for names in self._parts for name in names}
+        return [name for name in self._arm.state_joints if name not in there]
+
+    def _by_joint(self) -> list[list[StreamBuffer[tuple[dict[str, float], Any]]]]:
+        """Return the parts that measure each joint.
+
+        Raises:
+            TimeoutError: A joint is in none.
+        """
+        if not self._parts:
+            msg = f'{self.name}: no message yet; check that it is published'
+            raise TimeoutError(msg)
+        if missing := self._missing():
+            msg = f'{self.name} lacks the joints {missing}; it has {sorted(sum(self._parts, ()))}'
+            raise TimeoutError(msg)
+        return [
+            [part for names, part in self._parts.items() if joint in names]
+            for joint in self._arm.state_joints
+        ]
+
+
+def _joined(used: Mapping[str, tuple[int, float, Any]]) -> Any:
+    """Return the message of all joints, or what several say together.
+
+    Args:
+        used: Joint -> stamp [ns], position and the sensor_msgs/JointState that has it.
+    """
+    messages = list({id(message): message for _, _, message in used.values()}.values())
+    if len(messages) == 1:
+        return messages[0]
+    joined: dict[str, Any] = {'name': [*used], 'position': [p for _, p, _ in used.values()]}
+    for stream in ('velocity', 'effort'):
+        rows = {id(m): dict(zip(m.name, getattr(m, stream), strict=False)) for m in messages}
+        numbers = [rows[id(m)].get(name) for name, (_, _, m) in used.items()]
+        joined[stream] = [] if None in numbers else numbers
+    return SimpleNamespace(**joined)
 
 
 def push_pose(

@@ -411,6 +411,34 @@ def _resolve_names(spec: RobotSpec, namespace: str) -> RobotSpec:
     return replace(spec, arms=tuple(map(resolve, spec.arms)), cameras=cameras)
 
 
+def leader_robot(robot: RobotSpec) -> RobotSpec:
+    """Return the leaders as a robot whose poses are in the followers' joint order and units.
+
+    Raises:
+        ConfigError: An arm has no leader.
+    """
+    missing = [arm.name for arm in robot.arms if arm.leader is None]
+    if missing:
+        msg = f'robot {robot.name}: the arms {missing} have no leader; add leader: to them'
+        raise ConfigError(msg)
+    return replace(robot, arms=tuple(_leader_arm(arm) for arm in robot.arms))
+
+
+def _leader_arm(arm: ArmSpec) -> ArmSpec:
+    assert arm.leader is not None
+    assert arm.gripper is not None  # the robot file has no leader without one
+    gripper = replace(
+        arm.gripper,
+        state_joint=arm.leader.gripper_joint,
+        state_closed=arm.leader.gripper_closed,
+        state_open=arm.leader.gripper_open,
+        state_between=(),
+        linkage=None,
+    )
+    topic = arm.leader.joint_state_topic
+    return replace(arm, joint_state_topic=topic, joints=arm.leader.joints, gripper=gripper)
+
+
 def _check_arm(arm: ArmSpec, where: str) -> None:
     n = len(arm.joints)
     _expect(GRIPPER not in arm.joints, f'{where}: the joint {GRIPPER!r}', 'in gripper: instead')

@@ -9,8 +9,9 @@ right arm 6, right gripper]``. Joints in radians, grippers 0 closed … 1 open.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -18,6 +19,32 @@ from numpy.typing import DTypeLike, NDArray
 
 class ConfigError(ValueError):
     """A robot YAML, checkpoint or parameter mistake that a user can fix."""
+
+
+class Images(Protocol):
+    """(U, height, width, 3) uint8 RGB images in order: an array, or what reads them when asked.
+
+    Attributes:
+        shape: As of an array.
+        dtype: uint8.
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(U, height, width, 3)."""
+
+    @property
+    def dtype(self) -> Any:
+        """uint8."""
+
+    def __len__(self) -> int:
+        """U."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield every (height, width, 3) image in order."""
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """Return one image, or those of a slice or an array of rising numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +174,8 @@ class Episode:
         success: Outcome, None when nobody judged it.
         rate_hz: Tick rate [Hz].
         stamps_ns: (S,) int64 tick times [ns, ROS clock].
-        images: Camera name -> (U, height, width, 3) uint8 RGB, each distinct frame once.
+        images: Camera name -> (U, height, width, 3) uint8 RGB, each distinct image once; those of
+            long recordings are read when they are looked at.
         image_index: Camera name -> (S,) int64 row of ``images`` that was newest at each tick.
         proprio: (S, P) float32 measured joints [rad; gripper 0..1].
         actions: (S, A) float32 joint targets really sent [rad; gripper 0..1].
@@ -162,7 +190,7 @@ class Episode:
     success: bool | None
     rate_hz: float
     stamps_ns: NDArray[np.int64]
-    images: dict[str, NDArray[np.uint8]]
+    images: dict[str, Images]
     image_index: dict[str, NDArray[np.int64]]
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
@@ -185,9 +213,7 @@ class Episode:
             _expect(self.image_index[name], f'episode image index {name!r}', (s,), np.int64)
 
 
-def _expect(
-    array: NDArray[np.generic], what: str, shape: tuple[int | None, ...], dtype: DTypeLike
-) -> None:
+def _expect(array: Any, what: str, shape: tuple[int | None, ...], dtype: DTypeLike) -> None:
     """Check an array's shape (None = any), dtype and, for floats, finiteness.
 
     Raises:

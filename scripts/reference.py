@@ -112,10 +112,12 @@ def attribute_texts(cls: type) -> dict[str, str]:
 
 
 def field_texts(cls: type) -> dict[str, str]:
-    """Return the strings that stand below the fields of a class by field."""
+    """Return the strings that stand below the fields of a class, and of its bases, by field."""
+    bases = [base for base in cls.__bases__ if dataclasses.is_dataclass(base)]
+    inherited = {name: text for base in bases for name, text in field_texts(base).items()}
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(cls))).body
     assert isinstance(body, ast.ClassDef)
-    texts: dict[str, str] = {}
+    texts: dict[str, str] = inherited
     for statement, after in zip(body.body, body.body[1:], strict=False):
         if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
             continue

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.types import Episode
+from cosmos_policy_ros.types import Episode, Images
 import numpy as np
 from numpy.typing import NDArray
 
@@ -73,7 +73,7 @@ def assert_same_episode(got: Episode, wanted: Episode, psnr_db: float = np.inf) 
         assert psnr(got.images[camera], images) >= psnr_db
 
 
-def psnr(images: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> float:
+def psnr(images: Images, wanted: Images) -> float:
     """Return the lowest peak signal-to-noise ratio of (U, height, width, 3) images [dB]."""
-    error = np.square(images.astype(np.float64) - wanted).mean(axis=(1, 2, 3)).max()
+    error = np.square(np.asarray(images, np.float64) - wanted).mean(axis=(1, 2, 3)).max()
     return float(np.inf if error == 0 else 10 * np.log10(255**2 / error))

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
+from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from rich.console import Console
@@ -16,7 +17,7 @@ import tyro
 
 
 @dataclass(frozen=True)
-class Convert:
+class Convert(ReadingOptions):
     """Convert episodes and read every one back; DST appears whole or not at all.
 
     SRC is recognised by its content. What SRC does not hold is never made up: a missing camera,
@@ -38,31 +39,24 @@ class Convert:
     rate_hz: float | None = None
     """Ticks per second of the result [Hz]. Default: the episode's own; that of a recorded bag is
     the robot's control rate."""
-    fps: float | None = None
-    """Rows per second of HDF5 files that have none [Hz]. Default: that of their videos,
-    else the robot's control rate."""
-    task: str | None = None
-    """Instruction of episodes that have none."""
-    source: Literal['demo', 'rollout'] | None = None
-    """Source of episodes that have none."""
-    success: Annotated[Literal['yes', 'no'] | None, tyro.conf.arg(metavar='yes|no')] = None
-    """Outcome of episodes that have none. Default: not judged."""
+    skip_bad: bool = False
+    """Leave out episodes that cannot be used, each named with its reason."""
 
 
 def run(options: Convert) -> int:
     """Convert, read back, print the counts and the size."""
     # late: video, HDF5 and Parquet load slowly
-    from cosmos_policy_ros.data.assemble import Labels
     from cosmos_policy_ros.data.convert import convert
 
-    success = None if options.success is None else options.success == 'yes'
+    robot = read_robot(options.robot)
     target, episodes = convert(
         options.src,
         options.dst,
-        read_robot(options.robot),
+        robot,
         options.to,
         rate_hz=options.rate_hz,
-        labels=Labels(options.task, options.source, success, options.fps),
+        reading=reading_of(options, robot),
+        skip_bad=options.skip_bad,
         progress=track,
     )
     table = Table(

@@ -11,47 +11,18 @@ Differs: ALOHA sends the leaders to a start pose first; here the followers come 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Literal
 
 from cosmos_policy_ros.control.collision import open_scene
 from cosmos_policy_ros.control.playback import PlaybackStats
 from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
-from cosmos_policy_ros.robot import ArmSpec, RobotSpec
+from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.status import Mode
-from cosmos_policy_ros.types import ConfigError, JointCommand
+from cosmos_policy_ros.types import JointCommand
 import numpy as np
 from numpy.typing import NDArray
 
 Phase = Literal['waiting', 'approaching', 'following']
-
-
-def leader_robot(robot: RobotSpec) -> RobotSpec:
-    """Return the leaders as a robot whose poses are in the followers' joint order and units.
-
-    Raises:
-        ConfigError: An arm has no leader.
-    """
-    missing = [arm.name for arm in robot.arms if arm.leader is None]
-    if missing:
-        msg = f'robot {robot.name}: the arms {missing} have no leader; add leader: to them'
-        raise ConfigError(msg)
-    return replace(robot, arms=tuple(_leader_arm(arm) for arm in robot.arms))
-
-
-def _leader_arm(arm: ArmSpec) -> ArmSpec:
-    assert arm.leader is not None
-    assert arm.gripper is not None  # the robot file has no leader without one
-    gripper = replace(
-        arm.gripper,
-        state_joint=arm.leader.gripper_joint,
-        state_closed=arm.leader.gripper_closed,
-        state_open=arm.leader.gripper_open,
-        state_between=(),
-        linkage=None,
-    )
-    topic = arm.leader.joint_state_topic
-    return replace(arm, joint_state_topic=topic, joints=arm.leader.joints, gripper=gripper)
 
 
 class Teleop:

@@ -12,13 +12,14 @@ from dataclasses import asdict, dataclass
 import logging
 from typing import Literal
 
-from cosmos_policy_ros.align import tick_grid
+from cosmos_policy_ros.align import implausible, tick_grid
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.types import Episode
+from cosmos_policy_ros.types import Episode, Images
 import numpy as np
 from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
+BASE = 2  # columns of a mobile base behind those of the arms: forward and turning speed
 CAMERA_PREFIX = 'cam_'  # ALOHA's camera ``cam_high`` is ``high`` in our robot files
 
 
@@ -65,7 +66,7 @@ class Rows:
     proprio: NDArray[np.floating]
     actions: NDArray[np.floating]
     expert: NDArray[np.bool_] | None
-    images: Mapping[str, NDArray[np.uint8]]
+    images: Mapping[str, Images]
     image_index: Mapping[str, NDArray[np.int64]]
     velocity: NDArray[np.float32] | None = None
     effort: NDArray[np.float32] | None = None
@@ -99,25 +100,44 @@ def find_cameras(robot: RobotSpec, keys: Iterable[str], where: str) -> dict[str,
     return found
 
 
-def assemble(rows: Rows, labels: Labels, robot: RobotSpec) -> Episode:
+def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = False) -> Episode:
     """Return the episode that rows and labels make.
+
+    Args:
+        rows: What was recorded.
+        labels: What is known about it.
+        robot: Robot of the rows.
+        other_robot: Whether the rows may be of a robot of another name.
 
     Raises:
         ValueError: A label is missing or of another robot, the rows have another width than the
-            robot, differ in number or hold a NaN.
+            robot, differ in number, hold a NaN or a motion that no arm can make.
     """
-    if labels.robot not in (None, robot.name):
-        msg = f'it is of robot {labels.robot!r}, the robot file is of {robot.name!r}'
+    if labels.robot not in (None, robot.name) and not other_robot:
+        msg = f'it is of robot {labels.robot!r}, the robot file is of {robot.name!r}; where the '
+        msg += 'joints are the same: --robot-type-ok'
         raise ValueError(msg)
     for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
         if array.ndim != 2 or array.shape[1] != robot.size or not len(array):
             msg = f'{name} of shape {array.shape} do not fit the {robot.size} joints of the robot'
+            if array.shape[1:] == (robot.size + BASE,):
+                msg += f'; where the last {BASE} are those of a mobile base: --drop base'
             raise ValueError(msg)
     for name in ('task', 'source'):
         if getattr(labels, name) is None:
-            msg = f'it has no {name}; give it while converting: cosmos-policy convert --{name}'
+            msg = f'it has no {name}; give it with --{name}'
             raise ValueError(msg)
     n, rate_hz, start_ns = len(rows.proprio), labels.rate_hz or 0.0, labels.start_ns or 0
+    if len(rows.actions) != n:
+        msg = f'it has {len(rows.actions)} rows of actions and {n} of measured joints'
+        raise ValueError(msg)
+    for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
+        if len(bad := np.argwhere(~np.isfinite(array))):
+            row, joint = bad[0].tolist()
+            msg = f'{name} must be finite, got {len(bad)} NaN or infinite numbers, the first in '
+            msg += f'row {row}, {row / rate_hz:.2f} s: {robot.joint_names[joint]}'
+            raise ValueError(msg)
+    check_motion(rows.proprio, robot, rate_hz)
     expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert
     return Episode(
         source='demo' if labels.source == 'demo' else 'rollout',
@@ -133,6 +153,36 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec) -> Episode:
         velocity=rows.velocity,
         effort=rows.effort,
     )
+
+
+def check_motion(proprio: NDArray[np.floating], robot: RobotSpec, rate_hz: float) -> None:
+    """Refuse measured joints between which no arm can have moved.
+
+    Args:
+        proprio: (S, P) measured joints [rad; gripper 0..1].
+        robot: Limits of the arms.
+        rate_hz: Rows per second [Hz].
+
+    Raises:
+        ValueError: A joint jumps; names row, joint and jump.
+    """
+    poses = proprio.astype(np.float32)
+    steps = np.abs(np.diff(poses, axis=0))
+    slow = robot.max_speed[robot.arm_joints] / rate_hz  # most of any arm that needs no closer look
+    for row in np.flatnonzero((steps[:, robot.arm_joints] > slow).any(axis=1)) + 1:
+        for arm, mine in zip(robot.arms, robot.arm_slices, strict=True):
+            reason = implausible(arm, poses[row, mine], poses[row - 1, mine], 1 / rate_hz)
+            if reason:
+                msg = f'row {row}, {row / rate_hz:.2f} s: {reason}'
+                if not poses[row:].any():
+                    msg += '; rows of zeros behind the end are left out by --drop padding'
+                raise ValueError(msg)
+
+
+def used_rows(proprio: NDArray[np.floating], actions: NDArray[np.floating]) -> int:
+    """Return the number of rows before those of zeros that pad a file to a fixed length."""
+    moved = np.flatnonzero(proprio.any(axis=1) | actions.any(axis=1))
+    return int(moved[-1]) + 1 if len(moved) else 0
 
 
 def row_stamps(start_ns: int, n: int, rate_hz: float) -> NDArray[np.int64]:

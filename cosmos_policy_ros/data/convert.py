@@ -9,15 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
+import logging
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, TypeVar
+from typing import Literal, NamedTuple, NoReturn, Protocol, TypeVar
 
-from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.bags.episode_writer import write_bag
-from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
+from cosmos_policy_ros.data.episodes import (
+    check_episodes,
+    list_episodes,
+    read_episode,
+    StoredEpisode,
+)
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.reader import check_lengths
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.velocity_effort import STREAMS
 from cosmos_policy_ros.outputs import whole_folder
 from cosmos_policy_ros.robot import RobotSpec
@@ -25,6 +32,8 @@ from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 from numpy.typing import NDArray
 
+logger = logging.getLogger(__name__)
+ENDINGS = ('.hdf5', '.h5', '.mcap', '.db3')  # of files; a bag becomes a folder without
 Format = Literal['bag', 'hdf5', 'hdf5-cosmos', 'lerobot']
 ROUNDING = 1e-6  # [rad; gripper 0..1] by which a position may change on its way through float32
 Row = TypeVar('Row')
@@ -96,7 +105,8 @@ def convert(
     to: Format | None = None,
     *,
     rate_hz: float | None = None,
-    labels: Labels | None = None,
+    reading: Reading | None = None,
+    skip_bad: bool = False,
     progress: Progress = without_progress,
 ) -> Conversion:
     """Write all episodes of a path to a new folder and read every one back.
@@ -107,34 +117,72 @@ def convert(
         robot: Robot of the episodes.
         to: Format of the result; None is ``lerobot`` for bags and ``bag`` for all others.
         rate_hz: Ticks per second of the result [Hz]; None is the episode's own.
-        labels: Labels of episodes that do not have them.
+        reading: What the episodes leave open.
+        skip_bad: Whether episodes that cannot be used are left out with one line each.
         progress: Shows how far it is.
 
     Raises:
         ConfigError: ``dst`` exists, an episode cannot be read, lacks something, or reads back
             differently; ``dst`` is not there then.
     """
-    recordings = list_episodes(src)
+    recordings = leave_out_unreadable(list_episodes(src), skip_bad)
     target: Format = to or ('lerobot' if recordings[0].format == 'bag' else 'bag')
     with whole_folder(dst) as folder:
+        used: list[StoredEpisode] = []
         contents: list[Content] = []
 
-        def episodes() -> Iterator[Episode]:
+        def episodes() -> Iterator[tuple[StoredEpisode, Episode]]:
             for recording in progress(recordings, f'writing {target}'):
-                episode = read_episode(recording, robot, rate_hz, labels)
+                try:
+                    episode = read_episode(recording, robot, rate_hz, reading)
+                except ConfigError as error:
+                    if not skip_bad:
+                        hint = '; --skip-bad goes on without it' if len(recordings) > 1 else ''
+                        msg = f'{error}{hint}'
+                        raise ConfigError(msg) from error
+                    logger.warning('left out: %s', error)
+                    continue
+                used.append(recording)
                 contents.append(content(episode))
-                yield episode
+                yield recording, episode
 
-        written = write_episodes(folder, target, episodes(), recordings, robot)
-        counts = verify(recordings, contents, written, robot, progress)
+        written = write_episodes(folder, target, episodes(), robot)
+        counts = verify(used, contents, written, robot, progress)
     return Conversion(target, counts)
+
+
+def leave_out_unreadable(
+    recordings: Sequence[StoredEpisode], skip_bad: bool
+) -> Sequence[StoredEpisode]:
+    """Return the episodes that can be opened, found before the long work begins.
+
+    Args:
+        recordings: All of them.
+        skip_bad: Whether the others are left out with one line each.
+
+    Raises:
+        ConfigError: Some cannot be opened and are not to be left out, or none can; all are named.
+    """
+    bad = check_episodes(recordings)
+    if bad and not skip_bad:
+        hint = '; --skip-bad goes on without them' if len(bad) < len(recordings) else ''
+        n = f'{len(bad)} of {len(recordings)} episodes cannot be read: '
+        msg = f'{n if len(recordings) > 1 else ""}{"; ".join(bad.values())}{hint}'
+        raise ConfigError(msg)
+    for reason in bad.values():
+        logger.warning('left out: %s', reason)
+    return [recording for recording in recordings if recording not in bad] or _refuse_all()
+
+
+def _refuse_all() -> NoReturn:
+    msg = 'no episode is left that can be used'
+    raise ConfigError(msg)
 
 
 def write_episodes(
     folder: Path,
     target: Format,
-    episodes: Iterator[Episode],
-    recordings: Sequence[StoredEpisode],
+    episodes: Iterator[tuple[StoredEpisode, Episode]],
     robot: RobotSpec,
 ) -> list[StoredEpisode]:
     """Write episodes to a new folder and return where they lie.
@@ -144,26 +192,28 @@ def write_episodes(
     Args:
         folder: Folder to make.
         target: Format.
-        episodes: The episodes, read one at a time.
-        recordings: Where they came from, in the same order.
+        episodes: Where each came from and what it holds, read one at a time.
         robot: Topics, joints and cameras.
 
     Raises:
-        ConfigError: The format cannot hold an episode.
+        ConfigError: The format cannot hold an episode, or there is none.
     """
+    first = next(episodes, None) or _refuse_all()
+    rest = chain([first], episodes)
     if target == 'lerobot':
-        first = next(episodes)
-        with LeRobotWriter(folder, robot, first.rate_hz) as data_set:
-            data_set.add(first)
-            for episode in episodes:
+        with LeRobotWriter(folder, robot, first[1].rate_hz) as data_set:
+            n = 0
+            for _, episode in rest:
                 data_set.add(episode)
-        return [StoredEpisode('lerobot', folder, n) for n in range(len(recordings))]
+                n += 1
+        return [StoredEpisode('lerobot', folder, i) for i in range(n)]
     folder.mkdir()
     written = []
-    for number, episode in enumerate(episodes):
+    for number, (recording, episode) in enumerate(rest):
         if target == 'bag':
-            name = recordings[number].name
-            written.append(StoredEpisode('bag', folder / name.removesuffix('.hdf5')))
+            ending = recording.path.suffix
+            name = recording.name.removesuffix(ending if ending in ENDINGS else '')
+            written.append(StoredEpisode('bag', folder / name))
             write_bag(written[-1].path, episode, robot)
         else:
             written.append(StoredEpisode('hdf5', folder / f'episode_{number}.hdf5'))

@@ -6,17 +6,19 @@ A path is a rosbag, a folder of them, an ALOHA HDF5 file, a folder of those, or 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 import re
 from typing import Literal
 
-from cosmos_policy_ros.data.assemble import at_rate, Labels
-from cosmos_policy_ros.data.bags.files import list_bags
+from cosmos_policy_ros.data.assemble import at_rate
+from cosmos_policy_ros.data.bags.files import is_bag, read_metadata
 from cosmos_policy_ros.data.bags.reader import read_bag
-from cosmos_policy_ros.data.hdf5 import read_hdf5
+from cosmos_policy_ros.data.hdf5 import check_hdf5, read_hdf5
 from cosmos_policy_ros.data.lerobot.meta import is_lerobot, read_meta
-from cosmos_policy_ros.data.lerobot.reader import read_lerobot
+from cosmos_policy_ros.data.lerobot.reader import check_files, read_lerobot
+from cosmos_policy_ros.data.reading import note, Reading
 from cosmos_policy_ros.outputs import PARTIAL
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -31,45 +33,91 @@ class StoredEpisode:
 
     Attributes:
         format: How it is stored.
-        path: Folder of the bag, HDF5 file, or folder of the data set.
+        path: Folder or file of the bag, HDF5 file, or folder of the data set.
         number: Index inside a LeRobot data set, else 0.
+        within: Folders above it that tell it from others of the same name, outermost first.
     """
 
     format: Literal['bag', 'hdf5', 'lerobot']
     path: Path
     number: int = 0
+    within: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Name of the episode, different from the others of its path."""
-        return f'episode_{self.number:06d}' if self.format == 'lerobot' else self.path.name
+        own = f'episode_{self.number:06d}' if self.format == 'lerobot' else self.path.name
+        return '-'.join((*self.within, own))
 
 
 def list_episodes(path: Path) -> list[StoredEpisode]:
     """Return the episodes of a path in the order of their names, numbers by value.
 
-    A damaged episode is listed too, so that reading names it. Names that
-    end in ``.partial`` are unfinished and left out.
+    Folders inside are looked into; those that hold none are passed over with one line. A damaged
+    episode is listed too, so that reading names it. Names that end in ``.partial`` are unfinished
+    and left out, those that begin with a dot are nobody's.
 
     Raises:
         ConfigError: There is none, or ``meta/`` of a LeRobot data set cannot be read.
     """
+    found = _find_episodes(path)
+    if not found:
+        msg = f'no episodes in {path}; record some with: cosmos-policy demonstrate --out {path}'
+        raise ConfigError(msg)
+    return found
+
+
+def _find_episodes(path: Path) -> list[StoredEpisode]:
+    """Return the episodes of a path, or nothing."""
     if is_lerobot(path):
         return [StoredEpisode('lerobot', path, n) for n in range(len(read_meta(path).episodes))]
-    if _is_bag(path):
+    if is_bag(path):
         return [StoredEpisode('bag', path)]
     if path.is_file():
         return [StoredEpisode('hdf5', path)]
-    there = sorted(path.iterdir() if path.is_dir() else (), key=_by_number)
-    found = [StoredEpisode('hdf5', p) for p in there if _is_hdf5(p)]
-    bags = [p for p in there if _is_bag(p)] if found else list_bags(path)
-    found += [StoredEpisode('bag', bag) for bag in bags]
+    found: list[StoredEpisode] = []
+    empty: list[str] = []
+    for inside in sorted(path.iterdir() if path.is_dir() else (), key=_by_number):
+        if inside.name.startswith('.') or PARTIAL in inside.suffixes:
+            continue
+        if is_bag(inside) or _is_hdf5(inside):
+            found += _find_episodes(inside)
+        elif inside.is_dir():
+            mine = _find_episodes(inside)
+            found += [replace(e, within=(inside.name, *e.within)) for e in mine]
+            empty += [] if mine else [inside.name]
+    if empty and found:
+        note(str(path), f'passed over, since no episode is in them: {", ".join(empty)}')
     return found
+
+
+def check_episodes(episodes: Sequence[StoredEpisode]) -> dict[StoredEpisode, str]:
+    """Return which episodes cannot even be opened, with the reason; this is quick.
+
+    Args:
+        episodes: Where they lie.
+    """
+    reasons = {stored: _find_damage(stored) for stored in episodes}
+    return {stored: reason for stored, reason in reasons.items() if reason}
+
+
+def _find_damage(stored: StoredEpisode) -> str:
+    """Return why an episode cannot be opened, empty when it can."""
+    try:
+        if stored.format == 'bag':
+            read_metadata(stored.path)
+        elif stored.format == 'hdf5':
+            check_hdf5(stored.path)
+        else:
+            check_files(stored.path, stored.number)
+    except ConfigError as error:
+        return str(error)
+    return ''
 
 
 def read_episode(
     stored: StoredEpisode, robot: RobotSpec, rate_hz: float | None = None,
-    given: Labels | None = None,
+    reading: Reading | None = None,
 ) -> Episode:  # fmt: skip
     """Read one episode.
 
@@ -78,27 +126,22 @@ def read_episode(
         robot: Robot of the episode.
         rate_hz: Tick rate [Hz]; None is the episode's own, and the robot's control rate for a bag
             that has none. Rows are left out, never made up.
-        given: What to take for labels that the episode lacks; bags have all.
+        reading: What the recording leaves open.
 
     Raises:
         ConfigError: The episode cannot be read; the message names it.
     """
     if stored.format == 'bag':
-        return read_bag(stored.path, robot, rate_hz)
+        return read_bag(stored.path, robot, rate_hz, reading=reading)
     if stored.format == 'hdf5':
-        episode = read_hdf5(stored.path, robot, given)
+        episode = read_hdf5(stored.path, robot, reading)
     else:
-        episode = read_lerobot(stored.path, stored.number, robot, given)
+        episode = read_lerobot(stored.path, stored.number, robot, reading)
     try:
         return at_rate(episode, rate_hz or episode.rate_hz)
     except ValueError as error:
         msg = f'episode {stored.name} of {stored.path}: {error}'
         raise ConfigError(msg) from error
-
-
-def _is_bag(path: Path) -> bool:
-    """Whether a folder is a finished rosbag."""
-    return path.suffix != PARTIAL and (path / 'metadata.yaml').is_file()
 
 
 def _is_hdf5(path: Path) -> bool:

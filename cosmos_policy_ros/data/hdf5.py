@@ -19,84 +19,175 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO, FileIO
+from io import FileIO
+import logging
 from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.data.assemble import (
     assemble,
+    BASE,
     camera_key,
     distinct,
     find_cameras,
     Labels,
     Rows,
+    used_rows,
 )
+from cosmos_policy_ros.data.image_rows import ImageRows, shown
+from cosmos_policy_ros.data.reading import FROZEN_S, note, Reading
 from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
+from cosmos_policy_ros.image_decoder import decode_file
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.types import ConfigError, Episode
+from cosmos_policy_ros.types import ConfigError, Episode, Images
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 IMAGES, VIDEOS, INDEX = (f'observations/{n}' for n in ('images', 'video_paths', 'image_index'))
 MOTION = {'velocity': 'observations/qvel', 'effort': 'observations/effort'}  # of an Episode
+logger = logging.getLogger(__name__)
+KNOWN = (
+    'observations/qpos',
+    'action',
+    *MOTION.values(),
+    IMAGES,
+    VIDEOS,
+    INDEX,
+    'expert',
+    'compress_len',
+    'relative_action',
+)
 _DAMAGE = (OSError, LookupError, ValueError, TypeError, RuntimeError, VideoError)
 
 
-def read_hdf5(path: Path, robot: RobotSpec, given: Labels | None = None) -> Episode:
-    """Read one episode.
+def read_hdf5(path: Path, robot: RobotSpec, reading: Reading | None = None) -> Episode:
+    """Read one episode; its images are read when they are looked at.
 
     Args:
         path: HDF5 file.
         robot: Robot of the rows; its cameras are read, ``high`` from ``high`` or ``cam_high``.
-        given: What to take for labels that the file does not have. A rate that is nowhere is that
-            of the videos, and else the control rate of the robot, at which ALOHA records.
+        reading: What the file leaves open. A rate that is nowhere is that of the videos, and else
+            the control rate of the robot, at which ALOHA records.
 
     Raises:
         ConfigError: The file is damaged, lacks a dataset, a camera or a label, has videos of
-            another length, or holds NaN.
+            another length, or holds NaN, an image that cannot be decoded or a jump.
     """
+    with _named(path), h5py.File(path, 'r') as file:
+        return _episode(file, path, robot, reading or Reading())
+
+
+def check_hdf5(path: Path) -> None:
+    """Open a file and look for what every episode has, which is quick.
+
+    Raises:
+        ConfigError: It is damaged or lacks a dataset.
+    """
+    with _named(path), h5py.File(path, 'r') as file:
+        _dataset(file, 'observations/qpos')
+        _dataset(file, 'action')
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Name the file in whatever goes wrong with it."""
     try:
-        with h5py.File(path, 'r') as file:
-            return _episode(file, path, robot, given or Labels())
+        yield
     except _DAMAGE as error:
         msg = f'episode {path}: {error}'
         raise ConfigError(msg) from error
 
 
-def _episode(file: h5py.File, path: Path, robot: RobotSpec, given: Labels) -> Episode:
-    proprio, actions = _dataset(file, 'observations/qpos'), _dataset(file, 'action')
-    n = len(proprio)
+def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) -> Episode:
+    """Return the episode of an open file, all but its pixels."""
     place = IMAGES if IMAGES in file else VIDEOS
     if place not in file:
         msg = f'no {IMAGES} and no {VIDEOS}; it has {sorted(file.get("observations", []))}'
         raise ValueError(msg)
+    columns = slice(robot.size) if 'base' in reading.drop else slice(None)
+    joints = {
+        name: _dataset(file, name)[()][..., columns]
+        for name in ('observations/qpos', 'action', *MOTION.values())
+        if name not in MOTION.values() or name in file
+    }
+    proprio, actions = joints['observations/qpos'], joints['action']
+    n_stored = n = len(proprio)
+    if 'padding' in reading.drop and proprio.ndim == actions.ndim == 2 and len(actions) == n:
+        n = used_rows(proprio, actions)
+    if n < n_stored:
+        note(str(path), f'{n_stored - n} rows of zeros at the end are left out')
     keys = find_cameras(robot, file[place], f'{path}: {place}')
     files = {k: path.parent / file[place][k].asstr()[()] for k in keys.values() if place == VIDEOS}
     stored = _labels(file)
     if files:
         stored = stored.completed(Labels(rate_hz=video_rate(next(iter(files.values())))))
-    labels = stored.completed(given).completed(Labels(rate_hz=robot.control_rate_hz))
-    images, image_index = {}, {}
+    labels = stored.completed(reading.labels).completed(Labels(rate_hz=robot.control_rate_hz))
+    images: dict[str, Images] = {}
+    image_index = {}
     for name, key in keys.items():
         indexed = f'{INDEX}/{key}' in file
-        index = _dataset(file, f'{INDEX}/{key}')[()] if indexed else np.arange(n)
-        rows, image_index[name] = distinct(index)
+        index = _dataset(file, f'{INDEX}/{key}')[()] if indexed else np.arange(n_stored)
+        rows, image_index[name] = distinct(index[:n])
         if place == VIDEOS:
-            images[name] = pick_frames(files[key], rows, n)
+            images[name] = pick_frames(files[key], rows, n_stored)
         else:
-            images[name] = _images(_dataset(file, f'{IMAGES}/{key}'), rows, n)
-    expert = file['expert'][()] if 'expert' in file else None
+            data = _dataset(file, f'{IMAGES}/{key}')
+            swapped = _swapped(file, data, reading)
+            images[name] = _images(path, data, rows, n_stored, swapped, labels.rate_hz or 1.0)
+    _note_what_is_left(file, path, reading)
+    expert = file['expert'][:n] if 'expert' in file else None
     motion = {
-        stream: check_rows(
-            _dataset(file, name)[()] if name in file else None, proprio.shape, f'{path}: {name}'
-        )
+        stream: check_rows(joints.get(name), proprio.shape, f'{path}: {name}')
         for stream, name in MOTION.items()
     }
-    found = Rows(proprio[()], actions[()], expert, images, image_index, **motion)
-    return assemble(found, labels, robot)
+    motion = {stream: rows if rows is None else rows[:n] for stream, rows in motion.items()}
+    found = Rows(
+        proprio[:n], actions[: len(actions) - n_stored + n], expert, images, image_index, **motion
+    )
+    return assemble(found, labels, robot, reading.other_robot)
+
+
+def _swapped(file: h5py.File, data: h5py.Dataset, reading: Reading) -> bool:
+    """Return whether an ordinary decoder shows red as blue, and say so in one line.
+
+    ALOHA's recorders hand RGB images to an encoder that expects BGR, which their readers undo.
+    Their marks are ``compress`` and ``compress_len``.
+    """
+    if 'rate_hz' in file.attrs and 'robot' in file.attrs and reading.images is None:
+        return False  # ours
+    padded = bool(file.attrs.get('compress', False)) and 'compress_len' in file
+    swapped = reading.images == 'bgr' if reading.images else padded and data.ndim == 2
+    stored = 'raw pixels' if data.ndim == 4 else 'JPEG rows'
+    order = 'blue, green, red' if swapped else 'red, green, blue'
+    why = (
+        'as --images says'
+        if reading.images
+        else ('as ALOHA recorders with compress_len write them' if swapped else 'as is usual')
+    )
+    other = 'rgb' if swapped else 'bgr'
+    note(
+        str(Path(file.filename).parent),
+        f'colours of its {stored} are taken as {order}, {why}; '
+        f'where red looks blue: --images {other}',
+    )
+    return swapped
+
+
+def _note_what_is_left(file: h5py.File, path: Path, reading: Reading) -> None:
+    """Log which numbers of a file do not come along, one line for the files of a folder."""
+    left: list[str] = []
+
+    def look(name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and not _is_known(name):
+            left.append(f'{name} {item.shape}')
+
+    file.visititems(look)
+    if left:
+        note(str(path.parent), f'left out, since episodes do not hold it: {", ".join(left)}')
+    if 'base' in reading.drop:
+        note(str(path.parent), f'the last {BASE} columns of its joints, of a base, are left out')
 
 
 def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = False) -> None:
@@ -222,31 +313,86 @@ def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     return file[name]
 
 
-def _images(data: h5py.Dataset, rows: NDArray[np.int64], n: int) -> NDArray[np.uint8]:
-    """Return (U, height, width, 3) uint8 RGB of some rows; (S, bytes) rows are padded JPEGs."""
-    if len(data) != n or data.dtype != np.uint8 or data.ndim not in (2, 4):
+def _is_known(name: str) -> bool:
+    """Whether a dataset, or the group it is in, is what an episode holds."""
+    return any(name == known or name.startswith(known + '/') for known in KNOWN)
+
+
+def _images(
+    path: Path, data: h5py.Dataset, rows: NDArray[np.int64], n: int, swapped: bool, rate_hz: float
+) -> ImageRows:
+    """Return (U, height, width, 3) uint8 RGB of some rows of a dataset.
+
+    Rows are pixels (S, height, width, 3), or files: padded with zeros (S, bytes), of variable
+    length, or strings.
+
+    Args:
+        path: The file.
+        data: Its dataset.
+        rows: (U,) int64 rising rows.
+        n: Rows of the episode.
+        swapped: Whether red and blue change places.
+        rate_hz: Rows per second [Hz], for messages.
+    """
+    files = data.ndim == 1 and data.dtype.kind in 'OS'
+    pixels = data.ndim == 4 and data.shape[-1] == 3
+    if len(data) != n or not (files or (data.dtype == np.uint8 and (pixels or data.ndim == 2))):
         msg = f'{data.name} of shape {data.shape} {data.dtype} does not hold {n} images'
         raise ValueError(msg)
+    name = str(data.name)
+
+    def read(wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+        with _named(path), h5py.File(path, 'r') as file:
+            for row in wanted.tolist():
+                image = _image(file[name], row, rate_hz)
+                yield image[:, :, ::-1] if swapped else image
+
+    if pixels:
+        return ImageRows(data.shape[1:3], read, rows)
+    first = last = _image(data, int(rows[0]), rate_hz)
+    since = int(rows[0])
+    for row in rows.tolist():  # a damaged one is named before the long work, not in it
+        image = _image(data, row, rate_hz)
+        if not np.array_equal(image, last) or row == rows[-1]:
+            if (row - since) / rate_hz > FROZEN_S:
+                logger.warning(
+                    'episode %s: %s shows the same image for %.2f s from %.2f s on: frozen',
+                    path, name, (row - since) / rate_hz, since / rate_hz,
+                )  # fmt: skip
+            last, since = image, row
+        if image.shape != first.shape:
+            msg = (
+                f'{name}: row {row} has {image.shape[:2]} pixels, row {rows[0]} {first.shape[:2]}'
+            )
+            raise ValueError(msg)
+    return ImageRows(first.shape[:2], read, rows)
+
+
+def _image(data: h5py.Dataset, row: int, rate_hz: float) -> NDArray[np.uint8]:
+    """Return the (height, width, 3) uint8 image of a row, in the order it is stored in."""
+    stored = data[row]
     if data.ndim == 4:
-        return np.stack([data[row] for row in rows])
-    files = [Image.open(BytesIO(data[row].tobytes())) for row in rows]
-    return np.stack([np.asarray(file.convert('RGB')) for file in files])
+        return np.asarray(stored)
+    file = stored if isinstance(stored, bytes) else np.asarray(stored).tobytes()
+    try:
+        return decode_file(file)
+    except ValueError as error:
+        msg = f'{data.name}: row {row}, {row / rate_hz:.2f} s: {error}'
+        raise ValueError(msg) from error
 
 
-def _write_images(
-    file: h5py.File, name: str, images: NDArray[np.uint8], index: NDArray[np.int64]
-) -> None:
+def _write_images(file: h5py.File, name: str, images: Images, index: NDArray[np.int64]) -> None:
     """Write an image per tick, as ALOHA's readers expect; a chunk is an image, as ALOHA's are."""
     shape = (len(index), *images.shape[1:])
     data = file.create_dataset(
         name, shape, np.uint8, chunks=(1, *shape[1:]), compression='gzip', compression_opts=1
     )
-    for tick, row in enumerate(index):
-        data[tick] = images[row]
+    for tick, image in enumerate(shown(images, index)):
+        data[tick] = image
 
 
 def _write_video(path: Path, episode: Episode, camera: str) -> None:
     images = episode.images[camera]
     with VideoWriter(path, episode.rate_hz, *images.shape[1:3]) as video:
-        for row in episode.image_index[camera]:
-            video.write(images[row])
+        for image in shown(images, episode.image_index[camera]):
+            video.write(image)

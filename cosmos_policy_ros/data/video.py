@@ -13,11 +13,13 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+from cosmos_policy_ros.data.image_rows import ImageRows
 import numpy as np
 from numpy.typing import NDArray
 
 CODEC, PIXELS = 'h264', 'yuv420p'
 VideoError = av.error.FFmpegError
+DRIFT = 0.2  # of a frame, by which its time may differ; more, and a neighbour may be meant
 OPTIONS = {'crf': '18', 'g': '10', 'bf': '0'}  # crf: 12 is 40 % larger for 1 dB, 23 loses 1.5 dB
 
 
@@ -79,20 +81,24 @@ def video_rate(path: Path) -> float:
         return float(file.streams.video[0].average_rate)
 
 
-def read_video(path: Path, start_s: float = 0.0) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """Yield time after ``start_s`` [s] and (height, width, 3) uint8 RGB of every frame from there.
+def read_video(path: Path, start_s: float = 0.0) -> Iterator[tuple[float, av.VideoFrame]]:
+    """Yield time after ``start_s`` [s] and frame, not yet RGB, of every frame from there.
 
     Raises:
-        VideoError: The file is missing, damaged or no video.
+        ValueError: The file is missing, damaged or no video.
     """
-    with av.open(str(path)) as file:
-        stream = file.streams.video[0]
-        tolerance_s = 0.5 / float(stream.average_rate)
-        file.seek(round(start_s / stream.time_base), stream=stream)  # to the key frame before
-        for frame in file.decode(stream):
-            time_s = float(frame.pts * stream.time_base) - start_s
-            if time_s > -tolerance_s:
-                yield time_s, frame.to_ndarray(format='rgb24')
+    try:
+        with av.open(str(path)) as file:
+            stream = file.streams.video[0]
+            tolerance_s = 0.5 / float(stream.average_rate)
+            file.seek(round(start_s / stream.time_base), stream=stream)  # to the key frame before
+            for frame in file.decode(stream):
+                time_s = float(frame.pts * stream.time_base) - start_s
+                if time_s > -tolerance_s:
+                    yield time_s, frame
+    except (VideoError, LookupError) as error:
+        msg = f'{path} cannot be read: {error}'
+        raise ValueError(msg) from error
 
 
 def pick_frames(
@@ -101,8 +107,10 @@ def pick_frames(
     n: int,
     start_s: float | None = None,
     rate_hz: float = 1.0,
-) -> NDArray[np.uint8]:
+) -> ImageRows:
     """Return some frames of an episode whose n frames follow each other in a file.
+
+    They are counted by decoding them, and decoded again when they are looked at.
 
     Args:
         path: File.
@@ -115,24 +123,32 @@ def pick_frames(
         (U, height, width, 3) uint8 RGB.
 
     Raises:
-        VideoError: The file is missing, damaged or no video.
-        ValueError: It does not have n frames there, or they are not at the rate.
+        ValueError: The file is missing, damaged or no video, does not have n frames there, or they
+            are not at the rate.
     """
-    wanted, frames, count = set(rows.tolist()), [], 0
-    for time_s, image in read_video(path, start_s or 0.0):
+    count, size = 0, (0, 0)
+    for time_s, frame in read_video(path, start_s or 0.0):
         if start_s is not None and count == n:
             break
-        if start_s is not None and abs(time_s - count / rate_hz) > 0.5 / rate_hz:
+        if start_s is not None and abs(time_s - count / rate_hz) > DRIFT / rate_hz:
             msg = f'{path}: frame {count} is at {time_s:.3f} s, expected {count / rate_hz:.3f} s'
             raise ValueError(msg)
-        if count in wanted:
-            frames.append(image)
+        size = frame.height, frame.width
         count += 1
     if count != n:
         place = '' if start_s is None else f' from {start_s:.3f} s on'
         msg = f'{path} has {count} frames{place}, the episode has {n} rows'
         raise ValueError(msg)
-    return np.stack(frames)
+
+    def read(wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+        numbers = set(wanted.tolist())
+        for number, (_, frame) in enumerate(read_video(path, start_s or 0.0)):
+            if number in numbers:
+                yield frame.to_ndarray(format='rgb24')
+            if number == wanted[-1]:
+                return
+
+    return ImageRows(size, read, rows)
 
 
 def count_frames(path: Path) -> int:

@@ -24,9 +24,9 @@ from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.safety import MOST_OUTSIDE_RAD, WatchdogLimits
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.control.steady_time import SteadyTime
-from cosmos_policy_ros.control.teleop import leader_robot, Teleop
+from cosmos_policy_ros.control.teleop import Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
-from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.robot import leader_robot, read_robot
 from cosmos_policy_ros.ros.arms import command_topics, open_arms, open_setups, open_watches
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
 from cosmos_policy_ros.ros.control_loop import run_ticks

@@ -10,9 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmos_policy_ros.control.teleop import leader_robot
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME, read_events
-from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.robot import leader_robot, read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 import textwrap
 
-from cosmos_policy_ros.align import arm_pose, image_array, stamp_of
+from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.control.collision import open_scene
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.robot import CameraSpec, read_robot
 from cosmos_policy_ros.ros import markers
 from cosmos_policy_ros.ros.convert import (

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import av
-from cosmos_policy_ros.align import image_array, stamp_of
+from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.data.bags.files import read_topics
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.topics import future_image
 import cv2

@@ -7,11 +7,12 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from html import escape
 
-from cosmos_policy_ros.align import image_array, stamp_of
+from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.imagination import compare, Comparison, Expectation, shrink
 from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.data.bags.overview import Overview
 from cosmos_policy_ros.data.bags.series import Mode
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.report.charts import chart, Line, WIDE
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.topics import future_image

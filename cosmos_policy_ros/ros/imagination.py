@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import contextlib
 from functools import partial
 
-from cosmos_policy_ros.align import arm_pose, image_array, stamp_of
+from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.control.imagination import compare, Comparison, Expectation, shrink
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.robot import CameraSpec, RobotSpec
 from cosmos_policy_ros.ros.convert import candidates_from_message, chunk_from_message
 from cosmos_policy_ros.ros.endpoints import create_subscription

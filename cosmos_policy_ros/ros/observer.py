@@ -17,6 +17,7 @@ from cosmos_policy_ros.align import (
     stamp_of,
     StreamBuffer,
 )
+from cosmos_policy_ros.image_decoder import ImageDecoder
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription
 from cosmos_policy_ros.ros.image_check import ImageCheck
@@ -62,6 +63,7 @@ class Observer:
         self._cameras = {
             c.name: StreamBuffer[NDArray[np.uint8]](c.topic, KEPT_IMAGES) for c in robot.cameras
         }
+        self._decoders = {camera.name: ImageDecoder() for camera in robot.cameras}
         self._checks = {camera.name: ImageCheck(camera) for camera in robot.cameras}
         self._joint_streams = robot.joint_streams
         self._arms = {
@@ -117,9 +119,11 @@ class Observer:
     def on_image(self, camera: CameraSpec, message: Image) -> None:
         """Take an image of a camera, or note why it is refused."""
         try:
-            image = camera_image(camera, message)
+            image = camera_image(camera, message, self._decoders[camera.name])
         except ValueError as error:
             self.refused[camera.topic] = str(error)
+            return
+        if image is None:  # video that began between two key frames
             return
         stamp_ns, now_ns = stamp_of(message), self._clock.now().nanoseconds
         refusal = self._checks[camera.name].refuse_image(image, stamp_ns, now_ns)

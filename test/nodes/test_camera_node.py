@@ -17,7 +17,8 @@ import yaml
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.align import image_array, stamp_of
+from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.nodes.camera_node import CameraNode
 from cosmos_policy_ros.types import ConfigError
 from diagnostic_msgs.msg import DiagnosticArray

@@ -8,7 +8,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.align import image_array, stamp_of
+from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.ros import convert
 from cosmos_policy_ros.types import ActionChunk, Candidates, JointCommand
 from rclpy.serialization import deserialize_message, serialize_message

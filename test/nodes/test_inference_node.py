@@ -13,7 +13,8 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros import topics
-from cosmos_policy_ros.align import image_array, stamp_of
+from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.nodes.inference_node import InferenceNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (

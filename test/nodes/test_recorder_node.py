@@ -18,8 +18,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.data.bags.files import list_bags
 from cosmos_policy_ros.data.bags.reader import read_bag
+from cosmos_policy_ros.data.episodes import list_episodes
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message, trajectory_message
 from cosmos_policy_ros.ros.endpoints import create_publisher
@@ -180,7 +180,7 @@ def test_an_episode_is_a_bag_that_the_reader_takes(bench: Bench, tmp_path: Path)
     bench.record(2.5)
     stopped, message = bench.stop(success=True)
     assert stopped, message
-    episode = read_bag(list_bags(tmp_path)[0], ROBOT, 25.0, MAX_S, MAX_S)
+    episode = read_bag(list_episodes(tmp_path)[0].path, ROBOT, 25.0, MAX_S, MAX_S)
     assert (episode.source, episode.task, episode.success) == ('demo', 'move', True)
     assert len(episode.stamps_ns) > 30
     np.testing.assert_allclose(episode.actions, 0.2, rtol=1e-6)

@@ -13,7 +13,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.align import arm_pose, image_array, stamp_of
+from cosmos_policy_ros.align import arm_pose, stamp_of
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.nodes.sim_node import SimNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.endpoints import create_subscription

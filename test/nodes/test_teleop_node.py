@@ -16,9 +16,8 @@ import yaml
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.control.teleop import leader_robot
 from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.robot import leader_robot, read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message
 from cosmos_policy_ros.ros.stand_ins.parameters import serve_parameters
 from diagnostic_msgs.msg import DiagnosticArray

@@ -11,8 +11,8 @@ import pytest
 
 pytest.importorskip('rclpy')
 
-from cosmos_policy_ros.align import image_array
 from cosmos_policy_ros.control.collision import Scene
+from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.nodes.visualizer_node import VisualizerNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 from cosmos_policy_ros.align import (
     arm_pose,
+    ArmStream,
     camera_image,
-    image_array,
     implausible,
     push_pose,
     sample_at,
@@ -137,34 +137,6 @@ def test_grid_without_ticks_is_refused() -> None:
         tick_grid(10, 5, 25.0)
 
 
-def test_image_is_a_view_of_the_bytes() -> None:
-    """Row 0, pixel 1 holds bytes 3 to 5."""
-    assert image_array(image_message())[0, 1].tolist() == [3, 4, 5]
-
-
-def test_image_with_padded_rows() -> None:
-    """Bytes between the end of a row and the step are skipped."""
-    image = image_array(image_message(step=10, data=bytes(range(20))))
-    assert image[1, 0].tolist() == [10, 11, 12]
-
-
-def test_bgr_image_is_turned_to_rgb() -> None:
-    """The colour order of a driver does not reach the policy."""
-    assert image_array(image_message(encoding='bgr8'))[0, 0].tolist() == [2, 1, 0]
-
-
-def test_unknown_encoding_is_refused() -> None:
-    """A depth image is no colour image."""
-    with pytest.raises(ValueError, match="'16UC1' is not supported; publish rgb8"):
-        image_array(image_message(encoding='16UC1'))
-
-
-def test_image_of_the_wrong_length_is_refused() -> None:
-    """Missing bytes are noticed."""
-    with pytest.raises(ValueError, match='image of 17 bytes is not 2 rows of 9'):
-        image_array(image_message(data=bytes(17)))
-
-
 def test_image_of_another_size_names_both_sizes() -> None:
     """The robot file says 320x240."""
     with pytest.raises(ValueError, match=r'sends 3x2 images, the robot file has 320x240'):
@@ -235,3 +207,43 @@ def test_new_pose_is_believed_after_a_while() -> None:
     stream = StreamBuffer[np.ndarray](ARM.joint_state_topic)
     push_pose(stream, ARM, 0, np.zeros(7, np.float32))
     assert push_pose(stream, ARM, 500 * MS, np.full(7, 1.0, np.float32)) is None
+
+
+def part(**positions: float) -> SimpleNamespace:
+    """Return a joint-state message of some joints, with a velocity of 1 for each."""
+    rows = list(positions.values())
+    speeds = [1.0] * len(rows)
+    return SimpleNamespace(name=[*positions], position=rows, velocity=speeds, effort=[])
+
+
+def test_gripper_with_a_driver_of_its_own_is_joined_by_name() -> None:
+    """Each part counts with its newest message, and the pose has the stamp of the oldest."""
+    stream = ArmStream(ARM, '/joint_states')
+    stream.push(0, part(left_finger=0.058))
+    for k in range(4):
+        stream.push(10 * k * MS, part(**dict.fromkeys(ARM.joints, 0.01 * k)))
+    sample = stream.newest_at(30 * MS, 0.1)
+    np.testing.assert_allclose(sample.value.pose, [0.03] * 6 + [1.0], atol=1e-6)
+    assert sample.stamp_ns == 0
+    assert sample.value.joint_state.velocity == [1.0] * 7
+
+
+def test_each_part_of_an_arm_has_an_age_of_its_own() -> None:
+    """A gripper that stopped is stale though its arm goes on."""
+    stream = ArmStream(ARM, '/joint_states')
+    stream.push(0, part(left_finger=0.058))
+    for k in range(13):
+        stream.push(10 * k * MS, part(**dict.fromkeys(ARM.joints, 0.0)))
+    with pytest.raises(TimeoutError, match='/joint_states is 120 ms old, limit 100 ms'):
+        stream.newest_at(120 * MS, 0.1)
+
+
+def test_messages_of_other_arms_on_the_topic_are_no_messages_of_this_one() -> None:
+    """Two drivers that publish on one topic, each its own joints."""
+    stream = ArmStream(ARM, '/joint_states')
+    assert stream.push(0, part(somebody_elses=9.0)) is None
+    with pytest.raises(TimeoutError, match='no message yet'):
+        stream.newest_at(0, 0.1)
+    stream.push(MS, part(left_finger=0.058))
+    with pytest.raises(TimeoutError, match=r"lacks the joints \['waist', .*it has \['left_finger"):
+        stream.newest_at(MS, 0.1)

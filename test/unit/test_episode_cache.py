@@ -130,6 +130,7 @@ def test_episodes_of_several_folders_keep_their_folder_in_the_name(tmp_path: Pat
     folders = [tmp_path / 'cube', tmp_path / 'peg']
     for folder in folders:
         (folder / 'episode_000000').mkdir(parents=True)
+        (folder / 'episode_000000' / 'metadata.yaml').touch()
     assert list(name_episodes(folders)) == ['cube-episode_000000', 'peg-episode_000000']
 
 

@@ -69,6 +69,7 @@ def test_folder_of_bags_is_recognised(tmp_path: Path) -> None:
     """An unfinished bag is left out, a damaged one listed, so that reading names it."""
     write_bag(tmp_path / 'a', sample_episode(), ROBOT)
     (tmp_path / 'b').mkdir()
+    (tmp_path / 'b' / 'metadata.yaml').write_text('')
     (tmp_path / 'c.partial').mkdir()
     assert [(e.format, e.name) for e in list_episodes(tmp_path)] == [('bag', 'a'), ('bag', 'b')]
 

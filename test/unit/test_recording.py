@@ -9,13 +9,14 @@ import signal
 import subprocess
 import sys
 
-from cosmos_policy_ros.data.bags.files import list_bags
 from cosmos_policy_ros.data.bags.preflight import find_full, find_stale, stream_rates
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.recording import next_episode, Recording
 from cosmos_policy_ros.data.bags.recovery import recover, recover_all
-from cosmos_policy_ros.data.bags.writer import IMAGE, typestore
+from cosmos_policy_ros.data.bags.writer import typestore
+from cosmos_policy_ros.data.episodes import list_episodes
+from cosmos_policy_ros.image_decoder import IMAGE
 from cosmos_policy_ros.types import ConfigError
 from mcap.reader import make_reader
 import numpy as np
@@ -106,7 +107,7 @@ def test_an_unfinished_folder_is_no_episode_and_says_incomplete(tmp_path: Path) 
     partial = kill_in_mid_episode(tmp_path)
     assert "complete: 'false'" in (partial / 'metadata.yaml').read_text(encoding='utf-8')
     with pytest.raises(ConfigError, match='no episodes'):
-        list_bags(tmp_path)
+        list_episodes(tmp_path)
 
 
 @pytest.mark.parametrize('cut', [1, 100, 1000])

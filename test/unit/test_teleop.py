@@ -7,9 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from cosmos_policy_ros.align import arm_pose
-from cosmos_policy_ros.control.teleop import leader_robot, Teleop
+from cosmos_policy_ros.control.teleop import Teleop
 from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.robot import leader_robot, read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 from hypothesis import given, settings, strategies as st
 import numpy as np

@@ -1,78 +1,280 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bags on disk: which there are, and what one holds, as it was recorded.
 
+The storage files of a bag say everything but its custom data, so ``metadata.yaml`` may be missing,
+edited or that of ``ros2 bag reindex``: what is there is read, and one line says what was not.
 Nothing is put on a grid or checked for gaps here; ``reader.py`` does that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, ExitStack
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+import re
+import shutil
+import sqlite3
 import struct
+import tempfile
 from typing import Any
 
-from cosmos_policy_ros.data.bags.writer import typestore
-from cosmos_policy_ros.outputs import PARTIAL
+from cosmos_policy_ros.data.bags.torn import read_torn_mcap, scan_sqlite
+from cosmos_policy_ros.data.bags.writer import INFORMATION, typestore
+from cosmos_policy_ros.data.reading import note
 from cosmos_policy_ros.types import ConfigError
 from rosbags.rosbag2 import Reader, ReaderError
 from rosbags.serde import SerdeError
+import yaml
+import zstandard
 
+STORAGE = ('.mcap', '.db3')
+PACKED = '.zstd'  # of a storage file that was compressed as a whole
+METADATA = 'metadata.yaml'
+Message = tuple[str, int, bytes]  # topic, arrival [ns], serialized
 Messages = dict[str, list[tuple[int, Any]]]  # topic -> (time [ns], message)
 
 # what rosbags raises, by where a file is damaged
-_DAMAGE = (ReaderError, SerdeError, OSError, ValueError, LookupError, struct.error, AssertionError)
+_DAMAGE = (
+    ReaderError, SerdeError, OSError, ValueError, LookupError, struct.error, AssertionError,
+    TypeError, AttributeError, sqlite3.Error, zstandard.ZstdError, yaml.YAMLError,
+)  # fmt: skip
 
 
-def list_bags(folder: Path) -> list[Path]:
-    """Return the bag folders inside ``folder`` in name order.
+@dataclass(frozen=True)
+class Bag:
+    """An open bag.
 
-    Those that end in ``.partial`` are unfinished, those that begin with a dot are no bags.
-
-    Raises:
-        ConfigError: There is none.
+    Attributes:
+        path: Its folder, or its only file.
+        custom: Custom data, such as ``robot`` and ``seed``; empty where nobody left any.
+        types: Topic -> message type, ``package/msg/Name``.
+        torn: Whether a file of it ends before it was finished.
+        start_ns: Arrival of the first message [ns], 0 without any.
+        end_ns: Arrival of the last one [ns].
+        read: Returns the messages of some topics, or of all for None, in the order of the file.
     """
-    folders = [p for p in folder.iterdir() if p.is_dir()] if folder.is_dir() else []
-    paths = sorted(p for p in folders if p.suffix != PARTIAL and p.name[0] != '.')
-    if not paths:
-        msg = (
-            f'no episodes in {folder}; record some with: cosmos-policy demonstrate --out {folder}'
-        )
-        raise ConfigError(msg)
-    return paths
+
+    path: Path
+    custom: Mapping[str, str]
+    types: Mapping[str, str]
+    torn: bool
+    start_ns: int
+    end_ns: int
+    read: Callable[[Collection[str] | None], Iterator[Message]]
+
+    def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
+        """Yield topic, arrival [ns] and serialized message of some topics, or of all."""
+        return self.read(topics)
+
+    def decode(self, topic: str, data: bytes) -> Any:
+        """Return a message of a topic.
+
+        Raises:
+            ConfigError: Its type is not known.
+        """
+        if self.types[topic] not in typestore().types:
+            msg = f'{topic} is of type {self.types[topic]}, which is not known'
+            raise ConfigError(msg)
+        return typestore().deserialize_cdr(data, self.types[topic])
+
+
+@dataclass(frozen=True)
+class _Storage:
+    """One storage file: its topics, whether it is torn, its span [ns], and what reads it."""
+
+    types: dict[str, str]
+    torn: bool
+    start_ns: int
+    end_ns: int
+    read: Callable[[Collection[str] | None], Iterator[Message]]
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path is a bag by what lies in it, whole or damaged; a bare file is one too."""
+    if path.is_file():
+        return path.name.removesuffix(PACKED).endswith(STORAGE)
+    if not path.is_dir():
+        return False
+    if (path / METADATA).is_file():
+        return True
+    # <bag>_0.mcap and <bag>_1.mcap are one; files of other names are an episode each
+    names = [entry.name.removesuffix(PACKED) for entry in path.iterdir() if entry.is_file()]
+    return len({re.sub(r'_\d+$', '', Path(n).stem) for n in names if n.endswith(STORAGE)}) == 1
 
 
 def read_topics(path: Path, topics: Collection[str]) -> Messages:
     """Return topic -> (arrival [ns, ROS clock], message); empty for a topic the bag lacks.
 
     Raises:
-        ConfigError: The folder is no bag or is damaged.
+        ConfigError: The path is no bag or is damaged.
     """
     found: Messages = {topic: [] for topic in topics}
     with open_bag(path) as bag:
-        connections = [c for c in bag.connections if c.topic in found]
-        for connection, bag_ns, data in bag.messages(connections) if connections else ():
-            message = typestore().deserialize_cdr(data, connection.msgtype)
-            found[connection.topic].append((bag_ns, message))
+        for topic, bag_ns, data in bag.messages(topics):
+            found[topic].append((bag_ns, bag.decode(topic, data)))
     return found
 
 
 def read_metadata(path: Path) -> dict[str, str]:
     """Return the custom data of a bag, such as ``robot`` and ``seed``; raises as ``open_bag``."""
     with open_bag(path) as bag:
-        return dict(bag.storage.metadata.custom or {})
+        return dict(bag.custom)
 
 
 @contextmanager
-def open_bag(path: Path) -> Iterator[Reader]:
+def open_bag(path: Path) -> Iterator[Bag]:
     """Open a bag; what goes wrong while it is read names the bag.
 
     Raises:
-        ConfigError: The folder is no bag or is damaged.
+        ConfigError: The path is no bag, or nothing in it can be read.
     """
+    with ExitStack() as stack:
+        try:
+            yield _open(path, stack)
+        except (ValueError, TimeoutError) as error:
+            named = str(error).startswith('episode ')
+            msg = str(error) if named else f'episode {path}: {error}'
+            raise ConfigError(msg) from error
+        except _DAMAGE as error:
+            msg = f'episode {path} cannot be read ({error})'
+            raise ConfigError(msg) from error
+
+
+def _open(path: Path, stack: ExitStack) -> Bag:
+    """Open all storage files of a bag."""
+    information = {} if path.is_file() else _read_information(path)
+    custom = information.get('custom_data')
+    custom = custom if isinstance(custom, dict) else {}  # null in most
+    storages = [
+        _open_storage(file, information, stack) for file in _storage_files(path, information)
+    ]
+    types = {topic: kind for storage in storages for topic, kind in storage.types.items()}
+    spans = [(s.start_ns, s.end_ns) for s in storages if s.end_ns]
+
+    def read(topics: Collection[str] | None) -> Iterator[Message]:
+        for storage in storages:
+            yield from storage.read(topics)
+
+    return Bag(
+        path,
+        {str(key): str(value) for key, value in custom.items()},
+        types,
+        any(storage.torn for storage in storages),
+        min((start for start, _ in spans), default=0),
+        max((end for _, end in spans), default=0),
+        read,
+    )
+
+
+def _read_information(path: Path) -> dict[str, Any]:
+    """Return what metadata.yaml says, nothing where it is missing or damaged."""
+    file = path / METADATA
+    if not path.is_dir():
+        msg = 'there is no such file or folder'
+        raise FileNotFoundError(msg)
+    if not file.is_file():
+        what = f'{METADATA} is missing, as after a recorder that was killed; its files are read'
+        note(str(path), f'{what} without (ros2 bag reindex makes a new one)')
+        return {}
     try:
-        with Reader(path) as bag:
-            yield bag
+        text = file.read_text(encoding='utf-8')
+        information = yaml.load(text, Loader=yaml.BaseLoader)[INFORMATION]  # yes stays a word
+        return dict(information)
+    except (yaml.YAMLError, TypeError, LookupError, ValueError) as error:
+        line = str(error).splitlines()[0]
+        note(str(path), f'{METADATA} is damaged ({line}); its files are read without')
+        return {}
+
+
+def _storage_files(path: Path, information: Mapping[str, Any]) -> list[Path]:
+    """Return the storage files in the order of their numbers."""
+    if path.is_file():
+        return [path]
+    there = [p for p in path.iterdir() if p.name.removesuffix(PACKED).endswith(STORAGE)]
+    by_number = sorted(there, key=lambda p: [int(n) for n in re.findall(r'\d+', p.name)][-1:])
+    listed = [Path(str(name)).name for name in information.get('relative_file_paths') or ()]
+    missing = sorted(set(listed) - {p.name for p in there})
+    if missing:
+        note(str(path), f'{METADATA} names files that are not there: {", ".join(missing)}')
+    if not there:
+        msg = f'no storage file ({", ".join(STORAGE)}) is in it'
+        raise ReaderError(msg)
+    return [p for p in by_number if not listed or p.name in listed] or by_number
+
+
+def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) -> _Storage:
+    """Open one storage file, torn or whole."""
+    if file.suffix == PACKED:
+        file = _unpack(file, stack)
+    mode = str(information.get('compression_mode') or '').lower()
+    torn = False
+    try:
+        reader = stack.enter_context(Reader(file))
     except _DAMAGE as error:
-        msg = f'episode {path} cannot be read ({error}); record it again or remove the folder'
-        raise ConfigError(msg) from error
+        torn = True
+        types, start_ns, end_ns, read = _scan_torn(file, error)
+    else:
+        types = {c.topic: c.msgtype for c in reader.connections}
+        read = partial(_read_whole, reader)
+        start_ns, end_ns = (
+            (reader.start_time, reader.end_time - 1) if reader.message_count else (0, 0)
+        )
+    if mode == 'message':
+        read = partial(_unpacked, read)
+    return _Storage(types, torn, start_ns, end_ns, read)
+
+
+def _read_whole(reader: Reader, topics: Collection[str] | None) -> Iterator[Message]:
+    """Yield the messages of a file that its recorder has finished."""
+    wanted = [c for c in reader.connections if topics is None or c.topic in topics]
+    for connection, bag_ns, data in reader.messages(wanted) if wanted else ():
+        yield connection.topic, bag_ns, data
+
+
+def _scan_torn(
+    file: Path, error: BaseException
+) -> tuple[dict[str, str], int, int, Callable[[Collection[str] | None], Iterator[Message]]]:
+    """Return topics, time span and reader of a file that nobody finished.
+
+    Raises:
+        ReaderError: It holds no message.
+    """
+    scan = read_torn_mcap if file.suffix == '.mcap' else scan_sqlite
+    types: dict[str, str] = {}
+    start_ns = end_ns = 0
+    for topic, kind, bag_ns, _ in scan(file):
+        types[topic] = kind
+        start_ns, end_ns = min(start_ns or bag_ns, bag_ns), max(end_ns, bag_ns)
+    if not types:
+        msg = f'{file.name}: {error}; no whole message is in it'
+        raise ReaderError(msg) from error
+    seconds = (end_ns - start_ns) * 1e-9
+    note(
+        str(file), f'torn, as after a recorder that was killed; its first {seconds:.1f} s are read'
+    )
+
+    def read(topics: Collection[str] | None) -> Iterator[Message]:
+        for topic, _, bag_ns, data in scan(file):
+            if topics is None or topic in topics:
+                yield topic, bag_ns, data
+
+    return types, start_ns, end_ns, read
+
+
+def _unpacked(
+    read: Callable[[Collection[str] | None], Iterator[Message]], topics: Collection[str] | None
+) -> Iterator[Message]:
+    """Yield messages that were compressed one by one."""
+    for topic, bag_ns, data in read(topics):
+        yield topic, bag_ns, zstandard.ZstdDecompressor().decompressobj().decompress(data)
+
+
+def _unpack(file: Path, stack: ExitStack) -> Path:
+    """Return a storage file that was compressed as a whole, in a folder for the time being."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='cosmos_policy_bag_')))
+    unpacked = folder / file.name.removesuffix(PACKED)
+    with file.open('rb') as packed, unpacked.open('wb') as whole:
+        shutil.copyfileobj(zstandard.ZstdDecompressor().stream_reader(packed), whole)
+    return unpacked

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from cosmos_policy_ros.align import image_array
 from cosmos_policy_ros.data.bags.files import open_bag
 from cosmos_policy_ros.data.bags.series import (
     Answer,
@@ -24,7 +24,13 @@ from cosmos_policy_ros.data.bags.series import (
     Mode,
     Series,
 )
-from cosmos_policy_ros.data.bags.writer import BOOL, IMAGE, typestore
+from cosmos_policy_ros.data.bags.writer import BOOL
+from cosmos_policy_ros.image_decoder import (
+    COMPRESSED_VIDEO,
+    IMAGE_TYPES,
+    ImageDecoder,
+    VIDEO_PACKET,
+)
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -38,6 +44,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 GAP_PERIODS = 2.5  # expected periods without a message that count as a gap; cameras jitter by one
+VIDEO = (COMPRESSED_VIDEO, VIDEO_PACKET)
 FUTURE_PREFIX = future_image('').name  # of images that the policy predicts
 
 
@@ -129,7 +136,7 @@ class Overview:
 
 def is_camera(topic: str, msg_type: str) -> bool:
     """Return whether a topic has images of a camera, not predicted ones."""
-    return msg_type == IMAGE and not topic.startswith(FUTURE_PREFIX)
+    return msg_type in IMAGE_TYPES and not topic.startswith(FUTURE_PREFIX)
 
 
 def read_overview(path: Path, robot: RobotSpec | None, n_images: int = 8) -> Overview:
@@ -146,24 +153,28 @@ def read_overview(path: Path, robot: RobotSpec | None, n_images: int = 8) -> Ove
     arrivals: dict[str, list[int]] = defaultdict(list)
     messages: dict[str, Messages] = defaultdict(list)
     with open_bag(path) as bag:
-        metadata = dict(bag.storage.metadata.custom or {})
-        types = {c.topic: c.msgtype for c in bag.connections}
+        metadata, types = dict(bag.custom), dict(bag.types)
         decoded = _decoded_topics(types, robot)
-        start_ns, seconds = bag.start_time, (bag.end_time - bag.start_time) * 1e-9
+        start_ns, seconds = bag.start_ns, (bag.end_ns - bag.start_ns) * 1e-9
         cameras = {t: _Sampler(seconds, n_images) for t in types if is_camera(t, types[t])}
-        for connection, bag_ns, data in bag.messages():
-            topic, at_s = connection.topic, (bag_ns - start_ns) * 1e-9
+        videos = {t: ImageDecoder() for t in cameras if types[t] in VIDEO}
+        for topic, bag_ns, data in bag.messages():
+            at_s = (bag_ns - start_ns) * 1e-9
             arrivals[topic].append(bag_ns)
-            if topic in cameras:
+            if topic in videos:
+                cameras[topic].push(at_s, videos[topic].decode(bag.decode(topic, data)))
+            elif topic in cameras:
                 cameras[topic].push(at_s, data)
             elif topic in decoded:
-                message = typestore().deserialize_cdr(data, connection.msgtype)
-                messages[topic].append((at_s, message))
+                messages[topic].append((at_s, bag.decode(topic, data)))
         for topic, sampler in cameras.items():
-            kept = [(at_s, typestore().deserialize_cdr(x, IMAGE)) for at_s, x in sampler.finish()]
-            messages[topic] = kept
+            kept = [(at_s, shown) for at_s, shown in sampler.finish() if shown is not None]
+            messages[topic] = [
+                (at_s, bag.decode(topic, shown) if isinstance(shown, bytes) else shown)
+                for at_s, shown in kept
+            ]
     if not arrivals:
-        msg = f'episode {path} holds no message; record it again or remove the folder'
+        msg = f'episode {path} holds no message; it has the topics {sorted(types)}'
         raise ConfigError(msg)
     expected = _expected_rates(robot)
     topics = {}
@@ -196,8 +207,10 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
         if not is_camera(topic, timing.type):
             continue
         try:
-            images = [(at_s, image_array(message)) for at_s, message in messages[topic]]
-            recording.images[topic] = images
+            recording.images[topic] = [
+                (at_s, shown if isinstance(shown, np.ndarray) else _decode(shown))
+                for at_s, shown in messages[topic]
+            ]
         except ValueError as error:
             remarks.append(f'{topic}: {error}')
     try:
@@ -211,15 +224,24 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
         remarks.append(f'candidates or diagnostics cannot be read: {error}')
 
 
+def _decode(message: Any) -> NDArray[np.uint8]:
+    """Return the image of a message that needs no other."""
+    image = ImageDecoder().decode(message)
+    if image is None:
+        msg = 'video without a key frame'
+        raise ValueError(msg)
+    return image
+
+
 class _Sampler:
     """Keep the newest message at evenly spaced times, whatever passes by in between."""
 
     def __init__(self, seconds: float, n: int) -> None:
         self._wanted = np.linspace(0.0, seconds, n).tolist()
-        self._kept: dict[float, bytes] = {}  # by arrival [s]
-        self._last: tuple[float, bytes] | None = None
+        self._kept: dict[float, Any] = {}  # by arrival [s]
+        self._last: tuple[float, Any] | None = None
 
-    def push(self, at_s: float, data: bytes) -> None:
+    def push(self, at_s: float, data: Any) -> None:
         """Take the next message."""
         if self._last is None:  # nothing is older than the first
             self._wanted = [max(wanted, at_s) for wanted in self._wanted]
@@ -227,7 +249,7 @@ class _Sampler:
             self._keep()
         self._last = at_s, data
 
-    def finish(self) -> list[tuple[float, bytes]]:
+    def finish(self) -> list[tuple[float, Any]]:
         """Return the messages that were kept, each once."""
         while self._wanted:
             self._keep()

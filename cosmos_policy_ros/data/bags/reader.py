@@ -1,43 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
 """A recorded bag as an ``Episode`` on the policy's tick grid.
 
-The grid starts when every stream has its first message and ends with the last joint command. At
-every tick the newest message of each stream counts (``align.py``); the action of a tick is the
-newest ``/joint_command`` stamped at the tick or before, which is the command that was sent then.
-Velocities and efforts come from the joint states that the positions come from
-(``velocity_effort.py``).
+The grid starts when every stream has its first message and ends with the last action. At every
+tick the newest message of each stream counts (``align.py``); the action of a tick is the newest
+command stamped at the tick or before, which is the command that was sent then. Velocities and
+efforts come from the joint states that the positions come from (``velocity_effort.py``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, cast, Literal
 
 from cosmos_policy_ros.align import (
-    arm_pose,
+    ArmStream,
     camera_image,
-    push_pose,
     sample_at,
     stamp_of,
     StreamBuffer,
     tick_grid,
 )
-from cosmos_policy_ros.data.bags.files import (
-    Messages,
-    open_bag,
-)
+from cosmos_policy_ros.data.assemble import Labels
+from cosmos_policy_ros.data.bags.clocks import check_stamps, clock_offset, Row, time_of
+from cosmos_policy_ros.data.bags.files import Bag, open_bag
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
-from cosmos_policy_ros.data.bags.writer import typestore
+from cosmos_policy_ros.data.bags.sources import find_sources, Sources
+from cosmos_policy_ros.data.image_rows import ImageRows
+from cosmos_policy_ros.data.reading import FROZEN_S, Reading
 from cosmos_policy_ros.data.velocity_effort import collect_streams
-from cosmos_policy_ros.robot import ArmSpec, RobotSpec
-from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, TASK
-from cosmos_policy_ros.types import ConfigError, Episode
+from cosmos_policy_ros.image_decoder import IMAGE, ImageDecoder
+from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
+from cosmos_policy_ros.types import Episode, Images
 import numpy as np
 from numpy.typing import NDArray
-from rosbags.rosbag2 import Reader, ReaderError
 
 logger = logging.getLogger(__name__)
+KEPT_BYTES = 300e6  # pixels of an episode that are kept; those of a longer one are read again
+END_S = 1.0  # a stream that ends earlier than the others by more has failed
+REPORTED_S = 0.5  # what is left out at an end beyond this is told
+Streams = dict[str, list[Row]]  # topic of the bag -> its messages
+
+
+@dataclass(frozen=True)
+class _Limits:
+    """The oldest image, and the oldest joint state and command, at a tick [s]."""
+
+    image_s: float
+    joint_s: float
 
 
 def read_bag(
@@ -46,169 +59,320 @@ def read_bag(
     rate_hz: float | None,
     max_image_age_s: float = 0.25,
     max_joint_age_s: float = 0.1,
+    reading: Reading | None = None,
 ) -> Episode:
     """Read one episode; grippers that had another scale then are warned about.
 
     Args:
-        path: Bag folder.
-        robot: Robot whose topics the bag holds.
+        path: Bag folder, or a storage file.
+        robot: Robot whose streams the bag holds.
         rate_hz: Tick rate of the episode [Hz]; None is the one the bag was converted at, else the
             robot's control rate.
         max_image_age_s: Oldest image allowed at a tick [s].
         max_joint_age_s: Oldest joint state and command allowed at a tick [s].
+        reading: What the bag leaves open.
 
     Raises:
-        ConfigError: The folder is no bag, is damaged or unfinished, was marked invalid by the
-            recorder, lacks a topic or metadata, has a gap in a stream, or holds NaN or another
-            robot's joints.
+        ConfigError: The path is no bag, is damaged, was marked invalid by the recorder, lacks a
+            topic or a label, has stamps of another clock, a gap in a stream, an image that cannot
+            be decoded, or holds NaN or another robot's joints.
     """
+    reading = reading or Reading()
     with open_bag(path) as bag:
-        metadata = dict(bag.storage.metadata.custom or {})
-        invalid = metadata.get('invalid')
-        messages = {} if invalid else _messages(bag, robot)
-    if invalid:
-        msg = f'episode {path} is invalid: {invalid}; record it again or remove the folder'
-        raise ConfigError(msg)
-    try:
-        recorded = metadata.get('robot', robot.name)
-        if recorded != robot.name:
-            msg = f'it is of robot {recorded!r}, the robot file is of {robot.name!r}'
+        if invalid := bag.custom.get('invalid'):
+            msg = f'episode {path} is invalid: {invalid}'
             raise ValueError(msg)
-        if other := find_other_scale(metadata, robot):
+        labels = _labels(bag.custom)
+        if bag.torn:  # nobody has judged what is left
+            labels = replace(labels, success=None)
+        labels = labels.completed(reading.labels)
+        if labels.robot not in (None, robot.name) and not reading.other_robot:
+            msg = f'it is of robot {labels.robot!r}, the robot file is of {robot.name!r}; where '
+            msg += 'the joints are the same: --robot-type-ok'
+            raise ValueError(msg)
+        if other := find_other_scale(bag.custom, robot):
             logger.warning('episode %s: %s', path, other)
-        rate_hz = rate_hz or float(metadata.get('rate_hz', robot.control_rate_hz))
-        ages_s = (max_image_age_s, max_joint_age_s)
-        return _episode(messages, metadata, robot, rate_hz, ages_s, f'episode {path}')
-    except (ValueError, TimeoutError) as error:
-        msg = f'episode {path}: {error}'
-        raise ConfigError(msg) from error
+        rate_hz = rate_hz or labels.rate_hz or robot.control_rate_hz
+        sources = find_sources(bag.types, robot, reading, labels.task is not None)
+        limits = _Limits(max_image_age_s, max_joint_age_s)
+        return _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
 
 
-def _messages(bag: Reader, robot: RobotSpec) -> Messages:
-    """Return topic -> (stamp, message) of the topics an episode is made of."""
-    wanted = [c.topic for c in robot.cameras] + [*robot.joint_state_topics]
-    wanted += [JOINT_COMMAND.name, TASK.name]
-    missing = [topic for topic in wanted if topic not in bag.topics]
-    if missing:
-        msg = f'no topic {", ".join(missing)}; the bag has {sorted(bag.topics)}'
-        raise ReaderError(msg)
-    connections = [c for c in bag.connections if c.topic in (*wanted, EXPERT.name)]
-    messages: Messages = {topic: [] for topic in (*wanted, EXPERT.name)}
-    for connection, bag_ns, data in bag.messages(connections):
-        message = typestore().deserialize_cdr(data, connection.msgtype)
-        stamp_ns = stamp_of(message) if hasattr(message, 'header') else bag_ns
-        messages[connection.topic].append((stamp_ns, message))
-    return messages
-
-
-def _episode(
-    messages: Messages,
-    metadata: dict[str, str],
-    robot: RobotSpec,
-    rate_hz: float,
-    max_age_s: tuple[float, float],
-    where: str,
-) -> Episode:
-    """Put the messages on the tick grid."""
-    frames, cameras = _cameras(messages, robot)
-    arms, joint_states = {}, {}
-    for arm in robot.arms:
-        arms[arm.name], joint_states[arm.name] = _joint_stream(
-            messages[arm.joint_state_topic], arm
-        )
-    commands = {JOINT_COMMAND.name: _command_stream(messages[JOINT_COMMAND.name], robot)}
-    flags = StreamBuffer[bool](EXPERT.name)
-    for stamp_ns, message in messages[EXPERT.name]:
-        flags.push(stamp_ns, bool(message.data))
-    streams: list[StreamBuffer[Any]] = [*cameras.values(), *arms.values(), *commands.values()]
-    first_ns = max(stream.first_ns for stream in streams)
-    stamps = tick_grid(first_ns, commands[JOINT_COMMAND.name].last_ns, rate_hz)
-
-    image_age_s, joint_age_s = max_age_s
-    rows, proprio, measured, actions, expert = [], [], [], [], []
-    for stamp_ns in stamps.tolist():
-        shown = sample_at(cameras, stamp_ns, image_age_s)
-        poses = sample_at(arms, stamp_ns, joint_age_s)
-        sent = sample_at(commands, stamp_ns, joint_age_s)
-        rows.append([shown[c.name].value for c in robot.cameras])
-        proprio.append(np.concatenate([poses[a.name].value for a in robot.arms]))
-        measured.append([joint_states[a.name][poses[a.name].stamp_ns] for a in robot.arms])
-        actions.append(sent[JOINT_COMMAND.name].value)
-        judged = len(flags) and flags.first_ns <= stamp_ns
-        expert.append(flags.newest_at(stamp_ns, np.inf).value if judged else True)
-
-    images, image_index = {}, {}
-    for i, camera in enumerate(robot.cameras):
-        used, index = np.unique([row[i] for row in rows], return_inverse=True)
-        images[camera.name] = np.stack([frames[camera.name][j] for j in used])
-        image_index[camera.name] = index.astype(np.int64)
-    return Episode(
-        source=_source(metadata),
-        task=messages[TASK.name][-1][1].data,
-        success=_success(metadata),
-        rate_hz=rate_hz,
-        stamps_ns=stamps,
-        images=images,
-        image_index=image_index,
-        proprio=np.stack(proprio),
-        actions=np.stack(actions),
-        expert=np.array(expert, dtype=np.bool_),
-        **collect_streams(robot, measured, where),
-    )
-
-
-def _cameras(
-    messages: Messages, robot: RobotSpec
-) -> tuple[dict[str, list[NDArray[np.uint8]]], dict[str, StreamBuffer[int]]]:
-    """Return every camera's images and the stream of their rows."""
-    frames: dict[str, list[NDArray[np.uint8]]] = {}
-    streams: dict[str, StreamBuffer[int]] = {}
-    for camera in robot.cameras:
-        frames[camera.name] = []
-        streams[camera.name] = StreamBuffer[int](camera.topic)
-        for stamp_ns, m in messages[camera.topic]:
-            if streams[camera.name].push(stamp_ns, len(frames[camera.name])):
-                frames[camera.name].append(camera_image(camera, m))
-    return frames, streams
-
-
-def _joint_stream(
-    rows: list[tuple[int, Any]], arm: ArmSpec
-) -> tuple[StreamBuffer[NDArray[np.float32]], dict[int, Any]]:
-    """Return one arm's poses without those a failed bus read made up, and stamp -> message."""
-    stream = StreamBuffer[NDArray[np.float32]](arm.joint_state_topic)
-    messages = {ns: m for ns, m in rows if push_pose(stream, arm, ns, arm_pose(arm, m)) is None}
-    return stream, messages
-
-
-def _command_stream(
-    rows: list[tuple[int, Any]], robot: RobotSpec
-) -> StreamBuffer[NDArray[np.float32]]:
-    """Return the commands in the robot's joint order."""
-    stream = StreamBuffer[NDArray[np.float32]](JOINT_COMMAND.name)
-    for stamp_ns, message in rows:
-        if tuple(message.name) != robot.joint_names:
-            names = list(message.name)
-            msg = f'{JOINT_COMMAND.name} is for {names}, the robot has {robot.joint_names}'
-            raise ValueError(msg)
-        stream.push(stamp_ns, np.asarray(message.position, dtype=np.float32))
-    return stream
-
-
-def _source(metadata: dict[str, str]) -> Literal['demo', 'rollout']:
-    source = metadata.get('source')
-    if source == 'demo':
-        return 'demo'
-    if source == 'rollout':
-        return 'rollout'
-    msg = f"metadata 'source' must be 'demo' or 'rollout', got {source!r}"
-    raise ValueError(msg)
-
-
-def _success(metadata: dict[str, str]) -> bool | None:
+def _labels(custom: Mapping[str, str]) -> Labels:
+    """Return what the custom data of a bag says."""
+    source, success = custom.get('source'), custom.get('success')
     judged = {'true': True, 'false': False, None: None}
-    success = metadata.get('success')
+    if source not in ('demo', 'rollout', None):
+        msg = f"metadata 'source' must be 'demo' or 'rollout', got {source!r}"
+        raise ValueError(msg)
     if success not in judged:
         msg = f"metadata 'success' must be 'true' or 'false', got {success!r}"
         raise ValueError(msg)
-    return judged[success]
+    return Labels(
+        task=custom.get('task') or None,
+        source=cast('Literal["demo", "rollout"] | None', source),
+        success=judged[success],
+        rate_hz=float(custom['rate_hz']) if 'rate_hz' in custom else None,
+        robot=custom.get('robot'),
+    )
+
+
+class _Reader:
+    """One bag on its way to an episode: its messages are read once, images are looked at."""
+
+    def __init__(
+        self, bag: Bag, robot: RobotSpec, reading: Reading, sources: Sources, limits: _Limits
+    ) -> None:
+        self._bag, self._robot, self._reading = bag, robot, reading
+        self._sources, self._limits = sources, limits
+        self._sizes: dict[str, tuple[int, int]] = {}  # camera -> height and width [px]
+        self._kept: dict[str, dict[int, NDArray[np.uint8]]] | None = {}  # None: read them again
+        self._streams = self._read()
+        self._check_clocks()
+        self._offset_ns = clock_offset(self._streams.values(), reading.stamps)
+
+    def episode(self, labels: Labels, rate_hz: float) -> Episode:
+        """Put the messages on the tick grid."""
+        robot, sources = self._robot, self._sources
+        cameras = {camera.name: self._camera(camera) for camera in robot.cameras}
+        arms = {arm.name: self._arm(arm) for arm in robot.arms}
+        commands = {part.topic: self._command(part) for part in sources.commands}
+        leaders = {arm.name: self._arm(arm) for arm in sources.leaders}
+        flags = StreamBuffer[bool](sources.expert)
+        for row in self._streams.get(sources.expert, ()):
+            flags.push(self._time(row), bool(row.value.data))
+        stamps = self._grid([cameras, arms, commands, leaders], rate_hz)
+        image_s, joint_s = self._limits.image_s, self._limits.joint_s
+        rows, proprio, measured, actions, expert = [], [], [], [], []
+        for stamp_ns in stamps.tolist():
+            with self._located(stamp_ns + self._offset_ns):
+                shown = sample_at(cameras, stamp_ns, image_s)
+                poses = sample_at(arms, stamp_ns, joint_s)
+                sent = sample_at(commands, stamp_ns, joint_s)
+                led = sample_at(leaders, stamp_ns, joint_s)
+            rows.append([shown[c.name].value for c in robot.cameras])
+            proprio.append(np.concatenate([poses[a.name].value.pose for a in robot.arms]))
+            measured.append([poses[a.name].value.joint_state for a in robot.arms])
+            parts = [led[arm.name].value.pose for arm in sources.leaders]
+            parts += [sent[part.topic].value for part in sources.commands]
+            actions.append(np.concatenate(parts) if parts else proprio[-1])
+            judged = len(flags) and flags.first_ns <= stamp_ns
+            expert.append(flags.newest_at(stamp_ns, np.inf).value if judged else True)
+        if self._reading.actions == 'state-next':
+            actions = actions[1:]
+            rows, proprio, measured = rows[:-1], proprio[:-1], measured[:-1]
+            expert, stamps = expert[:-1], stamps[:-1]
+        if self._reading.actions == 'leader':
+            actions = [np.clip(row, robot.lower, robot.upper) for row in actions]
+        images, image_index = self._images(np.array(rows, np.int64).reshape(-1, len(cameras)))
+        if labels.source is None:
+            msg = 'nobody said whether it is a demo or a rollout; give it with --source'
+            raise ValueError(msg)
+        return Episode(
+            source=labels.source,
+            task=self._task(labels),
+            success=labels.success,
+            rate_hz=rate_hz,
+            stamps_ns=stamps,
+            images=images,
+            image_index=image_index,
+            proprio=np.stack(proprio),
+            actions=np.stack(actions),
+            expert=np.array(expert, dtype=np.bool_),
+            **collect_streams(robot, measured, f'episode {self._bag.path}'),
+        )
+
+    def _read(self) -> Streams:
+        """Read all messages once; many images are only looked at, and read again later."""
+        streams: Streams = {topic: [] for topic in self._sources.topics}
+        by_topic = {topic: name for name, topic in self._sources.cameras.items()}
+        cameras = {camera.name: camera for camera in self._robot.cameras}
+        looks = {topic: _Look(cameras[name]) for topic, name in by_topic.items()}
+        n_bytes = 0
+        for topic, bag_ns, data in self._bag.messages(streams):
+            message = self._bag.decode(topic, data)
+            stamped = hasattr(message, 'header') or hasattr(message, 'timestamp')
+            stamp_ns = stamp_of(message) if stamped else None
+            if topic not in by_topic:
+                streams[topic].append(Row(bag_ns, stamp_ns, message))
+                continue
+            look, name = looks[topic], by_topic[topic]
+            with self._located(bag_ns, f'{topic} '):
+                image = look.see(message, bag_ns)
+            if image is None:
+                continue
+            streams[topic].append(Row(bag_ns, stamp_ns, look.n - 1))
+            self._sizes[name] = (image.shape[0], image.shape[1])
+            n_bytes += image.nbytes
+            if n_bytes > KEPT_BYTES:
+                self._kept = None
+            elif self._kept is not None:
+                self._kept.setdefault(name, {})[look.n - 1] = image
+        for topic, look in looks.items():
+            for from_ns, to_ns in look.frozen if 'rate_hz' not in self._bag.custom else ():
+                logger.warning(
+                    'episode %s: %s shows the same image for %.2f s from %s on: frozen',
+                    self._bag.path, topic, (to_ns - from_ns) * 1e-9, self._at_s(from_ns),
+                )  # fmt: skip
+        return streams
+
+    def _check_clocks(self) -> None:
+        """Refuse stamps of another clock, where nobody has said which time counts."""
+        if self._reading.stamps is not None:
+            return
+        cameras = set(self._sources.cameras.values())
+        for topic, rows in self._streams.items():
+            late_s = self._limits.image_s if topic in cameras else self._limits.joint_s
+            check_stamps(topic, rows, self._bag.start_ns, late_s)
+
+    def _time(self, row: Row) -> int:
+        return time_of(row, self._reading.stamps, self._offset_ns)
+
+    def _at_s(self, bag_ns: int) -> str:
+        """Return a time of arrival as text: seconds since the start."""
+        return f'{(bag_ns - self._bag.start_ns) * 1e-9:.2f} s'
+
+    @contextmanager
+    def _located(self, bag_ns: int, topic: str = '') -> Iterator[None]:
+        """Say when in the episode something went wrong, and on which topic."""
+        try:
+            yield
+        except (ValueError, TimeoutError) as error:
+            msg = f'{topic}at {self._at_s(bag_ns)}: {error}'
+            raise ValueError(msg) from error
+
+    def _camera(self, camera: CameraSpec) -> StreamBuffer[int]:
+        """Return the stream of the numbers of a camera's messages."""
+        topic = self._sources.cameras[camera.name]
+        stream = StreamBuffer[int](topic)
+        for row in self._streams[topic]:
+            stream.push(self._time(row), row.value)
+        return stream
+
+    def _arm(self, arm: ArmSpec) -> ArmStream:
+        """Return one arm's poses without those a failed bus read made up."""
+        topic = self._sources.joint_states[arm.joint_state_topic]
+        stream = ArmStream(replace(arm, joint_state_topic=topic), topic)
+        for row in self._streams[topic]:
+            with self._located(row.arrival_ns):
+                stream.push(self._time(row), row.value)
+        return stream
+
+    def _command(self, part: Any) -> StreamBuffer[NDArray[np.float32]]:
+        """Return the commands of one topic."""
+        stream = StreamBuffer[NDArray[np.float32]](part.topic)
+        for row in self._streams[part.topic]:
+            with self._located(row.arrival_ns):
+                positions = part.positions(row.value)
+                if not np.isfinite(positions).all():
+                    msg = f'{part.topic} has a NaN or infinite position'
+                    raise ValueError(msg)
+            stream.push(self._time(row), positions)
+        return stream
+
+    def _grid(self, groups: list[Mapping[str, Any]], rate_hz: float) -> NDArray[np.int64]:
+        """Return the ticks at which every stream has a message, and tell what they leave out."""
+        cameras, arms, commands, leaders = groups
+        streams = {**{s.name: s for s in (*cameras.values(), *arms.values())}, **commands}
+        streams |= {s.name: s for s in leaders.values()}
+        late = max(streams, key=lambda name: streams[name].first_ns)
+        acting = [*commands.values(), *leaders.values()] or [*arms.values()]
+        wanted_ns = min(stream.last_ns for stream in acting)
+        ends = {
+            stream.name: stream.last_ns + round(max_s * 1e9)
+            for group, max_s in zip(
+                groups, (self._limits.image_s, *3 * [self._limits.joint_s]), strict=True
+            )
+            for stream in group.values()
+        }
+        soon = min(ends, key=lambda name: ends[name])
+        first_ns, last_ns = streams[late].first_ns, wanted_ns
+        if wanted_ns - END_S * 1e9 <= ends[soon] < wanted_ns:
+            last_ns = ends[soon]
+        else:
+            soon = min(acting, key=lambda stream: stream.last_ns).name
+        begin_s = (first_ns + self._offset_ns - self._bag.start_ns) * 1e-9
+        left_s = (self._bag.end_ns - self._offset_ns - last_ns) * 1e-9
+        for seconds, side, name in ((begin_s, 'start', late), (left_s, 'end', soon)):
+            if seconds > REPORTED_S and self._reading.stamps != 'arrival':
+                why = 'begins there' if side == 'start' else 'ends there'
+                logger.warning(
+                    'episode %s: %.2f s at the %s are left out: %s %s',
+                    self._bag.path, seconds, side, name, why,
+                )  # fmt: skip
+        try:
+            return tick_grid(first_ns, last_ns, rate_hz)
+        except ValueError as error:
+            msg = f'{late} begins after {soon} has ended; {error}'
+            raise ValueError(msg) from error
+
+    def _images(
+        self, rows: NDArray[np.int64]
+    ) -> tuple[dict[str, Images], dict[str, NDArray[np.int64]]]:
+        """Return camera -> distinct images, and camera -> the one of every tick.
+
+        Args:
+            rows: (S, C) numbers of messages.
+        """
+        images: dict[str, Images] = {}
+        image_index = {}
+        for i, camera in enumerate(self._robot.cameras):
+            used, index = np.unique(rows[:, i], return_inverse=True)
+            image_index[camera.name] = index.astype(np.int64)
+            if self._kept is None:
+                topic, path = self._sources.cameras[camera.name], self._bag.path
+                read = _reread(path, topic)
+                images[camera.name] = ImageRows(self._sizes[camera.name], read, used)
+            else:
+                kept = self._kept[camera.name]
+                images[camera.name] = np.stack([kept[number] for number in used.tolist()])
+        return images, image_index
+
+    def _task(self, labels: Labels) -> str:
+        """Return the instruction: the last one sent, else that of the labels."""
+        sent = self._streams.get(self._sources.task, ())
+        return sent[-1].value.data if sent else labels.task or ''
+
+
+class _Look:
+    """A first look at the images of one camera: whether they can be decoded, and change."""
+
+    def __init__(self, camera: CameraSpec) -> None:
+        self.n = 0
+        self.frozen: list[tuple[int, int]] = []  # from and to [ns]
+        self._camera, self._decoder = camera, ImageDecoder()
+        self._last: Any = None
+        self._since_ns = 0
+
+    def see(self, message: Any, bag_ns: int) -> NDArray[np.uint8] | None:
+        """Return the image of the next message, None for video before its first key frame."""
+        self.n += 1
+        image = camera_image(self._camera, message, self._decoder)
+        if image is None:
+            return None
+        if self._last is None or not np.array_equal(self._last, message.data):
+            self._last, self._since_ns = message.data, bag_ns
+        elif self._camera.noise and bag_ns - self._since_ns > FROZEN_S * 1e9:
+            if self.frozen and self.frozen[-1][0] == self._since_ns:
+                del self.frozen[-1]
+            self.frozen.append((self._since_ns, bag_ns))
+        return image
+
+
+def _reread(path: Path, topic: str) -> Any:
+    """Return what reads the images of some messages of a topic once more."""
+
+    def read(wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+        numbers, decoder = set(wanted.tolist()), ImageDecoder()
+        last = int(wanted[-1]) if len(wanted) else -1
+        with open_bag(path) as bag:
+            kind = bag.types[topic]
+            for number, (_, _, data) in enumerate(bag.messages([topic])):
+                if number > last:
+                    return
+                if number in numbers or kind != IMAGE:  # video needs all before it
+                    image = decoder.decode(bag.decode(topic, data))
+                    if number in numbers and image is not None:
+                        yield image
+
+    return read

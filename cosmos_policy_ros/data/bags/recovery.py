@@ -4,30 +4,22 @@
 A recorder that is killed leaves a folder with the suffix ``.partial``, an MCAP file that ends
 anywhere and the custom data it began with. All messages up to the last whole chunk are copied into
 a new bag whose custom data has ``complete: 'false'``; only then the folder is removed.
-
-Source: https://mcap.dev/spec, "the MCAP file may be truncated".
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 import fcntl
 import logging
 from pathlib import Path
 import shutil
-import struct
-from typing import BinaryIO
 
+from cosmos_policy_ros.data.bags.torn import read_open_mcap, TORN
 from cosmos_policy_ros.data.bags.writer import BagWriter, INFORMATION
 from cosmos_policy_ros.outputs import PARTIAL
-from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Schema
-from mcap.stream_reader import StreamReader
 import yaml
 
 logger = logging.getLogger(__name__)
 RESCUE = '.rescue'  # suffix of a copy that is being made
-_TORN = (McapError, struct.error, ValueError, LookupError, OSError)  # a file that ends anywhere
 
 
 def recover_all(folder: Path) -> list[Path]:
@@ -58,7 +50,7 @@ def recover(partial: Path) -> Path:
     path = partial.with_name(partial.name.removesuffix(PARTIAL))
     torn = next(partial.glob('*.mcap'), None)
     if torn is None:
-        msg = f'{partial} holds no MCAP file; remove the folder'
+        msg = f'{partial} holds no MCAP file'
         raise ValueError(msg)
     draft = yaml.safe_load((partial / 'metadata.yaml').read_text(encoding='utf-8'))
     details = {**draft[INFORMATION]['custom_data'], 'complete': 'false'}
@@ -66,11 +58,11 @@ def recover(partial: Path) -> Path:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         n = 0
         with BagWriter(path.with_name(path.name + RESCUE), details) as bag:
-            for topic, msg_type, message in _messages(file):
-                bag.write(topic, msg_type, message.data, message.log_time)
+            for topic, msg_type, bag_ns, data in read_open_mcap(file):
+                bag.write(topic, msg_type, data, bag_ns)
                 n += 1
             if not n:
-                msg = f'{partial} holds no whole chunk; remove the folder'
+                msg = f'{partial} holds no whole chunk'
                 raise ValueError(msg)
     bag.path.rename(path)
     shutil.rmtree(partial)
@@ -84,24 +76,6 @@ def _try_recover(partial: Path) -> Path | None:
         return recover(partial)
     except BlockingIOError:
         logger.info('%s is being recorded', partial)
-    except (*_TORN, yaml.YAMLError) as error:
+    except (*TORN, yaml.YAMLError) as error:
         logger.warning('%s cannot be recovered and stays: %s', partial, error)
     return None
-
-
-def _messages(file: BinaryIO) -> Iterator[tuple[str, str, Message]]:
-    """Yield topic, type and message in file order until the file or its sense ends."""
-    schemas: dict[int, str] = {}
-    channels: dict[int, tuple[str, str]] = {}
-    records = iter(StreamReader(file).records)
-    while True:
-        try:
-            record = next(records)
-        except (StopIteration, *_TORN):
-            return
-        if isinstance(record, Schema):
-            schemas[record.id] = record.name
-        elif isinstance(record, Channel):
-            channels[record.id] = record.topic, schemas[record.schema_id]
-        elif isinstance(record, Message):
-            yield *channels[record.channel_id], record

@@ -22,6 +22,7 @@ from pathlib import Path
 import shutil
 from typing import Any
 
+from cosmos_policy_ros.image_decoder import COMPRESSED_VIDEO, IMAGE, VIDEO_PACKET
 from cosmos_policy_ros.outputs import partial_folder
 from cosmos_policy_ros.topics import offered_qos, Qos
 import numpy as np
@@ -37,23 +38,36 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
-from rosbags.typesys import get_typestore, Stores
+from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from rosbags.typesys.store import Typestore
 import yaml
 
 PIECE = 65536  # [bytes] of a file that are written in one call
 INFORMATION = 'rosbag2_bagfile_information'  # the key of metadata.yaml that holds everything
-IMAGE = 'sensor_msgs/msg/Image'
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 STRING = 'std_msgs/msg/String'
 BOOL = 'std_msgs/msg/Bool'
 FOREVER = QosTime(9223372036, 854775807)  # no deadline, as rosbag2 writes it
 
 
+OTHERS = {  # types that cameras of other packages use
+    COMPRESSED_VIDEO: (
+        'builtin_interfaces/Time timestamp\nstring frame_id\nuint8[] data\nstring format\n'
+    ),
+    VIDEO_PACKET: (
+        'std_msgs/Header header\nint32 width\nint32 height\nstring encoding\nuint64 pts\n'
+        'uint8 flags\nbool is_bigendian\nuint8[] data\n'
+    ),
+}
+
+
 @lru_cache(maxsize=1)
 def typestore() -> Typestore:
-    """Return the message definitions of ROS 2 Jazzy (built once, 0.1 s)."""
-    return get_typestore(Stores.ROS2_JAZZY)
+    """Return the message definitions of ROS 2 Jazzy and of ``OTHERS`` (built once, 0.1 s)."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    for name, text in OTHERS.items():
+        store.register(get_types_from_msg(text, name))
+    return store
 
 
 @lru_cache
@@ -88,7 +102,7 @@ class BagWriter:
         partial = partial_folder(path)
         for there in (path, partial):
             if there.exists():
-                msg = f'{there} exists and is not overwritten; remove it or choose another folder'
+                msg = f'{there} exists and is not overwritten; choose another folder'
                 raise FileExistsError(msg)
         self.path = path
         self._partial = partial

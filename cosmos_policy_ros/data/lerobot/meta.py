@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``meta/`` of a LeRobot v3.0 data set holds: features, episodes, tasks.
+"""What ``meta/`` of a LeRobot data set holds: features, episodes, tasks; v3.0, and v2 to read.
 
 Source: huggingface/lerobot ``src/lerobot/datasets`` (``utils.py``, ``io_utils.py``,
 ``feature_utils.py``).
@@ -26,6 +26,7 @@ FILES_PER_CHUNK, DATA_MB, VIDEO_MB = 1000, 100, 200  # a file that has reached i
 DATA_PATH = 'data/chunk-{chunk_index:03d}/file-{file_index:03d}.parquet'
 VIDEO_PATH = 'videos/{video_key}/chunk-{chunk_index:03d}/file-{file_index:03d}.mp4'
 INFO, STATS, TASKS = 'meta/info.json', 'meta/stats.json', 'meta/tasks.parquet'
+EPISODES_V2 = 'meta/episodes.jsonl'
 EPISODES = 'meta/episodes/chunk-000/file-000.parquet'
 STATE, ACTION = 'observation.state', 'action'
 MOTION = {'velocity': 'observation.velocity', 'effort': 'observation.effort'}  # of an Episode
@@ -54,19 +55,19 @@ def read_meta(root: Path) -> Meta:
     """Read ``meta/``.
 
     Raises:
-        ConfigError: A file is missing or damaged, the format is not v3, or the numbers of episodes
-            or rows disagree.
+        ConfigError: A file is missing or damaged, the format is neither v3 nor v2, or the numbers
+            of episodes or rows disagree.
     """
     try:
         info = json.loads((root / INFO).read_text(encoding='utf-8'))
         version = str(info['codebase_version'])
-        if not version.startswith('v3.'):
-            msg = f'format {version}, expected {VERSION}; lerobot itself converts older formats'
+        if version.startswith('v2.'):
+            rows = _episodes_of_v2(root, info)
+        elif version.startswith('v3.'):
+            rows = _episodes(root)
+        else:
+            msg = f'format {version}, expected {VERSION} or v2.x'
             raise ValueError(msg)
-        rows: list[dict[str, Any]] = []
-        for file in sorted((root / 'meta' / 'episodes').glob('*/*.parquet')):
-            columns = [c for c in pq.read_schema(file).names if not c.startswith('stats/')]
-            rows += pq.read_table(file, columns=columns, partitioning=None).to_pylist()
         rows.sort(key=lambda row: row['episode_index'])
         n_rows = sum(row['length'] for row in rows)
         if (len(rows), n_rows) != (info['total_episodes'], info['total_frames']):
@@ -79,6 +80,48 @@ def read_meta(root: Path) -> Meta:
         msg = f'data set {root} cannot be read: {error}'
         raise ConfigError(msg) from error
     return Meta(info, rows)
+
+
+def data_file(root: Path, info: Mapping[str, Any], entry: Mapping[str, Any], place: str) -> Path:
+    """Return the file of an episode.
+
+    Args:
+        root: Folder of the data set.
+        info: ``meta/info.json``.
+        entry: Row of ``meta/episodes``.
+        place: ``data`` or ``videos/<feature>``.
+    """
+    template = str(info['data_path' if place == 'data' else 'video_path'])
+    number = int(entry['episode_index'])
+    return root / template.format(
+        video_key=place.removeprefix('videos/'),
+        chunk_index=entry.get(f'{place}/chunk_index'),
+        file_index=entry.get(f'{place}/file_index'),
+        episode_index=number,
+        episode_chunk=number // int(info.get('chunks_size', FILES_PER_CHUNK)),
+    )
+
+
+def _episodes(root: Path) -> list[dict[str, Any]]:
+    """Return the rows of ``meta/episodes``."""
+    rows: list[dict[str, Any]] = []
+    file = root
+    try:
+        for file in sorted((root / 'meta' / 'episodes').glob('*/*.parquet')):
+            columns = [c for c in pq.read_schema(file).names if not c.startswith('stats/')]
+            rows += pq.read_table(file, columns=columns, partitioning=None).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        msg = f'{file}: {error}'
+        raise ValueError(msg) from error
+    return rows
+
+
+def _episodes_of_v2(root: Path, info: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the rows of ``meta/episodes.jsonl``, as those of v3: a file per episode and video."""
+    text = (root / EPISODES_V2).read_text(encoding='utf-8')
+    videos = [name for name, feature in info['features'].items() if feature['dtype'] == 'video']
+    places = {f'videos/{name}/from_timestamp': 0.0 for name in videos}
+    return [json.loads(line) | places for line in text.splitlines() if line.strip()]
 
 
 def write_meta(

@@ -1,25 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An episode of a LeRobot v3 data set, ours or another's, as an ``Episode``.
+"""An episode of a LeRobot data set, v3 or v2, ours or another's, as an ``Episode``.
 
-Joints are ``observation.state``, where there are any ``observation.velocity`` and
-``observation.effort``, images the videos ``observation.images.<camera>``. What only
-our writer adds (``lerobot/writer.py``) is not needed: without ``expert`` every row is one to
-imitate, without ``image_index`` every row has a frame of its own, without ``success`` per episode
-LeRobot's ``next.success`` per row counts, and source and task may be given by a person.
+Joints are ``observation.state`` in the order that the names of its columns say, and where there
+are any ``observation.velocity`` and ``observation.effort``; images are the videos or columns
+``observation.images.<camera>``. What only our writer adds (``lerobot/writer.py``) is not needed:
+without ``expert`` every row is one to imitate, without ``image_index`` every row has an image of
+its own, without ``success`` per episode LeRobot's ``next.success`` per row counts, and source and
+task may be given by a person.
 
 Source: huggingface/lerobot ``src/lerobot/datasets/dataset_reader.py``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.data.assemble import assemble, distinct, find_cameras, Labels, Rows
+from cosmos_policy_ros.data.assemble import assemble, BASE, distinct, find_cameras, Labels, Rows
+from cosmos_policy_ros.data.image_rows import ImageRows
+from cosmos_policy_ros.data.lerobot.columns import find_columns, plain_names
 from cosmos_policy_ros.data.lerobot.meta import (
     ACTION,
     CAMERAS,
+    data_file,
     INDEX,
     INFO,
     Meta,
@@ -27,21 +32,24 @@ from cosmos_policy_ros.data.lerobot.meta import (
     read_meta,
     STATE,
 )
+from cosmos_policy_ros.data.reading import note, Reading
 from cosmos_policy_ros.data.velocity_effort import check_rows
-from cosmos_policy_ros.data.video import count_frames, pick_frames, VideoError
+from cosmos_policy_ros.data.video import count_frames, pick_frames, video_rate, VideoError
+from cosmos_policy_ros.image_decoder import decode_file
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.types import ConfigError, Episode
+from cosmos_policy_ros.types import ConfigError, Episode, Images
 import numpy as np
 from numpy.typing import NDArray
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+TIME = 'timestamp'
 SUCCESS = 'next.success'  # per row, from LeRobot's own evaluation
 _DAMAGE = (OSError, LookupError, ValueError, TypeError, VideoError, pa.ArrowException)
 
 
 def read_lerobot(
-    root: Path, number: int, robot: RobotSpec, given: Labels | None = None
+    root: Path, number: int, robot: RobotSpec, reading: Reading | None = None
 ) -> Episode:
     """Read one episode.
 
@@ -49,7 +57,7 @@ def read_lerobot(
         root: Folder of the data set.
         number: Index of the episode.
         robot: Robot of the rows; its cameras are read, ``high`` from ``high`` or ``cam_high``.
-        given: What to take for labels that the data set lacks.
+        reading: What the data set leaves open.
 
     Raises:
         ConfigError: The data set or the episode is damaged, lacks a feature, a camera or a label,
@@ -57,7 +65,7 @@ def read_lerobot(
     """
     meta = _meta(root, (root / INFO).stat().st_mtime_ns)
     try:
-        return _episode(root, meta, meta.episodes[number], robot, given or Labels())
+        return _episode(root, meta, meta.episodes[number], robot, reading or Reading())
     except _DAMAGE as error:
         msg = f'episode {number} of {root}: {error}'
         raise ConfigError(msg) from error
@@ -74,7 +82,7 @@ def check_lengths(root: Path) -> None:
     for entry in meta.episodes:
         places = [k.removesuffix('/chunk_index') for k in entry if k.endswith('/chunk_index')]
         for place in (p for p in places if not p.startswith('meta/')):
-            path = _file(root, meta, entry, place)
+            path = data_file(root, meta.info, entry, place)
             wanted[path] = wanted.get(path, 0) + entry['length']
     for path, n in wanted.items():
         is_table = path.suffix == '.parquet'
@@ -84,14 +92,36 @@ def check_lengths(root: Path) -> None:
             raise ConfigError(msg)
 
 
-def _file(root: Path, meta: Meta, entry: dict[str, Any], place: str) -> Path:
-    """Return the file of an episode: place is ``data`` or ``videos/<feature>``."""
-    template = meta.info['data_path' if place == 'data' else 'video_path']
-    return root / template.format(
-        video_key=place.removeprefix('videos/'),
-        chunk_index=entry[f'{place}/chunk_index'],
-        file_index=entry[f'{place}/file_index'],
-    )
+def check_files(root: Path, number: int) -> None:
+    """Open the files of an episode, which is quick.
+
+    Raises:
+        ConfigError: One is missing or torn; names it.
+    """
+    meta = _meta(root, (root / INFO).stat().st_mtime_ns)
+    entry = meta.episodes[number]
+    for path in (data_file(root, meta.info, entry, place) for place in _places(meta, entry)):
+        if reason := _find_damage(path):
+            msg = f'episode {number} of {root}: {path}: {reason}'
+            raise ConfigError(msg)
+
+
+@lru_cache(maxsize=4096)
+def _find_damage(path: Path) -> str:
+    """Return why a table or video cannot be opened, empty when it can; each is opened once."""
+    try:
+        if path.suffix == '.parquet':
+            pq.read_metadata(path)
+        else:
+            video_rate(path)
+    except _DAMAGE as error:
+        return str(error)
+    return ''
+
+
+def _places(meta: Meta, entry: dict[str, Any]) -> list[str]:
+    """Return ``data`` and ``videos/<feature>`` of every video."""
+    return ['data', *(k.removesuffix('/from_timestamp') for k in entry if 'from_timestamp' in k)]
 
 
 @lru_cache(maxsize=4)
@@ -101,22 +131,33 @@ def _meta(root: Path, written_ns: int) -> Meta:
 
 
 def _episode(
-    root: Path, meta: Meta, entry: dict[str, Any], robot: RobotSpec, given: Labels
+    root: Path, meta: Meta, entry: dict[str, Any], robot: RobotSpec, reading: Reading
 ) -> Episode:
     info, n = meta.info, int(entry['length'])
-    videos = [k for k, f in info['features'].items() if f['dtype'] == 'video']
-    keys = [k.removeprefix(CAMERAS) for k in videos if k.startswith(CAMERAS)]
-    cameras = find_cameras(robot, keys, f'{root}: {CAMERAS}<camera> videos')
+    features = info['features']
+    shown = {
+        key.removeprefix(CAMERAS): feature['dtype']
+        for key, feature in features.items()
+        if key.startswith(CAMERAS) and feature['dtype'] in ('video', 'image')
+    }
+    cameras = find_cameras(robot, shown, f'{root}: {CAMERAS}<camera> videos')
     index = (INDEX + key for key in cameras.values())
-    optional = ('expert', SUCCESS, *MOTION.values(), *index)
-    columns = [STATE, ACTION, *(name for name in optional if name in info['features'])]
+    optional = ('expert', SUCCESS, TIME, *MOTION.values(), *index)
+    columns = [STATE, ACTION, *(name for name in optional if name in features)]
     rows = _rows(root, meta, entry, columns)
-    images, image_index = {}, {}
+    _check_times(rows.get(TIME), float(info['fps']))
+    images: dict[str, Images] = {}
+    image_index = {}
     for name, key in cameras.items():
-        place = f'videos/{CAMERAS}{key}'
         picks, image_index[name] = distinct(rows.get(INDEX + key, np.arange(n)))
+        feature = CAMERAS + key
+        if shown[key] == 'image':
+            images[name] = _stored_images(root, meta, entry, feature, picks)
+            continue
+        place = f'videos/{feature}'
         start_s = float(entry[f'{place}/from_timestamp'])
-        images[name] = pick_frames(_file(root, meta, entry, place), picks, n, start_s, info['fps'])
+        video = data_file(root, info, entry, place)
+        images[name] = pick_frames(video, picks, n, start_s, info['fps'])
     if len(entry['tasks']) > 1:
         msg = f'it has the tasks {entry["tasks"]}, one is expected'
         raise ValueError(msg)
@@ -130,12 +171,75 @@ def _episode(
         robot=None if info.get('robot_type') == 'unknown' else info.get('robot_type'),
     )
     where = f'episode {entry["episode_index"]} of {root}'
+    joints = {
+        name: _in_order(rows[name], features[name], robot, reading, f'{root}: {name}')
+        for name in (STATE, ACTION, *MOTION.values())
+        if name in rows
+    }
     motion = {
-        stream: check_rows(rows.get(name), rows[STATE].shape, f'{where}: {name}')
+        stream: check_rows(joints.get(name), joints[STATE].shape, f'{where}: {name}')
         for stream, name in MOTION.items()
     }
-    found = Rows(rows[STATE], rows[ACTION], rows.get('expert'), images, image_index, **motion)
-    return assemble(found, stored.completed(given), robot)
+    found = Rows(joints[STATE], joints[ACTION], rows.get('expert'), images, image_index, **motion)
+    return assemble(found, stored.completed(reading.labels), robot, reading.other_robot)
+
+
+def _in_order(
+    rows: NDArray[Any], feature: dict[str, Any], robot: RobotSpec, reading: Reading, where: str
+) -> NDArray[Any]:
+    """Return (S, A) rows in the joint order of the robot, found by the names of the columns."""
+    names = plain_names(feature.get('names'))
+    if rows.ndim == 2 and rows.shape[1] == robot.size + BASE and 'base' in reading.drop:
+        note(where, f'the last {BASE} columns, of a base, are left out')
+        rows, names = rows[:, : robot.size], names[: robot.size]
+    if rows.ndim != 2 or rows.shape[1] != robot.size:
+        return rows  # refused by assemble
+    columns = find_columns(names, robot, robot.size, where)
+    return rows if columns is None else rows[:, columns]
+
+
+def _check_times(times_s: NDArray[Any] | None, fps: float) -> None:
+    """Refuse rows that are not at the rate: their images are found by it.
+
+    Raises:
+        ValueError: Times drift by half a row or more; names the first.
+    """
+    if times_s is None or not len(times_s):
+        return
+    ticks = np.arange(len(times_s)) / fps
+    drift_s = np.asarray(times_s, np.float64).reshape(-1) - float(times_s[0]) - ticks
+    late = np.flatnonzero(np.abs(drift_s) > 0.5 / fps)
+    if len(late):
+        row = int(late[0])
+        msg = f'row {row} is at {row / fps + drift_s[row]:.3f} s, at {fps:g} rows per second it '
+        msg += f'would be at {row / fps:.3f} s; its timestamps drift by up to '
+        msg += f'{np.abs(drift_s).max():.3f} s'
+        raise ValueError(msg)
+
+
+def _stored_images(
+    root: Path, meta: Meta, entry: dict[str, Any], feature: str, picks: NDArray[np.int64]
+) -> ImageRows:
+    """Return images that lie in the tables, as files in a column or beside them."""
+
+    def read(wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+        column = _table(root, meta, entry, [feature])[feature]
+        for row in wanted.tolist():
+            stored = column[row].as_py()
+            try:
+                data = stored['bytes'] or (root / stored['path']).read_bytes()
+                yield decode_file(data)
+            except (ValueError, OSError) as error:
+                msg = f'episode {entry["episode_index"]} of {root}: {feature}: row {row}, '
+                msg += f'{row / meta.info["fps"]:.2f} s: {error}'
+                raise ConfigError(msg) from error
+
+    sizes = {image.shape for image in read(picks)}
+    if len(sizes) != 1:
+        msg = f'{feature} has images of the sizes {sorted(sizes)}'
+        raise ValueError(msg)
+    height, width, _ = sizes.pop()
+    return ImageRows((height, width), read, picks)
 
 
 def _rows(
@@ -146,11 +250,25 @@ def _rows(
     if missing:
         msg = f'no feature {", ".join(missing)}; it has {sorted(meta.info["features"])}'
         raise ValueError(msg)
-    path = _file(root, meta, entry, 'data')
+    table = _table(root, meta, entry, columns)
+    types = {n: meta.info['features'][n]['dtype'] for n in columns}
+    return {n: np.array(table[n].to_pylist(), dtype=types[n]) for n in columns}
+
+
+def _table(root: Path, meta: Meta, entry: dict[str, Any], columns: list[str]) -> pa.Table:
+    """Return some columns of one episode.
+
+    Raises:
+        ValueError: The file is missing or torn, or has another number of rows.
+    """
+    path = data_file(root, meta.info, entry, 'data')
     mine = [('episode_index', '=', entry['episode_index'])]
-    table = pq.read_table(path, columns=columns, filters=mine, partitioning=None)
+    try:
+        table = pq.read_table(path, columns=columns, filters=mine, partitioning=None)
+    except (OSError, pa.ArrowException) as error:
+        msg = f'{path}: {error}'
+        raise ValueError(msg) from error
     if table.num_rows != entry['length']:
         msg = f'{path} has {table.num_rows} rows of it, meta/episodes says {entry["length"]}'
         raise ValueError(msg)
-    types = {n: meta.info['features'][n]['dtype'] for n in columns}
-    return {n: np.array(table[n].to_pylist(), dtype=types[n]) for n in columns}
+    return table

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from cosmos_policy_ros.types import Images
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,7 +28,7 @@ def row_stats(rows: NDArray[Any]) -> dict[str, Any]:
     return {k: v.tolist() for k, v in stats.items()} | {'count': [len(rows)]}
 
 
-def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
+def histogram(images: Images) -> NDArray[np.int64]:
     """Return (4, 256) int64: how often each level of red, green, blue occurs, and how many images.
 
     Of long episodes every so many-th image is counted. Histograms of several episodes may be added
@@ -36,9 +37,11 @@ def histogram(images: NDArray[np.uint8]) -> NDArray[np.int64]:
     Args:
         images: (n, height, width, 3) uint8 RGB.
     """
-    counted = images[:: -(-len(images) // SAMPLED)]
-    counts = [np.bincount(counted[..., c].reshape(-1), minlength=256) for c in range(3)]
-    return np.stack([*counts, np.full(256, len(counted))]).astype(np.int64)
+    counts = np.zeros((4, 256), np.int64)
+    for image in images[:: -(-len(images) // SAMPLED)]:
+        levels = [np.bincount(image[..., c].reshape(-1), minlength=256) for c in range(3)]
+        counts += np.stack([*levels, np.ones(256, np.int64)])
+    return counts
 
 
 def image_stats(counts: NDArray[np.int64]) -> dict[str, Any]:

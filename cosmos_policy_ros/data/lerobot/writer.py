@@ -22,6 +22,7 @@ import shutil
 from typing import Any
 
 from cosmos_policy_ros.data.assemble import camera_key
+from cosmos_policy_ros.data.image_rows import shown
 from cosmos_policy_ros.data.lerobot.meta import (
     ACTION,
     CAMERAS,
@@ -40,7 +41,7 @@ from cosmos_policy_ros.data.lerobot.meta import (
 from cosmos_policy_ros.data.lerobot.statistics import histogram, image_stats, row_stats
 from cosmos_policy_ros.data.video import VideoWriter
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.types import ConfigError, Episode
+from cosmos_policy_ros.types import ConfigError, Episode, Images
 import numpy as np
 from numpy.typing import NDArray
 import pyarrow as pa
@@ -86,7 +87,7 @@ class LeRobotWriter:
         Raises:
             ConfigError: It has another rate, or cameras of other names or sizes, than the first.
         """
-        sizes = {name: i.shape[1:3] for name, i in episode.images.items()}
+        sizes = {name: (i.shape[1], i.shape[2]) for name, i in episode.images.items()}
         self._sizes = self._sizes or sizes
         if sizes != self._sizes or episode.rate_hz != self._fps:
             msg = (
@@ -190,9 +191,7 @@ class LeRobotWriter:
         self._table.write_table(table)
         return self._place('data')
 
-    def _add_video(
-        self, key: str, images: NDArray[np.uint8], index: NDArray[np.int64]
-    ) -> dict[str, Any]:
+    def _add_video(self, key: str, images: Images, index: NDArray[np.int64]) -> dict[str, Any]:
         """Append a frame per row and return where they lie."""
         place, video = f'videos/{key}', self._videos.get(key)
         if video is not None and self._rolls_over(place, video.n_bytes, VIDEO_MB):
@@ -202,8 +201,8 @@ class LeRobotWriter:
             video = VideoWriter(self._path(place), self._fps, *images.shape[1:3])
             self._videos[key] = video
         start = video.n_frames
-        for row in index:
-            video.write(images[row])
+        for image in shown(images, index):
+            video.write(image)
         seconds = {'from_timestamp': start / self._fps, 'to_timestamp': video.n_frames / self._fps}
         return self._place(place) | {f'{place}/{k}': v for k, v in seconds.items()}
 

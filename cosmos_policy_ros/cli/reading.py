@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The options of every command that reads recordings: what a person says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal, TYPE_CHECKING
+
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError
+import tyro
+
+if TYPE_CHECKING:
+    from cosmos_policy_ros.data.reading import Reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """What recordings leave open, said by a person."""
+
+    task: str | None = None
+    """Instruction of episodes that have none."""
+    source: Literal['demo', 'rollout'] | None = None
+    """Source of episodes that have none."""
+    success: Annotated[Literal['yes', 'no'] | None, tyro.conf.arg(metavar='yes|no')] = None
+    """Outcome of episodes that have none. Default: not judged."""
+    fps: float | None = None
+    """Rows per second of HDF5 files that have none [Hz]. Default: that of their videos,
+    else the robot's control rate."""
+    actions: Literal['command', 'leader', 'state-next'] | None = None
+    """What the actions are: commands that were sent, what the leader arms commanded, or the
+    measured joints one row later. Default: command, and refused where there is none."""
+    map: tuple[str, ...] = ()
+    """Topics of bags that have another name than in the robot file, as TOPIC=STREAM; a stream is a
+    camera, an arm, action, task, or a topic of the robot file."""
+    stamps: Literal['header', 'arrival'] | None = None
+    """Which time of messages counts. Default: header, and refused where a clock differs."""
+    images: Literal['rgb', 'bgr'] | None = None
+    """Order of the colours that an ordinary decoder leaves of HDF5 images. Default: by the marks
+    of the recorder, with one line that says which was taken."""
+    drop: tuple[Literal['base', 'padding'], ...] = ()
+    """What rows have too much: the two columns of a mobile base behind those of the arms; rows of
+    zeros behind the end."""
+    robot_type_ok: bool = False
+    """Take data sets of a robot of another name that has the same joints."""
+
+
+def reading_of(options: ReadingOptions, robot: RobotSpec) -> Reading:
+    """Return the options as the readers take them.
+
+    Args:
+        options: The options of a command.
+        robot: Robot file, whose streams may be mapped.
+
+    Raises:
+        ConfigError: A topic is mapped to a stream that the robot does not have.
+    """
+    # late: the readers of all formats load slowly
+    from cosmos_policy_ros.data.assemble import Labels
+    from cosmos_policy_ros.data.bags.sources import stream_topics
+    from cosmos_policy_ros.data.reading import Reading
+
+    known = stream_topics(robot)
+    topics = {}
+    for pair in options.map:
+        topic, equals, stream = pair.partition('=')
+        if not equals or stream not in known:
+            msg = f'--map {pair}: expected TOPIC=STREAM, where the streams of {robot.name} are '
+            msg += ', '.join(known)
+            raise ConfigError(msg)
+        topics[known[stream]] = topic
+    success = None if options.success is None else options.success == 'yes'
+    return Reading(
+        labels=Labels(options.task, options.source, success, options.fps),
+        images=options.images,
+        stamps=options.stamps,
+        actions=options.actions,
+        topics=topics,
+        drop=options.drop,
+        other_robot=options.robot_type_ok,
+    )

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a person says about recordings that do not say it themselves, and what was taken for it.
+
+Files of other recorders lack labels, name topics otherwise, or leave open in which order their
+colours are. What cannot be told from a file is asked for by the name of the option that says it,
+and what was taken is one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+import logging
+from typing import Literal
+
+from cosmos_policy_ros.data.assemble import Labels
+
+logger = logging.getLogger(__name__)
+FROZEN_S = 0.5  # the same image for longer is told: no sensor is without noise
+Colours = Literal['rgb', 'bgr']
+Stamps = Literal['header', 'arrival']
+Actions = Literal['command', 'leader', 'state-next']
+Left = Literal['base', 'padding']
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How recordings are to be read where they leave it open.
+
+    Attributes:
+        labels: Labels of episodes that do not have them.
+        images: Order of the colours in a file that an ordinary decoder leaves; None goes by the
+            marks of the recorder.
+        stamps: Which time of a message of a bag counts: that in its header, or that of its
+            arrival. None is the header, and refuses clocks that differ.
+        actions: What the actions are: the commands that were sent, what the leader arms commanded,
+            or the measured joints one row later. None is the commands, and refuses without them.
+        topics: Topic of the robot file -> its name in a bag.
+        drop: What rows of files have too much: ``base``, the last two columns, of a mobile base;
+            ``padding``, the rows of zeros at the end.
+        other_robot: Whether a data set of a robot of another name is read that has the joints.
+    """
+
+    labels: Labels = field(default_factory=Labels)
+    images: Colours | None = None
+    stamps: Stamps | None = None
+    actions: Actions | None = None
+    topics: Mapping[str, str] = field(default_factory=dict)
+    drop: tuple[Left, ...] = ()
+    other_robot: bool = False
+
+
+@lru_cache(maxsize=1024)
+def note(where: str, what: str) -> None:
+    """Log one line about the files of a folder, once however many of them it holds for.
+
+    Args:
+        where: The folder or data set.
+        what: What was taken, and how to say otherwise.
+    """
+    logger.warning('%s: %s', where, what)

@@ -1,0 +1,176 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Image messages as RGB arrays, live and from a bag alike: raw, compressed and video.
+
+Raw images are sensor_msgs/Image in any encoding of ``ENCODINGS``, compressed ones JPEG or PNG in a
+sensor_msgs/CompressedImage, and video is H.264 or H.265, a packet per message, as
+foxglove_msgs/CompressedVideo or FFMPEGPacket have it. Depth is refused: it is no colour.
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
+COMPRESSED_VIDEO = 'foxglove_msgs/msg/CompressedVideo'
+VIDEO_PACKET = 'ffmpeg_image_transport_msgs/msg/FFMPEGPacket'
+IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE, COMPRESSED_VIDEO, VIDEO_PACKET)
+ENCODINGS = {  # name in sensor_msgs/Image -> bytes per pixel
+    'rgb8': 3,
+    'bgr8': 3,
+    '8UC3': 3,  # says no order of colours; taken for OpenCV's, which is that of bgr8
+    'rgba8': 4,
+    'bgra8': 4,
+    '8UC4': 4,
+    'mono8': 1,
+    '8UC1': 1,
+    'yuv422_yuy2': 2,
+    'yuyv': 2,
+    'yuv422': 2,  # uyvy
+    'uyvy': 2,
+}
+ORDERS = {  # RGB as channels of the pixels
+    'rgb8': (0, 1, 2),
+    'rgba8': (0, 1, 2),
+    'bgr8': (2, 1, 0),
+    'bgra8': (2, 1, 0),
+    '8UC3': (2, 1, 0),
+    '8UC4': (2, 1, 0),
+    'mono8': (0, 0, 0),
+    '8UC1': (0, 0, 0),
+}
+DEPTH = ('16UC1', 'mono16', '32FC1')
+VIDEO_FORMATS = {'h264': 'h264', 'libx264': 'h264', 'h265': 'hevc', 'hevc': 'hevc'}
+IMAGE_MODES = ('RGB', 'RGBA', 'L', 'P')  # of a decoded file that can be shown as RGB
+
+
+class ImageDecoder:
+    """Decodes the messages of one topic in their order; a frame of video needs those before it."""
+
+    def __init__(self) -> None:
+        """Start before the first message."""
+        self._video: Any = None
+
+    def decode(self, message: Any) -> NDArray[np.uint8] | None:
+        """Return the (height, width, 3) uint8 RGB image of a message.
+
+        Args:
+            message: Image, CompressedImage, CompressedVideo or FFMPEGPacket.
+
+        Returns:
+            The image, a view of the message where that is possible; None for video before its
+            first key frame.
+
+        Raises:
+            ValueError: It is depth, of a format that is not known, damaged, or of other sizes than
+                it says.
+        """
+        if hasattr(message, 'step'):
+            return image_array(message)
+        form = str(getattr(message, 'format', None) or getattr(message, 'encoding', ''))
+        codec = VIDEO_FORMATS.get(form.lower().partition(';')[0].partition('/')[0].strip())
+        if codec is not None:
+            return self._decode_video(codec, bytes(message.data))
+        if 'compresseddepth' in form.lower() or form.partition(';')[0] in DEPTH:
+            msg = f'format {form!r} is depth, a colour image is expected'
+            raise ValueError(msg)
+        return decode_file(bytes(message.data))
+
+    def _decode_video(self, codec: str, data: bytes) -> NDArray[np.uint8] | None:
+        import av  # late: most topics have no video
+
+        if self._video is None:
+            self._video = av.CodecContext.create(codec, 'r')
+            self._video.flags |= 0x80000  # low delay: a packet in, its frame out
+        try:
+            frames = self._video.decode(av.Packet(data))
+        except av.error.FFmpegError as error:
+            if not _has_key_frame(data, codec) and not self._video.width:
+                return None  # a recording that begins between two key frames
+            msg = f'{codec} packet of {len(data)} bytes cannot be decoded ({error})'
+            raise ValueError(msg) from error
+        return frames[-1].to_ndarray(format='rgb24') if frames else None
+
+
+def image_array(message: Any) -> NDArray[np.uint8]:
+    """Return the (height, width, 3) uint8 RGB pixels of a sensor_msgs/Image, a view if possible.
+
+    Raises:
+        ValueError: It is depth, the encoding is not one of ``ENCODINGS``, or the sizes disagree.
+    """
+    height, width, step = message.height, message.width, message.step
+    check_encoding(message.encoding)
+    channels = ENCODINGS[message.encoding]
+    data = np.frombuffer(message.data, dtype=np.uint8)
+    if data.size != height * step or step < channels * width or not data.size:
+        msg = f'image of {data.size} bytes is not {height} rows of {step} bytes, {width} px'
+        raise ValueError(msg)
+    pixels = data.reshape(height, step)[:, : channels * width].reshape(height, width, channels)
+    if channels == 2:
+        return _rgb_of_yuv(pixels, message.encoding)
+    order = ORDERS[message.encoding]
+    if order == (0, 1, 2):
+        return pixels[:, :, :3]
+    return pixels[:, :, 2::-1] if order == (2, 1, 0) else pixels.repeat(3, axis=2)
+
+
+def check_encoding(encoding: str) -> None:
+    """Refuse an encoding that is no colour image.
+
+    Raises:
+        ValueError: It is depth, or not one of ``ENCODINGS``.
+    """
+    if encoding in DEPTH:
+        msg = f'image encoding {encoding!r} is depth, a colour image is expected'
+        raise ValueError(msg)
+    if encoding not in ENCODINGS:
+        msg = (
+            f'image encoding {encoding!r} is not supported; publish one of {", ".join(ENCODINGS)}'
+        )
+        raise ValueError(msg)
+
+
+def decode_file(data: bytes) -> NDArray[np.uint8]:
+    """Return the (height, width, 3) uint8 RGB image of a JPEG or PNG file, zeros behind it or not.
+
+    Raises:
+        ValueError: It is empty, no such file, damaged, or has 16 bits per pixel, as depth has.
+    """
+    from PIL import Image, UnidentifiedImageError  # late: who only needs raw images waits for none
+
+    if not data.strip(b'\0'):
+        msg = 'it is empty'
+        raise ValueError(msg)
+    try:
+        with Image.open(BytesIO(data)) as file:
+            if file.mode not in IMAGE_MODES:
+                msg = f'its pixels are {file.mode!r}, as those of depth are; colour is expected'
+                raise ValueError(msg)
+            return np.asarray(file.convert('RGB'))
+    except UnidentifiedImageError as error:
+        msg = f'{len(data)} bytes that begin with {data[:4].hex(" ")} are no JPEG or PNG'
+        raise ValueError(msg) from error
+    except (OSError, SyntaxError) as error:
+        msg = f'its {len(data)} bytes are damaged ({error})'
+        raise ValueError(msg) from error
+
+
+def _rgb_of_yuv(pixels: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
+    """Return RGB of 4:2:2 pixels, by BT.601 in the range of video, as camera drivers mean it."""
+    import cv2  # late: most cameras send RGB
+
+    uyvy = encoding in ('yuv422', 'uyvy')
+    code = cv2.COLOR_YUV2RGB_UYVY if uyvy else cv2.COLOR_YUV2RGB_YUY2
+    return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
+
+
+def _has_key_frame(data: bytes, codec: str) -> bool:
+    """Whether an Annex B packet has an IDR picture."""
+    starts = [i + 3 for i in range(len(data) - 3) if data[i : i + 3] == b'\0\0\1']
+    if codec == 'h264':
+        return any(data[i] & 0x1F == 5 for i in starts)
+    return any(16 <= (data[i] >> 1) & 0x3F <= 21 for i in starts)

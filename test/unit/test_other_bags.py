@@ -1,0 +1,443 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bags of other recorders and of killed ones: what is there is read, what is not is asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
+from cosmos_policy_ros.data.assemble import Labels
+from cosmos_policy_ros.data.bags import reader
+from cosmos_policy_ros.data.bags.overview import read_overview
+from cosmos_policy_ros.data.bags.reader import read_bag
+from cosmos_policy_ros.data.episodes import list_episodes
+from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE
+from cosmos_policy_ros.types import ConfigError, Episode
+import numpy as np
+from other_recorders import (
+    arm_pose,
+    brightness,
+    JOINT_STATE,
+    joint_state,
+    JOINTS,
+    jpeg_image,
+    raw_image,
+    recording,
+    Sent,
+    START_NS,
+    T,
+    without,
+    write_bag_of,
+)
+import pytest
+from samples import ROBOT
+from test_image_decoder import video_packets
+
+DEMO = {'source': 'demo', 'success': 'true'}
+SAID = Labels(task='fold the towel', source='demo', success=True)
+HIGH = '/high/image_raw'
+
+
+def read(path: Path, **said: Any) -> Episode:
+    """Read a bag at 50 Hz, with what a person says."""
+    return read_bag(path, ROBOT, 50.0, reading=Reading(**said))
+
+
+def images_as(sent: list[Sent], kind: str, make: Any, suffix: str = '') -> list[Sent]:
+    """Return the messages with images of another type, on topics with a suffix."""
+    rows = []
+    for row in sent:
+        if row.type == IMAGE:
+            at_s = (row.arrival_ns - START_NS) * 1e-9
+            made = make(row.arrival_ns, at_s)
+            rows.append(Sent(row.arrival_ns, row.topic + suffix, kind, made))
+        else:
+            rows.append(row)
+    return rows
+
+
+# Plain bags
+
+
+@pytest.mark.parametrize('sqlite', [False, True])
+def test_plain_bag_is_completed_by_what_a_person_says(tmp_path: Path, sqlite: bool) -> None:
+    """No custom data, no /task: the labels are those of the options."""
+    path = write_bag_of(tmp_path / 'a', without(recording(), '/task'), sqlite=sqlite)
+    episode = read(path, labels=SAID)
+    assert (episode.task, episode.source, episode.success) == ('fold the towel', 'demo', True)
+    assert len(episode.actions) == 100
+    np.testing.assert_allclose(episode.actions[50], [*arm_pose(1.0), 1.0] * 2, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ('left_out', 'labels', 'message'),
+    [
+        ('/task', Labels(source='demo'), 'no topic /task; .*an instruction: --task'),
+        ('', Labels(), 'nobody said whether it is a demo or a rollout; give it with --source'),
+        ('/joint_command', SAID, '--actions leader or --actions state-next'),
+        (HIGH, SAID, f'no topic {HIGH}; .*of other names: --map TOPIC=STREAM'),
+    ],
+)
+def test_line_names_the_option_that_is_missing(
+    tmp_path: Path, left_out: str, labels: Labels, message: str
+) -> None:
+    """Nothing says that the recording is to be made again, or thrown away."""
+    path = write_bag_of(tmp_path / 'a', without(recording(), left_out))
+    with pytest.raises(ConfigError, match=message) as caught:
+        read(path, labels=labels)
+    assert 'remove' not in str(caught.value)
+
+
+def test_labels_of_the_bag_come_first(tmp_path: Path) -> None:
+    """A person completes, and does not overrule."""
+    path = write_bag_of(tmp_path / 'a', recording(), {'source': 'rollout', 'success': 'false'})
+    episode = read(path, labels=SAID)
+    assert (episode.source, episode.success) == ('rollout', False)
+
+
+def test_actions_of_leader_arms(tmp_path: Path) -> None:
+    """Leaders half open, 0.2 rad ahead of the followers."""
+    rows = without(recording(), '/joint_command')
+    for row in [row for row in rows if row.topic == '/follower_left/joint_states']:
+        at_s = (row.arrival_ns - START_NS) * 1e-9
+        waist, *others = arm_pose(at_s)
+        for arm in ROBOT.arms:
+            assert arm.leader is not None
+            message = joint_state(
+                row.arrival_ns, [*JOINTS, 'gripper'], [waist + 0.2, *others, 0.5]
+            )
+            rows.append(Sent(row.arrival_ns, arm.leader.joint_state_topic, JOINT_STATE, message))
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    episode = read(path, actions='leader')
+    np.testing.assert_allclose(episode.actions[:, 0] - episode.proprio[:, 0], 0.2, atol=1e-6)
+    np.testing.assert_allclose(episode.actions[:, 6], 0.5, atol=1e-6)
+
+
+def test_actions_of_the_next_row(tmp_path: Path) -> None:
+    """The last row has no next one and is left out."""
+    path = write_bag_of(tmp_path / 'a', without(recording(), '/joint_command'), DEMO)
+    episode = read(path, actions='state-next')
+    np.testing.assert_allclose(episode.actions[:, 0], 0.1 * (np.arange(1, 100) / 50), atol=1e-6)
+    np.testing.assert_allclose(episode.proprio[:, 0], 0.1 * (np.arange(99) / 50), atol=1e-6)
+
+
+def test_commands_of_the_controllers_are_actions_too(tmp_path: Path) -> None:
+    """Another stack has no /joint_command, and its controllers get metres for the gripper."""
+    rows = []
+    for row in recording():
+        if row.topic != '/joint_command':
+            rows.append(row)
+            continue
+        numbers = np.array([*row.message.position[:6], 0.058])
+        layout = T['std_msgs/msg/MultiArrayLayout']([], 0)
+        message = T['std_msgs/msg/Float64MultiArray'](layout, numbers)
+        kind = 'std_msgs/msg/Float64MultiArray'
+        rows += [Sent(row.arrival_ns, arm.command_topic, kind, message) for arm in ROBOT.arms]
+    episode = read(write_bag_of(tmp_path / 'a', rows, DEMO))
+    np.testing.assert_allclose(episode.actions[50], [*arm_pose(1.0), 1.0] * 2, atol=1e-6)
+
+
+def test_command_topic_of_another_type_is_told(tmp_path: Path) -> None:
+    """With both types and what to give."""
+    rows = without(recording(), '/joint_command')
+    layout = T['std_msgs/msg/MultiArrayLayout']([], 0)
+    message = T['std_msgs/msg/Float64MultiArray'](layout, np.zeros(14))
+    rows.append(Sent(START_NS, '/joint_command', 'std_msgs/msg/Float64MultiArray', message))
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    told = '/joint_command is of type std_msgs/msg/Float64MultiArray, expected .*--actions leader'
+    with pytest.raises(ConfigError, match=told):
+        read(path)
+
+
+def test_topics_of_other_names_are_mapped(tmp_path: Path) -> None:
+    """By camera, arm or topic of the robot file."""
+    names = {HIGH: '/cam0', '/follower_left/joint_states': '/l/js', '/joint_command': '/cmd'}
+    rows = [row._replace(topic=names.get(row.topic, row.topic)) for row in recording()]
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    options = ReadingOptions(map=('/cam0=high', '/l/js=follower_left', '/cmd=/joint_command'))
+    episode = read_bag(path, ROBOT, 50.0, reading=reading_of(options, ROBOT))
+    assert len(episode.actions) == 100
+
+
+def test_unknown_stream_of_a_map_is_refused_with_those_there_are() -> None:
+    """The line lists cameras, arms and topics."""
+    with pytest.raises(
+        ConfigError, match=r'--map /a=top: expected TOPIC=STREAM, .* high, left_wr'
+    ):
+        reading_of(ReadingOptions(map=('/a=top',)), ROBOT)
+
+
+# Images
+
+
+@pytest.mark.parametrize('suffix', ['', '/compressed'])
+def test_compressed_images_are_read(tmp_path: Path, suffix: str) -> None:
+    """Under the topic of the robot file, or under what image_transport makes of it."""
+    rows = images_as(
+        recording(), COMPRESSED_IMAGE, lambda ns, at_s: jpeg_image(ns, brightness(at_s)), suffix
+    )
+    episode = read(write_bag_of(tmp_path / 'a', rows, DEMO))
+    left, right = episode.images['high'][12][120, 40], episode.images['high'][12][120, 280]
+    np.testing.assert_allclose(left, [255, 48, 48], atol=4)
+    np.testing.assert_allclose(right, [48, 48, 48], atol=4)
+    assert episode.image_index['high'].tolist()[:9] == [0] * 4 + [1] * 4 + [2]
+    overview = read_overview(tmp_path / 'a', ROBOT)
+    assert overview.images[HIGH + suffix][0][1].shape == (240, 320, 3)
+
+
+def test_video_is_read(tmp_path: Path) -> None:
+    """H.264 packets of a CompressedVideo, which has a timestamp and no header."""
+    packets = video_packets(25, size=(240, 320))
+
+    def make(ns: int, at_s: float) -> Any:
+        data = np.frombuffer(packets[round(at_s * 12.5)], np.uint8)
+        stamp = T['builtin_interfaces/msg/Time'](*divmod(ns, 10**9))
+        return T[COMPRESSED_VIDEO](stamp, 'high', data, 'h264')
+
+    rows = images_as(recording(), COMPRESSED_VIDEO, make, '/foxglove')
+    episode = read(write_bag_of(tmp_path / 'a', rows, DEMO))
+    levels = [int(image[120, 160, 0]) for image in episode.images['high']]
+    np.testing.assert_allclose(levels, 10 * np.arange(25), atol=3)
+
+
+def test_images_of_a_long_episode_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are the same as those of a short one, which are kept."""
+    path = write_bag_of(tmp_path / 'a', recording(), DEMO)
+    kept = read(path)
+    monkeypatch.setattr(reader, 'KEPT_BYTES', 1e6)
+    again = read(path)
+    assert not isinstance(again.images['high'], np.ndarray)
+    np.testing.assert_array_equal(np.asarray(again.images['high']), kept.images['high'])
+
+
+def test_depth_is_refused_with_topic_and_time(tmp_path: Path) -> None:
+    """The first of them."""
+
+    def make(ns: int, _at_s: float) -> Any:
+        return raw_image(ns, np.zeros((240, 320, 2), np.uint8), '16UC1')
+
+    path = write_bag_of(tmp_path / 'a', images_as(recording(), IMAGE, make), DEMO)
+    with pytest.raises(ConfigError, match=f"a: {HIGH} at 0.00 s: image encoding '16UC1' is depth"):
+        read(path)
+
+
+def test_topic_of_another_type_is_told(tmp_path: Path) -> None:
+    """No traceback, and what was expected."""
+    rows = [row for row in recording() if row.topic != HIGH]
+    rows.append(Sent(START_NS, HIGH, 'std_msgs/msg/String', T['std_msgs/msg/String']('x')))
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    told = f'{HIGH} is of type std_msgs/msg/String, expected one of sensor_msgs/msg/Image'
+    with pytest.raises(ConfigError, match=told):
+        read(path)
+
+
+def test_frozen_camera_is_told_with_time_and_length(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """From 0.80 s on the same bytes come for 0.96 s."""
+
+    def make(ns: int, at_s: float) -> Any:
+        return raw_image(ns, brightness(0.8 if 0.8 <= at_s <= 1.77 else at_s))
+
+    read(write_bag_of(tmp_path / 'a', images_as(recording(), IMAGE, make), DEMO))
+    assert f'{HIGH} shows the same image for 0.96 s from 0.80 s on: frozen' in caplog.text
+
+
+# Clocks
+
+
+def behind(topic: str, seconds: float) -> Any:
+    """Return stamps of which one topic's are of a clock that is behind."""
+    return lambda name, ns: ns - round(seconds * 1e9) * (name == topic)
+
+
+@pytest.mark.parametrize(
+    ('topic', 'seconds', 'told'),
+    [
+        (HIGH, 5.0, 'is stamped 5.000 s before its arrival by the median, limit 0.250 s'),
+        (HIGH, 0.4, 'is stamped 0.400 s before its arrival'),
+        (HIGH, -0.2, 'is stamped 0.200 s after its arrival by the median, limit 0.050 s'),
+        ('/follower_right/joint_states', 0.3, 'is stamped 0.300 s before its arrival'),
+        ('/joint_command', -3600.0, 'is stamped 3600.000 s after its arrival'),
+    ],
+)
+def test_stamps_of_another_clock_are_refused(
+    tmp_path: Path, topic: str, seconds: float, told: str
+) -> None:
+    """With the stream, the difference and the option that decides."""
+    path = write_bag_of(tmp_path / 'a', recording(stamp=behind(topic, seconds)), DEMO)
+    with pytest.raises(ConfigError, match=f'{topic} {told}.*--stamps arrival'):
+        read(path)
+    episode = read(path, stamps='arrival')
+    assert episode.images['high'][12][120, 280, 0] == 48
+    assert episode.image_index['high'].tolist()[48:52] == [12] * 4
+    np.testing.assert_allclose(episode.proprio[50, 0], 0.1, atol=1e-6)
+
+
+def test_stamps_of_zero_are_refused(tmp_path: Path) -> None:
+    """A driver that fills in none."""
+    zero = recording(stamp=lambda topic, ns: 0 if topic == HIGH else ns)
+    path = write_bag_of(tmp_path / 'a', zero, DEMO)
+    with pytest.raises(ConfigError, match=f'{HIGH} has no stamps, its headers are 0; --stamps'):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ('change', 'told'),
+    [
+        (lambda ns: ns - (10**9 if ns > START_NS + 1.5e9 else 0), 'step back by 0.920 s'),
+        (lambda ns: ns + (10**10 if ns > START_NS + 1.5e9 else 0), 'step ahead by 10.080 s'),
+    ],
+)
+def test_stamps_that_step_are_refused_with_their_time(
+    tmp_path: Path, change: Any, told: str
+) -> None:
+    """A counter that wraps, or a clock that was set."""
+    rows = recording(stamp=lambda topic, ns: change(ns) if topic == HIGH else ns)
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    with pytest.raises(ConfigError, match=f'{HIGH} at 1.52 s: its stamps {told}'):
+        read(path)
+
+
+def test_one_other_clock_for_all_is_trusted_where_a_person_says_so(tmp_path: Path) -> None:
+    """The stamps of a simulation, whose flags have no header and come with it."""
+    rows = recording(stamp=lambda _topic, ns: ns - START_NS + 10**9)
+    flag = T['std_msgs/msg/Bool']
+    rows += [
+        Sent(START_NS + k * 10**7, '/demonstration/expert', 'std_msgs/msg/Bool', flag(k < 100))
+        for k in range(200)
+    ]
+    episode = read(write_bag_of(tmp_path / 'a', rows, DEMO), stamps='header')
+    assert episode.stamps_ns[0] == 10**9
+    assert episode.expert.tolist() == [True] * 50 + [False] * 50
+
+
+def test_what_is_left_out_at_an_end_is_told_with_the_stream(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A camera that begins late, and joint states that end early."""
+    rows = [
+        row
+        for row in recording(4.0)
+        if not (row.topic == HIGH and row.arrival_ns < START_NS + 10**9)
+        and not (row.topic == '/joint_command' and row.arrival_ns > START_NS + 3 * 10**9)
+    ]
+    episode = read(write_bag_of(tmp_path / 'a', rows, DEMO))
+    assert len(episode.actions) == 99
+    assert f'1.04 s at the start are left out: {HIGH} begins there' in caplog.text
+    assert '0.99 s at the end are left out: /joint_command ends there' in caplog.text
+
+
+def test_gap_in_a_stream_is_refused_with_its_time(tmp_path: Path) -> None:
+    """Time from the start, topic, age and limit."""
+    gap = range(START_NS + 10**9, START_NS + int(1.3e9))
+    rows = [r for r in recording() if not (r.topic == HIGH and r.arrival_ns in gap)]
+    with pytest.raises(ConfigError, match=f'a: at 1.22 s: {HIGH} is 260 ms old, limit 250 ms'):
+        read(write_bag_of(tmp_path / 'a', rows, DEMO))
+
+
+# Killed recorders
+
+
+def test_bag_without_metadata_is_read(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """One line says what is missing and what makes it anew."""
+    path = write_bag_of(tmp_path / 'a', recording())
+    (path / 'metadata.yaml').unlink()
+    (stored,) = list_episodes(tmp_path)
+    assert len(read(stored.path, labels=SAID).actions) == 100
+    assert 'metadata.yaml is missing' in caplog.text
+    assert 'ros2 bag reindex' in caplog.text
+
+
+@pytest.mark.parametrize('sqlite', [False, True])
+def test_bare_storage_file_is_read(tmp_path: Path, sqlite: bool) -> None:
+    """Out of its folder, under its own name."""
+    folder = write_bag_of(tmp_path / 'a', recording(), sqlite=sqlite)
+    (file,) = folder.glob('a.*')
+    bare = file.rename(tmp_path / file.name)
+    (stored,) = list_episodes(bare)
+    assert len(read(stored.path, labels=SAID).actions) == 100
+
+
+def test_torn_bag_is_read_up_to_where_it_is_whole_and_its_outcome_forgotten(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whether what is left is a success nobody has judged."""
+    path = write_bag_of(tmp_path / 'a', recording(4.0), DEMO)
+    (file,) = path.glob('*.mcap')
+    file.write_bytes(file.read_bytes()[: file.stat().st_size * 7 // 10])
+    episode = read(path)
+    assert 90 < len(episode.actions) < 170
+    assert episode.success is None
+    assert 'torn, as after a recorder that was killed; its first' in caplog.text
+
+
+@pytest.mark.parametrize(
+    ('old', 'new'),
+    [
+        ('storage_identifier: mcap', "storage_identifier: ''"),
+        ('offered_qos_profiles: []', "offered_qos_profiles: '- history: 3'"),
+        ('rosbag2_bagfile_information', 'something_else'),
+        ('version: 9', 'version: [9'),
+    ],
+)
+def test_edited_metadata_is_no_matter(tmp_path: Path, old: str, new: str) -> None:
+    """The storage file says everything that matters."""
+    path = write_bag_of(tmp_path / 'a', recording())
+    file = path / 'metadata.yaml'
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+    assert len(read(path, labels=SAID).actions) == 100
+
+
+def test_stray_folders_beside_bags_are_passed_over(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line names them."""
+    write_bag_of(tmp_path / 'a', recording(0.2), DEMO)
+    (tmp_path / 'logs').mkdir()
+    (tmp_path / 'plots').mkdir()
+    assert [stored.name for stored in list_episodes(tmp_path)] == ['a']
+    assert 'passed over, since no episode is in them: logs, plots' in caplog.text
+
+
+# Joint states in parts
+
+
+def test_joint_states_in_parts_are_joined_by_name(tmp_path: Path) -> None:
+    """One topic for two arm drivers at 100 Hz and two gripper drivers at 25 Hz."""
+    rows = []
+    for row in recording():
+        if row.topic == '/joint_command':
+            row.message.name[:] = shared_topic_robot().joint_names
+        if not row.topic.endswith('joint_states'):
+            rows.append(row)
+            continue
+        side = 'l' if 'left' in row.topic else 'r'
+        names = [f'{side}_{name}' for name in JOINTS]
+        parts = [joint_state(row.arrival_ns, names, row.message.position[:6])]
+        if (row.arrival_ns - START_NS) % 40_000_000 == 0:
+            parts.append(joint_state(row.arrival_ns, [f'{side}_finger'], [0.058]))
+        rows += [Sent(row.arrival_ns, '/joint_states', JOINT_STATE, part) for part in parts]
+    robot = shared_topic_robot()
+    episode = read_bag(write_bag_of(tmp_path / 'a', rows, DEMO), robot, 50.0)
+    np.testing.assert_allclose(episode.proprio[50], [*arm_pose(1.0), 1.0] * 2, atol=1e-6)
+
+
+def shared_topic_robot() -> Any:
+    """Return the robot with one joint-state topic and joints of other names."""
+    arms = []
+    for arm, side in zip(ROBOT.arms, 'lr', strict=True):
+        assert arm.gripper is not None
+        gripper = replace(arm.gripper, state_joint=f'{side}_finger')
+        joints = tuple(f'{side}_{name}' for name in arm.joints)
+        arms.append(
+            replace(arm, joint_state_topic='/joint_states', joints=joints, gripper=gripper)
+        )
+    return replace(ROBOT, arms=tuple(arms))
