@@ -143,6 +143,17 @@ IMAGE = Topic(
     'One image of a camera, rgb8 or bgr8, stamped when it was taken.',
     subscriber_qos=SENSOR,
 )
+CAMERA_INFO = Topic(
+    '/<camera>/camera_info',
+    'sensor_msgs/msg/CameraInfo',
+    DRIVER,
+    ('driver', 'camera', 'sim'),
+    ('person',),
+    'Size and projection of an image, with its stamp and frame, beside its topic. ``sim`` and '
+    'RealSense cameras know their projection; of others all of it is 0, which means not '
+    'calibrated.',
+    subscriber_qos=SENSOR,
+)
 COMPRESSED_IMAGE = Topic(
     '/<camera>/image_raw/compressed',
     'sensor_msgs/msg/CompressedImage',
@@ -632,6 +643,11 @@ def offered_qos(name: str) -> Qos:
         name: Its name in bags; one that is no row of the table is a sensor's.
     """
     return next((topic.qos for topic in TOPICS if topic.name == name), DRIVER)
+
+
+def camera_info(image: str) -> Topic:
+    """Return the topic of the projection of an image topic, given by its full name."""
+    return CAMERA_INFO.at(f'{image.rpartition("/")[0]}/camera_info')
 
 
 def future_image(camera: str) -> Topic:

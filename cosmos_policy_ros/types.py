@@ -11,10 +11,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+
+class Intrinsics(NamedTuple):
+    """How a camera projects: a pinhole, and what its lens bends.
+
+    Attributes:
+        fx: Focal length along a row [px].
+        fy: Focal length along a column [px].
+        cx: Column of the principal point [px].
+        cy: Row of the principal point [px].
+        distortion: Coefficients k1, k2, p1, p2, k3 of the plumb-bob model.
+    """
+
+    fx: float
+    fy: float
+    cx: float
+    cy: float
+    distortion: tuple[float, ...] = (0.0,) * 5
 
 
 class ConfigError(ValueError):

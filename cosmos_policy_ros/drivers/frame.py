@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosmos_policy_ros.robot import CameraSpec
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import ConfigError, Intrinsics
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,10 +20,12 @@ class Frame:
     Attributes:
         image: (height, width, 3) uint8 RGB.
         stamp_ns: When it was taken [ns, system clock].
+        intrinsics: How the camera projects, None where it does not tell.
     """
 
     image: NDArray[np.uint8]
     stamp_ns: int
+    intrinsics: Intrinsics | None = None
 
 
 @dataclass(frozen=True)

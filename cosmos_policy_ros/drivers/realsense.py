@@ -17,7 +17,7 @@ from typing import Any
 from cosmos_policy_ros.drivers.clock_map import ClockMap
 from cosmos_policy_ros.drivers.frame import Device, Frame, LOST_S
 from cosmos_policy_ros.robot import CameraSpec
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import ConfigError, Intrinsics
 import numpy as np
 
 KEPT_FRAMES = 2  # that wait to be taken; an older one is dropped
@@ -83,6 +83,7 @@ def _frames(camera: CameraSpec) -> Generator[Frame, None, None]:
     rs = library()
     sensor, profile = _colour_stream(_find(camera), camera)
     queue, clock = rs.frame_queue(KEPT_FRAMES), ClockMap()
+    intrinsics = _read_intrinsics(profile)
     try:
         _set_exposure(sensor, camera.exposure_us)
         sensor.open(profile)
@@ -96,11 +97,19 @@ def _frames(camera: CameraSpec) -> Generator[Frame, None, None]:
             pixels = np.asanyarray(frame.get_data())
             image = pixels[:, :, ::-1] if profile.format() == rs.format.bgr8 else pixels
             # a copy: the library uses the memory for another image
-            yield Frame(np.array(image), _taken_ns(rs, frame, clock, arrival_ns))
+            yield Frame(np.array(image), _taken_ns(rs, frame, clock, arrival_ns), intrinsics)
     finally:
         for end in (sensor.stop, sensor.close):
             with contextlib.suppress(RuntimeError):  # it was unplugged or never started
                 end()
+
+
+def _read_intrinsics(profile: Any) -> Intrinsics | None:
+    """Return how a stream projects, None where the device was not calibrated."""
+    found = profile.as_video_stream_profile().get_intrinsics()
+    if not found.fx:
+        return None
+    return Intrinsics(found.fx, found.fy, found.ppx, found.ppy, tuple(found.coeffs))
 
 
 def _taken_ns(rs: Any, frame: Any, clock: ClockMap, arrival_ns: int) -> int:

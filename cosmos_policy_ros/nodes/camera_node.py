@@ -18,12 +18,17 @@ from cosmos_policy_ros.drivers.frame import Frame
 from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.drivers.table import keep_frames
 from cosmos_policy_ros.robot import CameraSpec, read_robot
-from cosmos_policy_ros.ros.convert import compressed_message, image_message, optical_frame
+from cosmos_policy_ros.ros.convert import (
+    camera_info_message,
+    compressed_message,
+    image_message,
+    optical_frame,
+)
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
 from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.topics import COMPRESSED_IMAGE, IMAGE
+from cosmos_policy_ros.topics import camera_info, COMPRESSED_IMAGE, IMAGE
 from cosmos_policy_ros.types import ConfigError
 from rclpy.node import Node
 
@@ -65,6 +70,7 @@ class CameraStream:
         self._camera, self._params = camera, params
         self._logger, self._context = node.get_logger(), node.context
         self._images = create_publisher(node, IMAGE.at(camera.topic))
+        self._infos = create_publisher(node, camera_info(camera.topic))
         compressed = COMPRESSED_IMAGE.at(f'{camera.topic}/compressed')
         self._compressed = create_publisher(node, compressed) if params.compressed else None
         name, device = f'{node.get_name()}/{camera.name}', f'{camera.driver} {camera.device}'
@@ -125,7 +131,9 @@ class CameraStream:
         if self._trouble:
             self._counts['refused'] += 1
             return
-        self._images.publish(image_message(frame.image, stamp_ns, self._frame_id))
+        message = image_message(frame.image, stamp_ns, self._frame_id)
+        self._images.publish(message)
+        self._infos.publish(camera_info_message(message, frame.intrinsics))
         self._counts['images'] += 1
         self._latency_ms = (time.time_ns() - stamp_ns) * 1e-6
         if self._compressed is not None and self._compressed.get_subscription_count():

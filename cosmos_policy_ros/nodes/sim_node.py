@@ -20,6 +20,7 @@ from typing import Any
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.robot import CommandOutput, read_robot, RobotSpec
 from cosmos_policy_ros.ros.convert import (
+    camera_info_message,
     image_message,
     joint_state_message,
     optical_frame,
@@ -33,13 +34,19 @@ from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stand_ins import SEND_STATES, STAND_INS
 from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
-from cosmos_policy_ros.sim.description import describe_robot, joint_positions, link_poses
+from cosmos_policy_ros.sim.description import (
+    camera_poses,
+    describe_robot,
+    joint_positions,
+    link_poses,
+)
 from cosmos_policy_ros.sim.motion import joint_motion
 from cosmos_policy_ros.sim.realtime import RealTime
 from cosmos_policy_ros.sim.robot_scene import load_scene
 from cosmos_policy_ros.sim.speed import SLOW, SpeedMeter
 from cosmos_policy_ros.sim.urdf import ROOT
 from cosmos_policy_ros.topics import (
+    camera_info,
     CLOCK,
     IMAGE,
     JOINT_STATES,
@@ -137,6 +144,8 @@ class SimNode(Node):
         cameras, arms = self.robot.cameras, self.robot.arms
         refuse_second_stack(self, [a.joint_state_topic for a in arms], self.params.discovery_s)
         self._images = {c.name: create_publisher(self, IMAGE.at(c.topic)) for c in cameras}
+        self._infos = {c.name: create_publisher(self, camera_info(c.topic)) for c in cameras}
+        self._frames = {c.name: optical_frame(c.name, self.get_namespace()) for c in cameras}
         self._joints = {  # number of an arm -> publisher, where no stand-in has its own
             i: create_publisher(self, JOINT_STATES.at(arm.joint_state_topic))
             for i, arm in enumerate(arms)
@@ -253,10 +262,10 @@ class SimNode(Node):
         image = self.scene.sim.render(camera.name)
         self._speed.add_image(time.perf_counter() - start_s)
         image = add_sensor_noise(image, self._rng)
-        message = image_message(
-            image, self.scene.stamp_ns, optical_frame(camera.name, self.get_namespace())
-        )
+        message = image_message(image, self.scene.stamp_ns, self._frames[camera.name])
         self._images[camera.name].publish(message)
+        intrinsics = self.scene.sim.intrinsics(camera.name)
+        self._infos[camera.name].publish(camera_info_message(message, intrinsics))
 
     def _publish_success(self) -> None:
         self._advance()
@@ -270,6 +279,8 @@ class SimNode(Node):
             self._robot_joints.publish(message)
         if self._tf is not None and self._tf.get_subscription_count():
             poses = link_poses(self.scene.sim, self._arms)
+            seen = camera_poses(self.scene.sim, [*self._frames])
+            poses |= {self._frames[camera]: pose for camera, pose in seen.items()}
             self._tf.publish(tf_message(poses, ROOT, self.scene.stamp_ns))
 
     def _report(self) -> None:

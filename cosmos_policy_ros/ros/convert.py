@@ -13,11 +13,11 @@ from typing import Any
 from builtin_interfaces.msg import Duration, Time
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.candidate_table import build_table, read_table
-from cosmos_policy_ros.types import ActionChunk, Candidates, JointCommand
+from cosmos_policy_ros.types import ActionChunk, Candidates, Intrinsics, JointCommand
 from geometry_msgs.msg import Quaternion, TransformStamped, Vector3
 import numpy as np
 from numpy.typing import NDArray
-from sensor_msgs.msg import CompressedImage, Image, JointState, PointCloud2, PointField
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, JointState, PointCloud2, PointField
 from std_msgs.msg import Header
 from trajectory_msgs.msg import JointTrajectory, JointTrajectoryPoint
 
@@ -49,6 +49,18 @@ def image_message(image: NDArray[np.uint8], stamp_ns: int, frame_id: str) -> Ima
     message.step = 3 * width
     message.data = image.tobytes()  # bytes: 1000 times faster than an ndarray or a memoryview
     return message
+
+
+def camera_info_message(image: Image, intrinsics: Intrinsics | None) -> CameraInfo:
+    """Return the projection of an image; zeros where it is not known, as the message has it."""
+    info = CameraInfo(header=image.header, height=image.height, width=image.width)
+    if intrinsics is not None:
+        fx, fy, cx, cy, distortion = intrinsics
+        info.distortion_model, info.d = 'plumb_bob', list(distortion)
+        info.k = [fx, 0.0, cx, 0.0, fy, cy, 0.0, 0.0, 1.0]
+        info.r = np.eye(3).ravel().tolist()
+        info.p = [fx, 0.0, cx, 0.0, 0.0, fy, cy, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info
 
 
 def tf_message(

@@ -21,7 +21,7 @@ from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.sim.kinematics import Arm
 from cosmos_policy_ros.sim.states import draw_start, Ingredient, Push, Start, States
 from cosmos_policy_ros.sim.tasks import touching
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import ConfigError, Intrinsics
 import numpy as np
 from numpy.typing import NDArray
 
@@ -154,6 +154,23 @@ class AlohaSim:
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = 0
         self._renderer.scene.flags[mujoco.mjtRndFlag.mjRND_REFLECTION] = 0
         return self._renderer.render()
+
+    def intrinsics(self, camera: str) -> Intrinsics:
+        """Return how one of ``CAMERAS`` projects; it bends nothing."""
+        height, width = self.size
+        focal = height / 2.0 / np.tan(np.radians(CAMERAS[camera][1]) / 2.0)
+        return Intrinsics(focal, focal, (width - 1) / 2.0, (height - 1) / 2.0)
+
+    def camera_pose(self, camera: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return place (3,) [m, world] and quaternion (4,) w, x, y, z of an optical frame.
+
+        Its x axis goes along a row of the image, y along a column and z into the scene.
+        """
+        seen = self.data.camera(CAMERAS[camera][0])
+        axes = seen.xmat.reshape(3, 3) * np.array([1.0, -1.0, -1.0])  # MuJoCo looks along -z
+        turn = np.zeros(4)
+        mujoco.mju_mat2Quat(turn, axes.ravel())
+        return seen.xpos.copy(), turn
 
     def close(self) -> None:
         """Free the render context."""

@@ -54,6 +54,13 @@ def link_poses(sim: AlohaSim, arms: Sequence[str]) -> dict[str, tuple[Array, Arr
     }
 
 
+def camera_poses(sim: AlohaSim, cameras: Sequence[str]) -> dict[str, tuple[Array, Array]]:
+    """Return camera -> position (3,) [m] and quaternion (4,) w, x, y, z of its optical frame."""
+    middle = _middle(sim)
+    poses = {camera: sim.camera_pose(camera) for camera in cameras}
+    return {camera: (place - middle, turn) for camera, (place, turn) in poses.items()}
+
+
 def _renamer(arms: Sequence[str]) -> Callable[[str], str]:
     """Return what gives bodies and joints of gym-aloha the names of the robot's arms."""
     left, right = arms

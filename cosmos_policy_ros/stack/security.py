@@ -37,6 +37,8 @@ from cosmos_policy_ros.topics import (
     ARM_INTERBOTIX_SINGLE,
     ARM_JOINT_STATE_COMMAND,
     ARM_TRAJECTORY_COMMAND,
+    CAMERA_INFO,
+    camera_info,
     CLOCK,
     COMPRESSED_IMAGE,
     CONTROLLER_STATE,
@@ -146,6 +148,8 @@ def _names(row: Row, robot: RobotSpec) -> Iterator[str]:
     outputs = [output for arm in robot.arms for output in arm.outputs]
     if row == IMAGE:
         yield from (camera.topic for camera in cameras)
+    elif row == CAMERA_INFO:
+        yield from (camera_info(camera.topic).name for camera in cameras)
     elif row == COMPRESSED_IMAGE:
         yield from (f'{camera.topic}/compressed' for camera in cameras)
     elif row == FUTURE_IMAGE:

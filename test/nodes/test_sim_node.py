@@ -18,7 +18,14 @@ from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.nodes.sim_node import SimNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.endpoints import create_subscription
-from cosmos_policy_ros.topics import ROBOT_DESCRIPTION, ROBOT_JOINT_STATES, TASK, TF
+from cosmos_policy_ros.topics import (
+    camera_info,
+    IMAGE,
+    ROBOT_DESCRIPTION,
+    ROBOT_JOINT_STATES,
+    TASK,
+    TF,
+)
 from cosmos_policy_ros.types import ConfigError
 from node_bench import SteppedBench
 import rclpy
@@ -26,7 +33,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.qos import qos_profile_sensor_data
 from ros_domains import ros_domain
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import CameraInfo, Image, JointState
 from std_msgs.msg import Bool, Float64MultiArray, String
 from std_srvs.srv import Trigger
 
@@ -176,6 +183,20 @@ def test_task_is_published_for_late_listeners(bench: Bench) -> None:
     create_subscription(bench.node, TASK, heard.append)
     bench.wait(lambda: heard)
     assert heard[0].data == 'hand the red cube from the right gripper to the left'
+
+
+def test_an_image_comes_with_its_projection(bench: Bench) -> None:
+    """A point of the scene is where the camera says, by its stamp and in its frame."""
+    images: list[Image] = []
+    infos: list[CameraInfo] = []
+    create_subscription(bench.node, IMAGE.at('/high/image_raw'), images.append)
+    create_subscription(bench.node, camera_info('/high/image_raw'), infos.append)
+    bench.wait(lambda: images and infos)
+    bench.wait(lambda: images[-1].header.stamp == infos[-1].header.stamp)
+    assert infos[-1].header.frame_id == images[-1].header.frame_id == 'high_optical_frame'
+    assert (infos[-1].width, infos[-1].height) == (320, 240)
+    assert infos[-1].k[0] == pytest.approx(312.61, abs=0.01)  # 120 px / tan(21 degrees)
+    assert infos[-1].k[2] == 159.5
 
 
 def test_window_without_a_display_is_refused(

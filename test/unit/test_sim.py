@@ -6,6 +6,7 @@ from cosmos_policy_ros.sim.experts.base import Noise
 from cosmos_policy_ros.sim.experts.table import find_task, make_expert
 from cosmos_policy_ros.sim.states import draw_start, Push
 from cosmos_policy_ros.types import ConfigError
+import mujoco
 import numpy as np
 import pytest
 
@@ -173,3 +174,21 @@ def test_unknown_start_states_name_the_known_ones() -> None:
     """The parameter of the node is a string."""
     with pytest.raises(ConfigError, match=r"'easy'.*normal.*hard"):
         AlohaSim().reset(0, 'easy')  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize('seed', [0, 1, 2])
+def test_a_camera_sees_the_cube_where_its_pose_and_projection_say(seed: int) -> None:
+    """By the optical frame: x along a row, y along a column, z into the scene."""
+    sim = AlohaSim()
+    sim.reset(seed)
+    place, turn = sim.camera_pose('high')
+    axes = np.zeros(9)
+    mujoco.mju_quat2Mat(axes, turn)
+    x, y, z = axes.reshape(3, 3).T @ (sim.place('box') - place)
+    fx, fy, cx, cy, _ = sim.intrinsics('high')
+    image = sim.render('high').astype(int)
+    sim.close()
+    red, green, blue = image[round(fy * y / z + cy), round(fx * x / z + cx)]
+    assert red > green + blue
+    reds = np.argwhere(image[..., 0] > image[..., 1] + image[..., 2])
+    assert reds.mean(axis=0) == pytest.approx([fy * y / z + cy, fx * x / z + cx], abs=3.0)
