@@ -50,6 +50,8 @@ class Arms:
     """Move without asking."""
     out: Path | None = None
     """Folder for logs and events, by default runs/<date>-<time>."""
+    namespace: str = ''
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
 
@@ -66,6 +68,7 @@ def run(options: Arms) -> int:
     events = move_arms(
         {
             'robot': str(options.robot.resolve()),
+            'namespace': options.namespace,
             'motion': motion,
             'joint': options.joint,
             'step': options.step,

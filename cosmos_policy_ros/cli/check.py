@@ -46,6 +46,8 @@ class Check:
     """File for the findings; replaced when it exists."""
     all: bool = False
     """Show in the table what is well too."""
+    namespace: str = ''
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID, and 0 where that is not set."""
 
@@ -80,7 +82,7 @@ def _look(options: Check) -> list[Finding]:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)
         (out / 'logs').mkdir()
-        values = {'robot': str(options.robot.resolve())}
+        values = {'robot': str(options.robot.resolve()), 'namespace': options.namespace}
         try:
             with run_stack(values, out, CHECK, ()) as stack:
                 events = list(stack.follow())

@@ -27,6 +27,8 @@ class Estop:
     """Reset it now and end; nothing moves before motion is enabled."""
     search_s: float = 5.0
     """How long --once and --reset search for the executor [s]."""
+    namespace: str = ''
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
 
@@ -35,9 +37,9 @@ def run(options: Estop) -> int:
     """Press, reset, or wait for keys."""
     domain = choose_domain_of_running_robot(options.domain)
     if not (options.once or options.reset):
-        watch_keys(domain)
+        watch_keys(domain, options.namespace)
         return 0
     word = 'reset' if options.reset else 'stop'
-    confirmed, line = press_once(word, domain, options.search_s)
+    confirmed, line = press_once(word, domain, options.search_s, options.namespace)
     print(line)
     return 0 if confirmed else 1

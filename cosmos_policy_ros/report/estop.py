@@ -34,10 +34,10 @@ class EstopClient:
         found: Whether it knows an executor.
     """
 
-    def __init__(self) -> None:
-        """Start it."""
+    def __init__(self, namespace: str = '') -> None:
+        """Start it in the namespace of the executor."""
         self.found = False
-        self.process = open_node(ESTOP, {})
+        self.process = open_node(ESTOP, {'namespace': namespace})
         self._read = b''
 
     def press(self, word: str) -> None:
@@ -81,22 +81,27 @@ class EstopClient:
 
 
 @contextmanager
-def open_client() -> Iterator[EstopClient]:
-    """Yield a client whose process is gone at the end of the block."""
-    client = EstopClient()
+def open_client(namespace: str = '') -> Iterator[EstopClient]:
+    """Yield a client whose process is gone at the end of the block.
+
+    Args:
+        namespace: Namespace of the executor.
+    """
+    client = EstopClient(namespace)
     try:
         yield client
     finally:
         stop_nodes([client.process])
 
 
-def press_once(word: str, domain: int, search_s: float) -> tuple[bool, str]:
+def press_once(word: str, domain: int, search_s: float, namespace: str = '') -> tuple[bool, str]:
     """Find the executor, press or reset the emergency stop, and return what came of it.
 
     Args:
         word: ``stop`` or ``reset``.
         domain: ROS domain, for the answer.
         search_s: How long the executor may take to be found [s]; a stop is sent even then.
+        namespace: Namespace of the executor.
 
     Returns:
         Whether the executor confirms, and the line for people.
@@ -104,7 +109,7 @@ def press_once(word: str, domain: int, search_s: float) -> tuple[bool, str]:
     Raises:
         ConfigError: The node has ended.
     """
-    with open_client() as client:
+    with open_client(namespace) as client:
         while not client.read(0.1):
             pass  # the node is still starting
         end_s = time.monotonic() + search_s
@@ -119,11 +124,12 @@ def press_once(word: str, domain: int, search_s: float) -> tuple[bool, str]:
     return False, describe({'event': 'unconfirmed', 'word': word, 'found': False}, domain)
 
 
-def watch_keys(domain: int) -> None:
+def watch_keys(domain: int, namespace: str = '') -> None:
     """Press at every key until somebody leaves.
 
     Args:
         domain: ROS domain, for what is shown.
+        namespace: Namespace of the executor.
 
     Raises:
         ConfigError: The node has ended, or there is no terminal.
@@ -133,7 +139,7 @@ def watch_keys(domain: int) -> None:
         raise ConfigError(msg)
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
-    with open_client() as client:
+    with open_client(namespace) as client:
         _show(f'searching for the command executor on ROS_DOMAIN_ID={domain}', KEYS)
         try:
             tty.setcbreak(keyboard)

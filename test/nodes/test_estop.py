@@ -138,6 +138,18 @@ def test_scripts_press_once_and_reset() -> None:
         assert done.stdout.startswith(said)
 
 
+def test_a_robot_in_a_namespace_is_stopped_there(domain: int, tmp_path: Path) -> None:
+    """And found nowhere else."""
+    log = tmp_path / 'executor.log'
+    process = start_node(EXECUTOR, {'namespace': 'robot1'}, log)
+    try:
+        wait_for(lambda: log.exists() and b'disabled;' in log.read_bytes(), LONG_S)
+        assert press_once('stop', domain, LONG_S, '/robot1')[0]
+        assert not press_once('stop', domain, 3.0, 'robot2')[0]
+    finally:
+        stop_nodes([process])
+
+
 def test_without_a_terminal_it_says_what_to_do(tmp_path: Path) -> None:
     """Nothing is started."""
     empty = tmp_path / 'input'
