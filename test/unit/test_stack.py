@@ -37,6 +37,7 @@ from cosmos_policy_ros.stack.node_list import (
     SIM_STACK,
     stack_arguments,
     TELEOP_STACK,
+    WATCHED_SIM_STACK,
 )
 import pytest
 import yaml
@@ -271,7 +272,7 @@ def test_what_the_user_has_set_is_kept(plain_environment: pytest.MonkeyPatch) ->
 @pytest.mark.parametrize(
     ('file', 'specs'),
     [
-        ('sim.launch.py', SIM_STACK),
+        ('sim.launch.py', WATCHED_SIM_STACK),
         ('policy.launch.py', ROBOT_STACK),
         ('record.launch.py', RECORD_STACK),
         ('teleop.launch.py', ROBOT_TELEOP_STACK),
