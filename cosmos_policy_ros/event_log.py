@@ -13,6 +13,7 @@ from typing import Any
 
 Event = dict[str, Any]  # 'event' is its kind
 FILE_NAME = 'events.jsonl'
+REQUESTS = 'requests.jsonl'  # in the other direction, to a node that takes them
 
 
 class EventLog:

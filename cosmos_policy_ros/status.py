@@ -237,12 +237,14 @@ class SimStatus:
         camera_hz: Images per second and camera since the last report [Hz].
         skipped_s: Real time that was not simulated, since the start [s].
         render_ms_p50: Median time to draw an image [ms]; NaN before the first.
+        progress: How far the task got since the reset, 0 to 4, which is done.
     """
 
     real_time_factor: float
     camera_hz: float
     skipped_s: float = 0.0
     render_ms_p50: float = NAN
+    progress: int = 0
 
     def figures(self) -> dict[str, object]:
         """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""

@@ -55,7 +55,7 @@ class OperatorParams:
         2**31,
     )
     ready_s: float = param(
-        180.0,
+        400.0,
         'How long the other nodes may take to start [s]; with a slow disk they need minutes.',
         1.0,
         3600.0,

@@ -176,9 +176,17 @@ class EpisodeMonitor:
 
     def summary(self) -> dict[str, Any]:
         """Return the figures of the episode; call it when the executor is disabled again."""
-        executor, sim = self.executor, self.sim
+        assert self.sim is not None
+        return {
+            **self.figures(),
+            'real_time_factor_min': round(self._slowest, 3),
+            'camera_hz': round(self.sim.camera_hz, 1),
+        }
+
+    def figures(self) -> dict[str, Any]:
+        """Return those that real robots have too; call it when the executor is disabled again."""
+        executor = self.executor
         assert executor is not None
-        assert sim is not None
         return {
             'queries': self._queries,
             'answers': self._answers,
@@ -189,8 +197,6 @@ class EpisodeMonitor:
             'intervention_reasons': dict(executor.intervention_reasons),
             'chunks_refused': executor.chunks_refused,
             'control_late_ms_p99': round(executor.late_ms_p99, 3),
-            'real_time_factor_min': round(self._slowest, 3),
-            'camera_hz': round(sim.camera_hz, 1),
             'fault': self._fault,
         }
 

@@ -53,14 +53,18 @@ class StackClient:
         self._executor = EventsExecutor()
         self._executor.add_node(node)
 
-    def missing(self, policy: bool = True, recorder: bool = False) -> list[str]:
+    def missing(
+        self, policy: bool = True, recorder: bool = False, simulated: bool = True
+    ) -> list[str]:
         """Return the names of the services and nodes that are not there yet.
 
         Args:
             policy: Whether those of the policy are needed.
             recorder: Whether the recorder's are.
+            simulated: Whether the simulator's are.
         """
-        clients = [self._set_parameters, self._reset, self._enable]
+        clients = [self._enable]
+        clients += [self._set_parameters, self._reset] if simulated else []
         clients += [self._activate] if policy else []
         clients += [self._start_recording, self._stop_recording] if recorder else []
         missing = [c.srv_name for c in clients if not c.service_is_ready()]

@@ -25,6 +25,7 @@ from cosmos_policy_ros.types import ConfigError, Intrinsics
 import numpy as np
 from numpy.typing import NDArray
 
+MOST_REWARD = 4  # gym-aloha's, for a task that is done
 SUBSTEPS = 10  # physics steps in one control tick; the scene runs at 500 Hz
 CAMERAS = {
     'high': ('top', 42.0),
@@ -115,7 +116,7 @@ class AlohaSim:
             self.data.qpos[first : first + 7] = (*start.places[body], *turn)
         self.data.ctrl[:] = np.tile(_START_ARM, 2)
         mujoco.mj_forward(self.model, self.data)
-        self.push, self._was_full = start.push, False
+        self.push, self._best_reward = start.push, 0
         _change_appearance(self.model, self.data, start)
 
     def step(self, action: NDArray[np.float32], n_substeps: int = SUBSTEPS) -> None:
@@ -133,7 +134,7 @@ class AlohaSim:
             self._apply_push(self.push)
             self.push = None
         mujoco.mj_step(self.model, self.data, n_substeps)
-        self._was_full |= self.reward == 4
+        self._best_reward = max(self._best_reward, self.reward)
 
     def _apply_push(self, push: Push) -> None:
         """Let a piece slide that no hand touches."""
@@ -230,7 +231,13 @@ class AlohaSim:
     def success(self) -> bool:
         """Whether the task is done at this moment, as ``Task.success`` judges."""
         places = [self.place(piece.body) for piece in self.pieces]
-        return self._task.success(self.contacts, self._was_full, *places)
+        was_full = self._best_reward == MOST_REWARD
+        return self._task.success(self.contacts, was_full, *places)
+
+    @property
+    def progress(self) -> int:
+        """How far the task got since the reset: 4 where it is done now, at most 3 where not."""
+        return MOST_REWARD if self.success else min(self._best_reward, MOST_REWARD - 1)
 
 
 def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]]:

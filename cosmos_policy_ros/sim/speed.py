@@ -47,6 +47,7 @@ class SpeedMeter:
             camera_hz=self._n_images / self._n_cameras / (elapsed_ns * 1e-9),
             skipped_s=self._scene.skipped_ns * 1e-9,
             render_ms_p50=float(np.median(self._render_ms)) if self._render_ms else float('nan'),
+            progress=self._scene.sim.progress,
         )
         self._n_steps, self._n_images, self._since_ns = self._scene.n_steps, 0, now_ns
         return status

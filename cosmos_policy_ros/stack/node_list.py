@@ -59,6 +59,9 @@ ARGUMENTS = {
     ),
     'states': Argument(str, 'Start states of the simulator: normal, as in training, or hard.'),
     'render': Argument(bool, 'Show the simulator in a window; needs a display.'),
+    'instruction': Argument(str, 'Language instruction of a rollout.'),
+    'seconds': Argument(float, 'Longest rollout [s].'),
+    'scene': Argument(int, 'Scene of the simulator in which a rollout is played, -1 for none.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
     'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
     'operator': Argument(str, 'Who records; kept with every episode.'),
@@ -146,6 +149,7 @@ FAULTS = NodeSpec('faults', 'faults_node', (
 BRIDGE = NodeSpec('bridge', 'bridge_node', ('robot',), only_with='bridge')
 LONE_BRIDGE = replace(BRIDGE, arguments=('robot', 'host', 'port'), only_with='')  # in a terminal
 MONITOR = NodeSpec('monitor', 'monitor_node', ('robot', 'checkpoint'))
+TRIAL = NodeSpec('trial', 'trial_node', ('robot', 'instruction', 'scene', 'seconds', 'out'))
 STATUS = NodeSpec('status', 'status_node', ())  # in a terminal
 VISUALIZER = NodeSpec('visualizer', 'visualizer_node', ('robot',))
 CHECK = NodeSpec('check', 'check_node', ('robot', 'out'))  # looks once, then ends

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plays one rollout that a person, or a script in the place of one, begins and ends and judges.
+
+What happens is appended to ``<out>/events.jsonl``; what is wanted is read from
+``<out>/requests.jsonl``, one JSON object a line: ``go`` enables and starts the policy, ``stop``
+ends the rollout, ``quit`` ends it without one. Nothing moves before ``go``. The rollout becomes a
+rosbag in ``<out>/bags``. ``cosmos-policy evaluate-robot`` writes the requests; with ``scene`` it
+is the simulator's scene that is set up, and its verdict that is reported.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cosmos_policy_ros.data.bags.preflight import stream_rates
+from cosmos_policy_ros.data.bags.recording import Recording
+from cosmos_policy_ros.data.bags.writer import definition
+from cosmos_policy_ros.event_log import EventLog, FILE_NAME, read_events, REQUESTS
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.capture import Capture, recorded_topics
+from cosmos_policy_ros.ros.discovery import refuse_second_stack
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
+from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
+from cosmos_policy_ros.topics import (
+    ACTION_CHUNK,
+    CANDIDATES,
+    future_image,
+    JOINT_COMMAND,
+    QUERY,
+    TASK,
+)
+from rclpy.node import Node
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+LOOK_S = 0.05  # [s] between two looks for requests
+PROGRESS_S = 0.2  # [s] between two events of progress
+REPORT_S = 5.0  # [s] within which the executor must report
+
+
+@dataclass(frozen=True)
+class TrialParams:
+    """Parameters of the trial node."""
+
+    robot: str = param('', 'Robot YAML file; the command sets it.')
+    out: str = param('', 'Folder for events, requests and the bag; the command sets it.')
+    instruction: str = param(
+        '', 'Instruction that is published on task; empty leaves that to the simulator.'
+    )
+    scene: int = param(-1, 'Scene of the simulator; -1 where there is none.', -1, 2**31)
+    seconds: float = param(20.0, 'Longest rollout [s]; it ends by itself then.', 1.0, 3600.0)
+    ready_s: float = param(400.0, 'How long the other nodes may take to start [s].', 1.0, 3600.0)
+    discovery_s: float = param(
+        3.5,
+        'How long to search for a second stack [s]; a shorter time may overlook one.',
+        0.0,
+        30.0,
+    )
+
+
+class TrialNode(Node):
+    """Wait for a request, act, wait for the next."""
+
+    def __init__(self) -> None:
+        """Make sure that the domain is free, then subscribe.
+
+        Start the rest of the stack after the event ``clear``.
+
+        Raises:
+            ConfigError: The robot file is wrong or a stack runs on this domain already.
+        """
+        super().__init__('trial')
+        self.params = p = declare(self, TrialParams)
+        self.robot = robot = read_robot(Path(p.robot))  # with the names of topics in bags
+        live = read_robot(Path(p.robot), self.get_namespace())
+        out = Path(p.out)
+        self._bags, self._requests, self._read = out / 'bags', out / REQUESTS, 0
+        self._bags.mkdir(parents=True, exist_ok=True)
+        self._events = EventLog(out / FILE_NAME)
+        self._task = p.instruction
+        taken = [QUERY.ros_name, JOINT_COMMAND.ros_name]
+        taken += live.joint_state_topics if p.scene >= 0 else []
+        refuse_second_stack(self, taken, p.discovery_s)
+        if p.instruction:
+            self._task_publisher = create_publisher(self, TASK)
+            self._task_publisher.publish(String(data=p.instruction))
+        self.monitor = EpisodeMonitor(self, robot.joint_names, self._on_answer)
+        listeners = {
+            QUERY.name: self._on_query,
+            CANDIDATES.name: self.monitor.on_candidates,
+            ACTION_CHUNK.name: self.monitor.on_chunk,
+        }
+        topics = recorded_topics(robot, live)
+        for future in (future_image(camera.name) for camera in robot.cameras):
+            topics[future.name] = future
+        for msg_type in {topic.type for topic in topics.values()}:
+            definition(msg_type)  # now, not while the rollout starts
+        self.capture = Capture(self, topics, listeners)
+        create_subscription(self, TASK, self._on_task)
+        self.client = StackClient(self)
+        self._events.write('clear')
+
+    def run(self) -> None:
+        """Play the rollout; raises as ``run_to_end``."""
+        run_to_end(self, self._run, lambda reason: self._events.write('failed', reason=reason))
+
+    def _run(self) -> None:
+        p = self.params
+        self.client.wait_until_ready(self._missing, p.ready_s)
+        if p.scene >= 0:
+            self.client.reset(p.scene)
+        self._events.write('ready', task=self._task)
+        while not (wanted := self._wanted() & {'go', 'quit'}):
+            self.client.spin_once(LOOK_S)
+        if 'quit' not in wanted:
+            self._play()
+        self._events.write('done')
+
+    def _play(self) -> None:
+        """Act until somebody stops it, the time is up, or the executor faults."""
+        p, client, monitor = self.params, self.client, self.monitor
+        recording = self._record()
+        client.enable(True)
+        start_ns = self._now_ns()
+        monitor.start(start_ns)
+        self._events.write('started', start_ns=start_ns)
+        client.activate(True)
+        end_ns, next_ns, stopped = start_ns + round(p.seconds * 1e9), 0, ''
+        while not stopped:
+            client.spin_once(LOOK_S)
+            now_ns = self._now_ns()
+            if now_ns >= next_ns:
+                next_ns = now_ns + round(PROGRESS_S * 1e9)
+                self._events.write('progress', **monitor.progress())
+            if self._wanted() & {'stop', 'quit'}:
+                stopped = 'by hand'
+            elif monitor.executor is not None and monitor.executor.state == 'fault':
+                stopped = f'fault: {monitor.executor.reason}'
+            elif now_ns >= end_ns:
+                stopped = 'time is up'
+        client.activate(False)
+        self.capture.stop()
+        end_ns = self._now_ns()
+        simulated: dict[str, Any] = {}
+        if p.scene >= 0:
+            client.wait(lambda: monitor.success_ns >= end_ns, REPORT_S, _describe_silence)
+            assert monitor.sim is not None
+            simulated = {'success': monitor.success, 'progress': monitor.sim.progress}
+        recording.finish(end_ns, simulated.get('success'))
+        client.enable(False)
+        client.wait(monitor.is_disabled, REPORT_S, _describe_silence)
+        self._events.write(
+            'episode',
+            seconds=round((end_ns - start_ns) * 1e-9, 2),
+            ended=stopped,
+            bag=str(recording.path),
+            **simulated,
+            **monitor.figures(),
+        )
+
+    def _now_ns(self) -> int:
+        return self.get_clock().now().nanoseconds
+
+    def _wanted(self) -> set[str]:
+        """Return the requests since the last look."""
+        added, self._read = read_events(self._requests, self._read)
+        return {request['event'] for request in added}
+
+    def _missing(self) -> list[str]:
+        """Return the names of what a rollout needs and is not there yet."""
+        streams = [c.topic for c in self.robot.cameras] + [*self.robot.joint_state_topics]
+        silent = [topic for topic in streams if topic not in self.capture.newest_ns]
+        silent += [] if self.monitor.executor else ['command_executor']
+        services = self.client.missing(simulated=self.params.scene >= 0)
+        return [*services, *silent, *([] if self._task else [TASK.name])]
+
+    def _on_task(self, message: String) -> None:
+        self._task = message.data
+
+    def _on_query(self, message: JointTrajectory) -> None:
+        self.monitor.on_query(message)
+
+    def _on_answer(self, answer: dict[str, Any]) -> None:
+        self._events.write('answer', **answer)
+
+    def _record(self) -> Recording:
+        """Begin the bag of the rollout."""
+        details = {'source': 'rollout', 'task': self._task, 'robot': self.robot.name}
+        details |= {'namespace': self.get_namespace(), 'is_eval_episode': 'true'}
+        details |= {'seed': str(self.params.scene)} if self.params.scene >= 0 else {}
+        path = self._bags / 'rollout'
+        recording = Recording(path, details, stream_rates(self.robot), self._now_ns())
+        self.capture.start(recording.write)
+        return recording
+
+
+def _describe_silence() -> str:
+    return f'no report of the simulator or the executor for {REPORT_S:.0f} s'
+
+
+def main() -> None:
+    """Run the node until the rollout is over or Ctrl-C."""
+    run_node(TrialNode, TrialNode.run)
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A pair of rollouts on the simulated robot, begun, ended and judged by a script."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+import shutil
+
+from command_line import refused
+import pytest
+
+pytest.importorskip('rclpy')
+
+from cosmos_policy_ros.cli import evaluate_robot
+from cosmos_policy_ros.resources import share_path
+from ros_domains import ros_domain
+
+BASE = share_path('models', 'aloha_sim')
+
+
+@pytest.mark.slow
+def test_a_pair_is_played_judged_and_goes_on_as_finished(tmp_path: Path) -> None:
+    """Two rollouts of one scene, a sheet, films and bags; the second call plays nothing."""
+    other = shutil.copytree(BASE, tmp_path / 'other')
+    options = evaluate_robot.EvaluateRobot(
+        (BASE, other), judge='sim', pairs=1, seconds=6.0, out=tmp_path / 'out'
+    )
+    with ros_domain() as domain:
+        options = evaluate_robot.replace(options, domain=domain)
+        assert evaluate_robot.run(options) == 0
+    with (tmp_path / 'out' / 'rollouts.csv').open(encoding='utf-8', newline='') as file:
+        rows = list(csv.DictReader(file))
+    assert [(row['pair'], row['turn']) for row in rows] == [('1', '1'), ('1', '2')]
+    assert {row['policy'] for row in rows} == {str(BASE), str(other)}
+    for row in rows:
+        assert (tmp_path / 'out' / row['film']).stat().st_size > 10_000
+        assert 5.9 < float(row['seconds']) < 9.0
+    assert len(list((tmp_path / 'out').glob('pair_*/bags/rollout/*.mcap'))) == 2
+    figures = json.loads((tmp_path / 'out' / 'figures.json').read_text(encoding='utf-8'))
+    assert figures['pairs'] == 1
+    before = sorted(tmp_path.rglob('*.mcap'))
+    assert evaluate_robot.run(options) == 0
+    assert sorted(tmp_path.rglob('*.mcap')) == before
+
+
+@pytest.mark.parametrize(
+    ('words', 'reason'),
+    [
+        (['--robot', 'config/robots/aloha.yaml', '--judge', 'sim'], '--robot needs --task and a'),
+        (['--pairs', '0'], '--pairs must be at least 1'),
+    ],
+)
+def test_wrong_option_is_one_line(words: list[str], reason: str) -> None:
+    """Before anything starts."""
+    assert reason in refused('evaluate-robot', '--policies', str(BASE), str(BASE), *words)
