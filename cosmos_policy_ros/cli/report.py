@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.report.recordings import write_report
 from cosmos_policy_ros.robot import read_robot
@@ -15,7 +16,7 @@ import tyro
 
 
 @dataclass(frozen=True)
-class Report:
+class Report(ReadingOptions):
     """Show recordings as one HTML page: images, joints, values, seams, rates and gaps.
 
     The page loads nothing and can be sent around. A folder of bags becomes a data set with a
@@ -26,21 +27,23 @@ class Report:
     """
 
     bags: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Bags, or folders of bags."""
+    """Bags, HDF5 files, LeRobot data sets, or folders of them."""
     out: Path = Path('report.html')
     """HTML file to write; replaced when it exists."""
     robot: Path | None = None
     """Robot YAML, by default config/robots/<name>.yaml of the robot that a bag names; without one
     there are no measured joints, limits and expected rates."""
-    images: Annotated[int, tyro.conf.arg(name='pictures', aliases=['-n'])] = 8
+    pictures: Annotated[int, tyro.conf.arg(aliases=['-n'])] = 8
     """Images per camera and episode; fewer make a smaller page."""
 
 
 def run(options: Report) -> int:
     """Write the page and print what is in it."""
-    if options.images < 0:
-        msg = f'--pictures must be at least 0, got {options.images}'
+    if options.pictures < 0:
+        msg = f'--pictures must be at least 0, got {options.pictures}'
         raise ConfigError(msg)
     check_output('--out', options.out)
     robot = None if options.robot is None else read_robot(options.robot)
-    return 0 if write_report(options.bags, options.out, robot, options.images) else 1
+    reading = None if robot is None else reading_of(options, robot)
+    written = write_report(options.bags, options.out, robot, options.pictures, reading)
+    return 0 if written else 1

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import Literal
 
+from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.outputs import check_output, whole_file
 from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
@@ -15,7 +16,7 @@ from cosmos_policy_ros.types import ConfigError
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(ReadingOptions):
     """Train policy, world model and value function together from episodes.
 
     The first stages read the episodes and train the image autoencoder; a run of config/train.yaml
@@ -64,7 +65,10 @@ def run(options: Train) -> int:
         msg += 'and ranges: init in its configuration'
         raise ConfigError(msg)
     robot = read_robot(options.robot)
-    figures = train(options.data, options.out, robot, config, options.init, options.resume)
+    reading = reading_of(options, robot)
+    figures = train(
+        options.data, options.out, robot, config, options.init, options.resume, reading
+    )
     for name, figure in figures.items():
         print(f'{name:18} {figure}')
     if options.json:

@@ -102,7 +102,7 @@ def read_residuals(path: Path) -> Residuals | None:
     try:
         return Residuals(load_file(path)['second_moment'].to(torch.float64))
     except (SafetensorError, OSError, KeyError, ConfigError) as error:
-        msg = f'{path} holds no residuals ({error}); measure them again or remove it'
+        msg = f'{path} holds no residuals ({error}); measure them again: cosmos-policy residuals'
         raise ConfigError(msg) from error
 
 

@@ -8,7 +8,10 @@ from pathlib import Path
 import sys
 
 from cosmos_policy_ros.data.bags.files import read_metadata
-from cosmos_policy_ros.data.bags.overview import read_overview
+from cosmos_policy_ros.data.bags.overview import Overview, read_overview
+from cosmos_policy_ros.data.episode_overview import overview_of
+from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.report.episode import section
 from cosmos_policy_ros.report.page import Damaged, describe, page, Row
 from cosmos_policy_ros.resources import find_robot_file
@@ -17,44 +20,48 @@ from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.progress import track
 
-STORAGE = ('metadata.yaml', '*.mcap', '*.db3')  # what makes a folder a bag
-
 
 def write_report(
-    bags: Sequence[Path], out: Path, robot: RobotSpec | None = None, n_images: int = 8
+    bags: Sequence[Path],
+    out: Path,
+    robot: RobotSpec | None = None,
+    n_images: int = 8,
+    reading: Reading | None = None,
 ) -> int:
-    """Write one HTML page about bags, and print how many it shows.
+    """Write one HTML page about recordings, and print how many it shows.
 
-    A bag that cannot be read is named in the page and on the standard error, with the reason.
+    One that cannot be read is named in the page and on the standard error, with the reason.
 
     Args:
-        bags: Bags, or folders of bags.
+        bags: Bags, HDF5 files, LeRobot data sets, or folders of them.
         out: HTML file to write; replaced when it exists.
         robot: The robot, by default the one that every bag names. Where nobody knows it there are
             no measured joints, limits and expected rates.
         n_images: Images per camera and episode.
+        reading: What the recordings leave open.
 
     Returns:
-        Number of bags that could be read.
+        Number of recordings that could be read.
 
     Raises:
-        ConfigError: A folder does not exist, or there is no bag.
+        ConfigError: A path does not exist, or there is no recording.
     """
-    paths = find_bags(bags)
+    reading = reading or Reading()
+    recordings = find_recordings(bags)
     console = Console()
     rows: list[Row] = []
     damaged: list[Damaged] = []
     sections: list[str] = []
-    for path in track(paths, 'reading', console=console, transient=True):
+    for stored in track(recordings, 'reading', console=console, transient=True):
         try:
-            overview = read_overview(path, robot or robot_of(path), n_images)
+            overview = read_recording(stored, robot, n_images, reading)
         except ConfigError as error:
-            damaged.append(Damaged(path.name, str(error)))
+            damaged.append(Damaged(stored.name, str(error)))
             print(f'cosmos-policy: {error}', file=sys.stderr)
             continue
         rows.append(describe(overview))
         sections.append(section(overview))
-    title = paths[0].name if len(paths) == 1 else bags[0].resolve().name
+    title = recordings[0].name if len(recordings) == 1 else bags[0].resolve().name
     with out.open('w', encoding='utf-8') as file:
         file.writelines(page(title, rows, damaged, sections))
     size_mb = out.stat().st_size * 1e-6
@@ -66,28 +73,43 @@ def write_report(
     return len(rows)
 
 
-def find_bags(given: Sequence[Path]) -> list[Path]:
-    """Return the bags among the given folders and directly inside them, in name order.
+def find_recordings(given: Sequence[Path]) -> list[StoredEpisode]:
+    """Return the episodes of the given paths, whole or damaged.
 
     Raises:
-        ConfigError: A folder does not exist, or there is none.
+        ConfigError: A path does not exist, or there is no episode.
     """
-    found: list[Path] = []
+    found: list[StoredEpisode] = []
     for path in given:
-        if not path.is_dir():
-            msg = f'no folder {path}; give a bag or a folder of bags'
+        if not path.exists():
+            msg = f'no file or folder {path}; give a recording or a folder of recordings'
             raise ConfigError(msg)
-        found += [path] if is_bag(path) else sorted(p for p in path.iterdir() if is_bag(p))
-    if not found:
-        folders = ', '.join(str(path) for path in given)
-        msg = f'no bags in {folders}; record some with: cosmos-policy demonstrate --out DIR'
-        raise ConfigError(msg)
+        found += list_episodes(path)
     return found
 
 
-def is_bag(path: Path) -> bool:
-    """Whether a path is a bag by what lies in it, whole or damaged."""
-    return path.is_dir() and any(any(path.glob(pattern)) for pattern in STORAGE)
+def read_recording(
+    stored: StoredEpisode, robot: RobotSpec | None, n_images: int, reading: Reading
+) -> Overview:
+    """Read one recording.
+
+    Args:
+        stored: Where it lies.
+        robot: The robot, by default the one that a bag names; rows are read by its joints.
+        n_images: Images kept per camera.
+        reading: What the recording leaves open.
+
+    Raises:
+        ConfigError: It cannot be read, or is no bag and nobody says which robot it is of.
+    """
+    if stored.format == 'bag':
+        return read_overview(stored.path, robot or robot_of(stored.path), n_images)
+    if robot is None:
+        msg = f'{stored.path}: rows are read by the joints of a robot file; give it with --robot'
+        raise ConfigError(msg)
+    episode = read_episode(stored, robot, reading=reading)
+    path = stored.path / stored.name if stored.format == 'lerobot' else stored.path
+    return overview_of(path, episode, robot, n_images)
 
 
 def robot_of(bag: Path) -> RobotSpec | None:

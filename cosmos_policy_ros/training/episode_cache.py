@@ -19,6 +19,7 @@ from typing import Any
 from cosmos_policy_ros.core.images import prepare_image
 from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.topics import SUCCESS
@@ -31,12 +32,14 @@ from rich.progress import track
 
 logger = logging.getLogger(__name__)
 LEFT_OUT = 'left_out.json'
+READING = 'reading.txt'  # what a person said about the episodes of the cache
 REST_S = 1.0  # kept of a rollout after its success, as simulated demonstrations have it [s]
 
 
 def prepare_episodes(
-    data: Sequence[Path], cache: Path, robot: RobotSpec, config: TrainConfig, workers: int = 2
-) -> list[Path]:
+    data: Sequence[Path], cache: Path, robot: RobotSpec, config: TrainConfig, workers: int = 2,
+    reading: Reading | None = None,
+) -> list[Path]:  # fmt: skip
     """Write a cache file of every usable episode and return their paths; existing ones are kept.
 
     Episodes that cannot be read or hold NaN are named in the log and left out.
@@ -47,19 +50,28 @@ def prepare_episodes(
         robot: Robot of the episodes.
         config: Tick rate, cameras and size of the images.
         workers: Processes that read side by side.
+        reading: What the episodes leave open.
 
     Raises:
-        ConfigError: More than half of the episodes, or all, cannot be used, or two folders have
-            the same name.
+        ConfigError: More than half of the episodes, or all, cannot be used, two folders have the
+            same name, or the cache is of episodes that were read otherwise.
     """
     cache.mkdir(parents=True, exist_ok=True)
+    reading, said = reading or Reading(), cache / READING
+    if said.exists() and said.read_text(encoding='utf-8') != repr(reading):
+        msg = f'{cache} holds episodes that were read with other options; choose another --out'
+        raise ConfigError(msg)
+    said.write_text(repr(reading), encoding='utf-8')
     files = {recording: cache / f'{name}.npz' for name, recording in name_episodes(data).items()}
     missing = [recording for recording, file in files.items() if not file.exists()]
     left_out: dict[str, str] = {}
     if missing:
         context = multiprocessing.get_context('spawn')
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            jobs = {pool.submit(_write_cache_file, r, files[r], robot, config): r for r in missing}
+            jobs = {
+                pool.submit(_write_cache_file, r, files[r], robot, config, reading): r
+                for r in missing
+            }
             for job in track(as_completed(jobs), 'reading episodes', total=len(jobs)):
                 error = job.exception()
                 if isinstance(error, ConfigError):
@@ -106,14 +118,14 @@ def count_left_out(cache: Path) -> int:
 
 
 def _write_cache_file(
-    recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig
+    recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig, reading: Reading
 ) -> None:
     """Write the cache file of one episode: images at the model's size, joints and outcome.
 
     Raises:
         ConfigError: The episode cannot be read or has no outcome.
     """
-    episode = read_episode(recording, robot, config.tick_hz)
+    episode = read_episode(recording, robot, config.tick_hz, reading)
     if episode.success is None:
         msg = f'episode {recording.name} has no outcome: it was cut off or nobody judged it'
         raise ConfigError(msg)

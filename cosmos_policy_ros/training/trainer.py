@@ -15,6 +15,7 @@ import logging
 from pathlib import Path
 
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
 from cosmos_policy_ros.training.distributed import join_ranks
@@ -49,6 +50,7 @@ def train(
     config: TrainConfig,
     init: Path | None = None,
     resume: bool = False,
+    reading: Reading | None = None,
 ) -> Metrics:
     """Train, write the checkpoint to ``out`` and return its metrics on held-out episodes.
 
@@ -59,6 +61,7 @@ def train(
         config: Configuration of the run.
         init: Checkpoint whose networks the run starts from; None starts from scratch.
         resume: Go on with the run that was interrupted in ``out``.
+        reading: What the episodes leave open.
 
     Raises:
         ConfigError: The data or ``init`` cannot be used, or ``out`` holds another run.
@@ -84,7 +87,7 @@ def train(
         for turn in (ranks.first, not ranks.first):
             if turn:  # the first rank prepares the files, the others then find them
                 # 1. episodes -> images and joints
-                files = prepare_episodes(data, work / 'episodes', robot, config)
+                files = prepare_episodes(data, work / 'episodes', robot, config, reading=reading)
                 # 2. autoencoder
                 first_vae = start.vae if start else None
                 vae = load_autoencoder(files, work, config, first_vae, ranks.device)

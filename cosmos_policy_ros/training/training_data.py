@@ -143,7 +143,9 @@ def load_training_data(
     rows = [t.image_row if t.latent_row is None else t.latent_row for t in episodes]
     used = n_versions * (max(int(r.max()) for r in rows) + 1)
     if len(latents) != used:
-        msg = f'{file} has {len(latents)} latents, the episodes {used}; remove it and try again'
+        msg = (
+            f'{file} has {len(latents)} latents, the episodes {used}; begin another run with --out'
+        )
         raise ConfigError(msg)
     with torch.inference_mode():
         image = scale_pixels(np.zeros((1, config.image_size, config.image_size, 3), np.uint8))

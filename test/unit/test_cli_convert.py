@@ -158,3 +158,51 @@ def test_difference_in_counts_is_an_error(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match=r'long was not written well: 12 rows.* became 9 rows'):
         verify([source], [content(FIRST)], [short], ROBOT)
+
+
+def test_files_in_folders_are_found_and_keep_their_folder_in_the_name(tmp_path: Path) -> None:
+    """As data sets of several tasks lie."""
+    for task in ('cup', 'towel'):
+        (tmp_path / 'src' / task).mkdir(parents=True)
+        write_hdf5(tmp_path / 'src' / task / 'episode_0.hdf5', FIRST, ROBOT)
+    convert(tmp_path / 'src', tmp_path / 'dst', to='bag')
+    assert [e.name for e in list_episodes(tmp_path / 'dst')] == [
+        'cup-episode_0',
+        'towel-episode_0',
+    ]
+
+
+def torn_among_good(folder: Path) -> Path:
+    """Write three files of which the second is cut and the third has no actions."""
+    folder.mkdir()
+    for number in range(4):
+        write_hdf5(folder / f'episode_{number}.hdf5', FIRST, ROBOT)
+    torn = folder / 'episode_1.hdf5'
+    torn.write_bytes(torn.read_bytes()[:9000])
+    with h5py.File(folder / 'episode_2.hdf5', 'a') as file:
+        del file['action']
+    return folder
+
+
+def test_all_bad_episodes_are_named_before_the_long_work(tmp_path: Path) -> None:
+    """And the option that goes on without them."""
+    src = torn_among_good(tmp_path / 'src')
+    told = r'2 of 4 episodes cannot be read: .*episode_1.hdf5: .*episode_2.hdf5: .*; --skip-bad'
+    with pytest.raises(ConfigError, match=told):
+        run(Convert(src, tmp_path / 'dst'))
+
+
+def test_bad_episodes_are_left_out_if_wanted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also those that only reading finds, each with its reason."""
+    src = torn_among_good(tmp_path / 'src')
+    with h5py.File(src / 'episode_3.hdf5', 'a') as file:
+        file['observations/qpos'][5, 0] = np.nan
+    (only,) = convert(src, tmp_path / 'dst', to='lerobot', skip_bad=True)
+    assert_same_episode(only, FIRST, 35.0)
+    left_out = [r.getMessage() for r in caplog.records if r.getMessage().startswith('left out')]
+    assert [name in text for name, text in zip(('_1.', '_2.', '_3.'), left_out, strict=True)] == [
+        True
+    ] * 3
+    assert 'row 5, 0.10 s: follower_left/waist' in left_out[2]

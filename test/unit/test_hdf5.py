@@ -274,3 +274,133 @@ def test_a_full_disk_ends_the_process_with_one_line(tmp_path: Path) -> None:
     assert 'out: the disk is full after 0.0 MB of it' in done.stdout
     assert done.stderr == ''
     assert not list(tmp_path.iterdir())
+
+
+LEFT_RED = np.zeros((240, 320, 3), np.uint8)
+LEFT_RED[:, :160], LEFT_RED[:, 160:] = (200, 0, 0), (0, 0, 200)
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    """Return an RGB image as a standard JPEG file."""
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, 'JPEG', quality=95)
+    return file.getvalue()
+
+
+def jpeg_rows(n: int = 6, pixels: np.ndarray = LEFT_RED) -> np.ndarray:
+    """Return (n, bytes) padded JPEG rows."""
+    row = np.zeros(60_000, np.uint8)
+    row[: len(jpeg(pixels))] = np.frombuffer(jpeg(pixels), np.uint8)
+    return np.tile(row, (n, 1))
+
+
+def cameras(data: Any) -> dict[str, Any]:
+    """Return the same images for every camera."""
+    return {f'observations/images/{key}': data for key in KEYS}
+
+
+def is_left_red(image: Any) -> bool:
+    """Whether the left half is red and the right one blue."""
+    return bool(image[120, 40, 0] > 150 > image[120, 40, 2] and image[120, 280, 2] > 150)
+
+
+def test_colours_of_alohas_recorder_are_exchanged_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It hands RGB to an encoder that expects BGR; ``compress`` and ``compress_len`` mark it."""
+    rows = jpeg_rows(pixels=LEFT_RED[:, :, ::-1])
+    path = aloha_file(tmp_path / 'a.hdf5', **cameras(rows), compress_len=np.zeros((3, 6)))
+    with h5py.File(path, 'a') as file:
+        file.attrs['compress'] = True
+    assert is_left_red(read_hdf5(path, ROBOT, SAID).images['high'][3])
+    assert 'colours of its JPEG rows are taken as blue, green, red, as ALOHA rec' in caplog.text
+    assert '--images rgb' in caplog.text
+    assert not is_left_red(read_hdf5(path, ROBOT, replace(SAID, images='rgb')).images['high'][3])
+
+
+def test_colours_of_others_are_taken_as_standard_unless_a_person_says_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """JPEG rows and raw pixels alike, and one line says which was taken."""
+    usual = aloha_file(tmp_path / 'a.hdf5', **cameras(jpeg_rows()))
+    assert is_left_red(read_hdf5(usual, ROBOT, SAID).images['high'][3])
+    assert 'taken as red, green, blue, as is usual; where red looks blue: --imag' in caplog.text
+    raw = aloha_file(tmp_path / 'b.hdf5', **cameras(np.stack([LEFT_RED[:, :, ::-1]] * 6)))
+    assert is_left_red(read_hdf5(raw, ROBOT, replace(SAID, images='bgr')).images['high'][3])
+    assert 'raw pixels are taken as blue, green, red, as --images says' in caplog.text
+
+
+def test_our_own_files_need_no_word_about_colours(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Their order is known."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)
+    read_hdf5(tmp_path / 'a.hdf5', ROBOT)
+    assert caplog.text == ''
+
+
+@pytest.mark.parametrize('kind', ['strings', 'variable length'])
+def test_jpeg_files_of_any_storage_are_read(tmp_path: Path, kind: str) -> None:
+    """Byte strings of a fixed length, and arrays of bytes of any length."""
+    path, data = aloha_file(tmp_path / 'a.hdf5', **cameras(None)), jpeg(LEFT_RED)
+    with h5py.File(path, 'a') as file:
+        for key in KEYS:
+            name = f'observations/images/{key}'
+            if kind == 'strings':
+                file[name] = np.array([data] * 6, dtype=f'S{len(data)}')
+                continue
+            rows = file.create_dataset(name, (6,), h5py.vlen_dtype(np.uint8))
+            for k in range(6):
+                rows[k] = np.frombuffer(data, np.uint8)
+    assert is_left_red(read_hdf5(path, ROBOT, SAID).images['left_wrist'][5])
+
+
+def test_blank_image_is_named_with_camera_row_and_time(tmp_path: Path) -> None:
+    """A frame that the recorder lost."""
+    rows = jpeg_rows()
+    rows[4] = 0
+    path = aloha_file(tmp_path / 'a.hdf5', **{**cameras(jpeg_rows()), **cameras(rows)})
+    with pytest.raises(ConfigError, match=r'a.hdf5: .*cam_high: row 4, 0.08 s: it is empty'):
+        read_hdf5(path, ROBOT, SAID)
+
+
+def test_padding_behind_the_end_is_named_and_dropped_if_wanted(tmp_path: Path) -> None:
+    """Recorders with a fixed length fill up with zeros."""
+    rows = np.tile(np.float64([0, -0.96, 1.16, 0, -0.3, 0, 0.4]), (6, 2))
+    rows[4:] = 0
+    path = aloha_file(tmp_path / 'a.hdf5', action=rows, **{'observations/qpos': rows})
+    told = r'row 4, 0.08 s: .* elbow jumped -1.16 rad in 20 ms; .* --drop padding'
+    with pytest.raises(ConfigError, match=told):
+        read_hdf5(path, ROBOT, SAID)
+    episode = read_hdf5(path, ROBOT, replace(SAID, drop=('padding',)))
+    assert len(episode.actions) == len(episode.images['high']) == 4
+
+
+def test_base_behind_the_arms_is_dropped_if_wanted(tmp_path: Path) -> None:
+    """16 numbers of a mobile ALOHA."""
+    wide = np.zeros((6, 16))
+    sets = dict.fromkeys(('action', 'observations/qpos', 'observations/qvel'), wide)
+    path = aloha_file(tmp_path / 'a.hdf5', **sets)
+    with pytest.raises(ConfigError, match=r'proprio of shape \(6, 16\) do not fit .*--drop base'):
+        read_hdf5(path, ROBOT, SAID)
+    episode = read_hdf5(path, ROBOT, replace(SAID, drop=('base',)))
+    assert episode.actions.shape == (6, 14)
+    assert episode.velocity is not None
+
+
+def test_columns_that_do_not_come_along_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One line, with their shapes."""
+    read_hdf5(aloha_file(tmp_path / 'a.hdf5', base_action=np.zeros((6, 2))), ROBOT, SAID)
+    assert 'left out, since episodes do not hold it: base_action (6, 2)' in caplog.text
+
+
+def test_images_are_read_when_they_are_looked_at(tmp_path: Path) -> None:
+    """One, some, or in order; the file may be gone for whoever looks at none."""
+    episode = read_hdf5(aloha_file(tmp_path / 'a.hdf5'), ROBOT, SAID)
+    high = episode.images['high']
+    assert not isinstance(high, np.ndarray)
+    np.testing.assert_array_equal(high[-1], sample_image(5))
+    np.testing.assert_array_equal(high[2:4][1], sample_image(3))
+    np.testing.assert_array_equal(np.stack([*high[[1, 5]]]), [sample_image(1), sample_image(5)])

@@ -14,12 +14,15 @@ import sys
 
 from bags import write_rollout
 from cosmos_policy_ros.cli.report import Report, run
+from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.report.charts import histogram, nice_ticks, thin_out
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from PIL import Image
 import pytest
+from samples import ROBOT, sample_episode
 
+ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
 VOID = {'meta', 'link', 'img', 'br', 'hr', 'input'}
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable', 'chrome')
 AUDIT = {'topics': {'/high/image_raw': {'dropped': 3}}, 'complete': False}
@@ -108,7 +111,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(folder: Path) -> Path:
     """Return the report of the data set."""
     path = folder.parent / 'report.html'
-    assert run(Report((folder,), path, images=3)) == 0
+    assert run(Report((folder,), path, pictures=3)) == 0
     return path
 
 
@@ -187,7 +190,7 @@ def test_single_damaged_bag_is_a_page_and_status_1(folder: Path, tmp_path: Path)
 
 def test_folder_without_bags_is_refused(tmp_path: Path) -> None:
     """The message says how to get some."""
-    with pytest.raises(ConfigError, match=r'no bags in .*demonstrate'):
+    with pytest.raises(ConfigError, match=r'no episodes in .*demonstrate'):
         run(Report((tmp_path,), tmp_path / 'report.html'))
 
 
@@ -199,8 +202,8 @@ def test_command_is_one_line_for_a_mistake(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert (
-        done.stderr
-        == f'cosmos-policy: no folder {tmp_path}/none; give a bag or a folder of bags\n'
+        done.stderr == f'cosmos-policy: no file or folder {tmp_path}/none; '
+        'give a recording or a folder of recordings\n'
     )
 
 
@@ -262,3 +265,25 @@ def test_browser_draws_the_page(out: Path, tmp_path: Path) -> None:
     assert pixels.shape == (1000, 1400, 3)
     assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 200
     assert np.ptp(pixels, axis=2).max() > 80  # something that is not grey
+
+
+def test_rows_are_shown_like_bags(tmp_path: Path) -> None:
+    """An HDF5 file of a robot that is given: its images, joints and commands, and no gaps."""
+    write_hdf5(tmp_path / 'episode_0.hdf5', sample_episode(), ROBOT)
+    path = tmp_path / 'report.html'
+    assert run(Report((tmp_path,), path, ROBOT_FILE)) == 0
+    text = path.read_text(encoding='utf-8')
+    assert 'episode_0.hdf5' in text
+    assert text.count('<figure><img') == 9
+    assert 'move the cube' in text
+
+
+def test_rows_without_a_robot_file_are_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The line names the option."""
+    write_hdf5(tmp_path / 'episode_0.hdf5', sample_episode(), ROBOT)
+    assert run(Report((tmp_path,), tmp_path / 'report.html')) == 1
+    assert 'rows are read by the joints of a robot file; give it with --robot' in (
+        capsys.readouterr().err
+    )
