@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 from cosmos_policy_ros.bench.parts import Figures, has_losses, measure_parts
 from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.outputs import check_output
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.types import ConfigError
 import tyro
 
@@ -34,8 +34,9 @@ class Bench:
     network at the paper's size on a GPU, with random weights and every backend. seams: success,
     jumps at the take-over, standstill and interventions over the time from query to answer, for
     every seam and task, in the simulator of evaluate; hours, less with fewer --episodes, and what
-    the file has already is not played again. all: the others one after the other, each under its
-    name in the file.
+    the file has already is not played again. conversion: an HDF5 file of --rows with the cameras
+    of a robot to a LeRobot data set, and the peak of memory; exit status 0 below 1.5 GB. all: the
+    others one after the other, each under its name in the file.
 
     Example: cosmos-policy bench recorder --seconds 60 --json recorder.json
     Example: cosmos-policy bench control --seconds 600 --json control.json
@@ -43,11 +44,12 @@ class Bench:
     Example: cosmos-policy bench latency --backends openvino compiled --json latency.json
     Example: cosmos-policy bench --model 2b --json latency_2b.json
     Example: cosmos-policy bench seams --json seams.json --plot seams.png
+    Example: cosmos-policy bench conversion --rows 2500
     Example: cosmos-policy bench all --json bench.json
     """
 
     what: tyro.conf.Positional[
-        Literal['recorder', 'control', 'planning', 'latency', 'seams', 'all']
+        Literal['recorder', 'control', 'planning', 'latency', 'seams', 'conversion', 'all']
     ] = 'latency'
     """Parts to measure."""
     model: Literal['2b'] | None = None
@@ -81,6 +83,8 @@ class Bench:
     """Simulated tasks that the seams are measured on."""
     workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
     """Processes that play scenes of the seams side by side."""
+    rows: int = 2500
+    """Rows of the file that is converted."""
     plot: Path | None = None
     """PNG: success and jumps at the take-over over the latency, a line for each seam."""
     json: Path | None = None
@@ -95,6 +99,7 @@ def run(options: Bench) -> int:
     if options.seconds is not None and not 1.0 <= options.seconds < math.inf:
         msg = f'--seconds must be a number from 1, got {options.seconds}'
         raise ConfigError(msg)
+    check_counts(options, 'rows')
     if min(options.rounds, options.threads) < 1:
         msg = f'--rounds and --threads must be at least 1, got {options.rounds}, {options.threads}'
         raise ConfigError(msg)
@@ -171,9 +176,16 @@ def _latency(options: Bench) -> Figures:
     )
 
 
+def _conversion(options: Bench) -> Figures:
+    from cosmos_policy_ros.bench.conversion import measure_conversion
+
+    return measure_conversion(robot_file('aloha'), options.rows)
+
+
 PARTS: dict[str, Callable[[Bench], Figures]] = {
     'recorder': _recorder,
     'control': _control,
     'planning': _planning,
     'latency': _latency,
+    'conversion': _conversion,
 }
