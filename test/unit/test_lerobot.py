@@ -375,7 +375,7 @@ def test_times_that_drift_are_refused_in_every_episode(own: Path) -> None:
     )
     read_lerobot(own, 1, ROBOT)
     with pytest.raises(
-        ConfigError, match=r'episode 0 of .*row 3 is at 0.075 s, .*be at 0.060 s; .*up to 0.055 s'
+        ConfigError, match=r'episode 0 of .*row 2 is at 0.050 s, .*be at 0.040 s; .*up to 0.055 s'
     ):
         read_lerobot(own, 0, ROBOT)
 
