@@ -96,6 +96,19 @@ class ImageDecoder:
         return frames[-1].to_ndarray(format='rgb24') if frames else None
 
 
+def image_of(message: Any) -> NDArray[np.uint8]:
+    """Return the (height, width, 3) uint8 RGB image of a message that needs no other.
+
+    Raises:
+        ValueError: As ``ImageDecoder.decode``, or it is video without a key frame.
+    """
+    image = ImageDecoder().decode(message)
+    if image is None:
+        msg = 'video without a key frame shows nothing'
+        raise ValueError(msg)
+    return image
+
+
 def image_array(message: Any) -> NDArray[np.uint8]:
     """Return the (height, width, 3) uint8 RGB pixels of a sensor_msgs/Image, a view if possible.
 

@@ -26,6 +26,7 @@ GRIPPER_DRIVERS = {  # how a gripper's own commands leave: all of the above, and
     'gripper_command': 'goals of control_msgs/action/GripperCommand',
     'parallel_gripper': 'goals of control_msgs/action/ParallelGripperCommand',
 }
+TRANSPORTS = ('raw', 'compressed')  # as those of image_transport
 CAMERA_DRIVERS = {  # each row is a file of drivers/
     'realsense': 'RealSense D405, D435 and others by serial number',
     'v4l2': 'a camera of Video4Linux by its device file, such as /dev/video0',
@@ -219,7 +220,7 @@ class CameraSpec:
 
     Attributes:
         name: Name the checkpoint knows it by.
-        topic: sensor_msgs/Image topic (rgb8 or bgr8).
+        topic: sensor_msgs/Image topic, in any encoding of ``image_decoder.ENCODINGS``.
         width: Image width [px].
         height: Image height [px].
         rate_hz: Nominal frame rate [Hz].
@@ -229,6 +230,8 @@ class CameraSpec:
             another program publishes its topic.
         device: Which one of the driver's: serial number, device file or path.
         exposure_us: Fixed exposure [µs]; without one the camera chooses it.
+        transport: How its images come: ``raw`` on the topic, or ``compressed``, as JPEG or PNG on
+            ``<topic>/compressed``.
     """
 
     name: str
@@ -240,6 +243,7 @@ class CameraSpec:
     driver: str = ''
     device: str = ''
     exposure_us: float | None = None
+    transport: str = 'raw'
 
 
 @dataclass(frozen=True)
@@ -373,6 +377,8 @@ def read_robot(path: Path, namespace: str = '/') -> RobotSpec:
         _expect(sizes > 0, f'{where}: size and rate', 'above 0')
         known = {'': '', **CAMERA_DRIVERS}
         _expect(camera.driver in known, f'{where}: driver {camera.driver!r}', f'of {[*known]}')
+        carried = camera.transport in TRANSPORTS
+        _expect(carried, f'{where}: transport {camera.transport!r}', f'one of {TRANSPORTS}')
         named = bool(camera.driver) == bool(camera.device)
         _expect(named, f'{where}: driver and device', 'given both or none')
         exposed = camera.exposure_us is None or camera.exposure_us > 0

@@ -140,7 +140,7 @@ IMAGE = Topic(
     DRIVER,
     ('driver', 'camera', 'sim', 'fake_sensor'),
     ('inference', 'command_executor', 'recorder', 'operator', 'check', 'visualizer', 'monitor'),
-    'One image of a camera, rgb8 or bgr8, stamped when it was taken.',
+    'One image of a camera in any encoding of colours, stamped when it was taken.',
     subscriber_qos=SENSOR,
 )
 CAMERA_INFO = Topic(
@@ -653,3 +653,15 @@ def camera_info(image: str) -> Topic:
 def future_image(camera: str) -> Topic:
     """Return the topic of the predicted images of a camera."""
     return replace(FUTURE_IMAGE, name=f'/policy/future/{camera}')
+
+
+def camera_images(topic: str, transport: str) -> Topic:
+    """Return the topic that a camera's images come on.
+
+    Args:
+        topic: Full name, as in the robot file.
+        transport: ``raw`` or ``compressed``.
+    """
+    if transport == 'raw':
+        return IMAGE.at(topic)
+    return replace(COMPRESSED_IMAGE.at(f'{topic}/compressed'), subscriber_qos=SENSOR)

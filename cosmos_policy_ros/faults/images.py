@@ -85,7 +85,7 @@ def smaller() -> SpoilImage:
 
 def recoded() -> SpoilImage:
     """Say that the pixels are of an encoding that nobody reads."""
-    return lambda data, _since_s: data.replace(b'rgb8', b'8UC3', 1)
+    return lambda data, _since_s: data.replace(b'rgb8', b'rgb9', 1)
 
 
 def cut_off() -> SpoilImage:

@@ -18,11 +18,11 @@ from cosmos_policy_ros.ros.endpoints import create_subscription, has_messages
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
+    camera_images,
     DIAGNOSTICS,
     DIAGNOSTICS_AGG,
     EXECUTOR_STATUS,
     future_image,
-    IMAGE,
     IMAGES,
     IMAGINATION,
     INFERENCE_STATUS,
@@ -134,7 +134,7 @@ class BridgeNode(Node):
 
 def shown_topics(robot: RobotSpec) -> list[Topic]:
     """Return the topics that people look at, those of the robot file in place of patterns."""
-    cameras = [IMAGE.at(camera.topic) for camera in robot.cameras]
+    cameras = [camera_images(camera.topic, camera.transport) for camera in robot.cameras]
     futures = [future_image(camera.name) for camera in robot.cameras]
     joints = [JOINT_STATES.at(topic) for topic in robot.joint_state_topics]
     return [*SHOWN, *cameras, *futures, *joints]

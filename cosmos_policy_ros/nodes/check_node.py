@@ -23,7 +23,7 @@ from cosmos_policy_ros.finding import Finding, judge, refuse
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, CommandOutput, read_robot
 from cosmos_policy_ros.ros.arms import DRIVERS, open_setups, open_watches
 from cosmos_policy_ros.ros.control_loop import EventsExecutor
-from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.ros.endpoints import create_subscription, ros_class
 from cosmos_policy_ros.ros.graph_check import check_commands, check_sensor
 from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
@@ -34,7 +34,7 @@ from cosmos_policy_ros.topics import (
     ARM_INTERBOTIX_SINGLE,
     ARM_JOINT_STATE_COMMAND,
     ARM_TRAJECTORY_COMMAND,
-    IMAGE,
+    camera_images,
     JOINT_STATES,
     ROBOT_DESCRIPTION,
 )
@@ -42,7 +42,7 @@ import numpy as np
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from sensor_msgs.msg import Image, JointState
+from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 
 WAITS = 2  # times as long as it listens, for cameras and drivers that are starting
@@ -92,7 +92,9 @@ class CheckNode(Node):
         for camera in robot.cameras:
             self._images[camera.name] = Stream(camera.topic, camera.rate_hz)
             callback = partial(self._on_image, camera, ImageCheck(camera))
-            create_subscription(self, IMAGE.at(camera.topic), callback, raw=True)
+            create_subscription(
+                self, camera_images(camera.topic, camera.transport), callback, raw=True
+            )
         self._poses: dict[str, np.ndarray] = {}
         for arm in robot.arms:
             stream = Stream(robot.joint_streams[arm.name], robot.joint_state_rate_hz)
@@ -138,7 +140,7 @@ class CheckNode(Node):
         for arm in self.robot.arms:
             yield from self._check_arm(arm)
         for camera in self.robot.cameras:
-            topic = IMAGE.at(camera.topic)
+            topic = camera_images(camera.topic, camera.transport)
             stream = self._images[camera.name]
             yield from check_sensor(self, topic)
             yield from stream.findings(self._listened_s)
@@ -224,7 +226,8 @@ class CheckNode(Node):
     def _on_image(self, camera: CameraSpec, check: ImageCheck, data: bytes) -> None:
         now_ns, stream = self._now_ns(), self._images[camera.name]
         refusal = check.refuse_message(data, now_ns)
-        header = deserialize_message(data, Image).header
+        kind = ros_class(camera_images(camera.topic, camera.transport).type)
+        header = deserialize_message(data, kind).header
         stream.frame_id = header.frame_id
         stream.add(header.stamp.sec * 10**9 + header.stamp.nanosec, now_ns, refusal)
 

@@ -16,7 +16,7 @@ import textwrap
 
 from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.control.collision import open_scene
-from cosmos_policy_ros.image_decoder import image_array
+from cosmos_policy_ros.image_decoder import image_of
 from cosmos_policy_ros.robot import CameraSpec, read_robot
 from cosmos_policy_ros.ros import markers
 from cosmos_policy_ros.ros.convert import (
@@ -33,10 +33,10 @@ from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
+    camera_images,
     CANDIDATES,
     EXECUTOR_STATUS,
     future_image,
-    IMAGE,
     IMAGES,
     JOINT_COMMAND,
     JOINT_STATES,
@@ -257,7 +257,7 @@ class VisualizerNode(Node):
         )
         now_ns = self._now_ns()
         ahead_s = max(((stamp_of(m) - now_ns) * 1e-9 for m in predicted.values()), default=None)
-        images = [{c: image_array(m) for c, m in of.items()} for of in (live, predicted)]
+        images = [{c: image_of(m) for c, m in of.items()} for of in (live, predicted)]
         wall = compose_wall(self.robot.cameras, *images, ahead_s)
         self._images.publish(image_message(wall, now_ns, self.params.frame))
 
@@ -266,7 +266,7 @@ def _image_topics(cameras: Iterable[CameraSpec]) -> tuple[dict[str, Topic], dict
     """Return camera -> topic of its images, and camera -> topic of its predicted images."""
     cameras = tuple(cameras)
     return (
-        {c.name: IMAGE.at(c.topic) for c in cameras},
+        {c.name: camera_images(c.topic, c.transport) for c in cameras},
         {c.name: future_image(c.name) for c in cameras},
     )
 

@@ -12,7 +12,7 @@ from cosmos_policy_ros.control.imagination import compare, Comparison, Expectati
 from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.data.bags.overview import Overview
 from cosmos_policy_ros.data.bags.series import Mode
-from cosmos_policy_ros.image_decoder import image_array
+from cosmos_policy_ros.image_decoder import image_of
 from cosmos_policy_ros.report.charts import chart, Line, WIDE
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.topics import future_image
@@ -82,10 +82,10 @@ def compare_recording(overview: Overview, robot: RobotSpec) -> list[tuple[int, C
                 continue
             old = expected.get(due_ns, Expectation(due_ns, None, {}, {}))
             name = camera.name
-            images = {**old.images, name: shrink(image_array(message))}
-            shown = {**old.before, name: shrink(image_array(live[before][1]))}
+            images = {**old.images, name: shrink(image_of(message))}
+            shown = {**old.before, name: shrink(image_of(live[before][1]))}
             expected[due_ns] = Expectation(due_ns, None, images, shown)
-            came.setdefault(due_ns, {})[name] = shrink(image_array(live[row][1]))
+            came.setdefault(due_ns, {})[name] = shrink(image_of(live[row][1]))
     return [
         (start_ns, compare(expected[due_ns], None, came[due_ns], robot.arm_joints))
         for due_ns in sorted(expected)

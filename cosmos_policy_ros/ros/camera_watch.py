@@ -9,7 +9,9 @@ from functools import partial
 from cosmos_policy_ros.robot import CameraSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription
 from cosmos_policy_ros.ros.image_check import ImageCheck
-from cosmos_policy_ros.topics import IMAGE
+from cosmos_policy_ros.topics import (
+    camera_images,
+)
 from rclpy.node import Node
 
 
@@ -29,7 +31,9 @@ class CameraWatch:
         for camera in cameras:
             # raw: the message is never unpacked
             callback = partial(self._on_image, camera.topic, ImageCheck(camera))
-            create_subscription(node, IMAGE.at(camera.topic), callback, raw=True)
+            create_subscription(
+                node, camera_images(camera.topic, camera.transport), callback, raw=True
+            )
 
     def _on_image(self, topic: str, check: ImageCheck, message: bytes) -> None:
         now_ns = self._clock.now().nanoseconds

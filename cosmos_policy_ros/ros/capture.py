@@ -16,7 +16,9 @@ from cosmos_policy_ros.robot import CameraSpec, RobotSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription, ros_class
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
+    camera_images,
     CANDIDATES,
+    COMPRESSED_IMAGE,
     DIAGNOSTICS,
     EXPERT,
     IMAGE,
@@ -104,7 +106,7 @@ class Capture:
         self.newest_ns[name] = now_ns
         if name == TASK.name:
             self._task = data
-        elif msg_type == IMAGE.type:
+        elif msg_type in (IMAGE.type, COMPRESSED_IMAGE.type):
             sec, nanosec = struct.unpack_from('<iI', data, 4)  # behind the encapsulation
             stamps = self._image_stamps.setdefault(name, deque(maxlen=KEPT_STAMPS))
             stamps.append(sec * 10**9 + nanosec)
@@ -122,7 +124,7 @@ def recorded_topics(robot: RobotSpec, live: RobotSpec) -> dict[str, Topic]:
         live: The same in the namespace of the node that records.
     """
     cameras = {
-        here.topic: IMAGE.at(there.topic)
+        here.topic: camera_images(there.topic, there.transport)
         for here, there in zip(robot.cameras, live.cameras, strict=True)
     }
     arms = {

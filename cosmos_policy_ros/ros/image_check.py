@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 import struct
 
+from cosmos_policy_ros.image_decoder import check_encoding, ENCODINGS
 from cosmos_policy_ros.robot import CameraSpec
 import numpy as np
 
 LOOKED_AT = 8  # rows of an image, evenly spread; any noise of the sensor shows in them
 BLACK_LEVEL = 4.0  # mean of 255 below which an image is black; a dark room is brighter
 AHEAD_NS = 100_000_000  # how far ahead of this clock an image may be stamped, on another machine
-ENCODINGS = ('rgb8', 'bgr8')
+FILES = (b'\xff\xd8', b'\x89PNG')  # how JPEG and PNG begin
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,37 @@ def read_form(data: bytes) -> ImageForm:
     return ImageForm(sec * 10**9 + nanosec, width, height, encoding, step, at + 8, n_bytes)
 
 
+def read_compressed(data: bytes) -> tuple[int, bytes]:
+    """Return the stamp [ns, ROS clock] and the file of a serialized sensor_msgs/CompressedImage.
+
+    Raises:
+        ValueError: The message is cut off, is none, or its file is neither JPEG nor PNG.
+    """
+    try:
+        order = '<' if data[1] & 1 else '>'
+        sec, nanosec, n = struct.unpack_from(order + 'iII', data, 4)
+        at = _aligned(16 + n)  # behind the frame id
+        (n,) = struct.unpack_from(order + 'I', data, at)
+        at = _aligned(at + 4 + n)  # behind the format
+        (n,) = struct.unpack_from(order + 'I', data, at)
+    except (IndexError, struct.error) as error:
+        msg = f'message of {len(data)} bytes is no compressed image: {error}'
+        raise ValueError(msg) from error
+    file = bytes(data[at + 4 : at + 4 + n])
+    if len(file) < n or not file.startswith(FILES):
+        msg = f'compressed image of {len(file)} of {n} bytes is neither JPEG nor PNG'
+        raise ValueError(msg)
+    return sec * 10**9 + nanosec, file
+
+
+def brightness(rows: bytes, encoding: str) -> float:
+    """Return how bright the pixels of a raw image are in the mean, of 255."""
+    pixels = np.frombuffer(rows, np.uint8).reshape(-1, ENCODINGS[encoding])
+    if ENCODINGS[encoding] == 2:  # black has luma 16 there
+        return float(pixels[:, int(encoding in ('yuv422', 'uyvy'))].mean()) - 16.0
+    return float(pixels[:, :3].mean())
+
+
 def expect_form(camera: CameraSpec, form: ImageForm, n_bytes: int) -> None:
     """Refuse an image that is not of the size and format that the robot file promises.
 
@@ -73,15 +105,14 @@ def expect_form(camera: CameraSpec, form: ImageForm, n_bytes: int) -> None:
     Raises:
         ValueError: It is not; the message has both sides.
     """
-    if form.encoding not in ENCODINGS:
-        msg = f'image encoding {form.encoding!r} is not supported; publish rgb8 or bgr8'
-        raise ValueError(msg)
+    check_encoding(form.encoding)
     if (form.width, form.height) != (camera.width, camera.height):
         msg = f'sends {form.width}x{form.height} images, the robot file has '
         msg += f'{camera.width}x{camera.height}'
         raise ValueError(msg)
     there = min(form.n_bytes, n_bytes - form.first)
-    if form.step < 3 * form.width or there < form.step * form.height:
+    row = ENCODINGS[form.encoding] * form.width
+    if form.step < row or there < form.step * form.height:
         msg = f'image of {there} bytes is not {form.height} rows of {form.step} bytes'
         raise ValueError(msg)
 
@@ -97,20 +128,24 @@ class ImageCheck:
         self._tops = [(2 * i + 1) * camera.height // (2 * LOOKED_AT) for i in range(LOOKED_AT)]
 
     def refuse_message(self, data: bytes, now_ns: int) -> str:
-        """Return why a serialized sensor_msgs/Image is not believed, empty when it is.
+        """Return why a serialized image of the camera is not believed, empty when it is.
 
         Args:
             data: The message.
             now_ns: Now [ns, ROS clock].
         """
         try:
+            if self._camera.transport == 'compressed':
+                stamp_ns, file = read_compressed(data)
+                return self._refuse(stamp_ns, file, now_ns)
             form = read_form(data)
             expect_form(self._camera, form, len(data))
         except ValueError as error:
             return str(error)
         starts = [form.first + top * form.step for top in self._tops]
-        rows = b''.join([data[start : start + 3 * form.width] for start in starts])
-        return self._refuse(form.stamp_ns, rows, now_ns)
+        row = ENCODINGS[form.encoding] * form.width
+        rows = b''.join([data[start : start + row] for start in starts])
+        return self._refuse(form.stamp_ns, rows, now_ns, brightness(rows, form.encoding))
 
     def refuse_image(self, image: np.ndarray, stamp_ns: int, now_ns: int) -> str:
         """Return why an image of the camera's size is not believed, empty when it is.
@@ -120,16 +155,24 @@ class ImageCheck:
             stamp_ns: When it was taken [ns, ROS clock].
             now_ns: Now [ns, ROS clock].
         """
-        return self._refuse(stamp_ns, image[self._tops].tobytes(), now_ns)
+        rows = image[self._tops]
+        return self._refuse(stamp_ns, rows.tobytes(), now_ns, float(rows.mean()))
 
-    def _refuse(self, stamp_ns: int, rows: bytes, now_ns: int) -> str:
-        """Return why an image is not believed, by its stamp and the rows that are looked at."""
+    def _refuse(self, stamp_ns: int, rows: bytes, now_ns: int, level: float = 255.0) -> str:
+        """Return why an image is not believed, by its stamp and the rows that are looked at.
+
+        Args:
+            stamp_ns: When it was taken [ns, ROS clock].
+            rows: The rows, or the whole file where it is compressed.
+            now_ns: Now [ns, ROS clock].
+            level: Mean brightness of the rows, of 255; that of a file is not known.
+        """
         if stamp_ns > now_ns + AHEAD_NS:
             ahead_s = (stamp_ns - now_ns) * 1e-9
             return f'its stamp is {ahead_s:.1f} s ahead of this clock; synchronise the machines'
         if stamp_ns <= self._stamp_ns:
             return 'its stamp is not newer than the last'
-        if np.frombuffer(rows, np.uint8).mean() < BLACK_LEVEL:
+        if level < BLACK_LEVEL:
             return 'it is black; look at lens, light and exposure'
         if self._camera.noise and rows == self._rows:
             return 'it is frozen: the same image again, without the noise of a sensor'

@@ -9,16 +9,16 @@ from functools import partial
 
 from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.control.imagination import compare, Comparison, Expectation, shrink
-from cosmos_policy_ros.image_decoder import image_array
+from cosmos_policy_ros.image_decoder import image_of
 from cosmos_policy_ros.robot import CameraSpec, RobotSpec
 from cosmos_policy_ros.ros.convert import candidates_from_message, chunk_from_message
 from cosmos_policy_ros.ros.endpoints import create_subscription
 from cosmos_policy_ros.ros.newest import NewestMessages
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
+    camera_images,
     CANDIDATES,
     future_image,
-    IMAGE,
     JOINT_STATES,
 )
 from cosmos_policy_ros.types import Candidates
@@ -47,7 +47,9 @@ class ImaginationFollower:
         self._answers: list[tuple[Candidates, float]] = []  # of the newest query, with their rate
         self._due: dict[int, int] = {}  # stamp of predicted images -> when they are really due
         self._expected: dict[int, Expectation] = {}  # by when it is due [ns, ROS clock]
-        self._images = {camera.name: IMAGE.at(camera.topic) for camera in robot.cameras}
+        self._images = {
+            camera.name: camera_images(camera.topic, camera.transport) for camera in robot.cameras
+        }
         self._joints = {arm.name: JOINT_STATES.at(arm.joint_state_topic) for arm in robot.arms}
         self._sensors = NewestMessages(node, [*self._images.values(), *self._joints.values()])
         create_subscription(node, CANDIDATES, self._on_candidates)
@@ -112,8 +114,8 @@ class ImaginationFollower:
         before = dict(expected.before)
         live = self._sensors.take(self._images[camera.name])
         if live is not None:
-            before[camera.name] = shrink(image_array(live), self._share)
-        images = {**expected.images, camera.name: shrink(image_array(message))}
+            before[camera.name] = shrink(image_of(live), self._share)
+        images = {**expected.images, camera.name: shrink(image_of(message))}
         self._expected[expected.due_ns] = expected._replace(images=images, before=before)
 
     def _find_due(self, stamp_ns: int) -> int | None:
@@ -127,7 +129,7 @@ class ImaginationFollower:
         for camera in cameras:
             message = self._sensors.take(self._images[camera])
             if message is not None and stamp_of(message) >= due_ns:
-                found[camera] = shrink(image_array(message), self._share)
+                found[camera] = shrink(image_of(message), self._share)
         return found
 
     def _take_pose(self, due_ns: int) -> NDArray[np.float32] | None:

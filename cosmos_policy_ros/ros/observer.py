@@ -21,7 +21,11 @@ from cosmos_policy_ros.image_decoder import ImageDecoder
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription
 from cosmos_policy_ros.ros.image_check import ImageCheck
-from cosmos_policy_ros.topics import IMAGE, JOINT_STATES, TASK
+from cosmos_policy_ros.topics import (
+    camera_images,
+    JOINT_STATES,
+    TASK,
+)
 from cosmos_policy_ros.types import Observation
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +75,9 @@ class Observer:
             for arm, stream in self._joint_streams.items()
         }
         for camera in robot.cameras:
-            create_subscription(node, IMAGE.at(camera.topic), partial(self.on_image, camera))
+            create_subscription(
+                node, camera_images(camera.topic, camera.transport), partial(self.on_image, camera)
+            )
         for arm in robot.arms:
             topic = JOINT_STATES.at(arm.joint_state_topic)
             create_subscription(node, topic, partial(self.on_joints, arm))

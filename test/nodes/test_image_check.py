@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip('rclpy')
 
+from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.nodes.sim_node import add_sensor_noise
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
 from cosmos_policy_ros.ros.convert import image_message
@@ -18,7 +19,7 @@ from cosmos_policy_ros.sim.robot_scene import load_scene
 from node_bench import ros_node
 from rclpy.serialization import serialize_message
 from samples import ROBOT, sample_image
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 CAMERA = ROBOT.cameras[0]  # 320x240
 NOW_NS = 1_700_000_000_000_000_000
@@ -107,8 +108,10 @@ def test_other_size_and_encoding_are_refused_with_both_sides() -> None:
     assert 'sends 640x480 images, the robot file has 320x240' in check.refuse_message(
         large, NOW_NS
     )
-    yuyv = message(sample_image(0), encoding='yuv422_yuy2')
-    assert "encoding 'yuv422_yuy2' is not supported" in check.refuse_message(yuyv, NOW_NS)
+    depth = message(sample_image(0), encoding='16UC1')
+    assert "encoding '16UC1' is depth" in check.refuse_message(depth, NOW_NS)
+    bayer = message(sample_image(0), encoding='bayer_rggb8')
+    assert "encoding 'bayer_rggb8' is not supported" in check.refuse_message(bayer, NOW_NS)
 
 
 @pytest.mark.parametrize('length', [0, 1, 10, 30, 60, 1000, 200_000])
@@ -156,3 +159,40 @@ def test_watch_says_which_camera_is_blind_since_when_and_why() -> None:
         reason = watch.blind(now_ns + 10_000 * MS, 0.25)
         assert '/high/image_raw shows nothing new for' in reason
         assert 'frozen' in reason
+
+
+@pytest.mark.parametrize(('encoding', 'channels'), [('bgra8', 4), ('mono8', 1), ('uyvy', 2)])
+def test_other_encodings_are_believed_by_their_own_rows(encoding: str, channels: int) -> None:
+    """A black one is refused as such, though its alpha or its colour difference is bright."""
+    rng = np.random.default_rng(0)
+    black = np.full((240, 320, channels), {4: 0, 1: 0, 2: 128}[channels], np.uint8)
+    if channels == 4:
+        black[:, :, 3] = 255
+    if channels == 2:
+        black[:, :, 1] = 16
+    for pixels, told in (
+        (rng.integers(90, 120, black.shape, dtype=np.uint8), ''),
+        (black, 'black'),
+    ):
+        plain = image_message(sample_image(0), NOW_NS, 'high')
+        plain.encoding, plain.step = encoding, 320 * channels
+        plain.data = pixels.tobytes()
+        refusal = ImageCheck(CAMERA).refuse_message(serialize_message(plain), NOW_NS)
+        assert told in refusal
+        assert bool(told) == bool(refusal)
+
+
+def test_compressed_images_are_watched_by_their_bytes() -> None:
+    """New ones are believed, frozen ones and other files are not."""
+    check = ImageCheck(replace(CAMERA, transport='compressed'))
+
+    def send(file: bytes, after_ns: int) -> str:
+        plain = CompressedImage(format='rgb8; jpeg compressed bgr8', data=file)
+        plain.header.stamp.sec, plain.header.stamp.nanosec = divmod(NOW_NS + after_ns, 10**9)
+        return check.refuse_message(serialize_message(plain), NOW_NS)
+
+    first, second = (encode_jpeg(sample_image(i), 90) for i in (1, 2))
+    assert send(first, 0) == ''
+    assert 'frozen' in send(first, MS)
+    assert send(second, 2 * MS) == ''
+    assert 'neither JPEG nor PNG' in send(b'abcdef', 3 * MS)

@@ -15,6 +15,7 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.observer import Observer
@@ -22,7 +23,8 @@ from node_bench import ros_node
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from rosbags.rosbag2 import Reader
-from sensor_msgs.msg import Image, JointState
+from samples import sample_image
+from sensor_msgs.msg import CompressedImage, Image, JointState
 from std_msgs.msg import String
 
 ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
@@ -201,3 +203,18 @@ def test_arms_of_one_topic_are_told_apart(node: Node) -> None:
         observer.on_joints(arm, message)
     observation = observer.observation(START_NS + 10 * MS)
     assert observation.proprio[[7, 15]].tolist() == pytest.approx([0.02 / 0.044] * 2)
+
+
+def test_compressed_camera_is_seen(node: Node) -> None:
+    """As JPEG on the topic that image_transport makes of the camera's."""
+    camera = replace(ROBOT.cameras[0], transport='compressed')
+    robot = replace(ROBOT, cameras=(camera, *ROBOT.cameras[1:]))
+    observer = Observer(node, robot, max_image_age_s=0.25, max_joint_age_s=0.1)
+    topics = {subscription.topic_name for subscription in node.subscriptions}
+    assert '/high/image_raw/compressed' in topics
+    image = sample_image(3)
+    message = CompressedImage(format='jpeg', data=encode_jpeg(image, 95))
+    message.header.stamp.sec = 1
+    observer.on_image(camera, message)
+    assert camera.topic not in observer.refused
+    assert observer.ages_s(10**9)[camera.topic] == 0.0

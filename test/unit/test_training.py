@@ -15,6 +15,7 @@ from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.vision import Vision
 from cosmos_policy_ros.data.episodes import StoredEpisode
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.training.config import read_train_config, TrainConfig
@@ -190,4 +191,5 @@ def test_an_episode_without_an_outcome_is_left_out(tmp_path: Path) -> None:
             tmp_path / 'a.npz',
             BAG_ROBOT,
             TrainConfig(tick_hz=25.0),
+            Reading(),
         )

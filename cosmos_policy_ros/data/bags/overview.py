@@ -27,6 +27,7 @@ from cosmos_policy_ros.data.bags.series import (
 from cosmos_policy_ros.data.bags.writer import BOOL
 from cosmos_policy_ros.image_decoder import (
     COMPRESSED_VIDEO,
+    image_of,
     IMAGE_TYPES,
     ImageDecoder,
     VIDEO_PACKET,
@@ -208,7 +209,7 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
             continue
         try:
             recording.images[topic] = [
-                (at_s, shown if isinstance(shown, np.ndarray) else _decode(shown))
+                (at_s, shown if isinstance(shown, np.ndarray) else image_of(shown))
                 for at_s, shown in messages[topic]
             ]
         except ValueError as error:
@@ -222,15 +223,6 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
         )
     except (ValueError, LookupError) as error:
         remarks.append(f'candidates or diagnostics cannot be read: {error}')
-
-
-def _decode(message: Any) -> NDArray[np.uint8]:
-    """Return the image of a message that needs no other."""
-    image = ImageDecoder().decode(message)
-    if image is None:
-        msg = 'video without a key frame'
-        raise ValueError(msg)
-    return image
 
 
 class _Sampler:
