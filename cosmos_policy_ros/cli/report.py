@@ -33,17 +33,17 @@ class Report(ReadingOptions):
     robot: Path | None = None
     """Robot YAML, by default config/robots/<name>.yaml of the robot that a bag names; without one
     there are no measured joints, limits and expected rates."""
-    pictures: Annotated[int, tyro.conf.arg(aliases=['-n'])] = 8
+    n_images: Annotated[int, tyro.conf.arg(name='pictures', aliases=['-n'])] = 8
     """Images per camera and episode; fewer make a smaller page."""
 
 
 def run(options: Report) -> int:
     """Write the page and print what is in it."""
-    if options.pictures < 0:
-        msg = f'--pictures must be at least 0, got {options.pictures}'
+    if options.n_images < 0:
+        msg = f'--pictures must be at least 0, got {options.n_images}'
         raise ConfigError(msg)
     check_output('--out', options.out)
     robot = None if options.robot is None else read_robot(options.robot)
     reading = None if robot is None else reading_of(options, robot)
-    written = write_report(options.bags, options.out, robot, options.pictures, reading)
+    written = write_report(options.bags, options.out, robot, options.n_images, reading)
     return 0 if written else 1

@@ -111,7 +111,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def out(folder: Path) -> Path:
     """Return the report of the data set."""
     path = folder.parent / 'report.html'
-    assert run(Report((folder,), path, pictures=3)) == 0
+    assert run(Report((folder,), path, n_images=3)) == 0
     return path
 
 
