@@ -31,7 +31,7 @@ from cosmos_policy_ros.ros.arms import open_setups
 from cosmos_policy_ros.ros.convert import chunk_message
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, has_listeners
 from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.service_calls import Conversation
@@ -177,7 +177,7 @@ class ArmsNode(Node):
     def _missing(self) -> list[str]:
         """Return the names of what is not there yet."""
         missing = []
-        if self._status is None or not self._chunks.get_subscription_count():
+        if self._status is None or not has_listeners(self._chunks):
             missing.append('a command executor that plays chunks')
         if self._status is None or not self._status.joint_age_s < MAX_JOINT_AGE_S:
             missing.append(f'joint states on {", ".join(self.robot.joint_state_topics)}')

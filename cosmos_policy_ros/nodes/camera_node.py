@@ -25,7 +25,7 @@ from cosmos_policy_ros.ros.convert import (
     optical_frame,
 )
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
-from cosmos_policy_ros.ros.endpoints import create_publisher
+from cosmos_policy_ros.ros.endpoints import create_publisher, has_listeners
 from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.topics import camera_info, COMPRESSED_IMAGE, IMAGE
@@ -136,7 +136,7 @@ class CameraStream:
         self._infos.publish(camera_info_message(message, frame.intrinsics))
         self._counts['images'] += 1
         self._latency_ms = (time.time_ns() - stamp_ns) * 1e-6
-        if self._compressed is not None and self._compressed.get_subscription_count():
+        if self._compressed is not None and has_listeners(self._compressed):
             jpeg = encode_jpeg(frame.image, self._params.jpeg_quality)
             self._compressed.publish(compressed_message(jpeg, stamp_ns, self._frame_id))
 

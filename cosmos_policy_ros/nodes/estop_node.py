@@ -19,7 +19,7 @@ from typing import Any
 
 from cosmos_policy_ros.ros.control_loop import EventsExecutor
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
-from cosmos_policy_ros.ros.endpoints import create_client, create_publisher
+from cosmos_policy_ros.ros.endpoints import create_client, create_publisher, has_listeners
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import ESTOP, EXECUTOR_STATUS, RESET_ESTOP, STOP
@@ -77,7 +77,7 @@ class EstopNode(Node):
 
     def _look(self) -> None:
         """Report that the executor was found or is gone."""
-        found = bool(self._stop.get_subscription_count())
+        found = has_listeners(self._stop)
         found &= all(client.service_is_ready() for client in self._switches.values())
         if found != self._found:
             self._found = found

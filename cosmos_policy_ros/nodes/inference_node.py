@@ -35,7 +35,7 @@ from cosmos_policy_ros.ros.convert import (
     query_rows,
 )
 from cosmos_policy_ros.ros.diagnostics import StatusReport
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, has_listeners
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.task_words import task_synonyms
@@ -280,7 +280,7 @@ class InferenceNode(Node):
         message = candidates_message(answer.candidates, rate_hz, self.robot.joint_names)
         self._note_answer(obs, query, answer, time.perf_counter() - start_s)
         self._candidates.publish(message)
-        if any(p.get_subscription_count() for p in self._futures.values()):
+        if any(has_listeners(p) for p in self._futures.values()):
             self._show(answer)
 
     def _left_s(self, obs: Observation) -> float | None:

@@ -22,7 +22,7 @@ from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import chunk_message
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, has_listeners
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
@@ -134,7 +134,7 @@ class ReplayNode(Node):
         """Return the names of what is not there yet."""
         status = self.monitor.executor
         missing = self.client.missing(policy=False) if self.params.simulate else []
-        if status is None or not self._chunks.get_subscription_count():
+        if status is None or not has_listeners(self._chunks):
             missing.append('command_executor')
         if status is None or not status.joint_age_s < MAX_JOINT_AGE_S:
             missing.append('joint states')

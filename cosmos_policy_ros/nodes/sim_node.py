@@ -29,7 +29,12 @@ from cosmos_policy_ros.ros.convert import (
 )
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, has_messages
+from cosmos_policy_ros.ros.endpoints import (
+    create_publisher,
+    create_service,
+    has_listeners,
+    has_messages,
+)
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stand_ins import SEND_STATES, STAND_INS
 from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
@@ -252,7 +257,7 @@ class SimNode(Node):
             names, positions = joint_state(self.scene.sim, i)
             motion = joint_motion(self.scene.sim, i)
             publisher.publish(joint_state_message(names, positions, self.scene.stamp_ns, *motion))
-        if self._state.get_subscription_count():
+        if has_listeners(self._state):
             self._state.publish(Float64MultiArray(data=self.scene.sim.state.tolist()))
 
     def _publish_image(self) -> None:
@@ -273,11 +278,11 @@ class SimNode(Node):
 
     def _publish_view(self) -> None:
         """Publish where the links are for who draws them."""
-        if self._robot_joints.get_subscription_count():
+        if has_listeners(self._robot_joints):
             joints = joint_positions(self.scene.sim, self._arms)
             message = joint_state_message([*joints], [*joints.values()], self.scene.stamp_ns)
             self._robot_joints.publish(message)
-        if self._tf is not None and self._tf.get_subscription_count():
+        if self._tf is not None and has_listeners(self._tf):
             poses = link_poses(self.scene.sim, self._arms)
             seen = camera_poses(self.scene.sim, [*self._frames])
             poses |= {self._frames[camera]: pose for camera, pose in seen.items()}

@@ -26,7 +26,7 @@ from cosmos_policy_ros.ros.convert import (
     trajectory_rows,
 )
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, has_listeners
 from cosmos_policy_ros.ros.image_wall import compose_wall
 from cosmos_policy_ros.ros.newest import NewestMessages
 from cosmos_policy_ros.ros.params import declare, param, run_node
@@ -115,9 +115,9 @@ class VisualizerNode(Node):
 
     def _look(self) -> None:
         """Subscribe while somebody looks, and only then."""
-        if bool(self._motion) != bool(self._markers.get_subscription_count()):
+        if bool(self._motion) != has_listeners(self._markers):
             self._watch_motion(not self._motion)
-        if bool(self._views) != bool(self._images.get_subscription_count()):
+        if bool(self._views) != has_listeners(self._images):
             self._watch_images(not self._views)
 
     def _watch_motion(self, wanted: bool) -> None:

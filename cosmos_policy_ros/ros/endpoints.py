@@ -26,15 +26,25 @@ def create_publisher(node: Node, topic: Topic) -> Publisher:
         ros_class(topic.type), topic.ros_name, qos_profile(topic.qos)
     )
 
+    send = publisher.publish
+
     def publish(message: Any) -> None:
         try:
-            type(publisher).publish(publisher, message)
+            send(message)
         except RuntimeError:
             if node.context.ok():
                 raise
 
     publisher.publish = publish
     return publisher
+
+
+def has_listeners(publisher: Publisher) -> bool:
+    """Return whether somebody subscribes; nobody does once the context is shut down."""
+    try:
+        return publisher.get_subscription_count() > 0
+    except RuntimeError:  # as in the middle of a callback
+        return False
 
 
 def create_subscription(

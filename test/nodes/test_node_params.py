@@ -30,6 +30,7 @@ from cosmos_policy_ros.nodes.recorder_node import RecorderParams
 from cosmos_policy_ros.nodes.replay_node import ReplayParams
 from cosmos_policy_ros.nodes.sim_node import SEED_DOC, SimParams
 from cosmos_policy_ros.nodes.status_node import StatusParams
+from cosmos_policy_ros.nodes.trial_node import TrialParams
 from cosmos_policy_ros.nodes.visualizer_node import VisualizerParams
 from cosmos_policy_ros.stack.node_list import SEED_STRIDE
 from reference import parameter_lines
@@ -57,6 +58,7 @@ CLASSES = {
     'bridge': BridgeParams,
     'monitor': MonitorParams,
     'status': StatusParams,
+    'trial': TrialParams,
     'visualizer': VisualizerParams,
 }
 DYNAMIC = {'sim': {'seed': SEED_DOC}}  # declared outside the frozen dataclass
