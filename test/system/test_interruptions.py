@@ -86,9 +86,10 @@ class Bench:
         self.processes[name] = start_node(self.specs[name], self.values, log)
 
     def kill(self, name: str) -> None:
-        """End a node without a chance to say so."""
-        self.processes[name].send_signal(signal.SIGKILL)
-        self.processes[name].wait()
+        """End a node without a chance to say so; meanwhile the camera goes on."""
+        process = self.processes[name]
+        process.send_signal(signal.SIGKILL)
+        self.wait(lambda: process.poll() is not None)  # the system takes its memory back
 
     def _on_image(self, relay: Publisher, data: bytes) -> None:
         if self.plugged:
