@@ -13,32 +13,20 @@ from pathlib import Path
 import time
 from typing import Any
 
-from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.data.bags.preflight import stream_rates
 from cosmos_policy_ros.data.bags.recording import Recording
 from cosmos_policy_ros.data.bags.writer import definition
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.capture import Capture, recorded_topics
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
+from cosmos_policy_ros.ros.rollout_watch import RolloutWatch
+from cosmos_policy_ros.ros.stack_client import run_to_end
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
-from cosmos_policy_ros.topics import (
-    ACTION_CHUNK,
-    CANDIDATES,
-    future_image,
-    JOINT_COMMAND,
-    QUERY,
-    TASK,
-)
+from cosmos_policy_ros.topics import JOINT_COMMAND, QUERY
 from rclpy.node import Node
-from std_msgs.msg import String
-from trajectory_msgs.msg import JointTrajectory
 
 PROGRESS_S = 0.2  # [s] between two events of progress
-REPORT_S = 5.0  # [s] within which simulator and executor must report
 
 
 @dataclass(frozen=True)
@@ -87,24 +75,12 @@ class OperatorNode(Node):
         self._bags = out / 'bags'
         self._bags.mkdir(parents=True, exist_ok=True)
         self._events = EventLog(out / FILE_NAME)
-        self._task = ''
         taken = [*live.joint_state_topics, QUERY.ros_name, JOINT_COMMAND.ros_name]
         refuse_second_stack(self, taken, p.discovery_s)
 
-        self.monitor = EpisodeMonitor(self, robot.joint_names, self._on_answer)
-        listeners = {
-            TASK.name: self._on_task,
-            QUERY.name: self._on_query,
-            CANDIDATES.name: self.monitor.on_candidates,
-            ACTION_CHUNK.name: self.monitor.on_chunk,
-        }
-        topics = recorded_topics(robot, live)
-        for future in (future_image(camera.name) for camera in robot.cameras):
-            topics[future.name] = future
-        for msg_type in {topic.type for topic in topics.values()}:
+        self.watch = RolloutWatch(self, robot, live, self._on_answer)
+        for msg_type in {topic.type for topic in self.watch.topics.values()}:
             definition(msg_type)  # now, not while an episode starts
-        self.capture = Capture(self, topics, listeners)
-        self.client = StackClient(self)
         self._events.write('clear')
         self.get_logger().info(f'{p.episodes} episodes from seed {p.seed} go to {p.out}')
 
@@ -114,8 +90,8 @@ class OperatorNode(Node):
 
     def _run(self) -> None:
         p = self.params
-        self.client.wait_until_ready(self._missing, p.ready_s)
-        self._events.write('ready', task=self._task)
+        self.watch.client.wait_until_ready(self.watch.missing, p.ready_s)
+        self._events.write('ready', task=self.watch.task)
         for i in range(p.episodes):
             self.play(p.seed + i)
         self._events.write('done')
@@ -127,7 +103,7 @@ class OperatorNode(Node):
             RuntimeError: A service refused.
             TimeoutError: A service, the simulator or the executor did not answer.
         """
-        client, monitor = self.client, self.monitor
+        watch, client, monitor = self.watch, self.watch.client, self.watch.monitor
         client.reset(seed)
         recording = self._record(seed)
         client.enable(True)
@@ -141,13 +117,13 @@ class OperatorNode(Node):
             if time.perf_counter() >= next_s:
                 next_s = time.perf_counter() + PROGRESS_S
                 self._events.write('progress', **monitor.progress())
-        client.wait(lambda: monitor.success_ns >= end_ns, REPORT_S, _describe_silence)
+        watch.wait_for_verdict(end_ns)
         verdict = monitor.verdict()
-        self.capture.stop()
+        watch.capture.stop()
         recording.finish(self.now_ns(), bool(verdict['success']))
         client.activate(False)
         client.enable(False)
-        client.wait(monitor.is_disabled, REPORT_S, _describe_silence)
+        watch.wait_until_disabled()
         self._events.write(
             'episode',
             seed=seed,
@@ -161,37 +137,17 @@ class OperatorNode(Node):
         """Return the time now [ns, ROS clock]."""
         return self.get_clock().now().nanoseconds
 
-    def _missing(self) -> list[str]:
-        """Return the names of what an episode needs and is not there yet."""
-        streams = [c.topic for c in self.robot.cameras]
-        streams += self.robot.joint_state_topics
-        silent = [topic for topic in streams if topic not in self.capture.newest_ns]
-        silent += [] if self.monitor.sim else ['sim']
-        silent += [] if self.monitor.executor else ['command_executor']
-        return [*self.client.missing(), *silent, *([] if self._task else [TASK.name])]
-
-    def _on_task(self, message: String) -> None:
-        self._task = message.data
-
-    def _on_query(self, message: JointTrajectory) -> None:
-        ages_s = self.capture.image_ages_s(self.robot.cameras, stamp_of(message))
-        self.monitor.on_query(message, ages_s)
-
     def _on_answer(self, answer: dict[str, Any]) -> None:
         self._events.write('answer', **answer)
 
     def _record(self, seed: int) -> Recording:
         """Begin the bag of an episode."""
         path = self._bags / f'episode_{seed:06d}'
-        details = {'source': 'rollout', 'task': self._task, 'robot': self.robot.name}
+        details = {'source': 'rollout', 'task': self.watch.task, 'robot': self.robot.name}
         details |= {'seed': str(seed), 'namespace': self.get_namespace()}
         recording = Recording(path, details, stream_rates(self.robot), self.now_ns())
-        self.capture.start(recording.write)
+        self.watch.capture.start(recording.write)
         return recording
-
-
-def _describe_silence() -> str:
-    return f'no report of the simulator or the executor for {REPORT_S:.0f} s'
 
 
 def main() -> None:

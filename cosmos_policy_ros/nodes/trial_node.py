@@ -11,6 +11,7 @@ is the simulator's scene that is set up, and its verdict that is reported.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +20,17 @@ from cosmos_policy_ros.data.bags.recording import Recording
 from cosmos_policy_ros.data.bags.writer import definition
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME, read_events, REQUESTS
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.capture import Capture, recorded_topics
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
-from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
+from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
-from cosmos_policy_ros.topics import (
-    ACTION_CHUNK,
-    CANDIDATES,
-    future_image,
-    JOINT_COMMAND,
-    QUERY,
-    TASK,
-)
+from cosmos_policy_ros.ros.rollout_watch import RolloutWatch
+from cosmos_policy_ros.ros.stack_client import run_to_end
+from cosmos_policy_ros.topics import JOINT_COMMAND, QUERY, TASK
 from rclpy.node import Node
 from std_msgs.msg import String
-from trajectory_msgs.msg import JointTrajectory
 
 LOOK_S = 0.05  # [s] between two looks for requests
 PROGRESS_S = 0.2  # [s] between two events of progress
-REPORT_S = 5.0  # [s] within which the executor must report
 
 
 @dataclass(frozen=True)
@@ -81,27 +72,15 @@ class TrialNode(Node):
         self._bags, self._requests, self._read = out / 'bags', out / REQUESTS, 0
         self._bags.mkdir(parents=True, exist_ok=True)
         self._events = EventLog(out / FILE_NAME)
-        self._task = p.instruction
         taken = [QUERY.ros_name, JOINT_COMMAND.ros_name]
         taken += live.joint_state_topics if p.scene >= 0 else []
         refuse_second_stack(self, taken, p.discovery_s)
         if p.instruction:
             self._task_publisher = create_publisher(self, TASK)
             self._task_publisher.publish(String(data=p.instruction))
-        self.monitor = EpisodeMonitor(self, robot.joint_names, self._on_answer)
-        listeners = {
-            QUERY.name: self._on_query,
-            CANDIDATES.name: self.monitor.on_candidates,
-            ACTION_CHUNK.name: self.monitor.on_chunk,
-        }
-        topics = recorded_topics(robot, live)
-        for future in (future_image(camera.name) for camera in robot.cameras):
-            topics[future.name] = future
-        for msg_type in {topic.type for topic in topics.values()}:
+        self.watch = RolloutWatch(self, robot, live, self._on_answer)
+        for msg_type in {topic.type for topic in self.watch.topics.values()}:
             definition(msg_type)  # now, not while the rollout starts
-        self.capture = Capture(self, topics, listeners)
-        create_subscription(self, TASK, self._on_task)
-        self.client = StackClient(self)
         self._events.write('clear')
 
     def run(self) -> None:
@@ -110,19 +89,21 @@ class TrialNode(Node):
 
     def _run(self) -> None:
         p = self.params
-        self.client.wait_until_ready(self._missing, p.ready_s)
-        if p.scene >= 0:
-            self.client.reset(p.scene)
-        self._events.write('ready', task=self._task)
+        watch, simulated = self.watch, p.scene >= 0
+        watch.client.wait_until_ready(partial(watch.missing, simulated), p.ready_s)
+        if simulated:
+            watch.client.reset(p.scene)
+        self._events.write('ready', task=watch.task)
         while not (wanted := self._wanted() & {'go', 'quit'}):
-            self.client.spin_once(LOOK_S)
+            watch.client.spin_once(LOOK_S)
         if 'quit' not in wanted:
             self._play()
         self._events.write('done')
 
     def _play(self) -> None:
         """Act until somebody stops it, the time is up, or the executor faults."""
-        p, client, monitor = self.params, self.client, self.monitor
+        p, watch = self.params, self.watch
+        client, monitor = watch.client, watch.monitor
         recording = self._record()
         client.enable(True)
         start_ns = self._now_ns()
@@ -143,16 +124,16 @@ class TrialNode(Node):
             elif now_ns >= end_ns:
                 stopped = 'time is up'
         client.activate(False)
-        self.capture.stop()
+        watch.capture.stop()
         end_ns = self._now_ns()
         simulated: dict[str, Any] = {}
         if p.scene >= 0:
-            client.wait(lambda: monitor.success_ns >= end_ns, REPORT_S, _describe_silence)
+            watch.wait_for_verdict(end_ns)
             assert monitor.sim is not None
             simulated = {'success': monitor.success, 'progress': monitor.sim.progress}
         recording.finish(end_ns, simulated.get('success'))
         client.enable(False)
-        client.wait(monitor.is_disabled, REPORT_S, _describe_silence)
+        watch.wait_until_disabled()
         self._events.write(
             'episode',
             seconds=round((end_ns - start_ns) * 1e-9, 2),
@@ -170,36 +151,18 @@ class TrialNode(Node):
         added, self._read = read_events(self._requests, self._read)
         return {request['event'] for request in added}
 
-    def _missing(self) -> list[str]:
-        """Return the names of what a rollout needs and is not there yet."""
-        streams = [c.topic for c in self.robot.cameras] + [*self.robot.joint_state_topics]
-        silent = [topic for topic in streams if topic not in self.capture.newest_ns]
-        silent += [] if self.monitor.executor else ['command_executor']
-        services = self.client.missing(simulated=self.params.scene >= 0)
-        return [*services, *silent, *([] if self._task else [TASK.name])]
-
-    def _on_task(self, message: String) -> None:
-        self._task = message.data
-
-    def _on_query(self, message: JointTrajectory) -> None:
-        self.monitor.on_query(message)
-
     def _on_answer(self, answer: dict[str, Any]) -> None:
         self._events.write('answer', **answer)
 
     def _record(self) -> Recording:
         """Begin the bag of the rollout."""
-        details = {'source': 'rollout', 'task': self._task, 'robot': self.robot.name}
+        details = {'source': 'rollout', 'task': self.watch.task, 'robot': self.robot.name}
         details |= {'namespace': self.get_namespace(), 'is_eval_episode': 'true'}
         details |= {'seed': str(self.params.scene)} if self.params.scene >= 0 else {}
         path = self._bags / 'rollout'
         recording = Recording(path, details, stream_rates(self.robot), self._now_ns())
-        self.capture.start(recording.write)
+        self.watch.capture.start(recording.write)
         return recording
-
-
-def _describe_silence() -> str:
-    return f'no report of the simulator or the executor for {REPORT_S:.0f} s'
 
 
 def main() -> None:

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a node that plays rollouts hears of the stack, captures of it, and calls in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.ros.capture import Capture, recorded_topics
+from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
+from cosmos_policy_ros.ros.stack_client import StackClient
+from cosmos_policy_ros.topics import ACTION_CHUNK, CANDIDATES, future_image, QUERY, TASK
+from rclpy.node import Node
+from std_msgs.msg import String
+from trajectory_msgs.msg import JointTrajectory
+
+REPORT_S = 5.0  # [s] within which simulator and executor must report
+
+
+class RolloutWatch:
+    """Monitor, capture and services of a stack, opened once.
+
+    Attributes:
+        monitor: What the stack says of the rollout.
+        capture: Takes every message that a recording of it holds.
+        client: Calls the services.
+        topics: What is captured, by the names that bags have.
+        task: Instruction that is in force; empty before the first.
+    """
+
+    def __init__(
+        self,
+        node: Node,
+        robot: RobotSpec,
+        live: RobotSpec,
+        on_answer: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Subscribe.
+
+        Args:
+            node: Node that owns everything; nothing else may spin it.
+            robot: Robot with the names of topics in bags.
+            live: The same with those of the running stack.
+            on_answer: As of ``EpisodeMonitor``.
+        """
+        self.task, self._robot = '', robot
+        self.monitor = EpisodeMonitor(node, robot.joint_names, on_answer)
+        self.topics = recorded_topics(robot, live)
+        for future in (future_image(camera.name) for camera in robot.cameras):
+            self.topics[future.name] = future
+        listeners = {
+            TASK.name: self._on_task,
+            QUERY.name: self._on_query,
+            CANDIDATES.name: self.monitor.on_candidates,
+            ACTION_CHUNK.name: self.monitor.on_chunk,
+        }
+        self.capture = Capture(node, self.topics, listeners)
+        self.client = StackClient(node)
+
+    def missing(self, simulated: bool = True) -> list[str]:
+        """Return the names of what a rollout needs and is not there yet.
+
+        Args:
+            simulated: Whether the simulator is needed.
+        """
+        streams = [*(c.topic for c in self._robot.cameras), *self._robot.joint_state_topics]
+        silent = [topic for topic in streams if topic not in self.capture.newest_ns]
+        silent += [] if self.monitor.sim or not simulated else ['sim']
+        silent += [] if self.monitor.executor else ['command_executor']
+        services = self.client.missing(simulated=simulated)
+        return [*services, *silent, *([] if self.task else [TASK.name])]
+
+    def wait_for_verdict(self, after_ns: int) -> None:
+        """Wait for the simulator's word on a time [ns, ROS clock].
+
+        Raises:
+            TimeoutError: It says nothing.
+        """
+        self.client.wait(lambda: self.monitor.success_ns >= after_ns, REPORT_S, _describe_silence)
+
+    def wait_until_disabled(self) -> None:
+        """Wait until the executor has reported that nothing is sent any more.
+
+        Raises:
+            TimeoutError: It says nothing of it.
+        """
+        self.client.wait(self.monitor.is_disabled, REPORT_S, _describe_silence)
+
+    def _on_task(self, message: String) -> None:
+        self.task = message.data
+
+    def _on_query(self, message: JointTrajectory) -> None:
+        ages_s = self.capture.image_ages_s(self._robot.cameras, stamp_of(message))
+        self.monitor.on_query(message, ages_s)
+
+
+def _describe_silence() -> str:
+    return f'no report of the simulator or the executor for {REPORT_S:.0f} s'
