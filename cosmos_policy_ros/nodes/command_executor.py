@@ -486,8 +486,10 @@ class CommandExecutor(Node):
         if self._leaders is not None:
             self.playback.lead(*self._leaders.measure(now_ns))
         standstill = self._find_standstill()
-        if self._time.standstill_s(time.perf_counter()) > self.params.fault_joint_age_s:
-            self.playback.safety.fault(standstill)
+        stands_s = self._time.standstill_s(time.perf_counter())
+        if standstill and max(stands_s, age_s) > self.params.fault_joint_age_s:
+            # A simulator that dies takes both along; which is missed first is chance.
+            self.playback.safety.fault(f'{standstill}; no joint states for {age_s:.1f} s')
         blind = standstill or self._cameras.blind(now_ns, self.params.max_image_age_s)
         command = self.playback.tick(measured, age_s, now_ns, 1 + missed, blind)
         if command is not None:
