@@ -77,7 +77,8 @@ def measure_seams(
     Returns:
         ``cells``, each with ``task``, ``seam``, ``latency_s``, the figures ``KEPT`` of
         ``summarize_episodes``, ``interval_95`` and ``standstill_s`` per episode; ``measured``,
-        what they have in common: hash of the checkpoint, scenes and seed; the machine.
+        what they have in common: hash of the checkpoint, backend, precision, scenes and
+        seed; the machine.
 
     Raises:
         ConfigError: The file has cells of something else; a task or seam does not exist; or see
@@ -92,6 +93,8 @@ def measure_seams(
     }
     measured = {
         'checkpoint': hash_checkpoint(agent.checkpoint),
+        'backend': agent.backend,
+        'precision': agent.precision,
         'episodes': episodes,
         'seed': seed,
     }

@@ -22,7 +22,6 @@ from cosmos_policy_ros.control.executor_status import executor_status, severity
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.safety import MOST_OUTSIDE_RAD, WatchdogLimits
-from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.control.steady_time import SteadyTime
 from cosmos_policy_ros.control.teleop import Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
@@ -41,6 +40,7 @@ from cosmos_policy_ros.ros.endpoints import (
 )
 from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.playback_params import PlaybackParams
 from cosmos_policy_ros.ros.service_calls import Caller, Conversation
 from cosmos_policy_ros.status import EXECUTOR_NAME
 from cosmos_policy_ros.topics import (
@@ -73,7 +73,7 @@ ROW_BYTES, NAME_BYTES = 40, 80  # of a row apart from its numbers, of a joint's 
 
 
 @dataclass(frozen=True)
-class ExecutorParams:
+class ExecutorParams(PlaybackParams):
     """Parameters of the command executor."""
 
     robot: str = param('', 'Robot YAML file with limits and rates; the launch file sets it.')
@@ -86,23 +86,6 @@ class ExecutorParams:
         'safer and takes longer.',
         0.01,
         3.0,
-    )
-    seam: str = param(
-        PlaybackSettings.seam,
-        'How a new chunk takes over, a row of SEAMS in control/seams.py; committed begins it with '
-        'the rows that are played until it comes, blend only moves smoothly from the old one.',
-    )
-    interpolation: str = param(
-        PlaybackSettings.interpolation,
-        'The way between the rows of a chunk, a row of INTERPOLATIONS there; spline is '
-        'smooth, linear meets every row and jerks.',
-    )
-    blend_s: float = param(
-        PlaybackSettings.blend_s,
-        'How long a new chunk takes to take over [s]; a shorter time reacts faster and is '
-        'jerkier.',
-        0.0,
-        5.0,
     )
     max_joint_age_s: float = param(
         0.1, 'Age of a joint state beyond which the arms hold [s].', 0.005, 5.0
@@ -202,7 +185,7 @@ class CommandExecutor(Node):
             max_jump_rad=p.max_jump_rad,
             max_chunk_age_s=p.max_chunk_age_s,
         )
-        settings = PlaybackSettings(p.seam, p.interpolation, p.blend_s)
+        settings = p.playback
         leaders = leader_robot(robot) if p.teleop else None
         self.playback = (
             Teleop(robot, p.approach_speed, watchdog)

@@ -24,7 +24,6 @@ from cosmos_policy_ros.control.collision import open_scene
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
 from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
-from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.core.config import PolicyConfig, read_config
 from cosmos_policy_ros.core.planner import aggregate, make_plan, select
 from cosmos_policy_ros.robot import read_robot
@@ -38,6 +37,7 @@ from cosmos_policy_ros.ros.diagnostics import StatusReport, subscribe_status
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.playback_params import PlaybackParams
 from cosmos_policy_ros.status import ExecutorStatus, PlannerStatus, State
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -73,7 +73,7 @@ class _Asked(NamedTuple):
 
 
 @dataclass(frozen=True)
-class PlannerParams:
+class PlannerParams(PlaybackParams):
     """Parameters of the planner node."""
 
     robot: str = param('', 'Robot YAML file; the launch file sets it.')
@@ -109,23 +109,6 @@ class PlannerParams:
         0.1,
         1.0,
         live=True,
-    )
-    seam: str = param(
-        PlaybackSettings.seam,
-        'How a new chunk takes over, a row of SEAMS in control/seams.py; committed begins it with '
-        'the rows that are played until it comes, blend only moves smoothly from the old one.',
-    )
-    interpolation: str = param(
-        PlaybackSettings.interpolation,
-        'The way between the rows of a chunk, a row of INTERPOLATIONS there; spline is '
-        'smooth, linear meets every row and jerks.',
-    )
-    blend_s: float = param(
-        PlaybackSettings.blend_s,
-        'How long a new chunk takes to take over [s]; a shorter time reacts faster and is '
-        'jerkier.',
-        0.0,
-        5.0,
     )
     most_rows: int = param(
         MOST_ROWS,
@@ -174,7 +157,7 @@ class PlannerNode(Node):
             self._most_rows = most_committed_rows(trained, policy.horizon, p.most_rows)
         self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s, self._most_rows)
         _check_rules(p)
-        self._settings = PlaybackSettings(p.seam, p.interpolation, p.blend_s)
+        self._settings = p.playback
         self._mirror = ExecutorMirror(self.robot, self._settings)
         self._scene, self._n_rejected = open_scene(self.robot), 0
         self._since_ns = self._now_ns()  # of the newest activation
