@@ -432,6 +432,15 @@ EXPERT = Topic(
     ('recorder', 'operator'),
     "Whether the action is the expert's own; false while a disturbance is played.",
 )
+HUMAN_INTERVENTION = Topic(
+    '/human_intervention',
+    'std_msgs/msg/Bool',
+    LATCHED,
+    ('person',),
+    ('recorder',),
+    'Whether a person acts in place of the policy from now on; sent when that changes. Before the '
+    'first message nobody does.',
+)
 SUCCESS = Topic(
     '/sim/success',
     'std_msgs/msg/Bool',

@@ -10,7 +10,7 @@ right arm 6, right gripper]``. Joints in radians, grippers 0 closed … 1 open.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -183,6 +183,43 @@ class JointCommand:
 
 
 @dataclass(frozen=True, slots=True)
+class Circumstances:
+    """Who recorded an episode, where and with what, under the names that data sets share.
+
+    The names are those of bags (custom data), HDF5 files (attributes) and LeRobot data sets
+    (columns of ``meta/episodes``); ``success`` and the spans of ``human_intervention`` go with
+    them and are fields of an Episode. None where nobody said.
+
+    Attributes:
+        operator_id: Who operated the robot or watched it.
+        station_id: Where the robot stands, such as a cell or a table.
+        robot_id: The very robot, where several are of one kind.
+        is_eval_episode: Whether it was recorded to measure a policy.
+        checkpoint: The policy that acted: hash of its folder, or its name.
+        progress: How far the task got, 0 not at all to 1 done.
+    """
+
+    operator_id: str | None = None
+    station_id: str | None = None
+    robot_id: str | None = None
+    is_eval_episode: bool | None = None
+    checkpoint: str | None = None
+    progress: float | None = None
+
+    def __post_init__(self) -> None:
+        """Check that progress is a share."""
+        if self.progress is not None and not 0.0 <= self.progress <= 1.0:
+            msg = f'progress must be 0 to 1, got {self.progress}'
+            raise ValueError(msg)
+
+    @property
+    def known(self) -> dict[str, str | bool | float]:
+        """Name -> value of what somebody said."""
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
 class Episode:
     """One attempt at a task on a fixed-rate grid of S ticks.
 
@@ -198,9 +235,11 @@ class Episode:
         proprio: (S, P) float32 measured joints [rad; gripper 0..1].
         actions: (S, A) float32 joint targets really sent [rad; gripper 0..1].
         expert: (S,) bool, False where the action was a disturbance nobody shall imitate.
+        human_intervention: (S,) bool, True where a person acted in place of the policy.
         velocity: (S, P) float32 measured joint velocities [rad/s; gripper: of its 0..1 opening,
             1/s], None where the recording does not hold them for every arm and tick.
         effort: (S, P) float32 joint efforts in the unit of the driver, None as for ``velocity``.
+        circumstances: Who recorded it, where and with what.
     """
 
     source: Literal['demo', 'rollout']
@@ -213,8 +252,10 @@ class Episode:
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
     expert: NDArray[np.bool_]
+    human_intervention: NDArray[np.bool_]
     velocity: NDArray[np.float32] | None = None
     effort: NDArray[np.float32] | None = None
+    circumstances: Circumstances = field(default_factory=Circumstances)
 
     def __post_init__(self) -> None:
         """Check shapes, dtypes and that every stream has S ticks."""
@@ -223,6 +264,7 @@ class Episode:
         _expect(self.proprio, 'episode proprio', (s, None), np.float32)
         _expect(self.actions, 'episode actions', (s, None), np.float32)
         _expect(self.expert, 'episode expert flags', (s,), np.bool_)
+        _expect(self.human_intervention, 'episode human_intervention', (s,), np.bool_)
         for name, rows in (('velocity', self.velocity), ('effort', self.effort)):
             if rows is not None:
                 _expect(rows, f'episode {name}', self.proprio.shape, np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.types import Episode, Images
+from cosmos_policy_ros.types import Circumstances, Episode, Images
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +46,8 @@ def sample_episode(seed: int = 0, n: int = 12, **changes: Any) -> Episode:
         proprio=pose.astype(np.float32),
         actions=(pose + rng.normal(0, 0.002, (n, 14))).astype(np.float32),
         expert=ticks % 5 != 3,
+        human_intervention=ticks % 7 > 4,
+        circumstances=Circumstances('Ada', 'bench 3', 'left lab', True, 'f00d', 0.75),
     )
     return replace(episode, **changes)
 
@@ -58,9 +60,9 @@ def motion(seed: int = 0, n: int = 12) -> dict[str, NDArray[np.float32]]:
 
 def assert_same_episode(got: Episode, wanted: Episode, psnr_db: float = np.inf) -> None:
     """Check that everything is the same, images at least as alike as a PSNR [dB]."""
-    for name in ('source', 'task', 'success', 'rate_hz'):
+    for name in ('source', 'task', 'success', 'rate_hz', 'circumstances'):
         assert getattr(got, name) == getattr(wanted, name)
-    for name in ('stamps_ns', 'proprio', 'actions', 'expert'):
+    for name in ('stamps_ns', 'proprio', 'actions', 'expert', 'human_intervention'):
         np.testing.assert_array_equal(getattr(got, name), getattr(wanted, name))
     for name in ('velocity', 'effort'):
         assert (getattr(got, name) is None) == (getattr(wanted, name) is None), name

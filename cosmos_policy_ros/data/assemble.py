@@ -7,14 +7,14 @@ Both row formats come through here, so that they name cameras alike and refuse t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 import logging
-from typing import Literal
+from typing import Any, Literal
 
 from cosmos_policy_ros.align import implausible, tick_grid
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.types import Episode, Images
+from cosmos_policy_ros.types import Circumstances, Episode, Images
 import numpy as np
 from numpy.typing import NDArray
 
@@ -34,6 +34,7 @@ class Labels:
         rate_hz: Rows per second [Hz].
         start_ns: Time of row 0 [ns, ROS clock].
         robot: Name in the robot file.
+        circumstances: Who recorded it, where and with what.
     """
 
     task: str | None = None
@@ -42,11 +43,12 @@ class Labels:
     rate_hz: float | None = None
     start_ns: int | None = None
     robot: str | None = None
+    circumstances: Circumstances = field(default_factory=Circumstances)
 
     def completed(self, other: Labels) -> Labels:
         """Return these labels, with those of another where they are not known."""
-        mine = {key: value for key, value in asdict(self).items() if value is not None}
-        return Labels(**{**asdict(other), **mine})
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        return replace(other, **{name: v for name, v in values.items() if v is not None})
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Rows:
         proprio: (S, P) measured joints [rad; gripper 0..1].
         actions: (S, A) joint targets [rad; gripper 0..1].
         expert: (S,) bool, or None where the file has none; then every row is one to imitate.
+        human_intervention: (S,) bool, or None where the file has none; then nobody intervened.
         images: Camera name -> (U, height, width, 3) uint8 RGB.
         image_index: Camera name -> (S,) rows of ``images``.
         velocity: (S, P) float32 as in an Episode, or None, see ``velocity_effort.check_rows``.
@@ -70,6 +73,47 @@ class Rows:
     image_index: Mapping[str, NDArray[np.int64]]
     velocity: NDArray[np.float32] | None = None
     effort: NDArray[np.float32] | None = None
+    human_intervention: NDArray[np.bool_] | None = None
+
+
+def read_circumstances(stored: Mapping[str, Any], where: str) -> Circumstances:
+    """Return what is stored with an episode about its circumstances.
+
+    A value that cannot be is left out with one line: nobody learns from these, so that a recording
+    of others is not refused for them.
+
+    Args:
+        stored: Name -> value, as text or as it is; unknown names and empty texts are passed over.
+        where: Episode, for the log.
+    """
+    found: dict[str, Any] = {}
+    for name, read in _CIRCUMSTANCES.items():
+        if (value := stored.get(name)) is None or str(value) == '':
+            continue
+        try:
+            found |= Circumstances(**{name: read(value)}).known
+        except (ValueError, TypeError) as error:
+            logger.warning('%s: %s is left out: %s', where, name, error)
+    return Circumstances(**found)
+
+
+def _flag(value: Any) -> bool:
+    """Return a truth that may be stored as text."""
+    known = {'true': True, 'false': False, '1': True, '0': False}
+    if str(value).lower() not in known:
+        msg = f"expected 'true' or 'false', got {value!r}"
+        raise ValueError(msg)
+    return known[str(value).lower()]
+
+
+_CIRCUMSTANCES: dict[str, Callable[[Any], Any]] = {
+    'operator_id': str,
+    'station_id': str,
+    'robot_id': str,
+    'is_eval_episode': _flag,
+    'checkpoint': str,
+    'progress': float,
+}
 
 
 def camera_key(name: str) -> str:
@@ -139,6 +183,8 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
             raise ValueError(msg)
     check_motion(rows.proprio, robot, rate_hz)
     expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert
+    intervened = rows.human_intervention
+    intervened = np.zeros(n, dtype=np.bool_) if intervened is None else intervened
     return Episode(
         source='demo' if labels.source == 'demo' else 'rollout',
         task=labels.task or '',
@@ -150,8 +196,10 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
         proprio=rows.proprio.astype(np.float32),
         actions=rows.actions.astype(np.float32),
         expert=expert.astype(np.bool_),
+        human_intervention=intervened.astype(np.bool_),
         velocity=rows.velocity,
         effort=rows.effort,
+        circumstances=labels.circumstances,
     )
 
 
@@ -209,21 +257,29 @@ def at_rate(episode: Episode, rate_hz: float) -> Episode:
         raise ValueError(msg)
     stamps = tick_grid(int(episode.stamps_ns[0]), int(episode.stamps_ns[-1]), rate_hz)
     picks = np.searchsorted(episode.stamps_ns, stamps, side='right') - 1
+    return replace(pick_ticks(episode, picks), rate_hz=rate_hz, stamps_ns=stamps)
+
+
+def pick_ticks(episode: Episode, picks: NDArray[np.int64]) -> Episode:
+    """Return the episode of some of its ticks, with the images that they show.
+
+    Args:
+        episode: The episode.
+        picks: (n,) int64 rising ticks.
+    """
     images, image_index = {}, {}
     for name, index in episode.image_index.items():
         used, image_index[name] = np.unique(index[picks], return_inverse=True)
         images[name] = episode.images[name][used]
-    return Episode(
-        episode.source,
-        episode.task,
-        episode.success,
-        rate_hz,
-        stamps,
-        images,
-        image_index,
-        episode.proprio[picks],
-        episode.actions[picks],
-        episode.expert[picks],
-        None if episode.velocity is None else episode.velocity[picks],
-        None if episode.effort is None else episode.effort[picks],
+    return replace(
+        episode,
+        stamps_ns=episode.stamps_ns[picks],
+        images=images,
+        image_index=image_index,
+        proprio=episode.proprio[picks],
+        actions=episode.actions[picks],
+        expert=episode.expert[picks],
+        human_intervention=episode.human_intervention[picks],
+        velocity=None if episode.velocity is None else episode.velocity[picks],
+        effort=None if episode.effort is None else episode.effort[picks],
     )

@@ -28,7 +28,7 @@ from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.velocity_effort import STREAMS
 from cosmos_policy_ros.outputs import whole_folder
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.types import ConfigError, Episode
+from cosmos_policy_ros.types import Circumstances, ConfigError, Episode
 import numpy as np
 from numpy.typing import NDArray
 
@@ -83,14 +83,16 @@ class Content:
         proprio: (S, P) float32 [rad; gripper 0..1].
         actions: (S, A) float32 [rad; gripper 0..1].
         motion: Stream -> (S, P) float32 of the velocities and efforts that there are.
-        labels: Source, task, success and rate.
+        labels: Source, task, success, rate and circumstances.
+        flags: (2, S) bool expert and human_intervention.
     """
 
     n_images: dict[str, int]
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
     motion: dict[str, NDArray[np.float32]]
-    labels: tuple[str, str, bool | None, float]
+    labels: tuple[str, str, bool | None, float, Circumstances]
+    flags: NDArray[np.bool_]
 
 
 def without_progress(rows: Sequence[Row], _description: str, /) -> Iterable[Row]:
@@ -228,7 +230,8 @@ def content(episode: Episode) -> Content:
         episode.proprio,
         episode.actions,
         {s: rows for s in STREAMS if (rows := getattr(episode, s)) is not None},
-        (episode.source, episode.task, episode.success, episode.rate_hz),
+        (episode.source, episode.task, episode.success, episode.rate_hz, episode.circumstances),
+        np.stack([episode.expert, episode.human_intervention]),
     )
 
 
@@ -250,8 +253,8 @@ def verify(
 
     Raises:
         ConfigError: An episode cannot be read back, or differs in the number of rows or images, in
-            its labels, in a joint or action by more than rounding, or at all in a velocity or
-            effort. Rows of a LeRobot data set have only those that all episodes hold.
+            its labels or flags, in a joint or action by more than rounding, or at all in a
+            velocity or effort. Rows of a LeRobot data set have only those that all episodes hold.
     """
     kept, none = set(STREAMS), np.zeros(0, np.float32)
     if written[0].format == 'lerobot':
@@ -272,6 +275,9 @@ def verify(
             if gap > ROUNDING:
                 msg = f'{recording.name} was not written well: {name} differ by up to {gap:g}'
                 raise ConfigError(msg)
+        if not np.array_equal(wanted.flags, got.flags):
+            msg = f'{recording.name} was not written well: expert or human_intervention differ'
+            raise ConfigError(msg)
         for name in STREAMS:
             before = wanted.motion.get(name, none) if name in kept else none
             if not np.array_equal(before, got.motion.get(name, none)):

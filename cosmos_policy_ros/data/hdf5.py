@@ -4,9 +4,10 @@
 Datasets: ``observations/qpos`` and ``action`` (S, 14), ``observations/images/<camera>``
 (S, height, width, 3) uint8 RGB or ``observations/video_paths/<camera>``, the name of an MP4 file.
 Where they were measured: ``observations/qvel`` and ``observations/effort`` (S, 14).
-Written besides, and not needed for reading: ``expert`` (S,), ``observations/image_index/<camera>``
-(S,) images are repeated where ticks outrun the camera, and the attributes
-``source``, ``robot``, ``rate_hz`` and ``start_ns``. ``task_description`` and ``success`` are those
+Written besides, and not needed for reading: ``expert`` (S,), ``human_intervention`` (S,),
+``observations/image_index/<camera>`` (S,) images are repeated where ticks outrun the camera, and
+the attributes ``source``, ``robot``, ``rate_hz``, ``start_ns`` and those of ``Circumstances``.
+``task_description`` and ``success`` are those
 of Cosmos Policy's rollouts. Images are compressed losslessly, which readers do not notice.
 
 Source: tonyzhaozh/act ``record_sim_episodes.py``; Interbotix/aloha (``compress``);
@@ -31,6 +32,7 @@ from cosmos_policy_ros.data.assemble import (
     distinct,
     find_cameras,
     Labels,
+    read_circumstances,
     Rows,
     used_rows,
 )
@@ -56,6 +58,7 @@ KNOWN = (
     VIDEOS,
     INDEX,
     'expert',
+    'human_intervention',
     'compress_len',
     'relative_action',
 )
@@ -137,14 +140,22 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
             swapped = _swapped(file, data, reading)
             images[name] = _images(path, data, rows, n_stored, swapped, labels.rate_hz or 1.0)
     _note_what_is_left(file, path, reading)
-    expert = file['expert'][:n] if 'expert' in file else None
+    expert, intervened = (
+        file[name][:n] if name in file else None for name in ('expert', 'human_intervention')
+    )
     motion = {
         stream: check_rows(joints.get(name), proprio.shape, f'{path}: {name}')
         for stream, name in MOTION.items()
     }
     motion = {stream: rows if rows is None else rows[:n] for stream, rows in motion.items()}
     found = Rows(
-        proprio[:n], actions[: len(actions) - n_stored + n], expert, images, image_index, **motion
+        proprio[:n],
+        actions[: len(actions) - n_stored + n],
+        expert,
+        images,
+        image_index,
+        **motion,
+        human_intervention=intervened,
     )
     return assemble(found, labels, robot, reading.other_robot)
 
@@ -209,6 +220,7 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
             file.attrs.update(_attributes(episode, robot))
             file['observations/qpos'], file['action'] = episode.proprio, episode.actions
             file['expert'] = episode.expert
+            file['human_intervention'] = episode.human_intervention
             for stream, name in MOTION.items():
                 if getattr(episode, stream) is not None:
                     file[name] = getattr(episode, stream)
@@ -286,7 +298,7 @@ def _attributes(episode: Episode, robot: RobotSpec) -> dict[str, Any]:
         'start_ns': int(episode.stamps_ns[0]),
     }
     judged = {} if episode.success is None else {'success': episode.success}
-    return attributes | judged
+    return attributes | judged | episode.circumstances.known
 
 
 def _labels(file: h5py.File) -> Labels:
@@ -303,6 +315,7 @@ def _labels(file: h5py.File) -> Labels:
         rate_hz=float(stored['rate_hz']) if 'rate_hz' in stored else None,
         start_ns=int(stored['start_ns']) if 'start_ns' in stored else None,
         robot=stored.get('robot'),
+        circumstances=read_circumstances(stored, f'episode {file.filename}'),
     )
 
 

@@ -15,7 +15,7 @@ from cosmos_policy_ros.data.bags.preflight import stream_rates
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.bags.recovery import recover_all
 from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
-from cosmos_policy_ros.data.bags.writer import definition
+from cosmos_policy_ros.data.bags.writer import custom_text, definition
 from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics
@@ -29,7 +29,7 @@ from cosmos_policy_ros.topics import (
     STOP_RECORDING,
     TASK,
 )
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import Circumstances, ConfigError
 import rclpy
 from rclpy.node import Node
 from std_msgs.msg import String
@@ -47,7 +47,12 @@ class RecorderParams:
     robot: str = param('', 'Robot YAML file; the launch file sets it.')
     out: str = param('', 'Folder for the bags; the launch file sets it.')
     source: str = param('demo', 'demo when a human or a script acts, rollout when a policy acts.')
-    operator: str = param('', 'Who records; it is kept with every episode.')
+    operator_id: str = param('', 'Who records; it is kept with every episode.')
+    station_id: str = param('', 'Where the robot stands; it is kept with every episode.')
+    robot_id: str = param('', 'Which robot of its kind it is; it is kept with every episode.')
+    is_eval_episode: bool = param(
+        False, 'true when the episodes measure a policy; it is kept with every episode.'
+    )
     policy: str = param(
         '', 'Checkpoint folder of the policy that acts, whose hash is kept; empty for none.'
     )
@@ -86,7 +91,11 @@ class RecorderNode(Node):
         if p.source not in SOURCES:
             msg = f'parameter source is {p.source!r}; give one of {SOURCES}'
             raise ConfigError(msg)
-        details = {'source': p.source, 'operator': p.operator, 'robot': robot.name}
+        details = {'source': p.source, 'robot': robot.name}
+        about = Circumstances(
+            p.operator_id or None, p.station_id or None, p.robot_id or None, p.is_eval_episode
+        )
+        details |= {name: custom_text(value) for name, value in about.known.items()}
         details['namespace'] = self.get_namespace()
         details['robot_yaml'] = Path(p.robot).read_text(encoding='utf-8')
         if p.policy:

@@ -46,7 +46,7 @@ def record_live(
         'task': task,
         'seed': seed,
         'episodes': episodes,
-        'operator': 'scripted expert',
+        'operator_id': 'scripted expert',
         'out': str(out.resolve()),
     }
     events, trouble = follow_stack(

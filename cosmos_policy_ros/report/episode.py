@@ -22,7 +22,7 @@ from PIL import Image
 
 THUMBNAIL = (192, 144)  # [px] most it may have
 QUALITY = 70  # of its JPEG
-SHOWN_FIRST = ('task', 'robot', 'source', 'operator', 'seed')
+SHOWN_FIRST = ('task', 'robot', 'source', 'operator_id', 'seed')
 AUDIT = 'audit'  # metadata with what the recorder counted, as JSON
 
 

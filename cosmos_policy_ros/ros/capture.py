@@ -21,6 +21,7 @@ from cosmos_policy_ros.topics import (
     COMPRESSED_IMAGE,
     DIAGNOSTICS,
     EXPERT,
+    HUMAN_INTERVENTION,
     IMAGE,
     JOINT_COMMAND,
     JOINT_STATES,
@@ -36,6 +37,7 @@ from rclpy.serialization import deserialize_message
 # Best effort receives from every publisher. 2 s wait here while the disk stalls, and are not lost.
 IMAGE_QOS = Qos('best_effort', 'volatile', 60)
 SMALL_QOS = Qos('best_effort', 'volatile', 200)
+LATCHED = {topic.name: topic for topic in (TASK, HUMAN_INTERVENTION)}
 KEPT_STAMPS = 8  # of a camera; a query needs those of the last 0.1 s
 Sink = Callable[[str, str, bytes, int], None]  # topic, type, serialized message, arrival [ns]
 
@@ -64,7 +66,7 @@ class Capture:
         self.newest_ns: dict[str, int] = {}
         self._image_stamps: dict[str, deque[int]] = {}  # topic -> sensing times [ns, ROS clock]
         self._clock = node.get_clock()
-        self._task = b''  # published once, perhaps long before an episode
+        self._latched: dict[str, bytes] = {}  # published once, perhaps long before an episode
         self._sink: Sink | None = None
         for name, topic in topics.items():
             qos = IMAGE_QOS if topic.type == IMAGE.type else SMALL_QOS
@@ -72,15 +74,15 @@ class Capture:
                 node,
                 topic,
                 partial(self._on_message, name, topic.type, listeners.get(name)),
-                topic.qos if name == TASK.name else qos,
+                topic.qos if name in LATCHED else qos,
                 raw=True,
             )
 
     def start(self, sink: Sink) -> None:
-        """Hand every message on from now on, first the task."""
+        """Hand every message on from now on, first the task and who acts."""
         self._sink = sink
-        if self._task:
-            sink(TASK.name, TASK.type, self._task, self._clock.now().nanoseconds)
+        for name, data in self._latched.items():
+            sink(name, LATCHED[name].type, data, self._clock.now().nanoseconds)
 
     def stop(self) -> None:
         """Hand nothing on any more."""
@@ -104,8 +106,8 @@ class Capture:
     ) -> None:
         now_ns = self._clock.now().nanoseconds
         self.newest_ns[name] = now_ns
-        if name == TASK.name:
-            self._task = data
+        if name in LATCHED:
+            self._latched[name] = data
         elif msg_type in (IMAGE.type, COMPRESSED_IMAGE.type):
             sec, nanosec = struct.unpack_from('<iI', data, 4)  # behind the encapsulation
             stamps = self._image_stamps.setdefault(name, deque(maxlen=KEPT_STAMPS))
@@ -131,5 +133,8 @@ def recorded_topics(robot: RobotSpec, live: RobotSpec) -> dict[str, Topic]:
         here.joint_state_topic: JOINT_STATES.at(there.joint_state_topic)
         for here, there in zip(robot.arms, live.arms, strict=True)
     }
-    others = TASK, JOINT_COMMAND, QUERY, CANDIDATES, ACTION_CHUNK, EXPERT, SUCCESS, DIAGNOSTICS
+    others = (
+        TASK, JOINT_COMMAND, QUERY, CANDIDATES, ACTION_CHUNK, EXPERT, HUMAN_INTERVENTION, SUCCESS,
+        DIAGNOSTICS,
+    )  # fmt: skip
     return {**cameras, **arms, **{topic.name: topic for topic in others}}

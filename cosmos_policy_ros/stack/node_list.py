@@ -64,7 +64,9 @@ ARGUMENTS = {
     'scene': Argument(int, 'Scene of the simulator in which a rollout is played, -1 for none.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
     'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
-    'operator': Argument(str, 'Who records; kept with every episode.'),
+    'operator_id': Argument(str, 'Who records; kept with every episode.'),
+    'station_id': Argument(str, 'Where the robot stands; kept with every episode.'),
+    'robot_id': Argument(str, 'Which robot of its kind it is; kept with every episode.'),
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
     'cameras': Argument(bool, 'Start the camera node too, for cameras with a driver in the file.'),
     'bridge': Argument(bool, 'Show the topics to Foxglove, at port 8765 of this machine alone.'),
@@ -133,9 +135,9 @@ PLANNER = NodeSpec('planner', 'planner_node', ('robot', 'checkpoint', 'speed_sca
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', *PLAYBACK))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
 TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))
-RECORDER = NodeSpec(
-    'recorder', 'recorder_node', ('robot', 'out', 'source', 'operator', 'policy', 'compress')
-)
+RECORDER = NodeSpec('recorder', 'recorder_node', (
+    'robot', 'out', 'source', 'operator_id', 'station_id', 'robot_id', 'policy', 'compress',
+))  # fmt: skip
 DEMONSTRATOR = NodeSpec(
     'demonstrator', 'demonstrator_node', ('robot', 'task', 'seed', 'episodes', 'out')
 )

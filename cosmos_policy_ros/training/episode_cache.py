@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from concurrent.futures import as_completed, ProcessPoolExecutor
-from dataclasses import replace
 import json
 import logging
 import multiprocessing
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.core.images import prepare_image
+from cosmos_policy_ros.data.assemble import pick_ticks
 from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.reading import Reading
@@ -168,18 +168,7 @@ def _cut_after_success(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Ep
     if done_ns is None:
         return episode
     n = int(np.searchsorted(episode.stamps_ns, done_ns + round(REST_S * 1e9), 'right'))
-    index = {camera: rows[:n] for camera, rows in episode.image_index.items()}
-    return replace(
-        episode,
-        stamps_ns=episode.stamps_ns[:n],
-        images={c: rows[: index[c].max() + 1] for c, rows in episode.images.items()},
-        image_index=index,
-        proprio=episode.proprio[:n],
-        actions=episode.actions[:n],
-        expert=episode.expert[:n],
-        velocity=None,
-        effort=None,
-    )
+    return pick_ticks(episode, np.arange(min(n, len(episode.stamps_ns))))
 
 
 def load_episodes(

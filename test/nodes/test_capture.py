@@ -16,10 +16,11 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture
 from cosmos_policy_ros.ros.convert import image_message
 from cosmos_policy_ros.ros.endpoints import create_publisher
-from cosmos_policy_ros.topics import future_image, IMAGE
+from cosmos_policy_ros.topics import future_image, HUMAN_INTERVENTION, IMAGE, TASK
 from node_bench import ros_node
 import rclpy
 from rclpy.node import Node
+from std_msgs.msg import Bool, String
 
 WAIT_S = 60.0
 MS = 1_000_000
@@ -50,3 +51,18 @@ def test_images_of_a_query_are_those_taken_before_it(node: Node) -> None:
             rclpy.spin_once(node, timeout_sec=0.1)
     assert capture.image_ages_s([camera], 60 * MS) == []
     assert capture.image_ages_s([camera], 200 * MS) == pytest.approx([0.04])
+
+
+def test_what_was_sent_once_before_an_episode_begins_it(node: Node) -> None:
+    """The task, and whether a person acts: both are sent when they change."""
+    topics = {topic.name: topic for topic in (TASK, HUMAN_INTERVENTION)}
+    capture = Capture(node, topics, {})
+    create_publisher(node, TASK).publish(String(data='fold'))
+    create_publisher(node, HUMAN_INTERVENTION).publish(Bool(data=True))
+    end_s = time.monotonic() + WAIT_S
+    while len(capture.newest_ns) < 2:
+        assert time.monotonic() < end_s, 'nothing arrived'
+        rclpy.spin_once(node, timeout_sec=0.1)
+    begun: list[str] = []
+    capture.start(lambda name, _type, _data, _ns: begun.append(name))
+    assert sorted(begun) == ['/human_intervention', '/task']

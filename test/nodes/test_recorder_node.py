@@ -108,7 +108,13 @@ class Bench(ThreadedBench):
     def record_to(self, out: Path, *parameters: str) -> None:
         """Start a recorder that writes to a folder, and wait for it."""
         self.end(signal.SIGKILL)
-        given = (f'robot:={ROBOT_FILE}', f'out:={out}', 'operator:=Ada', 'min_free_mb:=10.0')
+        given = (
+            f'robot:={ROBOT_FILE}',
+            f'out:={out}',
+            'operator_id:=Ada',
+            'station_id:=bench 3',
+            'min_free_mb:=10.0',
+        )
         given += (f'max_age_s:={MAX_S}', f'max_silence_s:={MAX_S}', *parameters)
         words = [word for p in given for word in ('-p', p)]
         node = [sys.executable, '-m', 'cosmos_policy_ros.nodes.recorder_node']
@@ -199,7 +205,10 @@ def test_a_bag_says_who_recorded_what(bench: Bench, tmp_path: Path) -> None:
     time.sleep(0.5)
     assert bench.stop(success=False)[0]
     details = custom(tmp_path / 'bags' / 'episode_000000')
-    assert details['operator'] == 'Ada'
+    assert details['operator_id'] == 'Ada'
+    assert details['station_id'] == 'bench 3'
+    assert details['is_eval_episode'] == 'false'
+    assert 'robot_id' not in details
     assert details['source'] == 'rollout'
     assert details['success'] == 'false'
     assert details['complete'] == 'true'

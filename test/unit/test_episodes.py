@@ -6,12 +6,14 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from cosmos_policy_ros.data.assemble import read_circumstances
 from cosmos_policy_ros.data.bags.episode_writer import write_bag
+from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import Circumstances, ConfigError
 import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
@@ -23,6 +25,27 @@ def test_bag_of_an_episode_reads_the_same(tmp_path: Path) -> None:
     episode = sample_episode(source='rollout', success=False)
     write_bag(tmp_path / 'a', episode, ROBOT)
     assert_same_episode(read_episode(StoredEpisode('bag', tmp_path / 'a'), ROBOT), episode)
+
+
+def test_circumstances_are_told_in_the_words_of_data_sets(tmp_path: Path) -> None:
+    """A tool that knows none of ours finds them in the custom data."""
+    write_bag(tmp_path / 'a', sample_episode(), ROBOT)
+    about = read_metadata(tmp_path / 'a')
+    assert {name: about[name] for name in ('operator_id', 'is_eval_episode', 'progress')} == {
+        'operator_id': 'Ada',
+        'is_eval_episode': 'true',
+        'progress': '0.75',
+    }
+
+
+def test_circumstances_that_cannot_be_are_left_out_with_a_line(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody learns from them, so that they cost no episode; an older name is known."""
+    about = {'operator': 'Ada', 'progress': '75', 'is_eval_episode': 'maybe', 'robot_id': ''}
+    assert read_circumstances(about | {'operator_id': 'Bob'}, 'x') == Circumstances('Bob')
+    assert 'x: progress is left out: progress must be 0 to 1, got 75.0' in caplog.text
+    assert "x: is_eval_episode is left out: expected 'true' or 'false', got 'maybe'" in caplog.text
 
 
 def test_bag_of_an_unjudged_episode_stays_unjudged(tmp_path: Path) -> None:
@@ -46,6 +69,7 @@ def test_bag_has_each_frame_once(tmp_path: Path) -> None:
         '/follower_right/joint_states': 12,
         '/joint_command': 12,
         '/demonstration/expert': 12,
+        '/human_intervention': 2,
     }
     assert (about['robot'], about['rate_hz']) == ('aloha_sim', '50.0')
 

@@ -148,6 +148,12 @@ def test_episodes_tell_where_they_lie(written: Path) -> None:
         'source': 'rollout',
         'success': None,
         'start_ns': START_NS,
+        'operator_id': 'Ada',
+        'station_id': 'bench 3',
+        'robot_id': 'left lab',
+        'is_eval_episode': True,
+        'checkpoint': 'f00d',
+        'progress': 0.75,
     }
     assert {k: v for k, v in row.items() if not k.startswith('stats/')} == {
         **wanted,

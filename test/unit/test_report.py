@@ -99,7 +99,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data set: a whole rollout, one without outcome, one cut off."""
     folder = tmp_path_factory.mktemp('data') / 'lift'
     folder.mkdir()
-    write_rollout(folder / 'episode_0', operator='Ada', audit=json.dumps(AUDIT), robot_yaml=YAML)
+    write_rollout(
+        folder / 'episode_0', operator_id='Ada', audit=json.dumps(AUDIT), robot_yaml=YAML
+    )
     write_rollout(folder / 'episode_1', success='unknown', robot='another')
     write_rollout(folder / 'episode_2')
     storage = next((folder / 'episode_2').glob('*.mcap'))
@@ -176,7 +178,7 @@ def test_flags_say_how_long_they_were_true(page: Page) -> None:
 def test_metadata_and_the_audit_of_the_recorder_are_shown(page: Page) -> None:
     """Nested facts have the path that leads to them."""
     text = re.sub(r'\s+', ' ', page.text)
-    assert 'operator Ada' in text
+    assert 'operator_id Ada' in text
     assert f'<summary>robot_yaml</summary><pre>{YAML}</pre>' in page.source
     assert 'topics /high/image_raw dropped 3' in text
     assert 'complete False' in text

@@ -39,6 +39,7 @@ def episode_of(robot: RobotSpec) -> Episode:
         proprio=pose.astype(np.float32), actions=pose.astype(np.float32),
         velocity=rng.normal(0, 0.3, (n, robot.size)).astype(np.float32),
         effort=rng.normal(0, 5.0, (n, robot.size)).astype(np.float32), expert=np.ones(n, bool),
+        human_intervention=np.zeros(n, bool),
     )  # fmt: skip
 
 

@@ -2,17 +2,17 @@
 """Write an ``Episode`` as the bag it could have been read from.
 
 Every tick becomes a joint state per topic of the arms, a command and an expert flag on the topics
-of the robot file, every distinct image a message at the first tick that shows it; ``read_bag`` at
-the episode's rate gives the same episode back.
+of the robot file, every distinct image a message at the first tick that shows it, and every change
+of who acts a message; ``read_bag`` at the episode's rate gives the same episode back.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.data.bags.writer import BagWriter, custom_text
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, TASK
+from cosmos_policy_ros.topics import EXPERT, HUMAN_INTERVENTION, JOINT_COMMAND, TASK
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 
@@ -38,7 +38,9 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
     about = {'source': episode.source, 'task': episode.task, 'robot': robot.name}
     about['rate_hz'] = repr(episode.rate_hz)
     if episode.success is not None:
-        about['success'] = str(episode.success).lower()
+        about['success'] = custom_text(episode.success)
+    about |= {name: custom_text(v) for name, v in episode.circumstances.known.items()}
+    intervened = False
     shown = {c.name: -1 for c in robot.cameras}  # newest row of the images written so far
     with BagWriter(path, about) as bag:
         bag.write_text(TASK.name, episode.task, int(episode.stamps_ns[0]))
@@ -53,6 +55,9 @@ def write_bag(path: Path, episode: Episode, robot: RobotSpec) -> None:
                 JOINT_COMMAND.name, robot.joint_names, episode.actions[tick], stamp_ns
             )
             bag.write_flag(EXPERT.name, bool(episode.expert[tick]), stamp_ns)
+            if intervened != episode.human_intervention[tick]:
+                intervened = bool(episode.human_intervention[tick])
+                bag.write_flag(HUMAN_INTERVENTION.name, intervened, stamp_ns)
 
 
 def _write_arms(bag: BagWriter, robot: RobotSpec, episode: Episode, tick: int) -> None:

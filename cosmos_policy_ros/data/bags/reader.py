@@ -24,7 +24,7 @@ from cosmos_policy_ros.align import (
     StreamBuffer,
     tick_grid,
 )
-from cosmos_policy_ros.data.assemble import Labels
+from cosmos_policy_ros.data.assemble import Labels, read_circumstances
 from cosmos_policy_ros.data.bags.clocks import check_stamps, clock_offset, Row, time_of
 from cosmos_policy_ros.data.bags.files import Bag, open_bag
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
@@ -82,7 +82,7 @@ def read_bag(
         if invalid := bag.custom.get('invalid'):
             msg = f'episode {path} is invalid: {invalid}'
             raise ValueError(msg)
-        labels = _labels(bag.custom)
+        labels = _labels(bag.custom, path)
         if bag.torn:  # nobody has judged what is left
             labels = replace(labels, success=None)
         labels = labels.completed(reading.labels)
@@ -98,7 +98,7 @@ def read_bag(
         return _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
 
 
-def _labels(custom: Mapping[str, str]) -> Labels:
+def _labels(custom: Mapping[str, str], path: Path) -> Labels:
     """Return what the custom data of a bag says."""
     source, success = custom.get('source'), custom.get('success')
     judged = {'true': True, 'false': False, None: None}
@@ -114,6 +114,9 @@ def _labels(custom: Mapping[str, str]) -> Labels:
         success=judged[success],
         rate_hz=float(custom['rate_hz']) if 'rate_hz' in custom else None,
         robot=custom.get('robot'),
+        circumstances=read_circumstances(
+            {'operator_id': custom.get('operator'), **custom}, f'episode {path}'
+        ),
     )
 
 
@@ -138,12 +141,9 @@ class _Reader:
         arms = {arm.name: self._arm(arm) for arm in robot.arms}
         commands = {part.topic: self._command(part) for part in sources.commands}
         leaders = {arm.name: self._arm(arm) for arm in sources.leaders}
-        flags = StreamBuffer[bool](sources.expert)
-        for row in self._streams.get(sources.expert, ()):
-            flags.push(self._time(row), bool(row.value.data))
         stamps = self._grid([cameras, arms, commands, leaders], rate_hz)
         image_s, joint_s = self._limits.image_s, self._limits.joint_s
-        rows, proprio, measured, actions, expert = [], [], [], [], []
+        rows, proprio, measured, actions = [], [], [], []
         for stamp_ns in stamps.tolist():
             with self._located(stamp_ns + self._offset_ns):
                 shown = sample_at(cameras, stamp_ns, image_s)
@@ -156,12 +156,10 @@ class _Reader:
             parts = [led[arm.name].value.pose for arm in sources.leaders]
             parts += [sent[part.topic].value for part in sources.commands]
             actions.append(np.concatenate(parts) if parts else proprio[-1])
-            judged = len(flags) and flags.first_ns <= stamp_ns
-            expert.append(flags.newest_at(stamp_ns, np.inf).value if judged else True)
         if self._reading.actions == 'state-next':
             actions = actions[1:]
             rows, proprio, measured = rows[:-1], proprio[:-1], measured[:-1]
-            expert, stamps = expert[:-1], stamps[:-1]
+            stamps = stamps[:-1]
         if self._reading.actions == 'leader':
             actions = [np.clip(row, robot.lower, robot.upper) for row in actions]
         images, image_index = self._images(np.array(rows, np.int64).reshape(-1, len(cameras)))
@@ -178,7 +176,9 @@ class _Reader:
             image_index=image_index,
             proprio=np.stack(proprio),
             actions=np.stack(actions),
-            expert=np.array(expert, dtype=np.bool_),
+            expert=self._flags(sources.expert, stamps, True),
+            human_intervention=self._flags(sources.human_intervention, stamps, False),
+            circumstances=labels.circumstances,
             **collect_streams(robot, measured, f'episode {self._bag.path}'),
         )
 
@@ -269,6 +269,23 @@ class _Reader:
                     raise ValueError(msg)
             stream.push(self._time(row), positions)
         return stream
+
+    def _flags(self, topic: str, stamps: NDArray[np.int64], before: bool) -> NDArray[np.bool_]:
+        """Return the newest value of a std_msgs/Bool topic at every tick.
+
+        Args:
+            topic: Its name, empty where there is none.
+            stamps: (S,) ticks [ns].
+            before: What holds before the first message.
+        """
+        flags = StreamBuffer[bool](topic)
+        for row in self._streams.get(topic, ()):
+            flags.push(self._time(row), bool(row.value.data))
+        told = [len(flags) > 0 and flags.first_ns <= ns for ns in stamps.tolist()]
+        return np.array([
+            flags.newest_at(ns, np.inf).value if known else before
+            for ns, known in zip(stamps.tolist(), told, strict=True)
+        ], np.bool_)  # fmt: skip
 
     def _grid(self, groups: list[Mapping[str, Any]], rate_hz: float) -> NDArray[np.int64]:
         """Return the ticks at which every stream has a message, and tell what they leave out."""

@@ -15,7 +15,7 @@ from cosmos_policy_ros.data.bags.writer import BOOL, JOINT_STATE, STRING
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.image_decoder import IMAGE_TYPES
 from cosmos_policy_ros.robot import ArmSpec, CommandOutput, leader_robot, RobotSpec
-from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, TASK
+from cosmos_policy_ros.topics import EXPERT, HUMAN_INTERVENTION, JOINT_COMMAND, TASK
 import numpy as np
 from numpy.typing import NDArray
 
@@ -52,6 +52,7 @@ class Sources:
         leaders: The leader arms whose poses are the actions, none for others.
         task: Topic of the instruction, empty where a label says it.
         expert: Topic of the expert flags, empty without.
+        human_intervention: Topic that says when a person acts in place of the policy, or empty.
     """
 
     cameras: Mapping[str, str]
@@ -60,12 +61,14 @@ class Sources:
     leaders: tuple[ArmSpec, ...]
     task: str
     expert: str
+    human_intervention: str
 
     @property
     def topics(self) -> set[str]:
         """All topics of the bag that are read."""
-        found = {*self.cameras.values(), *self.joint_states.values(), self.task, self.expert}
-        return (found | {part.topic for part in self.commands}) - {''}
+        found = {*self.cameras.values(), *self.joint_states.values(), self.task}
+        found |= {self.expert, self.human_intervention, *(part.topic for part in self.commands)}
+        return found - {''}
 
 
 def stream_topics(robot: RobotSpec) -> dict[str, str]:
@@ -73,7 +76,7 @@ def stream_topics(robot: RobotSpec) -> dict[str, str]:
     outputs = [output.topic for arm in robot.arms for output in arm.outputs]
     leaders = [arm.leader.joint_state_topic for arm in robot.arms if arm.leader]
     topics = [*(c.topic for c in robot.cameras), *robot.joint_state_topics, JOINT_COMMAND.name]
-    topics += [TASK.name, EXPERT.name, *leaders, *outputs]
+    topics += [TASK.name, EXPERT.name, HUMAN_INTERVENTION.name, *leaders, *outputs]
     named = {camera.name: camera.topic for camera in robot.cameras}
     named |= {arm.name: arm.joint_state_topic for arm in robot.arms}
     named |= {'action': JOINT_COMMAND.name, 'task': TASK.name}
@@ -142,14 +145,14 @@ def find_sources(
             msg += '; an instruction: --task'
         raise ValueError(msg)
     _expect_type(types, task, STRING)
-    expert = named.get(EXPERT.name, EXPERT.name)
+    flags = [named.get(topic.name, topic.name) for topic in (EXPERT, HUMAN_INTERVENTION)]
     return Sources(
         cameras,
         joint_states,
         commands,
         arms,
         task if task in types else '',
-        expert if types.get(expert) == BOOL else '',
+        *(topic if types.get(topic) == BOOL else '' for topic in flags),
     )
 
 

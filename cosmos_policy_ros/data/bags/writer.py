@@ -80,6 +80,11 @@ def definition(msg_type: str) -> tuple[str, str]:
     return text, typestore().hash_rihs01(msg_type)
 
 
+def custom_text(value: str | bool | float) -> str:
+    """Return a value as the custom data of a bag has it: truths are ``true`` and ``false``."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 class BagWriter:
     """Write one episode; a context manager that leaves a whole bag or none.
 
@@ -92,8 +97,8 @@ class BagWriter:
         Args:
             path: Folder of the bag, which must not exist.
             metadata: Kept in the bag as custom data: ``source``, ``task``, ``success``
-                (``true`` or ``false``), ``robot``, ``seed``; ``complete`` is ``true`` unless
-                given.
+                (``true`` or ``false``), ``robot``, ``seed``, the names of ``Circumstances``;
+                ``complete`` is ``true`` unless given.
             compress: Whether chunks are compressed with zstd.
 
         Raises:

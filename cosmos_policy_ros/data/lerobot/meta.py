@@ -30,6 +30,7 @@ EPISODES_V2 = 'meta/episodes.jsonl'
 EPISODES = 'meta/episodes/chunk-000/file-000.parquet'
 STATE, ACTION = 'observation.state', 'action'
 MOTION = {'velocity': 'observation.velocity', 'effort': 'observation.effort'}  # of an Episode
+HUMAN_INTERVENTION = 'human_intervention'
 CAMERAS, INDEX = 'observation.images.', 'image_index.'  # followed by the camera
 
 
@@ -187,7 +188,7 @@ def features(
         motion: Those of ``MOTION`` that there are.
     """
     joints = {'dtype': 'float32', 'shape': [robot.size], 'names': list(robot.joint_names)}
-    scalars = {'timestamp': 'float32', 'expert': 'bool'}
+    scalars = {'timestamp': 'float32', 'expert': 'bool', HUMAN_INTERVENTION: 'bool'}
     whole = ('frame_index', 'episode_index', 'index', 'task_index')
     scalars |= dict.fromkeys((*whole, *(INDEX + camera_key(name) for name in sizes)), 'int64')
     found: dict[str, Any] = {STATE: joints, **dict.fromkeys(motion, joints), ACTION: joints}

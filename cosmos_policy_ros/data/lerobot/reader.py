@@ -4,9 +4,9 @@
 Joints are ``observation.state`` in the order that the names of its columns say, and where there
 are any ``observation.velocity`` and ``observation.effort``; images are the videos or columns
 ``observation.images.<camera>``. What only our writer adds (``lerobot/writer.py``) is not needed:
-without ``expert`` every row is one to imitate, without ``image_index`` every row has an image of
-its own, without ``success`` per episode LeRobot's ``next.success`` per row counts, and source and
-task may be given by a person.
+without ``expert`` every row is one to imitate, without ``human_intervention`` nobody intervened,
+without ``image_index`` every row has an image of its own, without ``success`` per episode
+LeRobot's ``next.success`` per row counts, and source and task may be given by a person.
 
 Source: huggingface/lerobot ``src/lerobot/datasets/dataset_reader.py``.
 """
@@ -18,13 +18,22 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.data.assemble import assemble, BASE, distinct, find_cameras, Labels, Rows
+from cosmos_policy_ros.data.assemble import (
+    assemble,
+    BASE,
+    distinct,
+    find_cameras,
+    Labels,
+    read_circumstances,
+    Rows,
+)
 from cosmos_policy_ros.data.image_rows import ImageRows
 from cosmos_policy_ros.data.lerobot.columns import find_columns, plain_names
 from cosmos_policy_ros.data.lerobot.meta import (
     ACTION,
     CAMERAS,
     data_file,
+    HUMAN_INTERVENTION,
     INDEX,
     INFO,
     Meta,
@@ -142,7 +151,7 @@ def _episode(
     }
     cameras = find_cameras(robot, shown, f'{root}: {CAMERAS}<camera> videos')
     index = (INDEX + key for key in cameras.values())
-    optional = ('expert', SUCCESS, TIME, *MOTION.values(), *index)
+    optional = ('expert', HUMAN_INTERVENTION, SUCCESS, TIME, *MOTION.values(), *index)
     columns = [STATE, ACTION, *(name for name in optional if name in features)]
     rows = _rows(root, meta, entry, columns)
     _check_times(rows.get(TIME), float(info['fps']))
@@ -161,6 +170,7 @@ def _episode(
     if len(entry['tasks']) > 1:
         msg = f'it has the tasks {entry["tasks"]}, one is expected'
         raise ValueError(msg)
+    where = f'episode {entry["episode_index"]} of {root}'
     success = entry.get('success', bool(rows[SUCCESS].any()) if SUCCESS in rows else None)
     stored = Labels(
         task=entry['tasks'][0] if entry['tasks'] else None,
@@ -169,8 +179,8 @@ def _episode(
         rate_hz=float(info['fps']),
         start_ns=entry.get('start_ns'),
         robot=None if info.get('robot_type') == 'unknown' else info.get('robot_type'),
+        circumstances=read_circumstances(entry, where),
     )
-    where = f'episode {entry["episode_index"]} of {root}'
     joints = {
         name: _in_order(rows[name], features[name], robot, reading, f'{root}: {name}')
         for name in (STATE, ACTION, *MOTION.values())
@@ -180,7 +190,15 @@ def _episode(
         stream: check_rows(joints.get(name), joints[STATE].shape, f'{where}: {name}')
         for stream, name in MOTION.items()
     }
-    found = Rows(joints[STATE], joints[ACTION], rows.get('expert'), images, image_index, **motion)
+    found = Rows(
+        joints[STATE],
+        joints[ACTION],
+        rows.get('expert'),
+        images,
+        image_index,
+        **motion,
+        human_intervention=rows.get(HUMAN_INTERVENTION),
+    )
     return assemble(found, stored.completed(reading.labels), robot, reading.other_robot)
 
 

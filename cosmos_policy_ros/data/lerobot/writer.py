@@ -4,9 +4,10 @@
 Many episodes share a file; ``meta/episodes`` has the rows and the seconds of each.
 Features: ``observation.state``, ``action``, ``observation.images.<camera>`` and LeRobot's own five
 columns; ``observation.velocity`` and ``observation.effort`` where every episode holds them, since
-all rows have the same columns. Ours, which other readers skip: ``expert`` and
-``image_index.<camera>`` (images are repeated where ticks outrun the camera) per row;
-``source``, ``success`` (null when nobody judged) and ``start_ns`` per episode. ``robot_type`` is
+all rows have the same columns. Ours, which other readers skip: ``expert``, ``human_intervention``
+and ``image_index.<camera>`` (images are repeated where ticks outrun the camera) per row;
+``source``, ``success`` (null when nobody judged), ``start_ns`` and those of ``Circumstances`` per
+episode. ``robot_type`` is
 the name in the robot file.
 
 Source: huggingface/lerobot ``src/lerobot/datasets`` (``dataset_writer.py``,
@@ -16,6 +17,7 @@ Source: huggingface/lerobot ``src/lerobot/datasets`` (``dataset_writer.py``,
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import asdict
 import logging
 from pathlib import Path
 import shutil
@@ -31,6 +33,7 @@ from cosmos_policy_ros.data.lerobot.meta import (
     describe,
     features,
     FILES_PER_CHUNK,
+    HUMAN_INTERVENTION,
     INDEX,
     MOTION,
     STATE,
@@ -111,6 +114,7 @@ class LeRobotWriter:
         entry |= {f'stats/{f}/{k}': v for f, found in stats.items() for k, v in found.items()}
         entry |= {'meta/episodes/chunk_index': 0, 'meta/episodes/file_index': 0}
         entry |= {'source': episode.source, 'success': episode.success}
+        entry |= asdict(episode.circumstances)
         self._entries.append(entry | {'start_ns': int(episode.stamps_ns[0])})
         for name, rows in columns.items():
             self._rows.setdefault(name, []).append(rows)
@@ -168,6 +172,7 @@ class LeRobotWriter:
             'index': ticks + entry['dataset_from_index'],
             'task_index': np.full_like(ticks, self._tasks.index(episode.task)),
             'expert': episode.expert,
+            HUMAN_INTERVENTION: episode.human_intervention,
         }
         return columns | {INDEX + camera_key(c): i for c, i in episode.image_index.items()}
 
