@@ -86,26 +86,36 @@ class ChunkPlayer:
         self,
         settings: PlaybackSettings | None = None,
         arm_joints: NDArray[np.bool_] | None = None,
+        ends: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> None:
         """Start without a chunk.
 
         Args:
             settings: Seam and interpolation; None takes the defaults.
             arm_joints: (A,) bool, the joints whose seam jumps count; None counts all.
+            ends: Two (A,), the lowest and the highest numbers of a row; what goes beyond counts
+                as the end [rad; gripper 0..1]. None takes rows as they are.
         """
         settings = settings or PlaybackSettings()
         self._seam_share = SEAMS[settings.seam].share
         self._interpolation = INTERPOLATIONS[settings.interpolation]
         self._blend_ns = round(settings.blend_s * 1e9)
-        self._arm_joints = arm_joints
+        self._arm_joints, self._ends = arm_joints, ends
         self._running: list[_RunningChunk] = []  # oldest first; the newest takes over from them
         self._oldest_ns: int | None = None
         self._held: NDArray[np.float64] | None = None  # pose that a first chunk takes over from
 
     @classmethod
     def from_robot(cls, robot: RobotSpec, settings: PlaybackSettings | None = None) -> ChunkPlayer:
-        """Return a player whose seam jumps leave out the robot's grippers."""
-        return cls(settings, robot.arm_joints)
+        """Return a player that knows which joints are the robot's grippers, and their ends.
+
+        Seam jumps leave them out. A policy that wants one shut tight says less than 0; what is
+        played, interpolated and committed to is the end of its range. Ranges of arm joints are
+        left to the safety, which brakes in time for them.
+        """
+        arm = robot.arm_joints
+        ends = np.where(arm, -np.inf, robot.lower), np.where(arm, np.inf, robot.upper)
+        return cls(settings, arm, ends)
 
     def clear(self, now_ns: int | None = None, held: NDArray[np.floating] | None = None) -> None:
         """Forget all chunks, as before a new episode.
@@ -139,6 +149,8 @@ class ChunkPlayer:
                 or of more than ``MOST_ROWS`` rows. The running chunk plays on.
         """
         rows = chunk.positions.astype(np.float64)
+        if self._ends is not None:
+            rows = rows.clip(*self._ends)
         rows_per_ns = chunk.rate_hz * 1e-9
         stood_ns = now_ns - max(chunk.stamp_ns, self._running[-1].end_ns if self._running else 0)
         passed = (now_ns - chunk.stamp_ns) * rows_per_ns

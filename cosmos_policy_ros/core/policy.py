@@ -296,17 +296,11 @@ class CosmosPolicy:
         return self.config.value_kind == 'value_q'
 
     def read_actions(self, given: Sample) -> NDArray[np.float32]:
-        """Return (R, H, A) float32 action chunks [rad; gripper 0..1].
-
-        Differs: grippers are clipped to the range they have by definition; the reference leaves
-        that to the robot.
-        """
+        """Return (R, H, A) float32 action chunks [rad; gripper 0..1], also beyond the ranges."""
         shape = (self.config.horizon, self.config.action_size)
         index = self.layout.index('action')
         unit = read_vector(given.latents, index, shape[0] * shape[1]).cpu().numpy()
-        actions = self.stats.unnormalize_actions(unit.reshape(-1, *shape))
-        actions[..., self.grippers] = actions[..., self.grippers].clip(0.0, 1.0)
-        return actions
+        return self.stats.unnormalize_actions(unit.reshape(-1, *shape))
 
     def read_proprio(self, given: Sample) -> NDArray[np.float32]:
         """Return (R, P) float32 predicted joints after the chunk [rad; gripper 0..1]."""

@@ -57,6 +57,28 @@ def test_chunk_is_waited_for_played_and_held(playback: Playback) -> None:
     assert playback.reason == 'action chunk ended, holding its last row'
 
 
+def test_grippers_stay_in_the_range_of_the_robot(playback: Playback) -> None:
+    """A policy says 1.4 and -0.4: the gripper goes to its ends and turns round at once."""
+    wanted = chunk(0, n_rows=30)
+    wanted.positions[:15, [6, 13]], wanted.positions[15:, [6, 13]] = 1.4, -0.4
+    playback.add(wanted, 0)
+    upcoming = playback.upcoming(0, 25.0, 30)
+    assert upcoming is not None
+    assert upcoming[:, 6].tolist() == [1.0] * 15 + [0.0] * 15
+    commands = [playback.tick(START, 0.0, k * TICK_NS) for k in range(60)]
+    opening = np.array([c.positions[[6, 13]] for c in commands if c is not None])
+    assert (opening.min(), opening.max()) == (0.0, 1.0)
+    inside = Playback(ROBOT)
+    inside.enable(START, 0.0, 0)
+    wanted.positions[:, [6, 13]] = wanted.positions[:, [6, 13]].clip(0.0, 1.0)
+    inside.add(wanted, 0)
+    for k, command in enumerate(commands):
+        same = inside.tick(START, 0.0, k * TICK_NS)
+        assert command is not None
+        assert same is not None
+        assert command.positions.tolist() == same.positions.tolist()
+
+
 def test_missed_ticks_count_as_standstill(playback: Playback) -> None:
     """Three periods passed since the last tick."""
     playback.add(chunk(0), 0)

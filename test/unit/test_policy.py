@@ -267,13 +267,13 @@ def test_proprio_is_shown_normalised() -> None:
 
 
 def test_actions_come_in_robot_units() -> None:
-    """A frame of ones is the upper end of the range, of a gripper 1."""
+    """A frame of ones is the upper end of the range, of a gripper too: the robot's is its own."""
     policy = tiny_policy()
     latents = torch.ones(1, 4, 11, 4, 4)
     actions = policy.read_actions(replace(policy.act(OBS, PlanQuery(1)), latents=latents))
     assert actions.shape == (1, 6, 4)
     assert actions.dtype == np.float32
-    assert actions[0, 0].tolist() == [2.0, 1.0, 2.0, 1.0]
+    assert actions[0, 0].tolist() == [2.0, 2.0, 2.0, 2.0]
 
 
 def test_libero_layout_runs_too() -> None:
