@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 from cosmos_policy_ros.config_file import read_config_file
 from cosmos_policy_ros.gripper import GripperSpec
@@ -21,6 +22,7 @@ DRIVERS = {  # how commands leave; each row is a file of ros/arms, whose docstri
     'interbotix': 'interbotix_xs_msgs for the xs_sdk node of an Interbotix arm',
     'joint_state': 'JointState, as Piper, crisp_controllers, Isaac Sim and rosetta take it',
 }
+SIMULATED = 'simulated'  # driver of an arm that a simulator moves itself: nothing is sent to it
 GRIPPER_DRIVERS = {  # how a gripper's own commands leave: all of the above, and actions
     **DRIVERS,
     'gripper_command': 'goals of control_msgs/action/GripperCommand',
@@ -114,7 +116,8 @@ class ArmSpec:
 
     Attributes:
         name: Namespace of the arm.
-        driver: How commands leave, a row of ``DRIVERS``.
+        driver: How commands leave, a row of ``DRIVERS``; ``simulated`` where a simulator takes the
+            rows of a policy itself, see ``RobotSpec.actions``.
         joint_state_topic: sensor_msgs/JointState topic; several arms may share one.
         command_topic: Controller topic (``interbotix``: the arm's namespace).
         joints: Arm joint names in action order, without the gripper.
@@ -260,6 +263,11 @@ class RobotSpec:
             ``config/robots`` or by its whole path; see ``control/collision.py``. Without one
             nothing keeps the arms from each other and from the table.
         clearance_m: Distance that shapes of the scene keep [m].
+        actions: What the rows of a policy are: ``joint_targets``, absolute positions, which all
+            that moves arms is made for; or ``displacements`` of a hand by the share of a step,
+            which only a simulator of ``sim.adapters`` takes.
+        proprio: Names of the measured numbers that a policy is shown, where they are others than
+            those of the action.
     """
 
     name: str
@@ -269,6 +277,8 @@ class RobotSpec:
     cameras: tuple[CameraSpec, ...]
     scene: str | None = None
     clearance_m: float = 0.005
+    actions: Literal['joint_targets', 'displacements'] = 'joint_targets'
+    proprio: tuple[str, ...] = ()
 
     @property
     def joint_names(self) -> tuple[str, ...]:
@@ -299,6 +309,11 @@ class RobotSpec:
     def size(self) -> int:
         """Action size A."""
         return len(self.joint_names)
+
+    @property
+    def proprio_size(self) -> int:
+        """Proprio size P."""
+        return len(self.proprio) or self.size
 
     @property
     def arm_joints(self) -> NDArray[np.bool_]:
@@ -344,20 +359,28 @@ class RobotSpec:
         return _vector([x for a in self.arms for x in a.sleep])
 
 
-def read_robot(path: Path, namespace: str = '/') -> RobotSpec:
+def read_robot(path: Path, namespace: str = '/', simulated: bool = False) -> RobotSpec:
     """Return the robot that a YAML file describes, with the full names of its topics.
 
     Args:
         path: The file.
         namespace: Namespace in which relative names of the file are, such as ``/robot1``; those
             with a leading slash are in none.
+        simulated: Whether it may be a robot that nothing but a simulator moves, since its actions
+            are no joint targets.
 
     Raises:
-        ConfigError: The file is missing, has an unknown or missing key, a value of another type,
-            or values that cannot be.
+        ConfigError: The file is missing or of such a robot, has an unknown or missing key, a value
+            of another type, or values that cannot be.
     """
     hint = 'give one of config/robots/*.yaml'
     spec = _resolve_names(read_config_file(RobotSpec, path, 'robot file', hint), namespace)
+    if spec.actions != 'joint_targets' and not simulated:
+        msg = (
+            f'{path}: {spec.name} takes {spec.actions}, no joint targets: a simulator moves it '
+            f'(cosmos-policy evaluate --sim), and nothing else does; {hint}'
+        )
+        raise ConfigError(msg)
     _expect(min(spec.control_rate_hz, spec.joint_state_rate_hz) > 0, f'{path}: rates', 'above 0')
     outputs = [output.topic for arm in spec.arms for output in arm.outputs]
     for what, names in (
@@ -384,7 +407,16 @@ def read_robot(path: Path, namespace: str = '/') -> RobotSpec:
         exposed = camera.exposure_us is None or camera.exposure_us > 0
         _expect(exposed, f'{where}: exposure_us {camera.exposure_us}', 'above 0')
     for arm in spec.arms:
-        _check_arm(arm, f'{path}: arm {arm.name}')
+        where = f'{path}: arm {arm.name}'
+        _check_arm(arm, where)
+        simulated = arm.driver == SIMULATED
+        _expect(
+            simulated == (spec.actions == 'displacements'),
+            f'{where}: driver',
+            f'{SIMULATED} where actions are displacements, and nowhere else',
+        )
+    other = spec.proprio and spec.actions == 'joint_targets'
+    _expect(not other, f'{path}: proprio', 'left out where actions are joint targets')
     if spec.scene is not None:
         places = path.parent / spec.scene, share_path('config', 'robots', spec.scene)
         found = [place for place in places if place.is_file()]
@@ -447,7 +479,9 @@ def _leader_arm(arm: ArmSpec) -> ArmSpec:
 
 def _check_arm(arm: ArmSpec, where: str) -> None:
     n = len(arm.joints)
-    _expect(GRIPPER not in arm.joints, f'{where}: the joint {GRIPPER!r}', 'in gripper: instead')
+    if arm.driver != SIMULATED:
+        what = f'{where}: the joint {GRIPPER!r}'
+        _expect(GRIPPER not in arm.joints, what, 'in gripper: instead')
     for key in ('lower', 'upper', 'max_speed', 'max_acceleration'):
         got = len(getattr(arm, key))
         _expect(got == n, f'{where}: {key} has {got} numbers for {n} joints; they', 'as many')
@@ -468,7 +502,8 @@ def _check_arm(arm: ArmSpec, where: str) -> None:
         _expect(opens, f'{where}: leader start_below', 'between gripper_closed and gripper_open')
         closes = arm.gripper is not None
         _expect(closes, f'{where}: leader', 'that of an arm with a gripper, which starts motion')
-    _expect(arm.driver in DRIVERS, f'{where}: driver {arm.driver!r}', f'one of {tuple(DRIVERS)}')
+    drivers = (*DRIVERS, SIMULATED)
+    _expect(arm.driver in drivers, f'{where}: driver {arm.driver!r}', f'one of {drivers}')
     for gripper in arm.grippers:
         known = (None, *GRIPPER_DRIVERS)
         what = f'{where}: gripper driver {gripper.driver!r}'

@@ -27,6 +27,7 @@ from cosmos_policy_ros.bench.random_weights import released_sizes, Sizes, write_
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
+from cosmos_policy_ros.core.sampling import noise_levels
 from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -225,9 +226,10 @@ def _with_shares(
     if 'failed' in variant:
         return variant
     config = sizes.config
-    futures = sum(member_steps(config.future_steps, FUTURES))
-    values = FUTURES * sum(member_steps(config.value_steps, VALUES))
-    rows = config.action_steps + futures + values  # of one candidate
+    futures = member_steps(config.future_steps, FUTURES)
+    values = FUTURES * member_steps(config.value_steps, VALUES)
+    stages = (config.action_steps, *futures, *values)
+    rows = sum(len(noise_levels(config, steps)) for steps in stages)  # of one candidate
     work = {f'direct {n}': (n, ms) for n, ms in variant['direct_ms'].items()}
     work |= {f'planning {n}': (n * rows, ms) for n, ms in variant['planning_ms'].items()}
     reached = {name: n * figures['tflop'] / (1e-3 * ms) for name, (n, ms) in work.items()}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.images import black_like, frames_to_video
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
@@ -28,19 +27,18 @@ def reference_plan(
     Every candidate encodes a video of all latent frames; every ensemble member is denoised alone;
     every predicted future is decoded.
     """
-    config = policy.config
     positions, scores, proprio = [], [], []
     for seed in range(candidates):
         acted = policy.act(obs, PlanQuery(1, seed=seed))
         _encode_rest(policy, acted.images)
         row = []
-        for j, steps in enumerate(member_steps(config.future_steps, futures)):
+        for j, steps in enumerate(policy.future_member_steps(futures)):
             member = replace(acted, seeds=(seed + j,))
             future = policy.denoise(member, 'world_model', [steps])
             policy.read_images(future)
-            for k, value_steps in enumerate(member_steps(config.value_steps, values)):
+            for k, value_steps in enumerate(policy.value_member_steps(values)):
                 known = replace(future, seeds=(seed + k,))
-                judged = policy.denoise(known, config.value_kind, [value_steps])
+                judged = policy.denoise(known, policy.config.value_kind, [value_steps])
                 row.append(float(policy.read_values(judged)))
         positions.append(policy.read_actions(acted)[0])
         proprio.append(policy.read_proprio(future)[0])

@@ -64,7 +64,7 @@ def run(options: Train) -> int:
         msg = 'a planning checkpoint needs --init, the checkpoint whose candidates it will score, '
         msg += 'and ranges: init in its configuration'
         raise ConfigError(msg)
-    robot = read_robot(options.robot)
+    robot = read_robot(options.robot, simulated=True)
     reading = reading_of(options, robot)
     figures = train(
         options.data, options.out, robot, config, options.init, options.resume, reading

@@ -23,7 +23,7 @@ from cosmos_policy_ros.control.collision import Scene
 from cosmos_policy_ros.control.tracking import JointTracker
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.status import State
-from cosmos_policy_ros.types import JointCommand
+from cosmos_policy_ros.types import ConfigError, JointCommand
 import numpy as np
 from numpy.typing import NDArray
 
@@ -71,7 +71,17 @@ class Limits:
 
     @classmethod
     def from_robot(cls, robot: RobotSpec) -> Limits:
-        """Return the limits of a robot's joints at its control rate."""
+        """Return the limits of a robot's joints at its control rate.
+
+        Raises:
+            ConfigError: Its actions are no positions of joints, of which alone there are limits.
+        """
+        if robot.actions != 'joint_targets':
+            msg = (
+                f'robot {robot.name} takes {robot.actions}, which no limit of a joint holds for; '
+                'only a simulator moves it'
+            )
+            raise ConfigError(msg)
         return cls(
             robot.joint_names,
             robot.lower,

@@ -33,6 +33,23 @@ for which the checkpoint has what it takes.
 
 
 @dataclass(frozen=True)
+class ImageRecipe:
+    """How a camera image becomes the one that a policy is shown, before a crop.
+
+    Attributes:
+        size: Side of the square image [px].
+        flip: Whether its rows are reversed first, the lowest one on top.
+        jpeg_quality: Quality of a JPEG that it goes through next; 0 for none.
+        resize_first: Side of a square that it is resized to before ``size`` [px]; 0 for none.
+    """
+
+    size: int
+    flip: bool = False
+    jpeg_quality: int = 0
+    resize_first: int = 0
+
+
+@dataclass(frozen=True)
 class PolicyConfig:
     """Cameras, joints, sizes and noise levels of a checkpoint; deployment changes none of them.
 
@@ -61,6 +78,21 @@ class PolicyConfig:
             denoised, are not in its sequence; otherwise they stand there as noise.
         committed_rows: Most committed rows that the network was shown in training, in the
             ``blank`` frame; 0 if it was never shown any, as the official networks.
+        two_steps_are_one: A denoising in two steps is a single network call at ``sigma_max``, as
+            the official sampler makes it.
+        single_member_steps: Denoising steps of a future or value that has no other member beside
+            it; 0 takes all, as the last of several members does.
+        base_seed: Seed of the plain policy's noise.
+        open_loop_rows: Rows of a chunk that the seam ``official`` plays before the policy is asked
+            again; 0 plays all.
+        flip_images: Images go in upside down, with the rows reversed, as those of simulators that
+            draw the lowest row first have to.
+        jpeg_quality: Quality of the JPEG that images go through before they are resized, since
+            those of the training went through one; 0 for none.
+        resize_first: Side that images are resized to before ``image_size`` [px], since the videos
+            of the training had it; 0 for none. Images that have ``image_size`` stay as they are.
+        text_encoder: What made the text embeddings, for which random numbers cannot stand in;
+            empty if they are random numbers.
     """
 
     cameras: tuple[str, ...]
@@ -84,6 +116,14 @@ class PolicyConfig:
     return_discount: float
     drop_hidden_frames: bool = False
     committed_rows: int = 0
+    two_steps_are_one: bool = False
+    single_member_steps: int = 0
+    base_seed: int = 0
+    open_loop_rows: int = 0
+    flip_images: bool = False
+    jpeg_quality: int = 0
+    resize_first: int = 0
+    text_encoder: str = ''
 
     def __post_init__(self) -> None:
         """Check types and ranges.
@@ -93,8 +133,17 @@ class PolicyConfig:
         """
         for name in ('cameras', 'joint_names'):
             _expect(self, name, _is_names(getattr(self, name)), 'distinct names, at least one')
-        for name in ('centre_crop', 'independent_frames', 'drop_hidden_frames'):
+        flags = ('centre_crop', 'independent_frames', 'drop_hidden_frames')
+        for name in (*flags, 'two_steps_are_one', 'flip_images'):
             _expect(self, name, isinstance(getattr(self, name), bool), 'true or false')
+        for name in ('single_member_steps', 'base_seed', 'resize_first'):
+            number = getattr(self, name)
+            _expect(self, name, number == 0 or _is_count(number), 'a whole number from 0')
+        for name, most in (('open_loop_rows', self.horizon), ('jpeg_quality', 100)):
+            number = getattr(self, name)
+            fits = number == 0 or (_is_count(number) and number <= most)
+            _expect(self, name, fits, f'a whole number from 0 to {most}')
+        _expect(self, 'text_encoder', isinstance(self.text_encoder, str), 'text')
         counts = ('horizon', 'action_size', 'proprio_size', 'image_size', 'latent_channels')
         for name in (*counts, 'action_steps', 'future_steps', 'value_steps'):
             _expect(self, name, _is_count(getattr(self, name)), 'a whole number above 0')
@@ -126,6 +175,12 @@ class PolicyConfig:
     def layout(self) -> LatentLayout:
         """The latent frames of this policy."""
         return LatentLayout(self.cameras)
+
+    @property
+    def recipe(self) -> ImageRecipe:
+        """How a camera image becomes the one that the policy is shown, before a crop."""
+        recipe = self.flip_images, self.jpeg_quality, self.resize_first
+        return ImageRecipe(self.image_size, *recipe)
 
     @property
     def arm_joints(self) -> NDArray[np.bool_]:
@@ -185,7 +240,12 @@ def check_robot(config: PolicyFacts, robot: RobotSpec) -> None:
             list(robot.joint_names),
         ),
         ('action size', config.action_size == robot.size, config.action_size, robot.size),
-        ('proprio size', config.proprio_size == robot.size, config.proprio_size, robot.size),
+        (
+            'proprio size',
+            config.proprio_size == robot.proprio_size,
+            config.proprio_size,
+            robot.proprio_size,
+        ),
         (
             'rate [Hz] (the robot must not be slower)',
             config.rate_hz <= robot.control_rate_hz,

@@ -10,8 +10,8 @@ Source: Cosmos Policy (arXiv:2601.16163); NVlabs/cosmos-policy ``cosmos_sampler`
 ``res_sampler.differential_equation_solver`` ("2ab", arXiv:2308.02157),
 ``denoiser_scaling.RectifiedFlowScaling``, ``hybrid_edm_sde.HybridEDMSDE`` and
 ``misc.arch_invariant_rand``.
-Differs: two denoising steps make two network calls; the reference makes one, at the level of a
-single step.
+Differs: two denoising steps make two network calls unless a checkpoint wants them to make one, at
+the level of a single step, as the reference does.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ def sigma_levels(
     sigma_max: float = 80.0,
     sigma_min: float = 4.0,
     rho: float = 7.0,
+    two_steps_are_one: bool = False,
 ) -> list[float]:
     """Return the noise levels at which the network is called, highest first.
 
@@ -50,6 +51,7 @@ def sigma_levels(
         sigma_max: First noise level.
         sigma_min: Last noise level.
         rho: Bend of the grid; higher puts more levels near ``sigma_min``.
+        two_steps_are_one: Two steps are a single one, as in the reference.
 
     Raises:
         ValueError: ``n_steps`` is below 1.
@@ -57,7 +59,7 @@ def sigma_levels(
     if n_steps < 1:
         msg = f'denoising needs at least 1 step, got {n_steps}'
         raise ValueError(msg)
-    if n_steps == 1:
+    if n_steps == 1 or (n_steps == 2 and two_steps_are_one):
         return [sigma_max]
     high, low = sigma_max ** (1.0 / rho), sigma_min ** (1.0 / rho)
     return [(high + i / (n_steps - 1) * (low - high)) ** rho for i in range(n_steps)]
@@ -229,14 +231,19 @@ def draw_training_sigma(
     return kept[:n]
 
 
-def member_steps(n_steps: int, members: int) -> list[int]:
+def member_steps(n_steps: int, members: int, single: int = 0) -> list[int]:
     """Return the denoising steps of each ensemble member, from 1 to ``n_steps``.
 
-    A single member takes all steps. Source: NVlabs/cosmos-policy
-    ``cosmos_utils.get_future_state_prediction``.
+    Source: NVlabs/cosmos-policy ``cosmos_utils.get_future_state_prediction``, where a single
+    member takes one step.
+
+    Args:
+        n_steps: Steps of the last of several members.
+        members: How many.
+        single: Steps of a single member; 0 takes all.
     """
     if members == 1:
-        return [n_steps]
+        return [single or n_steps]
     return [int(s) for s in np.linspace(1, n_steps, members)]
 
 

@@ -7,15 +7,17 @@ autoencoder turns the first pixel frame into one latent frame and every further 
 Source: NVlabs/cosmos-policy ``cosmos_utils.prepare_images_for_model``,
 ``cosmos_utils.apply_image_transforms`` and
 ``text2world_model._normalize_video_databatch_inplace``.
-Differs: an image goes to the model's size in one bicubic step; the ALOHA client of the reference
-stops at 256 pixels in between because its videos have that size.
+Differs: where a checkpoint says nothing else, an image goes to the model's size in one bicubic
+step; the ALOHA client of the reference stops at 256 pixels in between because its videos have that
+size, and the images of its two simulators are flipped and go through a JPEG first.
 """
 
 from __future__ import annotations
 
+import io
 import math
 
-from cosmos_policy_ros.core.config import CROP_AREA
+from cosmos_policy_ros.core.config import CROP_AREA, ImageRecipe
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -27,22 +29,38 @@ COPIES = 4  # pixel frames per latent frame: the temporal stride of the Wan auto
 Pixels = NDArray[np.uint8]
 
 
-def prepare_image(image: Pixels, size: int, centre_crop: bool) -> Pixels:
-    """Return (size, size, 3) uint8 RGB: the image resized and, on request, cropped.
+def prepare_image(image: Pixels, recipe: ImageRecipe) -> Pixels:
+    """Return the (size, size, 3) uint8 RGB image that a policy is shown, before a crop.
 
-    The aspect ratio is not kept, as in the reference. The crop keeps the middle 0.9 of the area
-    and is resized back.
+    The aspect ratio is not kept, as in the reference. An image that has the size already is not
+    resized.
 
     Args:
-        image: (height, width, 3) uint8 RGB.
-        size: Side of the model's input [px].
-        centre_crop: Crop as the reference does at test time.
+        image: (height, width, 3) uint8 RGB as the camera or the simulator has it.
+        recipe: What is done to it.
     """
-    if image.shape[:2] != (size, size):
-        resized = Image.fromarray(image).resize((size, size), Image.Resampling.BICUBIC)
-        image = np.asarray(resized)
-    if not centre_crop:
-        return image
+    if recipe.flip:
+        image = np.flipud(image)
+    pil = Image.fromarray(np.ascontiguousarray(image))
+    if recipe.jpeg_quality:
+        file = io.BytesIO()
+        pil.save(file, 'JPEG', quality=recipe.jpeg_quality)
+        pil = Image.open(file)
+    if pil.size != (recipe.size, recipe.size):
+        for side in filter(None, (recipe.resize_first, recipe.size)):
+            pil = pil.resize((side, side), Image.Resampling.BICUBIC)
+    return np.asarray(pil)
+
+
+def crop_image(image: Pixels) -> Pixels:
+    """Return the middle 0.9 of the area of a square image, resized back.
+
+    Source: NVlabs/cosmos-policy, at test time.
+
+    Args:
+        image: (size, size, 3) uint8 RGB.
+    """
+    size = len(image)
     side = int(size * math.sqrt(CROP_AREA))
     start = round((size - side) / 2)
     crop = torch.from_numpy(image[start : start + side, start : start + side].copy())

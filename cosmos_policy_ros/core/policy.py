@@ -202,7 +202,7 @@ class CosmosPolicy:
         # 4. Action frames -> M futures of each.
         future = given
         if futures:
-            deadline.start_stage(sum(member_steps(scorer.config.value_steps, values)))
+            deadline.start_stage(sum(scorer.value_member_steps(values)))
             future = scorer.predict_future(given, futures, deadline)
         # 5. Futures -> K values of each.
         if values:
@@ -242,10 +242,11 @@ class CosmosPolicy:
 
         Args:
             given: R rows with an action frame.
-            members: Futures M per row, side by side; the last takes most denoising steps.
+            members: Futures M per row, side by side; the last takes most denoising steps, a single
+                one those of the checkpoint.
             deadline: When to make no more steps, the stage begun; None makes all.
         """
-        steps = member_steps(self.config.future_steps, members)
+        steps = self.future_member_steps(members)
         return self.denoise(given, 'world_model', steps, seed_stride=1, deadline=deadline)
 
     @torch.inference_mode()
@@ -260,7 +261,7 @@ class CosmosPolicy:
             members: Values K per row; the last takes most denoising steps.
             deadline: When to make no more steps, the stage begun; None makes all.
         """
-        steps, kind = member_steps(self.config.value_steps, members), self.config.value_kind
+        steps, kind = self.value_member_steps(members), self.config.value_kind
         rows = self.denoise(given, kind, steps, seed_stride=1, deadline=deadline)
         return self.read_values(rows).reshape(-1, members)
 
@@ -289,6 +290,14 @@ class CosmosPolicy:
             correct=correct,
             deadline=deadline,
         )
+
+    def future_member_steps(self, members: int) -> list[int]:
+        """Return the denoising steps of every predicted future of a row."""
+        return member_steps(self.config.future_steps, members, self.config.single_member_steps)
+
+    def value_member_steps(self, members: int) -> list[int]:
+        """Return the denoising steps of every predicted value of a row."""
+        return member_steps(self.config.value_steps, members, self.config.single_member_steps)
 
     @property
     def values_actions(self) -> bool:
@@ -348,9 +357,8 @@ class CosmosPolicy:
         A network of the scorer's own is taken to be as fast as this one.
         """
         futures, values = self._members(query)
-        config = self.scorer.config
-        of_futures = sum(member_steps(config.future_steps, futures))
-        of_values = sum(member_steps(config.value_steps, values))
+        of_futures = sum(self.scorer.future_member_steps(futures))
+        of_values = sum(self.scorer.value_member_steps(values))
         return of_futures + max(futures, 1) * of_values
 
     def _check_stages(self, query: PlanQuery) -> None:

@@ -27,6 +27,9 @@ class PolicyFacts(Protocol):
         proprio_size: Numbers P of the proprio vector.
         action_steps: Denoising steps of an action chunk, the most that ``PlanQuery.keep`` holds.
         committed_rows: Most committed rows of an observation that it was trained with; 0 if none.
+        base_seed: Seed of the plain policy's noise; 0 where there is none.
+        open_loop_rows: Rows of a chunk that the seam ``official`` plays before it asks again; 0 is
+            all.
     """
 
     @property
@@ -45,6 +48,10 @@ class PolicyFacts(Protocol):
     def action_steps(self) -> int: ...  # noqa: D102
     @property
     def committed_rows(self) -> int: ...  # noqa: D102
+    @property
+    def base_seed(self) -> int: ...  # noqa: D102
+    @property
+    def open_loop_rows(self) -> int: ...  # noqa: D102
 
 
 class Answer(NamedTuple):

@@ -103,7 +103,7 @@ def denoise_frames(
     frames = torch.tensor(there, device=backend.device)
     positions = frames if config.drop_hidden_frames else None
     context = latents.index_select(2, frames)
-    levels = [sigma_levels(n, config.sigma_max, config.sigma_min, config.rho) for n in steps]
+    levels = [noise_levels(config, n) for n in steps]
     seeds = [s + seed_stride * j for s in given.seeds for j in range(members)]
     noise = {s: start_noise(s, config.latent_shape)[:, unknown] for s in set(seeds)}
     x_init = torch.stack([noise[s] for s in seeds]).to(backend.device) * config.sigma_max
@@ -149,6 +149,17 @@ def denoise_frames(
         seeds=tuple(given.seeds[r // members] for r in halving.rows),
         steps=deadline.steps,
     )
+
+
+def noise_levels(config: PolicyConfig, steps: int) -> list[float]:
+    """Return the noise levels of the network calls that a number of denoising steps makes.
+
+    Args:
+        config: Range and bend of the grid, and whether two steps are one.
+        steps: Denoising steps.
+    """
+    grid = config.sigma_max, config.sigma_min, config.rho
+    return sigma_levels(steps, *grid, two_steps_are_one=config.two_steps_are_one)
 
 
 def denoise_target(

@@ -16,6 +16,7 @@ from cosmos_policy_ros.core.backend import Autoencoder
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.images import (
     black_like,
+    crop_image,
     frames_to_video,
     pixel_frame,
     prepare_image,
@@ -47,8 +48,10 @@ class Vision:
         Args:
             images: Camera -> (height, width, 3) uint8 RGB.
         """
-        size, crop = self._config.image_size, self._config.centre_crop
-        pixels = [prepare_image(images[c], size, crop) for c in self._config.cameras]
+        config = self._config
+        pixels = [prepare_image(images[camera], config.recipe) for camera in config.cameras]
+        if config.centre_crop:
+            pixels = [crop_image(image) for image in pixels]
         return scale_pixels(np.stack(pixels))
 
     def encode_current(self, images: Tensor) -> Tensor:

@@ -112,8 +112,8 @@ class InferenceParams:
     )
     seed: int = param(
         0,
-        'Seed of the noise of candidate 0, candidate i uses seed + i; the launch file gives '
-        'several nodes seeds that are N apart.',
+        "Seed of the noise of candidate 0, added to the checkpoint's base seed; candidate i uses "
+        'seed + i. The launch file gives several nodes seeds that are N apart.',
         0,
         2**31,
     )
@@ -160,7 +160,7 @@ class InferenceNode(Node):
             futures=p.futures,
             values=p.values,
             keep=read_keep(p.keep),
-            seed=p.seed,
+            seed=self.policy.config.base_seed + p.seed,
         )
         self._model = LatencyModel()
         self._measure()

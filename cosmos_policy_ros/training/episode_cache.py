@@ -15,6 +15,7 @@ import multiprocessing
 from pathlib import Path
 from typing import Any
 
+from cosmos_policy_ros.core.config import ImageRecipe
 from cosmos_policy_ros.core.images import prepare_image
 from cosmos_policy_ros.data.assemble import pick_ticks
 from cosmos_policy_ros.data.bags.files import read_topics
@@ -38,7 +39,7 @@ REST_S = 1.0  # kept of a rollout after its success, as simulated demonstrations
 
 def prepare_episodes(
     data: Sequence[Path], cache: Path, robot: RobotSpec, config: TrainConfig, workers: int = 2,
-    reading: Reading | None = None,
+    reading: Reading | None = None, recipe: ImageRecipe | None = None,
 ) -> list[Path]:  # fmt: skip
     """Write a cache file of every usable episode and return their paths; existing ones are kept.
 
@@ -51,6 +52,7 @@ def prepare_episodes(
         config: Tick rate, cameras and size of the images.
         workers: Processes that read side by side.
         reading: What the episodes leave open.
+        recipe: How images become those that the policy is shown; None only resizes them.
 
     Raises:
         ConfigError: More than half of the episodes, or all, cannot be used, two folders have the
@@ -58,6 +60,7 @@ def prepare_episodes(
     """
     cache.mkdir(parents=True, exist_ok=True)
     reading, said = reading or Reading(), cache / READING
+    recipe = recipe or ImageRecipe(config.image_size)
     if said.exists() and said.read_text(encoding='utf-8') != repr(reading):
         msg = f'{cache} holds episodes that were read with other options; choose another --out'
         raise ConfigError(msg)
@@ -69,7 +72,7 @@ def prepare_episodes(
         context = multiprocessing.get_context('spawn')
         with ProcessPoolExecutor(workers, mp_context=context) as pool:
             jobs = {
-                pool.submit(_write_cache_file, r, files[r], robot, config, reading): r
+                pool.submit(_write_cache_file, r, files[r], robot, config, reading, recipe): r
                 for r in missing
             }
             for job in track(as_completed(jobs), 'reading episodes', total=len(jobs)):
@@ -118,7 +121,12 @@ def count_left_out(cache: Path) -> int:
 
 
 def _write_cache_file(
-    recording: StoredEpisode, file: Path, robot: RobotSpec, config: TrainConfig, reading: Reading
+    recording: StoredEpisode,
+    file: Path,
+    robot: RobotSpec,
+    config: TrainConfig,
+    reading: Reading,
+    recipe: ImageRecipe,
 ) -> None:
     """Write the cache file of one episode: images at the model's size, joints and outcome.
 
@@ -142,7 +150,7 @@ def _write_cache_file(
         'expert': episode.expert,
     }
     for camera in config.cameras:
-        images = [prepare_image(i, config.image_size, False) for i in episode.images[camera]]
+        images = [prepare_image(image, recipe) for image in episode.images[camera]]
         arrays[f'images/{camera}'] = np.stack(images)
         arrays[f'index/{camera}'] = episode.image_index[camera]
     with whole_file(file) as partial:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from cosmos_policy_ros.core.images import prepare_image
+from cosmos_policy_ros.core.images import crop_image
 from cosmos_policy_ros.training.augment import augment_image, draw_augmentation
 from cosmos_policy_ros.training.config import TrainConfig
 import numpy as np
@@ -72,4 +72,4 @@ def crop_as_deployed(images: NDArray[np.uint8], config: TrainConfig) -> NDArray[
     """
     if not config.augment:
         return images
-    return np.stack([prepare_image(image, config.image_size, True) for image in images])
+    return np.stack([crop_image(image) for image in images])

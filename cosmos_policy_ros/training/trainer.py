@@ -87,7 +87,10 @@ def train(
         for turn in (ranks.first, not ranks.first):
             if turn:  # the first rank prepares the files, the others then find them
                 # 1. episodes -> images and joints
-                files = prepare_episodes(data, work / 'episodes', robot, config, reading=reading)
+                recipe = replace(start.config.recipe, size=config.image_size) if start else None
+                files = prepare_episodes(
+                    data, work / 'episodes', robot, config, reading=reading, recipe=recipe
+                )
                 # 2. autoencoder
                 first_vae = start.vae if start else None
                 vae = load_autoencoder(files, work, config, first_vae, ranks.device)

@@ -40,6 +40,10 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 CPU = torch.device('cpu')
+INHERITED = (  # facts of a checkpoint that hold for what is trained from it
+    'two_steps_are_one', 'single_member_steps', 'base_seed', 'flip_images', 'jpeg_quality',
+    'resize_first', 'text_encoder',
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,13 +213,17 @@ def _policy_config(
             sampler[name] = level
     if config.action_steps is not None:
         sampler['action_steps'] = config.action_steps
+    if start:
+        sampler |= {name: getattr(start.config, name) for name in INHERITED}
+        played = start.config.open_loop_rows
+        sampler['open_loop_rows'] = played if played <= config.horizon else 0
     return PolicyConfig(
         cameras=config.cameras,
         joint_names=robot.joint_names,
         rate_hz=config.rate_hz,
         horizon=config.horizon,
         action_size=robot.size,
-        proprio_size=robot.size,
+        proprio_size=robot.proprio_size,
         image_size=config.image_size,
         centre_crop=config.augment > 0,
         latent_channels=latents.shape[1],
@@ -233,11 +241,21 @@ def _embed(task: str, config: TrainConfig, start: Checkpoint | None) -> Tensor:
     """Return the (L, D) float32 embedding of a task, the same on every machine.
 
     A task that ``start`` does not know gets numbers that stand for it and nothing more.
+
+    Raises:
+        ConfigError: ``start`` reads text that an encoder made, to which such numbers mean nothing.
     """
     size = (config.transformer.text_tokens, config.transformer.text_dim)
     if start:
         if task in start.text.tasks:
             return start.text.lookup(task)
+        if start.config.text_encoder:
+            msg = (
+                f'--init has no embedding of {task!r}, and its embeddings are those of '
+                f'{start.config.text_encoder}, for which random numbers cannot stand; add it to '
+                f'that checkpoint: cosmos-policy embed {task!r} --encoder FOLDER --out INIT'
+            )
+            raise ConfigError(msg)
         size = start.text.shape
         logger.warning('init has no embedding of %r; random numbers stand for it', task)
     rng = np.random.RandomState(zlib.crc32(task.encode()))

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 
 from cosmos_policy_ros.core.codec import read_value, read_vector
 from cosmos_policy_ros.core.correction import Residuals
-from cosmos_policy_ros.core.diffusion import sigma_levels
 from cosmos_policy_ros.core.networks import predict_velocity
-from cosmos_policy_ros.core.sampling import denoise_target
+from cosmos_policy_ros.core.sampling import denoise_target, noise_levels
 from cosmos_policy_ros.metrics import auc, calibration, psnr_db
 from cosmos_policy_ros.training.batch import known_table, latent_sequences
 from cosmos_policy_ros.training.config import TrainConfig
@@ -252,7 +251,7 @@ def _denoise_part(
     mask = torch.from_numpy(known_table(policy)[batch.kind])[:, frames].to(device)
     target = torch.nonzero(mask[0] == 0).flatten()  # the same in all samples of a kind
     steps = policy.value_steps if (batch.kind == VALUE).all() else policy.action_steps
-    levels = sigma_levels(steps, policy.sigma_max, policy.sigma_min, policy.rho)
+    levels = noise_levels(policy, steps)
     noise = torch.randn(sequences.shape, generator=torch.Generator().manual_seed(0))
     x_init = noise[:, :, frames].to(device).index_select(2, target) * policy.sigma_max
 

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+from cosmos_policy_ros.core.config import ImageRecipe
 from cosmos_policy_ros.core.images import (
+    crop_image,
     frames_to_video,
     pixel_frame,
     prepare_image,
@@ -19,7 +21,7 @@ def test_image_is_resized_without_keeping_its_aspect() -> None:
     """A 40x30 camera image fills the square."""
     image = np.zeros((30, 40, 3), dtype=np.uint8)
     image[:, :20] = 255  # left half white
-    out = prepare_image(image, 16, centre_crop=False)
+    out = prepare_image(image, ImageRecipe(16))
     assert out.shape == (16, 16, 3)
     assert out[:, 2].min() > 250
     assert out[:, 13].max() < 5
@@ -28,14 +30,41 @@ def test_image_is_resized_without_keeping_its_aspect() -> None:
 def test_image_of_the_right_size_is_not_resampled() -> None:
     """No rounding where nothing has to change."""
     image = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
-    assert np.array_equal(prepare_image(image, 16, centre_crop=False), image)
+    assert np.array_equal(prepare_image(image, ImageRecipe(16)), image)
+
+
+def test_image_is_flipped_before_all_else() -> None:
+    """Rows only: left stays left."""
+    image = np.zeros((4, 4, 3), dtype=np.uint8)
+    image[0, 1] = 200
+    assert prepare_image(image, ImageRecipe(4, flip=True))[3, 1].tolist() == [200, 200, 200]
+
+
+def test_image_goes_through_the_jpeg_of_the_training() -> None:
+    """Also one that is not resized; grey noise is a few levels off, flat areas none."""
+    grey = np.random.default_rng(0).integers(0, 256, (16, 16, 1), dtype=np.uint8)
+    noise = grey.repeat(3, axis=2)
+    flat = np.full((16, 16, 3), 90, dtype=np.uint8)
+    recipe = ImageRecipe(16, jpeg_quality=95)
+    assert 0.3 < np.abs(prepare_image(noise, recipe).astype(int) - noise).mean() < 5.0
+    assert np.array_equal(prepare_image(flat, recipe), flat)
+
+
+def test_image_stops_at_the_size_of_the_training_videos() -> None:
+    """Two steps are another image than one; what has the model's size keeps it."""
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    stopped, direct = (prepare_image(image, ImageRecipe(16, resize_first=n)) for n in (20, 0))
+    twice = prepare_image(prepare_image(image, ImageRecipe(20)), ImageRecipe(16))
+    assert np.array_equal(stopped, twice)
+    assert not np.array_equal(stopped, direct)
+    assert np.array_equal(prepare_image(stopped, ImageRecipe(16, resize_first=20)), stopped)
 
 
 def test_centre_crop_keeps_the_middle_of_224() -> None:
     """212 of 224 pixels: a border of 6 disappears, what is inside stays."""
     image = np.full((224, 224, 3), 100, dtype=np.uint8)
     image[:5] = image[-5:] = image[:, :5] = image[:, -5:] = 255
-    out = prepare_image(image, 224, centre_crop=True)
+    out = crop_image(image)
     assert out.shape == (224, 224, 3)
     assert out.min() == out.max() == 100
 
@@ -44,7 +73,7 @@ def test_centre_crop_enlarges() -> None:
     """An edge 50 px from the centre of 224 moves to 50 * 224 / 212 px."""
     image = np.zeros((224, 224, 3), dtype=np.uint8)
     image[:, 112 + 50 :] = 255
-    row = prepare_image(image, 224, centre_crop=True)[112, :, 0]
+    row = crop_image(image)[112, :, 0]
     assert int(np.argmax(row > 127)) == pytest.approx(112 + 50 * 224 / 212, abs=1)
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.cli import main
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
-from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.core.config import ImageRecipe, PolicyConfig
 from cosmos_policy_ros.core.normalize import write_stats
 from cosmos_policy_ros.core.official.checkpoint import (
     import_checkpoint,
@@ -553,6 +553,23 @@ def test_preset_of_another_robot(files: Sources, name: Any) -> None:
         'not of that preset: norm_stats.json 4 does not fit policy.json action_size (7|14)',
         preset(name),
     )
+
+
+def test_presets_have_the_facts_that_the_files_do_not_hold() -> None:
+    """Images, rows that are played, seed, and the short cut of the sampler."""
+    facts = {
+        name: (preset(name).recipe, preset(name).open_loop_rows, preset(name).base_seed)
+        for name in PRESETS
+    }
+    simulated = ImageRecipe(224, flip=True, jpeg_quality=95)
+    assert facts == {
+        'libero': (simulated, 16, 195),
+        'robocasa': (simulated, 16, 195),
+        'aloha': (ImageRecipe(224, resize_first=256), 50, 195),
+        'aloha-planning': (ImageRecipe(224, resize_first=256), 50, 195),
+    }
+    short_cuts = [(preset(n).two_steps_are_one, preset(n).single_member_steps) for n in PRESETS]
+    assert short_cuts == [(True, 1)] * 4
 
 
 def test_presets_are_those_of_the_paper() -> None:

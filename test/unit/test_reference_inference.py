@@ -31,7 +31,7 @@ def check(path: Path, shape: tuple[int, int, int], atol: float, seed: int = 195)
     """
     candidates, futures, values = shape
     policy = load_policy(path, 'torch', precision='float32')
-    reference = ReferenceInference(path)
+    reference = ReferenceInference(path, policy.config.two_steps_are_one)
     obs = made_up_observations(policy, 1)[0]
     got, shown, _ = policy.plan(obs, PlanQuery(candidates, futures, values, seed=seed))
     images = policy.read_images(shown)
@@ -70,6 +70,14 @@ def test_stages_that_are_left_out(tmp_path: Path, kind: str, shape: tuple[int, i
     robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
     save_tiny_checkpoint(tmp_path / 'tiny', robot, value_kind=kind)
     check(tmp_path / 'tiny', shape, atol=1e-5)
+
+
+def test_two_steps_that_are_one_are_those_of_the_official_code(tmp_path: Path) -> None:
+    """As the presets have it: members of 1, 2 and 3 steps, of which the second makes one call."""
+    robot = read_robot(share_path('config', 'robots', 'aloha_sim.yaml'))
+    facts = {'two_steps_are_one': True, 'future_steps': 3, 'value_steps': 3}
+    save_tiny_checkpoint(tmp_path / 'tiny', robot, **facts)
+    check(tmp_path / 'tiny', (2, 3, 3), atol=1e-5)
 
 
 @pytest.mark.parametrize('shape', [(2, 0, 0), (1, 2, 2)])

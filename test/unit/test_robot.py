@@ -63,7 +63,7 @@ def test_no_robot_file_of_this_package_has_absolute_names() -> None:
     names = [
         name
         for file in share_path('config', 'robots').glob('*.yaml')
-        for robot in (read_robot(file, '/robot1'),)
+        for robot in (read_robot(file, '/robot1', simulated=True),)
         for name in (
             *robot.joint_state_topics,
             *(camera.topic for camera in robot.cameras),

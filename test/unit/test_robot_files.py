@@ -9,13 +9,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cosmos_policy_ros.control.safety import Limits
+from cosmos_policy_ros.core.config import check_robot
+from cosmos_policy_ros.core.official.presets import Preset, preset
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import CommandOutput, read_robot, RobotSpec
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
 
 FOLDER = share_path('config', 'robots')
 FILES = sorted(path.stem for path in FOLDER.glob('*.yaml'))
+SIMULATED = ('libero_panda', 'robocasa_panda')  # that only a simulator moves
 # Interbotix/interbotix_ros_manipulators@humble interbotix_xsarm_control/config/aloha_vx300s.yaml,
 # group arm; interbotix_xsarm_descriptions/urdf/aloha_vx300s.urdf.xacro [rad]
 VIPERX = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
@@ -47,15 +52,37 @@ def test_every_robot_file_is_checked_here() -> None:
     """A file that is added gets its facts too."""
     assert FILES == [
         'aloha', 'aloha_2', 'aloha_ros2_control', 'aloha_sim', 'aloha_sim_interbotix',
-        'aloha_sim_trajectory', 'openarm', 'piper', 'so101', 'ur5e', 'widowx_ai',
+        'aloha_sim_trajectory', 'libero_panda', 'openarm', 'piper', 'robocasa_panda', 'so101',
+        'ur5e', 'widowx_ai',
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize('name', [n for n in FILES if not n.startswith('aloha_sim')])
+@pytest.mark.parametrize('name', [n for n in FILES if not n.startswith(('aloha_sim', *SIMULATED))])
 def test_file_says_that_it_was_not_tried_on_hardware(name: str) -> None:
     """Who reads it knows what to expect."""
     text = Path(FOLDER / f'{name}.yaml').read_text(encoding='utf-8').replace('\n# ', ' ').lower()
     assert 'never run on hardware' in text or 'not tried on hardware' in text
+
+
+@pytest.mark.parametrize(
+    ('name', 'release'), [('libero_panda', 'libero'), ('robocasa_panda', 'robocasa')]
+)
+def test_simulated_hand_is_that_of_its_release(name: str, release: Preset) -> None:
+    """Seven numbers of -1 to 1, nine measured ones, 20 Hz, cameras as imported."""
+    robot = read_robot(FOLDER / f'{name}.yaml', simulated=True)
+    check_robot(preset(release), robot)
+    assert (robot.size, robot.proprio_size, robot.control_rate_hz) == (7, 9, 20.0)
+    assert (robot.lower.tolist(), robot.upper.tolist()) == ([-1.0] * 7, [1.0] * 7)
+
+
+@pytest.mark.parametrize('name', SIMULATED)
+def test_nothing_that_moves_arms_takes_displacements(name: str) -> None:
+    """Neither the file, as every node reads it, nor the limits of the safety."""
+    with pytest.raises(ConfigError, match='displacements, no joint targets: a simulator moves it'):
+        read(name)
+    robot = read_robot(FOLDER / f'{name}.yaml', simulated=True)
+    with pytest.raises(ConfigError, match='displacements, which no limit of a joint holds for'):
+        Limits.from_robot(robot)
 
 
 def test_aloha_is_left_arm_first_on_the_interbotix_driver() -> None:

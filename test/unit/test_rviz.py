@@ -141,7 +141,7 @@ def test_drivers_of_aloha_describe_an_arm_each() -> None:
 def test_every_scene_of_the_package_has_tools_to_draw() -> None:
     """The ways of the hands end between the fingertips, not at the wrist."""
     for path in sorted(Path(share_path('config', 'robots')).glob('*.yaml')):
-        robot = read_robot(path)
+        robot = read_robot(path, simulated=True)
         if robot.scene is not None:
             start, wrist = robot.start[None], Scene(robot).joint_places(robot.start)
             hands = Scene(robot).tool_paths(start)[:, 0]

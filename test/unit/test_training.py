@@ -10,7 +10,7 @@ from pathlib import Path
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
-from cosmos_policy_ros.core.config import read_config
+from cosmos_policy_ros.core.config import ImageRecipe, read_config
 from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.vision import Vision
@@ -192,4 +192,5 @@ def test_an_episode_without_an_outcome_is_left_out(tmp_path: Path) -> None:
             BAG_ROBOT,
             TrainConfig(tick_hz=25.0),
             Reading(),
+            ImageRecipe(128),
         )

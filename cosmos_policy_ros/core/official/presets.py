@@ -25,7 +25,7 @@ _ALOHA_ARM = (
 
 _LIBERO = PolicyConfig(
     cameras=('wrist', 'primary'),
-    joint_names=('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper'),
+    joint_names=tuple(f'panda/{j}' for j in ('x', 'y', 'z', 'roll', 'pitch', 'yaw', 'gripper')),
     rate_hz=20.0,
     horizon=16,
     action_size=7,
@@ -43,6 +43,13 @@ _LIBERO = PolicyConfig(
     value_steps=1,
     value_kind='value',
     return_discount=0.99,
+    two_steps_are_one=True,
+    single_member_steps=1,
+    base_seed=195,
+    open_loop_rows=16,
+    flip_images=True,
+    jpeg_quality=95,
+    text_encoder='t5-11b',
 )
 _ROBOCASA = replace(_LIBERO, cameras=('wrist', 'primary', 'secondary'), horizon=32)
 _ALOHA = replace(
@@ -55,6 +62,10 @@ _ALOHA = replace(
     proprio_size=14,
     action_steps=10,
     return_discount=0.998,
+    open_loop_rows=50,
+    flip_images=False,
+    jpeg_quality=0,
+    resize_first=256,
 )
 
 
