@@ -196,7 +196,7 @@ class RecorderStatus:
         messages: Messages of it.
         n_bytes: Its size [bytes].
         free_bytes: Free space of the disk [bytes].
-        stale: Streams that are too old to start an episode; empty when none is.
+        stale: Why no episode can begin: streams that are too old or of no use; empty when it can.
         task: Language instruction.
     """
 

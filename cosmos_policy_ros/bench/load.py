@@ -95,7 +95,7 @@ def record_sensors(out: Path, seconds: float) -> Iterator[dict[str, subprocess.P
         processes[name] = start_node(spec, common | values, out / f'{name}.log')
 
     try:
-        start('recorder', RECORDER, out=str(out / 'bags'))
+        start('recorder', RECORDER, out=str(out / 'bags'), source='rollout')
         for camera in SENSORS:
             start(camera, FAKE_SENSOR, stream=camera)
         start(ARMS, FAKE_SENSOR, stream=ARMS, record_s=seconds)

@@ -37,11 +37,12 @@ from cosmos_policy_ros.data.assemble import (
     used_rows,
 )
 from cosmos_policy_ros.data.image_rows import ImageRows, shown
-from cosmos_policy_ros.data.reading import FROZEN_S, note, Reading
+from cosmos_policy_ros.data.reading import note, Reading
 from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
 from cosmos_policy_ros.image_decoder import decode_file
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.stream_judge import FROZEN_S
 from cosmos_policy_ros.types import ConfigError, Episode, Images
 import h5py
 import numpy as np

@@ -17,7 +17,6 @@ from typing import Literal
 from cosmos_policy_ros.data.assemble import Labels
 
 logger = logging.getLogger(__name__)
-FROZEN_S = 0.5  # the same image for longer is told: no sensor is without noise
 Colours = Literal['rgb', 'bgr']
 Stamps = Literal['header', 'arrival']
 Actions = Literal['command', 'leader', 'state-next']

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Records episodes: start, stop with a label, or discard; one bag each.
 
-Messages are written as they came, never decoded. When an episode may begin, and when it ends by
-itself, is decided by ``data/bags/session.py``. What a recorder that was killed left in the folder
+Messages are written as they came. When an episode may begin, and when it ends by itself, is
+decided by ``data/bags/session.py``. What a recorder that was killed left in the folder
 is finished at the start of the next one.
 """
 
@@ -15,6 +15,7 @@ from cosmos_policy_ros.data.bags.preflight import stream_rates
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.bags.recovery import recover_all
 from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
+from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
 from cosmos_policy_ros.data.bags.writer import custom_text, definition
 from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.robot import read_robot
@@ -38,6 +39,7 @@ from std_srvs.srv import SetBool, Trigger
 CHECK_S = 0.1  # [s] between two checks of streams and disk
 REPORT_S = 1.0  # [s] between two reports while nothing changes
 SOURCES = ('demo', 'rollout')
+ACTIONS = ('command', 'state-next')
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,11 @@ class RecorderParams:
     )
     policy: str = param(
         '', 'Checkpoint folder of the policy that acts, whose hash is kept; empty for none.'
+    )
+    actions: str = param(
+        'command',
+        'What demonstrations are imitated by: command, so that none begins while no joint command '
+        'is sent, or state-next, the measured joints of an arm moved by hand.',
     )
     compress: bool = param(
         False,
@@ -91,6 +98,9 @@ class RecorderNode(Node):
         if p.source not in SOURCES:
             msg = f'parameter source is {p.source!r}; give one of {SOURCES}'
             raise ConfigError(msg)
+        if p.actions not in ACTIONS:
+            msg = f'parameter actions is {p.actions!r}; give one of {ACTIONS}'
+            raise ConfigError(msg)
         details = {'source': p.source, 'robot': robot.name}
         about = Circumstances(
             p.operator_id or None, p.station_id or None, p.robot_id or None, p.is_eval_episode
@@ -105,15 +115,18 @@ class RecorderNode(Node):
             self.get_logger().warning(
                 f'finished {path}, which an earlier recorder left incomplete'
             )
-        limits = SessionLimits(p.max_age_s, p.max_silence_s, p.min_free_mb)
-        self._session = RecordingSession(out, details, stream_rates(robot), limits, p.compress)
+        acted = p.source == 'demo' and p.actions == 'command'
+        limits = SessionLimits(p.max_age_s, p.max_silence_s, p.min_free_mb, acted)
+        self._session = RecordingSession(
+            out, details, stream_rates(robot), limits, StreamWatch(robot), p.compress
+        )
         self._task, self._reported_ns = '', 0
 
         topics = recorded_topics(robot, live)
         for msg_type in {topic.type for topic in topics.values()}:
             definition(msg_type)  # now, not while an episode starts
         self._status = StatusReport(self, RECORDER_STATUS, 'recorder', robot.name)
-        self._capture = Capture(self, topics, {TASK.name: self._on_task})
+        self._capture = Capture(self, topics, {TASK.name: self._on_task}, self._look)
         create_service(self, START_RECORDING, self._on_start)
         create_service(self, STOP_RECORDING, self._on_stop)
         create_service(self, DISCARD_RECORDING, self._on_discard)
@@ -137,7 +150,7 @@ class RecorderNode(Node):
     def _on_start(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Begin an episode, or answer what is missing."""
         try:
-            path = self._session.start(self._now_ns(), self._task, self._capture.newest_ns)
+            path = self._session.start(self._now_ns(), self._task)
         except (ValueError, OSError) as error:
             return self._answer(response, False, f'not started: {error}')
         self._capture.start(self._write)
@@ -184,6 +197,12 @@ class RecorderNode(Node):
         if not self._session.write(topic, msg_type, data, stamp_ns):
             self._after_end()
 
+    def _look(self, topic: str, msg_type: str, data: bytes, stamp_ns: int) -> None:
+        """Judge a message, and end the running episode when it is of no use."""
+        running = self._session.recording is not None
+        if not self._session.look(topic, msg_type, data, stamp_ns) and running:
+            self._after_end()
+
     def _check(self) -> None:
         """End the episode when it must not go on, and report from time to time."""
         now_ns = self._now_ns()
@@ -206,7 +225,7 @@ class RecorderNode(Node):
         """Publish state and figures."""
         self._reported_ns = now_ns = self._now_ns()
         session = self._session
-        status = session.status(now_ns, self._task, self._capture.newest_ns)
+        status = session.status(now_ns, self._task)
         level = 'error' if session.failed else 'warn' if status.stale else 'ok'
         self._status.publish(level, status.path or status.last, status)
 

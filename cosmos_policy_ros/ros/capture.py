@@ -55,6 +55,7 @@ class Capture:
         node: Node,
         topics: Mapping[str, Topic],
         listeners: Mapping[str, Callable[[Any], None]],
+        look: Sink | None = None,
     ) -> None:
         """Subscribe; nothing is handed on before ``start``.
 
@@ -62,7 +63,9 @@ class Capture:
             node: Node that owns the subscriptions.
             topics: Name in bags, which is that of a stack without a namespace -> topic.
             listeners: Name in bags -> called with its decoded messages, recording or not.
+            look: Called with every message, recording or not, after it was handed on.
         """
+        self._look = look
         self.newest_ns: dict[str, int] = {}
         self._image_stamps: dict[str, deque[int]] = {}  # topic -> sensing times [ns, ROS clock]
         self._clock = node.get_clock()
@@ -114,6 +117,8 @@ class Capture:
             stamps.append(sec * 10**9 + nanosec)
         if self._sink is not None:
             self._sink(name, msg_type, data, now_ns)
+        if self._look is not None:
+            self._look(name, msg_type, data, now_ns)
         if listener is not None:
             listener(deserialize_message(data, ros_class(msg_type)))
 

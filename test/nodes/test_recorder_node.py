@@ -23,7 +23,7 @@ from cosmos_policy_ros.data.episodes import list_episodes
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message, trajectory_message
 from cosmos_policy_ros.ros.endpoints import create_publisher
-from cosmos_policy_ros.topics import TASK
+from cosmos_policy_ros.topics import JOINT_COMMAND, TASK
 from cosmos_policy_ros.types import ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
 from mcap.reader import make_reader
@@ -53,6 +53,7 @@ class Robot(Node):
         """Publish everything an episode needs but the task."""
         super().__init__('fake_robot')
         self.silent: set[str] = set()  # topics that publish nothing
+        self.encoding = 'rgb8'  # what the images say they are
         self.status: dict[str, str] = {}
         qos = qos_profile_sensor_data
         self._images = [self.create_publisher(Image, c.topic, qos) for c in ROBOT.cameras]
@@ -78,7 +79,9 @@ class Robot(Node):
         stamp_ns = self.get_clock().now().nanoseconds
         for camera, publisher in zip(ROBOT.cameras, self._images, strict=True):
             if camera.topic not in self.silent:
-                publisher.publish(image_message(PIXELS, stamp_ns, camera.name))
+                image = image_message(PIXELS, stamp_ns, camera.name)
+                image.encoding = self.encoding
+                publisher.publish(image)
 
     def _publish_joints(self) -> None:
         stamp_ns = self.get_clock().now().nanoseconds
@@ -87,7 +90,8 @@ class Robot(Node):
             if arm.joint_state_topic not in self.silent:
                 publisher.publish(joint_state_message(names, [0.1] * 6 + [0.058], stamp_ns))
         command = joint_state_message(ROBOT.joint_names, [0.2] * 14, stamp_ns)
-        self._commands.publish(command)
+        if JOINT_COMMAND.name not in self.silent:
+            self._commands.publish(command)
 
 
 class Bench(ThreadedBench):
@@ -337,3 +341,23 @@ def test_a_full_disk_ends_the_episode_before_it_is_full(bench: Bench, small_disk
     started, message = bench.start()
     assert not started
     assert 'make room' in message
+
+
+def test_a_stream_of_no_use_is_told_before_an_episode(bench: Bench, tmp_path: Path) -> None:
+    """No demonstration begins while no command is sent; one that begins ends with a bad image."""
+    robot = bench.robot
+    robot.task.publish(String(data='move'))
+    bench.record_to(tmp_path)
+    robot.silent.add('/joint_command')
+    time.sleep(MAX_S + 0.5)
+    started, message = bench.start()
+    assert not started
+    assert '/joint_command is 2.' in message
+    assert 'enable motion first' in message
+    robot.silent.clear()
+    bench.wait(lambda: bench.start()[0])
+    robot.encoding = '16UC1'
+    bench.wait(lambda: robot.status['state'] == 'idle')
+    robot.encoding = 'rgb8'
+    assert '/high/image_raw at' in robot.status['last']
+    assert 'is depth, a colour image is expected' in custom(tmp_path / 'episode_000000')['invalid']

@@ -1,10 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether the stamps of a stream are of the clock that its messages arrived by.
-
-A camera on a machine with another clock, a driver that fills in no stamps or one whose counter
-wraps put images beside joints of another time, and nothing in the messages says so. The time of
-arrival does: a message arrives within a fraction of a second after it was stamped.
-"""
+"""Which time of the messages of a bag counts, and whether the stamps are of the bag's clock."""
 
 from __future__ import annotations
 
@@ -13,11 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosmos_policy_ros.data.reading import Stamps
+from cosmos_policy_ros.stream_judge import StampJudge
 import numpy as np
-
-AHEAD_S = 0.05  # a stamp after its arrival, beyond what synchronised clocks differ by
-STEP_S = 0.1  # back in time, beyond messages that overtake each other
-LEAP_S = 1.0  # ahead of what the arrivals say, beyond what a disk or a network holds back
 
 
 @dataclass(frozen=True)
@@ -47,27 +39,14 @@ def check_stamps(topic: str, rows: Sequence[Row], start_ns: int, max_late_s: flo
     Raises:
         ValueError: They are; names the stream and the difference.
     """
-    stamped = [(row.arrival_ns, row.stamp_ns) for row in rows if row.stamp_ns is not None]
-    if not stamped:
-        return
-    arrivals, stamps = np.array(stamped, np.int64).T
-    late_s = float(np.median(arrivals - stamps)) * 1e-9
-    choose = '--stamps arrival takes the time of arrival, --stamps header trusts the headers'
-    if not stamps.any():
-        msg = f'{topic} has no stamps, its headers are 0; {choose}'
-        raise ValueError(msg)
-    if late_s > max_late_s or late_s < -AHEAD_S:
-        side, limit_s = ('before', max_late_s) if late_s > 0 else ('after', AHEAD_S)
-        msg = f'{topic} is stamped {abs(late_s):.3f} s {side} its arrival by the median, limit '
-        msg += f'{limit_s:.3f} s: another clock; {choose}'
-        raise ValueError(msg)
-    steps_s = np.diff(stamps) * 1e-9
-    leaps_s = steps_s - np.diff(arrivals) * 1e-9
-    for row in np.flatnonzero((steps_s < -STEP_S) | (leaps_s > LEAP_S)).tolist():
-        at_s = (arrivals[row + 1] - start_ns) * 1e-9
-        way = 'back' if steps_s[row] < 0 else 'ahead'
-        msg = f'{topic} at {at_s:.2f} s: its stamps step {way} by {abs(steps_s[row]):.3f} s'
-        msg += f'; {choose}'
+    judge, first_step = StampJudge(topic, max_late_s), ''
+    for row in rows:
+        if row.stamp_ns is not None and (step := judge.push(row.arrival_ns, row.stamp_ns)):
+            at_s = (row.arrival_ns - start_ns) * 1e-9
+            first_step = first_step or f'{topic} at {at_s:.2f} s: {step}'
+    if reason := judge.fault() or first_step:
+        msg = f'{reason}; --stamps arrival takes the time of arrival, --stamps header trusts the '
+        msg += 'headers'
         raise ValueError(msg)
 
 

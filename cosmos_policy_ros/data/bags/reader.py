@@ -18,7 +18,6 @@ from typing import Any, cast, Literal
 
 from cosmos_policy_ros.align import (
     ArmStream,
-    camera_image,
     sample_at,
     stamp_of,
     StreamBuffer,
@@ -30,10 +29,11 @@ from cosmos_policy_ros.data.bags.files import Bag, open_bag
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.sources import find_sources, Sources
 from cosmos_policy_ros.data.image_rows import ImageRows
-from cosmos_policy_ros.data.reading import FROZEN_S, Reading
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.velocity_effort import collect_streams
 from cosmos_policy_ros.image_decoder import IMAGE, ImageDecoder
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
+from cosmos_policy_ros.stream_judge import ImageLook, MAX_IMAGE_AGE_S, MAX_JOINT_AGE_S
 from cosmos_policy_ros.types import Episode, Images
 import numpy as np
 from numpy.typing import NDArray
@@ -57,8 +57,8 @@ def read_bag(
     path: Path,
     robot: RobotSpec,
     rate_hz: float | None,
-    max_image_age_s: float = 0.25,
-    max_joint_age_s: float = 0.1,
+    max_image_age_s: float = MAX_IMAGE_AGE_S,
+    max_joint_age_s: float = MAX_JOINT_AGE_S,
     reading: Reading | None = None,
 ) -> Episode:
     """Read one episode; grippers that had another scale then are warned about.
@@ -187,7 +187,7 @@ class _Reader:
         streams: Streams = {topic: [] for topic in self._sources.topics}
         by_topic = {topic: name for name, topic in self._sources.cameras.items()}
         cameras = {camera.name: camera for camera in self._robot.cameras}
-        looks = {topic: _Look(cameras[name]) for topic, name in by_topic.items()}
+        looks = {topic: ImageLook(cameras[name]) for topic, name in by_topic.items()}
         n_bytes = 0
         for topic, bag_ns, data in self._bag.messages(streams):
             message = self._bag.decode(topic, data)
@@ -349,31 +349,6 @@ class _Reader:
         """Return the instruction: the last one sent, else that of the labels."""
         sent = self._streams.get(self._sources.task, ())
         return sent[-1].value.data if sent else labels.task or ''
-
-
-class _Look:
-    """A first look at the images of one camera: whether they can be decoded, and change."""
-
-    def __init__(self, camera: CameraSpec) -> None:
-        self.n = 0
-        self.frozen: list[tuple[int, int]] = []  # from and to [ns]
-        self._camera, self._decoder = camera, ImageDecoder()
-        self._last: Any = None
-        self._since_ns = 0
-
-    def see(self, message: Any, bag_ns: int) -> NDArray[np.uint8] | None:
-        """Return the image of the next message, None for video before its first key frame."""
-        self.n += 1
-        image = camera_image(self._camera, message, self._decoder)
-        if image is None:
-            return None
-        if self._last is None or not np.array_equal(self._last, message.data):
-            self._last, self._since_ns = message.data, bag_ns
-        elif self._camera.noise and bag_ns - self._since_ns > FROZEN_S * 1e9:
-            if self.frozen and self.frozen[-1][0] == self._since_ns:
-                del self.frozen[-1]
-            self.frozen.append((self._since_ns, bag_ns))
-        return image
 
 
 def _reread(path: Path, topic: str) -> Any:

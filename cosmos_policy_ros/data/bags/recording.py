@@ -22,12 +22,13 @@ PREFIX = 'episode_'
 
 @dataclass(slots=True)
 class _Arrivals:
-    """Messages of one topic: times of arrival [ns, ROS clock] and the longest gap [ns]."""
+    """Arrivals of one topic [ns, ROS clock], the longest gap between two [ns] and its begin."""
 
     first_ns: int
     last_ns: int
     gap_ns: int
     n: int = 0
+    gap_from_ns: int = 0
 
 
 class Recording:
@@ -85,7 +86,8 @@ class Recording:
             arrivals = self._arrivals[topic] = _Arrivals(stamp_ns, stamp_ns, 0)
         elif not arrivals.n:
             arrivals.first_ns = stamp_ns
-        arrivals.gap_ns = max(arrivals.gap_ns, stamp_ns - arrivals.last_ns)
+        if stamp_ns - arrivals.last_ns > arrivals.gap_ns:
+            arrivals.gap_ns, arrivals.gap_from_ns = stamp_ns - arrivals.last_ns, arrivals.last_ns
         arrivals.last_ns = stamp_ns
         arrivals.n += 1
         if stamp_ns - self._flushed_ns > FLUSH_NS:
@@ -101,9 +103,17 @@ class Recording:
         """
         for topic in self._rates_hz:
             arrivals = self._arrivals[topic]
-            gap_s = max(arrivals.gap_ns, now_ns - arrivals.last_ns) * 1e-9
-            if gap_s > max_silence_s:
-                return f'{topic} was silent for {gap_s:.2f} s, limit {max_silence_s} s'
+            gaps = (
+                (arrivals.gap_ns, arrivals.gap_from_ns),
+                (now_ns - arrivals.last_ns, arrivals.last_ns),
+            )
+            gap_ns, from_ns = max(gaps)
+            if gap_ns * 1e-9 > max_silence_s:
+                at_s = (from_ns - self._start_ns) * 1e-9
+                return (
+                    f'{topic} was silent for {gap_ns * 1e-9:.2f} s from {at_s:.2f} s on, limit '
+                    f'{max_silence_s} s'
+                )
         return ''
 
     def audit(self, now_ns: int) -> dict[str, dict[str, Any]]:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Episodes recorded one after the other into one folder: begun, ended with a label, or cut.
 
-An episode does not begin while a stream is too old, without a task or with a full disk. It ends by
-itself, marked, when a stream falls silent, the disk gets full or writing fails.
+An episode does not begin while a stream is too old or of no use, without a task or with a full
+disk. It ends by itself, marked, when a stream falls silent or cannot be read later, the disk gets
+full or writing fails.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 import shutil
 
-from cosmos_policy_ros.data.bags.preflight import find_full, find_stale
+from cosmos_policy_ros.data.bags.preflight import find_full
 from cosmos_policy_ros.data.bags.recording import next_episode, Recording
+from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
 from cosmos_policy_ros.status import RecorderStatus
 from cosmos_policy_ros.topics import TASK
 
@@ -26,11 +28,13 @@ class SessionLimits:
         max_age_s: An older stream refuses the start [s].
         max_silence_s: A longer silence of a stream ends the episode [s].
         min_free_mb: Less free disk ends the episode [MB of 10**6 bytes].
+        actions: Whether commands have to be sent before it begins.
     """
 
     max_age_s: float
     max_silence_s: float
     min_free_mb: float
+    actions: bool = False
 
 
 class RecordingSession:
@@ -48,6 +52,7 @@ class RecordingSession:
         details: Mapping[str, str],
         rates_hz: Mapping[str, float],
         limits: SessionLimits,
+        watch: StreamWatch,
         compress: bool = False,
     ) -> None:
         """Record nothing yet.
@@ -57,29 +62,39 @@ class RecordingSession:
             details: Metadata of every episode.
             rates_hz: Topic -> nominal rate [Hz] of the streams that an episode cannot do without.
             limits: When an episode does not begin, and when it ends by itself.
+            watch: What readers would say about the streams.
             compress: Whether bags are compressed with zstd.
         """
         self.recording: Recording | None = None
         self.last, self.failed = 'nothing recorded yet', False
         self._out, self._details, self._rates_hz = out, dict(details), dict(rates_hz)
-        self._limits, self._compress = limits, compress
+        self._limits, self._watch, self._compress = limits, watch, compress
         self._start_ns = 0
 
-    def start(self, now_ns: int, task: str, newest_ns: Mapping[str, int]) -> Path:
+    def look(self, topic: str, msg_type: str, data: bytes, stamp_ns: int) -> bool:
+        """Judge a message, recording or not; one that nobody can use ends the episode as invalid.
+
+        Arguments and result as of ``write``.
+        """
+        if reason := self._watch.see(topic, msg_type, data, stamp_ns):
+            self.end(stamp_ns, None, cut=reason, invalid=reason)
+        return self.recording is not None
+
+    def start(self, now_ns: int, task: str) -> Path:
         """Begin an episode and return the folder that its bag will have.
 
         Args:
             now_ns: Now [ns, ROS clock].
             task: Language instruction.
-            newest_ns: Topic -> when its newest message arrived [ns, ROS clock].
 
         Raises:
-            ValueError: An episode is being recorded, a stream is too old, there is no task or the
-                disk is almost full.
+            ValueError: An episode is being recorded, a stream is too old or of no use, there is no
+                task or the disk is almost full.
             OSError: The folder cannot be made.
         """
         reason = 'an episode is being recorded' if self.recording is not None else ''
-        reason = reason or find_stale(newest_ns, self._rates_hz, now_ns, self._limits.max_age_s)
+        limits = self._limits
+        reason = reason or self._watch.find_unusable(now_ns, limits.max_age_s, limits.actions)
         if not reason and not task:
             reason = f'no task; publish it on {TASK.name} (std_msgs/String, transient local)'
         reason = reason or find_full(self._out, self._limits.min_free_mb)
@@ -88,6 +103,7 @@ class RecordingSession:
         path, details = next_episode(self._out), {**self._details, 'task': task}
         self.recording = Recording(path, details, self._rates_hz, now_ns, self._compress)
         self._start_ns, self.failed = now_ns, False
+        self._watch.begin(now_ns)
         return path
 
     def write(self, topic: str, msg_type: str, data: bytes, stamp_ns: int) -> bool:
@@ -110,7 +126,7 @@ class RecordingSession:
         return self.recording is not None
 
     def check(self, now_ns: int) -> bool:
-        """End the episode when a stream is silent or the disk almost full.
+        """End the episode when a stream is silent or of another clock, or the disk almost full.
 
         Args:
             now_ns: Now [ns, ROS clock].
@@ -121,6 +137,7 @@ class RecordingSession:
         if self.recording is None:
             return False
         silent = self.recording.find_silent(now_ns, self._limits.max_silence_s)
+        silent = silent or self._watch.check(now_ns, self._limits.max_silence_s)
         full = '' if silent else find_full(self._out, self._limits.min_free_mb)
         if silent or full:
             self.end(now_ns, None, cut=silent or full, invalid=silent)
@@ -142,6 +159,8 @@ class RecordingSession:
         assert recording is not None
         if not cut:  # a stream that stopped since the last check
             invalid = recording.find_silent(now_ns, self._limits.max_silence_s)
+            invalid = invalid or self._watch.check(now_ns, self._limits.max_silence_s, ended=True)
+        frozen = self._watch.end()
         self.failed = bool(cut or invalid)
         try:
             audit = recording.finish(now_ns, success, cut, invalid)
@@ -154,14 +173,16 @@ class RecordingSession:
         self.last = f'{recording.path} has {seconds:.1f} s, {n} messages'
         self.last += f', ended because {cut}' if cut else ''
         self.last += f', invalid because {invalid}' if invalid and not cut else ''
+        self.last += f'; {frozen}' if frozen else ''
 
     def discard(self) -> None:
         """Throw the running episode away."""
         assert self.recording is not None
         self.recording.discard()
+        self._watch.end()
         self.last, self.recording = f'{self.recording.path} was discarded', None
 
-    def status(self, now_ns: int, task: str, newest_ns: Mapping[str, int]) -> RecorderStatus:
+    def status(self, now_ns: int, task: str) -> RecorderStatus:
         """Return the running episode and whether one could begin; arguments as of ``start``."""
         recording, max_age_s = self.recording, self._limits.max_age_s
         return RecorderStatus(
@@ -172,6 +193,6 @@ class RecordingSession:
             messages=recording.n if recording else 0,
             n_bytes=recording.n_bytes if recording else 0,
             free_bytes=shutil.disk_usage(self._out).free,
-            stale=find_stale(newest_ns, self._rates_hz, now_ns, max_age_s),
+            stale='' if recording else self._watch.find_unusable(now_ns, max_age_s, actions=False),
             task=task,
         )

@@ -15,6 +15,7 @@ from cosmos_policy_ros.data.bags.writer import BOOL, JOINT_STATE, STRING
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.image_decoder import IMAGE_TYPES
 from cosmos_policy_ros.robot import ArmSpec, CommandOutput, leader_robot, RobotSpec
+from cosmos_policy_ros.stream_judge import joint_targets
 from cosmos_policy_ros.topics import EXPERT, HUMAN_INTERVENTION, JOINT_COMMAND, TASK
 import numpy as np
 from numpy.typing import NDArray
@@ -168,7 +169,8 @@ def _command_parts(
     """Return where the commands are: all on one topic, or those of every controller on its own."""
     topic = named.get(JOINT_COMMAND.name, JOINT_COMMAND.name)
     if types.get(topic) == JOINT_STATE:
-        return (CommandPart(topic, slice(0, robot.size), lambda m: _all_joints(robot, topic, m)),)
+        every = slice(0, robot.size)
+        return (CommandPart(topic, every, lambda m: joint_targets(robot, m, topic)),)
     parts: list[CommandPart] = []
     for arm, mine in zip(robot.arms, robot.arm_slices, strict=True):
         first = mine.start
@@ -193,16 +195,6 @@ def _command_part(topic: str, columns: slice, output: CommandOutput) -> CommandP
         return output.from_controller_units(numbers).astype(np.float32)
 
     return CommandPart(topic, columns, positions)
-
-
-def _all_joints(robot: RobotSpec, topic: str, message: Any) -> NDArray[np.float32]:
-    """Return the (A,) commands of a message for all joints."""
-    names = list(message.name)
-    if sorted(names) != sorted(robot.joint_names) or len(names) != len(message.position):
-        msg = f'{topic} is for {names}, the robot has {robot.joint_names}'
-        raise ValueError(msg)
-    by_name = dict(zip(names, message.position, strict=True))
-    return np.array([by_name[name] for name in robot.joint_names], np.float32)
 
 
 def _controller_numbers(message: Any, output: CommandOutput, topic: str) -> NDArray[np.float64]:

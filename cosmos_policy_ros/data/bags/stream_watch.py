@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a reader would say about an episode: before it is recorded, and while it is.
+
+Messages are looked at as ``reader.py`` does it, by ``align.py`` and ``stream_judge.py``. While
+nothing is recorded only their stamps are, and the newest are kept for a look before a start.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable
+import struct
+from typing import Any
+
+from cosmos_policy_ros.align import ArmStream, stamp_of
+from cosmos_policy_ros.data.bags.preflight import find_stale
+from cosmos_policy_ros.data.bags.writer import typestore
+from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE
+from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.stream_judge import (
+    ImageLook,
+    joint_targets,
+    MAX_IMAGE_AGE_S,
+    MAX_JOINT_AGE_S,
+    StampJudge,
+)
+from cosmos_policy_ros.topics import JOINT_COMMAND
+
+KEPT = 50  # newest messages of a stream that its clock is judged by
+KEPT_JOINTS = 20  # joint states that are kept for a look, from all who publish parts of them
+DECODE_NS = 10**9  # between two compressed images that are decoded: each costs milliseconds
+
+
+class StreamWatch:
+    """The streams that an episode cannot do without.
+
+    Attributes:
+        newest_ns: Topic -> when its newest message arrived [ns, ROS clock].
+    """
+
+    def __init__(self, robot: RobotSpec) -> None:
+        """Start without a message.
+
+        Args:
+            robot: Robot with the names of topics in bags.
+        """
+        self.newest_ns: dict[str, int] = {}
+        self._robot = robot
+        self._late_s = {camera.topic: MAX_IMAGE_AGE_S for camera in robot.cameras}
+        joints = (*robot.joint_state_topics, JOINT_COMMAND.name)
+        self._late_s |= dict.fromkeys(joints, MAX_JOINT_AGE_S)
+        self._kept: dict[str, deque[tuple[int, str, bytes]]] = {
+            topic: deque(maxlen=KEPT_JOINTS if topic in robot.joint_state_topics else 1)
+            for topic in self._late_s
+        }
+        self._episode: _Episode | None = None
+        self._clocks = self._new_clocks(KEPT)
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics of cameras and arms, and that of the actions."""
+        return tuple(self._late_s)
+
+    def see(self, topic: str, msg_type: str, data: bytes, arrival_ns: int) -> str:
+        """Take the next message of any topic.
+
+        Args:
+            topic: Topic.
+            msg_type: Type as ``package/msg/Name``.
+            data: Serialized CDR bytes.
+            arrival_ns: When it arrived [ns, ROS clock].
+
+        Returns:
+            Why the episode that is being recorded cannot be used, empty while it can.
+        """
+        if topic not in self._late_s:
+            return ''
+        self.newest_ns[topic] = arrival_ns
+        self._kept[topic].append((arrival_ns, msg_type, data))
+        step = self._clocks[topic].push(arrival_ns, _read_stamp(data))
+        if self._episode is None:
+            return ''
+        at = f'{topic} at {self._episode.at_s(arrival_ns):.2f} s: '
+        if step:
+            return at + step
+        try:
+            self._episode.see(topic, msg_type, data, arrival_ns)
+        except (ValueError, TimeoutError) as error:
+            return f'{at}{error}'
+        return ''
+
+    def find_unusable(self, now_ns: int, max_age_s: float, actions: bool) -> str:
+        """Return why an episode of what the streams send now could not be used, or nothing.
+
+        Args:
+            now_ns: Now [ns, ROS clock].
+            max_age_s: Highest age of the newest message of a stream [s].
+            actions: Whether commands have to be sent already, as while a person demonstrates.
+        """
+        sensors = [topic for topic in self.topics if topic != JOINT_COMMAND.name]
+        stale = find_stale(self.newest_ns, sensors, now_ns, max_age_s)
+        if stale:
+            return stale
+        sent = [JOINT_COMMAND.name] if actions else []
+        if silent := find_stale(self.newest_ns, sent, now_ns, max_age_s):
+            why = 'without it a demonstration has no actions: enable motion first, or record with'
+            return f'{silent}; {why} actions:=state-next'
+        trial = _Episode(self._robot, now_ns)
+        for topic in self.topics:
+            if reason := self._clocks[topic].fault():
+                return f'{reason}; synchronise the machines'
+            try:
+                for arrival_ns, msg_type, data in self._kept[topic]:
+                    trial.see(topic, msg_type, data, arrival_ns)
+            except ValueError as error:
+                return f'{topic}: {error}'
+        return trial.find_missing()
+
+    def begin(self, start_ns: int) -> None:
+        """Look at every message from now on [ns, ROS clock]."""
+        self._episode = _Episode(self._robot, start_ns)
+        self._clocks = self._new_clocks(None)
+
+    def check(self, now_ns: int, max_silence_s: float, ended: bool = False) -> str:
+        """Return what is wrong with the episode by now, which no single message tells, or nothing.
+
+        Args:
+            now_ns: Now [ns, ROS clock].
+            max_silence_s: How long a joint may not be measured [s].
+            ended: Whether no more messages come; before that a few tell nothing of a clock.
+        """
+        assert self._episode is not None
+        for clock in self._clocks.values():
+            if (clock.n >= KEPT or ended) and (reason := clock.fault()):
+                return reason
+        if reason := self._episode.find_silent(now_ns, max_silence_s):
+            return f'at {self._episode.at_s(now_ns):.2f} s: {reason}'
+        return ''
+
+    def end(self) -> str:
+        """Look no longer at every message; return which images stood still, empty when none."""
+        assert self._episode is not None
+        frozen = self._episode.find_frozen()
+        self._episode, self._clocks = None, self._new_clocks(KEPT)
+        return frozen
+
+    def _new_clocks(self, kept: int | None) -> dict[str, StampJudge]:
+        return {topic: StampJudge(topic, late_s, kept) for topic, late_s in self._late_s.items()}
+
+
+class _Episode:
+    """What the messages of one episode say so far."""
+
+    def __init__(self, robot: RobotSpec, start_ns: int) -> None:
+        self._start_ns = start_ns
+        self._cameras = {camera.topic: ImageLook(camera) for camera in robot.cameras}
+        self._decoded_ns: dict[str, int] = defaultdict(int)
+        self._arms = [(arm, ArmStream(arm, arm.joint_state_topic, 1)) for arm in robot.arms]
+        self._robot = robot
+
+    def at_s(self, arrival_ns: int) -> float:
+        """Return a time since the start [s]."""
+        return (arrival_ns - self._start_ns) * 1e-9
+
+    def see(self, topic: str, msg_type: str, data: bytes, arrival_ns: int) -> None:
+        """Look at the next message of a stream.
+
+        Raises:
+            ValueError: A reader would refuse it.
+        """
+        message = typestore().deserialize_cdr(data, msg_type)
+        if topic in self._cameras:
+            self._see_image(topic, msg_type, message, arrival_ns)
+        elif topic == JOINT_COMMAND.name:
+            joint_targets(self._robot, message, topic)
+        for arm, stream in self._arms:
+            if arm.joint_state_topic == topic:
+                stream.push(stamp_of(message), message)
+
+    def _see_image(self, topic: str, msg_type: str, message: Any, arrival_ns: int) -> None:
+        look = self._cameras[topic]
+        if msg_type == COMPRESSED_IMAGE and arrival_ns - self._decoded_ns[topic] < DECODE_NS:
+            look.compare(message.data, arrival_ns)
+            return
+        self._decoded_ns[topic] = arrival_ns
+        look.see(message, arrival_ns)
+
+    def find_missing(self) -> str:
+        """Return which joints nobody has sent, empty when none is missing."""
+        return self._first_reason(lambda stream: stream.first_ns)
+
+    def find_silent(self, now_ns: int, max_s: float) -> str:
+        """Return which joints have not been measured for a time [s], empty when all have."""
+        if now_ns - self._start_ns < max_s * 1e9:
+            return ''
+        return self._first_reason(lambda stream: stream.newest_at(now_ns, max_s))
+
+    def _first_reason(self, ask: Callable[[ArmStream], object]) -> str:
+        """Return why an arm does not have what it is asked for, empty when all have."""
+        try:
+            for _, stream in self._arms:
+                ask(stream)
+        except TimeoutError as error:
+            return str(error)
+        return ''
+
+    def find_frozen(self) -> str:
+        """Return which cameras showed the same image for too long, and when."""
+        return '; '.join(
+            f'{topic} showed the same image for {(to - since) * 1e-9:.2f} s from '
+            f'{self.at_s(since):.2f} s on'
+            for topic, look in self._cameras.items()
+            for since, to in look.frozen
+        )
+
+
+def _read_stamp(data: bytes) -> int:
+    """Return the stamp of a serialized message that begins with a header [ns]."""
+    sec, nanosec = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
+    return sec * 10**9 + nanosec

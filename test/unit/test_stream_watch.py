@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the recorder says about streams is what a reader would say about the recording."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from cosmos_policy_ros.data.bags.clocks import check_stamps, Row
+from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
+from cosmos_policy_ros.data.bags.writer import typestore
+from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, IMAGE
+from cosmos_policy_ros.stream_judge import StampJudge
+import numpy as np
+from other_recorders import (
+    JOINT_STATE,
+    joint_state,
+    JOINTS,
+    jpeg_image,
+    raw_image,
+    recording,
+    Sent,
+    START_NS,
+    without,
+)
+import pytest
+from samples import ROBOT
+
+NOW_NS = START_NS + 990_000_000  # when the last joint state of a second arrives
+HIGH, LEFT = '/high/image_raw', '/follower_left/joint_states'
+GREY = np.full((240, 320, 3), 90, np.uint8)
+
+
+def feed(watch: StreamWatch, sent: Iterable[Sent]) -> str:
+    """Hand messages on in the order of arrival, and return the first thing that is said."""
+    said = ''
+    for row in sent:
+        data = bytes(typestore().serialize_cdr(row.message, row.type))
+        said = said or watch.see(row.topic, row.type, data, row.arrival_ns)
+    return said
+
+
+def changed(topic: str, make: Callable[[int], Any], kind: str = '') -> list[Sent]:
+    """Return a second of all streams, where the messages of one are made otherwise."""
+    return [
+        row._replace(message=make(row.arrival_ns), type=kind or row.type)
+        if row.topic == topic
+        else row
+        for row in recording(1.0)
+    ]
+
+
+def before_start(sent: Iterable[Sent], actions: bool = True) -> str:
+    """Return why no episode can begin behind the messages."""
+    watch = StreamWatch(ROBOT)
+    assert feed(watch, sent) == ''
+    return watch.find_unusable(NOW_NS, 0.5, actions)
+
+
+def test_streams_as_they_should_be_are_taken() -> None:
+    """All of a second, before and while it is recorded."""
+    assert before_start(recording(1.0)) == ''
+    watch = StreamWatch(ROBOT)
+    watch.begin(START_NS)
+    assert feed(watch, recording(1.0)) == ''
+    assert watch.check(NOW_NS, 0.5, ended=True) == ''
+    assert watch.end() == ''
+
+
+def test_what_a_camera_sends_is_decoded_before_a_start() -> None:
+    """Another encoding of colours is fine; depth, another size and a torn JPEG are not."""
+    bgra = np.full((240, 320, 4), 90, np.uint8)
+    assert before_start(changed(HIGH, lambda ns: raw_image(ns, bgra, 'bgra8'))) == ''
+    small = np.full((60, 80, 3), 90, np.uint8)
+    wanted = f'{HIGH}: {HIGH} sends 80x60 images, the robot file has 320x240'
+    assert before_start(changed(HIGH, lambda ns: raw_image(ns, small))) == wanted
+    depth = np.full((240, 640), 90, np.uint8)
+    said = before_start(changed(HIGH, lambda ns: raw_image(ns, depth, '16UC1')))
+    assert said == f"{HIGH}: image encoding '16UC1' is depth, a colour image is expected"
+
+    def torn(ns: int) -> Any:
+        image = jpeg_image(ns, GREY)
+        image.data = image.data[:300]
+        return image
+
+    assert 'bytes are damaged' in before_start(changed(HIGH, torn, COMPRESSED_IMAGE))
+
+
+def test_stamps_of_another_clock_refuse_the_start() -> None:
+    """Zero, late and ahead, with the difference."""
+    said = before_start(changed(HIGH, lambda _ns: raw_image(0, GREY)))
+    assert said == f'{HIGH} has no stamps, its headers are 0; synchronise the machines'
+    said = before_start(changed(HIGH, lambda ns: raw_image(ns - 3 * 10**9, GREY)))
+    assert f'{HIGH} is stamped 3.000 s before its arrival by the median, limit 0.250 s' in said
+    names = [*JOINTS, 'left_finger']
+    ahead = changed(LEFT, lambda ns: joint_state(ns + 10**9, names, [0.1] * 7))
+    assert f'{LEFT} is stamped 1.000 s after its arrival' in before_start(ahead)
+
+
+def test_missing_joints_refuse_the_start_and_parts_of_an_arm_do_not() -> None:
+    """A gripper with a driver of its own comes in other messages of the topic."""
+    arm_only = changed(LEFT, lambda ns: joint_state(ns, JOINTS, [0.1] * 6))
+    assert before_start(arm_only).startswith(f"{LEFT} lacks the joints ['left_finger']")
+    finger = [
+        Sent(ns, LEFT, JOINT_STATE, joint_state(ns, ['left_finger'], [0.05]))
+        for ns in range(START_NS, NOW_NS, 50_000_000)
+    ]
+    parts = sorted([*arm_only, *finger], key=lambda row: row.arrival_ns)
+    assert before_start(parts) == ''
+
+
+def test_demonstration_does_not_begin_without_commands() -> None:
+    """A rollout may: nothing is sent before the policy acts."""
+    silent = without(recording(1.0), '/joint_command')
+    said = before_start(silent)
+    assert said.startswith('/joint_command has sent nothing yet; limit 0.5 s; without it')
+    assert said.endswith('enable motion first, or record with actions:=state-next')
+    assert before_start(silent, actions=False) == ''
+
+
+def test_what_turns_bad_is_said_with_time_and_topic() -> None:
+    """The first message that nobody can use, and a joint that is sent no more."""
+    watch = StreamWatch(ROBOT)
+    watch.begin(START_NS)
+    sent = recording(1.0)
+    good, bad = sent[: len(sent) // 2], joint_state(NOW_NS, [*JOINTS, 'left_finger'], [np.nan] * 7)
+    assert feed(watch, good) == ''
+    said = feed(watch, [Sent(NOW_NS, LEFT, JOINT_STATE, bad)])
+    assert said.startswith(f'{LEFT} at 0.99 s: {LEFT} has a NaN or infinite position')
+    said = watch.check(NOW_NS, 0.3)
+    assert said.startswith('at 0.99 s: /follower_left/joint_states is 5')
+    assert said.endswith('ms old, limit 300 ms')
+
+
+def test_clock_that_is_set_while_recording_is_said_at_once() -> None:
+    """Its stamps step; a clock that was another from the start on is told by 50 messages."""
+    watch = StreamWatch(ROBOT)
+    watch.begin(START_NS)
+    assert feed(watch, recording(0.5)) == ''
+    image = raw_image(START_NS - 10**9, GREY)
+    said = feed(watch, [Sent(NOW_NS, HIGH, IMAGE, image)])
+    assert said == f'{HIGH} at 0.99 s: its stamps step back by 1.480 s'
+    watch.begin(START_NS)
+    names = [*JOINTS, 'left_finger']
+    late = changed(LEFT, lambda ns: joint_state(ns - 10**9, names, [0.1] * 7))
+    assert feed(watch, late[:100]) == ''
+    assert watch.check(START_NS, 0.5) == ''
+    assert feed(watch, late[100:]) == ''
+    assert watch.check(START_NS, 0.5).startswith(f'{LEFT} is stamped 1.000 s before its arrival')
+
+
+@pytest.mark.parametrize('late_s', [0.0, 0.09, 0.11, -0.04, -0.06])
+def test_recorder_and_reader_judge_a_clock_alike(late_s: float) -> None:
+    """By the median: one message that was held back says nothing."""
+    rows = [Row(ns, ns - round(late_s * 1e9), None) for ns in range(0, 10**9, 10**7)]
+    rows[50] = Row(rows[50].arrival_ns, rows[50].stamp_ns - 5 * 10**7, None)
+    judge = StampJudge('/x', 0.1, kept=50)
+    assert [step for row in rows if (step := judge.push(row.arrival_ns, row.stamp_ns))] == []
+    if late_s in (0.11, -0.06):
+        with pytest.raises(ValueError, match='/x is stamped'):
+            check_stamps('/x', rows, 0, 0.1)
+        assert judge.fault().startswith('/x is stamped')
+    else:
+        check_stamps('/x', rows, 0, 0.1)
+        assert judge.fault() == ''
