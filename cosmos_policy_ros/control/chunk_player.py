@@ -97,7 +97,7 @@ class ChunkPlayer:
                 as the end [rad; gripper 0..1]. None takes rows as they are.
         """
         settings = settings or PlaybackSettings()
-        self._seam_share = SEAMS[settings.seam].share
+        self._seam_share, self._waits = SEAMS[settings.seam].share, settings.waits
         self._interpolation = INTERPOLATIONS[settings.interpolation]
         self._blend_ns = round(settings.blend_s * 1e9)
         self._arm_joints, self._ends = arm_joints, ends
@@ -134,7 +134,7 @@ class ChunkPlayer:
         """Let a chunk take over from now on, or from its row 0 if that is still to come.
 
         Time in which the arms have stood since the chunk's stamp does not count for its rows,
-        unless they rest then too.
+        unless they rest then too; with a seam that waits it never counts.
 
         Args:
             chunk: The chunk; its rows are copied.
@@ -155,7 +155,8 @@ class ChunkPlayer:
         stood_ns = now_ns - max(chunk.stamp_ns, self._running[-1].end_ns if self._running else 0)
         passed = (now_ns - chunk.stamp_ns) * rows_per_ns
         if stood_ns > 0:
-            passed = _skip_rest(rows, passed - stood_ns * rows_per_ns, passed)
+            start = passed - stood_ns * rows_per_ns
+            passed = start if self._waits else _skip_rest(rows, start, passed)
         stamp_ns = chunk.stamp_ns if stood_ns <= 0 else now_ns - round(passed / rows_per_ns)
         new = _RunningChunk(
             observed_ns=chunk.stamp_ns,

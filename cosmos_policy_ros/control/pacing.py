@@ -51,7 +51,12 @@ class Pacer:
     """
 
     def __init__(
-        self, replan_s: float, margin_s: float, timeout_s: float, most_rows: int = MOST_ROWS
+        self,
+        replan_s: float,
+        margin_s: float,
+        timeout_s: float,
+        most_rows: int = MOST_ROWS,
+        waits: bool = False,
     ) -> None:
         """Start inactive, without a measured latency.
 
@@ -60,8 +65,11 @@ class Pacer:
             margin_s: How much longer than an answer takes the running chunk shall last [s].
             timeout_s: Shortest time after which a query is given up [s].
             most_rows: Most rows that a query commits to, at least 0.
+            waits: Whether a query leaves when the chunk has been played, its last row for as long
+                as the others, and never before.
         """
         self._replan_s, self._margin_s, self._timeout_s = replan_s, margin_s, timeout_s
+        self._waits = waits
         self.most_rows = most_rows
         self._latencies_s: deque[float] = deque(maxlen=KEPT_LATENCIES)
         self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT)  # latency [s], candidates
@@ -141,6 +149,8 @@ class Pacer:
         left_s = (end_ns - now_ns) * 1e-9
         if since_s <= 0.0:  # the row of the last query
             return False
+        if self._waits:
+            return left_s <= 1e-9 - self._row_s
         if self._typical_s >= self._chunk_s:
             return left_s <= 0.0
         in_time = since_s >= self._replan_s - self._row_s / 2
@@ -172,8 +182,8 @@ class Pacer:
             query_ns: Stamp of the query [ns, ROS clock].
             now_ns: Time of the answer [ns, ROS clock].
             chunk_end_ns: When the last row of the chunk that is played now is due [ns, ROS clock].
-            row_s: Spacing of the times at which the next query may leave [s]; 0 where it may
-                leave at any time.
+            row_s: Spacing of the times at which the next query may leave [s], which is that of the
+                rows; 0 where it may leave at any time.
             n_candidates: Candidates of the answer.
             chunk_s: From the first to the last row of the chunks [s].
         """

@@ -9,9 +9,9 @@ planner say the same, since it has to know what is played.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import ActionChunk, ConfigError
 import numpy as np
 from numpy.typing import NDArray
 
@@ -41,10 +41,13 @@ class Seam:
         share: The share of the new chunk over time.
         commits: Whether a query carries the rows that are played until its answer comes, so that
             the new chunk begins with them; what still disagrees is left to ``share``.
+        waits: Whether the next query leaves when the chunk has been played, so that the arms stand
+            until its answer comes, which is then played from its first row on.
     """
 
     share: Share
     commits: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,23 @@ class PlaybackSettings:
     def commits(self) -> bool:
         """Whether a query carries the rows that are played until its answer comes."""
         return SEAMS[self.seam].commits
+
+    @property
+    def waits(self) -> bool:
+        """Whether the next query leaves when the chunk has been played."""
+        return SEAMS[self.seam].waits
+
+    def played(self, chunk: ActionChunk, open_loop_rows: int) -> ActionChunk:
+        """Return the part of a chunk that is played if no other comes.
+
+        Args:
+            chunk: What the policy proposes.
+            open_loop_rows: How many rows it is to be played for where the seam waits, a fact of
+                the policy; 0 is all.
+        """
+        if not (self.waits and open_loop_rows):
+            return chunk
+        return replace(chunk, positions=chunk.positions[:open_loop_rows])
 
 
 def spline(rows: NDArray[np.float64]) -> Curve:
@@ -134,6 +154,15 @@ def blend(elapsed_ns: int, blend_ns: int) -> float:
     return part * part * (3.0 - 2.0 * part)
 
 
+def switch(elapsed_ns: int, blend_ns: int) -> float:
+    """Return a step: 0 before the take-over, 1 from then on, whatever ``blend_ns`` is.
+
+    Source: NVlabs/cosmos-policy ``run_aloha_eval``, which sends the rows of a chunk one after the
+    other, asks while the arms hold the last one, and goes on with the first row of the answer.
+    """
+    return float(elapsed_ns >= 0)
+
+
 INTERPOLATIONS: dict[str, Interpolation] = {
     'spline': spline,
     'linear': linear,
@@ -141,6 +170,7 @@ INTERPOLATIONS: dict[str, Interpolation] = {
 SEAMS: dict[str, Seam] = {
     'blend': Seam(blend),
     'committed': Seam(blend, commits=True),
+    'official': Seam(switch, waits=True),
 }
 
 

@@ -174,7 +174,7 @@ def play_episode(
     pacer, rate_hz = _make_pacer(scenario, facts), facts.rate_hz
     # At any time between two images, as a person starts the policy.
     start_tick = int(np.random.default_rng(seed).integers(_image_ticks(robot)))
-    commits = scenario.playback.commits
+    settings, commits = scenario.playback, scenario.playback.commits
     jumps: list[SeamJump] = []
     rows: list[tuple[int, int]] = []  # committed by a query, passed when its answer came
     chunks_refused, best_reward = 0, 0
@@ -200,7 +200,7 @@ def play_episode(
                 inference.ask(Observation(stamp_ns, seen, sim.proprio, task, committed))
             # 3. Choice -> chunk player, once the latency has passed.
             for answer in inference.take(now_ns):
-                chunk = answer.proposal.plan.chunk
+                chunk = settings.played(answer.proposal.plan.chunk, facts.open_loop_rows)
                 passed = math.ceil((answer.arrival_ns - chunk.stamp_ns) * 1e-9 * rate_hz - 1e-6)
                 rows.append((answer.committed_rows, passed))
                 rollout.write_answer(answer.proposal.candidates, chunk, now_ns)
@@ -212,7 +212,7 @@ def play_episode(
                     if playback.stats.chunks > 1:
                         jumps.append(playback.stats.seam_jump)
                 end_ns = answer.arrival_ns if playback.end_ns is None else playback.end_ns
-                row_s = 1.0 / rate_hz if commits else 0.0
+                row_s = 1.0 / rate_hz if commits or settings.waits else 0.0
                 chunk_s = (len(chunk.positions) - 1) / chunk.rate_hz
                 arrival_ns = answer.arrival_ns
                 pacer.note_answer(chunk.stamp_ns, arrival_ns, end_ns, row_s, chunk_s=chunk_s)
@@ -284,7 +284,8 @@ class _Inference:
 def _make_pacer(scenario: Scenario, facts: PolicyFacts) -> Pacer:
     """Return the planner's pacer, which knows its latencies from the episodes before."""
     most_rows = most_committed_rows(facts.committed_rows, facts.horizon)
-    pacer = Pacer(scenario.replan_s, scenario.margin_s, TIMEOUT_S, most_rows)
+    waits = scenario.playback.waits
+    pacer = Pacer(scenario.replan_s, scenario.margin_s, TIMEOUT_S, most_rows, waits)
     for latency_s in scenario.latencies_s:
         pacer.note_answer(0, round(latency_s * 1e9), 0)
     return pacer

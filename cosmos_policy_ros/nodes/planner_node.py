@@ -151,13 +151,14 @@ class PlannerNode(Node):
         self.robot = read_robot(Path(p.robot), self.get_namespace())
         self._policy = _read_policy(p)
         self._rate_hz = self._policy.rate_hz if self._policy else None
-        self._most_rows = p.most_rows
+        self._most_rows, self._open_loop_rows = p.most_rows, 0
         if policy := self._policy:
-            trained = policy.committed_rows
+            trained, self._open_loop_rows = policy.committed_rows, policy.open_loop_rows
             self._most_rows = most_committed_rows(trained, policy.horizon, p.most_rows)
-        self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s, self._most_rows)
         _check_rules(p)
         self._settings = p.playback
+        waits = self._settings.waits
+        self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s, self._most_rows, waits)
         self._mirror = ExecutorMirror(self.robot, self._settings)
         self._scene, self._n_rejected = open_scene(self.robot), 0
         self._since_ns = self._now_ns()  # of the newest activation
@@ -306,14 +307,14 @@ class PlannerNode(Node):
         rate_hz = merged.rate_hz * asked.speed_scale  # at which the rows are played
         allowed = self._find_allowed(merged.candidates)
         self._plan = make_plan(merged.candidates, rate_hz, p.aggregation, p.selection, allowed)
-        chunk = self._plan.chunk
+        chunk = self._settings.played(self._plan.chunk, self._open_loop_rows)
         self._chunks.publish(chunk_message(chunk, self.robot.joint_names))
         now_ns = self._now_ns()
         self._compare(asked.rows, stamp_ns, rate_hz, now_ns)
         with contextlib.suppress(ValueError):  # the executor refuses it too, and says why
             self._mirror.add(chunk, now_ns)
         end_ns = now_ns if self._mirror.end_ns is None else self._mirror.end_ns
-        row_s = 1.0 / rate_hz if self._settings.commits else 0.0
+        row_s = 1.0 / rate_hz if self._settings.commits or self._settings.waits else 0.0
         n_candidates = len(merged.candidates.positions)
         chunk_s = (len(chunk.positions) - 1) / rate_hz
         self._pacer.note_answer(stamp_ns, now_ns, end_ns, row_s, n_candidates, chunk_s)

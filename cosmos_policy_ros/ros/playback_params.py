@@ -16,7 +16,8 @@ class PlaybackParams:
     seam: str = param(
         PlaybackSettings.seam,
         'How a new chunk takes over, a row of SEAMS in control/seams.py; committed begins it with '
-        'the rows that are played until it comes, blend only moves smoothly from the old one.',
+        'the rows that are played until it comes, blend only moves smoothly from the old one, '
+        'official plays a chunk out and asks while the arms stand.',
     )
     interpolation: str = param(
         PlaybackSettings.interpolation,

@@ -49,7 +49,7 @@ ARGUMENTS = {
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
     'speed_scale': Argument(float, 'Share of its own speed at which the policy moves the arms.'),
-    'seam': Argument(str, 'How a new chunk takes over: committed or blend.'),
+    'seam': Argument(str, 'How a new chunk takes over: committed, blend or official.'),
     'interpolation': Argument(str, 'The way between the rows of a chunk: spline or linear.'),
     'blend_s': Argument(float, 'How long a new chunk takes to take over [s].'),
     'seed': Argument(int, 'Seed of the noise and, with the simulator, of its first scene.'),

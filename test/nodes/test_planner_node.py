@@ -213,6 +213,25 @@ def test_a_seam_that_commits_to_nothing_sends_no_rows(
     assert bench.restart(pose=0.3).points == []
 
 
+def test_the_official_seam_asks_when_the_rows_of_the_policy_are_played(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """8 of 16 rows of 40 ms; without it the next query would leave at once, before the end."""
+    monkeypatch.setattr(bench.planner, '_settings', PlaybackSettings('official', 'linear'))
+    monkeypatch.setattr(bench.planner, '_open_loop_rows', 8)
+    monkeypatch.setattr(bench.planner._pacer, '_waits', True)
+    query = bench.restart(pose=0.0)
+    assert query.points == []
+    n_queries = len(bench.queries)
+    bench.answer(query, [0.5])
+    bench.wait(lambda: bench.chunks)
+    chunk_ns = bench.node.get_clock().now().nanoseconds
+    assert len(bench.chunks[0].positions) == 8
+    bench.wait(lambda: len(bench.queries) > n_queries)
+    waited_s = (stamp_of(bench.queries[n_queries]) - chunk_ns) * 1e-9
+    assert waited_s > 0.25
+
+
 def test_speed_scale_slows_the_next_chunk_while_running(bench: Bench) -> None:
     """Rows of 40 ms are 200 ms apart, and as many fewer of them pass until an answer comes."""
     assert bench.planner.set_parameters([Parameter('speed_scale', value=0.2)])[0].successful

@@ -145,6 +145,18 @@ def test_queries_commit_to_the_rows_that_are_played_until_their_answer_comes(
     assert second.tolist() == waver.chunks[0].positions[7:12].tolist()
 
 
+def test_the_official_seam_asks_while_the_arms_stand(sim: AlohaSim) -> None:
+    """Eleven of sixteen rows take 0.88 s, the answer 0.3 s; nothing is skipped or blended."""
+    waver = Waver()
+    scenario = Scenario(playback=PlaybackSettings('official', 'linear'), latencies_s=(0.3,))
+    facts = tiny_config(rate_hz=RATE_HZ, horizon=16, open_loop_rows=11)
+    result = play_episode(waver, sim, SELDOM, scenario, 'wave', 5, facts)
+    assert np.diff(waver.times_s) == pytest.approx(1.18, abs=0.021)
+    assert set(result.committed_rows) == {0}
+    assert result.chunks_refused == 0
+    assert result.standstill_s == pytest.approx(0.38 * (len(waver.seen) - 1), abs=0.4)
+
+
 def test_queries_see_images_as_old_as_they_are_told() -> None:
     """The nearest of those that a camera took."""
     images = SeenImages(ROBOT, (0.17,), seed=0)

@@ -50,6 +50,16 @@ def test_short_chunk_is_followed_earlier() -> None:
     assert (pacer.due(200 * MS), pacer.due(201 * MS)) == (False, True)
 
 
+def test_a_pacer_that_waits_asks_when_the_chunk_was_played() -> None:
+    """Its last row is held as long as the others, however slow answers are."""
+    pacer = Pacer(0.4, margin_s=0.2, timeout_s=1.0, waits=True)
+    pacer.start()
+    assert pacer.due(0)
+    pacer.note_query(0)
+    pacer.note_answer(0, 900 * MS, 2500 * MS, row_s=0.04, chunk_s=1.6)
+    assert [pacer.due(t * MS) for t in (400, 2499, 2539, 2540)] == [False, False, False, True]
+
+
 def test_slow_answers_make_queries_earlier() -> None:
     """With answers of 900 ms the query leaves 1100 ms before the end."""
     pacer = started(latency_ms=900, chunk_ms=2500, replan_s=10.0)

@@ -31,10 +31,13 @@ def test_the_defaults_are_splines_that_commit_and_blend() -> None:
     assert PlaybackSettings() == PlaybackSettings('committed', 'spline', 0.2)
 
 
-@pytest.mark.parametrize(('seam', 'commits'), [('blend', False), ('committed', True)])
-def test_a_seam_says_whether_queries_commit(seam: str, commits: bool) -> None:
+@pytest.mark.parametrize(
+    ('seam', 'commits', 'waits'),
+    [('blend', False, False), ('committed', True, False), ('official', False, True)],
+)
+def test_a_seam_says_whether_queries_commit_or_wait(seam: str, commits: bool, waits: bool) -> None:
     """A planner that blends alone sends no rows."""
-    assert PlaybackSettings(seam).commits is commits
+    assert (PlaybackSettings(seam).commits, PlaybackSettings(seam).waits) == (commits, waits)
 
 
 @pytest.mark.parametrize('name', sorted(SEAMS))
@@ -72,6 +75,25 @@ def test_an_interpolation_keeps_its_own_rows(name: str) -> None:
     assert curve(0.5) == pytest.approx([0.5])
 
 
+def test_the_official_seam_plays_every_row_however_late_it_comes() -> None:
+    """Asked for at 120 ms, come at 500 ms: from its first row on, also those that rest."""
+    player = ChunkPlayer(PlaybackSettings('official', 'linear', 0.2))
+    player.add(chunk(0, [[0.0], [0.1], [0.2]]), 0)
+    assert player.target(400 * MS) == pytest.approx([0.2])
+    player.add(chunk(120, [[0.2], [0.2], [0.2], [0.5], [0.6]]), 500 * MS)
+    at = [player.target(t * MS) for t in (500, 540, 580, 620, 660, 700)]
+    np.testing.assert_allclose(np.ravel(at), [0.2, 0.2, 0.2, 0.5, 0.6, 0.6], atol=1e-6)
+    assert player.end_ns == 660 * MS
+
+
+@pytest.mark.parametrize(('seam', 'n_rows'), [('official', 2), ('committed', 4), ('blend', 4)])
+def test_only_the_official_seam_cuts_a_chunk(seam: str, n_rows: int) -> None:
+    """RoboCasa plays 16 of 32 rows."""
+    whole = chunk(0, [[0.0], [0.1], [0.2], [0.3]])
+    assert len(PlaybackSettings(seam).played(whole, 2).positions) == n_rows
+    assert PlaybackSettings(seam).played(whole, 0) is whole
+
+
 def test_linear_meets_every_row() -> None:
     """A corner stays a corner, half-way between two rows is their mean."""
     player = ChunkPlayer(PlaybackSettings(interpolation='linear'))
@@ -98,7 +120,10 @@ def test_a_seam_without_blending_is_one_row(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ('settings', 'message'),
     [
-        ({'seam': 'weld'}, r"seam 'weld' does not exist; choose one of \['blend', 'committed'\]"),
+        (
+            {'seam': 'weld'},
+            r"seam 'weld' does not exist; choose one of \['blend', 'committed', 'official'\]",
+        ),
         ({'interpolation': 'cubic'}, r"interpolation 'cubic'.*\['linear', 'spline'\]"),
     ],
 )
