@@ -121,6 +121,7 @@ class InferenceStatus:
         stamp_ns: Stamp of the query answered last [ns, ROS clock]; 0 before the first.
         candidates_used: Candidates of that answer before any were dropped.
         steps_used: Denoising steps of its action chunks.
+        depth_used: Chunks that were imagined one after the other for its values.
         budget_s: Time that it had [s]; NaN when nothing was committed, so that there is no hurry.
         latency_a_s: Time of a query apart from its denoising, as fitted so far [s].
         latency_b_s: Time of a candidate in a denoising step [s].
@@ -143,6 +144,7 @@ class InferenceStatus:
     stamp_ns: int = 0
     candidates_used: int = 0
     steps_used: int = 0
+    depth_used: int = 0
     budget_s: float = NAN
     latency_a_s: float = NAN
     latency_b_s: float = NAN
@@ -173,6 +175,7 @@ class InferenceStatus:
             'query_ms_p99': f'{self.query_ms_p99:.1f}',
             'candidates_used': self.candidates_used,
             'steps_used': self.steps_used,
+            'depth_used': self.depth_used,
             'budget_ms': '' if math.isnan(self.budget_s) else f'{self.budget_s * 1e3:.1f}',
             'latency_a_ms': f'{self.latency_a_s * 1e3:.1f}',
             'latency_b_ms': f'{self.latency_b_s * 1e3:.2f}',
@@ -369,6 +372,7 @@ class PolicyStatus:
         scores: Scores of all candidates.
         candidates_used: Candidates of the last answer.
         steps_used: Denoising steps of its action chunks.
+        depth_used: Chunks that were imagined one after the other for its values.
         budget_s: Time that it had [s]; NaN without committed rows.
         query_ms_p50: Median time from a query to its answer [ms].
         query_ms_p99: 99th percentile of that [ms].
@@ -393,6 +397,7 @@ class PolicyStatus:
     scores: tuple[float, ...] = ()
     candidates_used: int = 0
     steps_used: int = 0
+    depth_used: int = 0
     budget_s: float = NAN
     query_ms_p50: float = NAN
     query_ms_p99: float = NAN
@@ -423,6 +428,7 @@ class PolicyStatus:
             'scores': ' '.join(f'{score:.3f}' for score in self.scores),
             'candidates_used': self.candidates_used,
             'steps_used': self.steps_used,
+            'depth_used': self.depth_used,
             'budget_ms': '' if math.isnan(self.budget_s) else f'{self.budget_s * 1e3:.1f}',
             'query_ms_p50': f'{self.query_ms_p50:.1f}',
             'query_ms_p99': f'{self.query_ms_p99:.1f}',

@@ -251,7 +251,7 @@ INFERENCE_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('inference',),
-    ('operator', 'demonstrator', 'replay', 'monitor', 'status'),
+    ('planner', 'operator', 'demonstrator', 'replay', 'monitor', 'status'),
     'What an inference node had time for in its last answer (``status.InferenceStatus``), sent '
     'just before that answer; several nodes share it.',
 )

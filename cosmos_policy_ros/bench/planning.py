@@ -45,6 +45,7 @@ from rich.table import Table
 Result = TypeVar('Result')
 
 CURVE = (1, 2, 4, 8, 16)  # candidates
+DEPTHS = (1, 2, 3)  # chunks imagined one after the other
 OBSERVATIONS = 100  # on which searches by joint value are compared
 
 
@@ -69,8 +70,9 @@ def measure_planning(
         ``speedup_vs_reference`` of a query with 8 candidates, 3 futures and 5 values, and
         ``speedup_n1`` of one candidate; ``same_choice``, the share of queries with the same
         chosen candidate; ``max_action_error_rad`` and ``max_value_error`` against the reference;
-        ``t8_over_8t1``; ``network_calls`` and those of the reference; ``ms`` by candidates; under
-        ``searches`` cost and choice of cheaper ones, see ``compare_searches``.
+        ``t8_over_8t1``; ``network_calls`` and those of the reference; ``ms`` by candidates;
+        ``depth_ms`` of 8 candidates by joint value, by depth; under ``searches`` cost and choice
+        of cheaper ones, see ``compare_searches``.
     """
     policy = load_cosmos_policy(checkpoint, backend, threads=threads, precision=precision)
     exact = load_cosmos_policy(checkpoint, 'diffusers', threads=threads, precision='float32')
@@ -79,6 +81,7 @@ def measure_planning(
     observations = sample_observations(policy, max(rounds, OBSERVATIONS))
     pairs = {n: Pair(policy, exact, n) for n in (1, CANDIDATES)}
     curve: dict[int, list[float]] = {n: [] for n in CURVE}
+    deeper: dict[int, list[float]] = {depth: [] for depth in DEPTHS}
     with Progress(transient=True) as progress:
         for obs in progress.track(observations[:rounds], description='planning'):
             for pair in pairs.values():
@@ -87,6 +90,9 @@ def measure_planning(
                 pair.calls = fast.calls, slow.calls
             for n, times in curve.items():
                 times.append(_time(partial(policy.plan, obs, PlanQuery(n, FUTURES, VALUES)))[0])
+            for depth, times in deeper.items():
+                query = PlanQuery(CANDIDATES, depth=depth)
+                times.append(_time(partial(policy.plan, obs, query))[0])
         searches = {
             **compare_searches(
                 policy, JOINT, progress.track(observations, description='searching')
@@ -106,6 +112,7 @@ def measure_planning(
         'network_calls': most.calls[0],
         'network_calls_reference': most.calls[1],
         'ms': ms,
+        'depth_ms': {d: round(1e3 * float(np.median(times)), 2) for d, times in deeper.items()},
         'reference_ms': {n: round(1e3 * float(np.median(p.slow)), 1) for n, p in pairs.items()},
         'samples': rounds,
         'searches': searches,
@@ -210,8 +217,12 @@ def _print(figures: dict[str, Any]) -> None:
     for n, ms in figures['ms'].items():
         peer = figures['reference_ms'].get(n)
         table.add_row(str(n), f'{ms:.1f}', f'{ms / n:.1f}', '' if peer is None else f'{peer:.0f}')
+    depths = Table('depth', 'ms', 'times depth 1', title=f'best of {CANDIDATES} by joint value')
+    for depth, ms in figures['depth_ms'].items():
+        depths.add_row(str(depth), f'{ms:.1f}', f'{ms / figures["depth_ms"][1]:.2f}')
     console = Console()
     console.print(table)
+    console.print(depths)
     print_searches(figures['searches'])
     console.print(
         f'{figures["speedup_vs_reference"]} times faster with {CANDIDATES} candidates, '

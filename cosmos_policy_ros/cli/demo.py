@@ -57,6 +57,9 @@ class Demo:
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
     """Value samples K per future; 0 reads the value from the stage before."""
+    depth: int = 1
+    """Chunks that are imagined one after the other before a candidate is valued; with auto
+    candidates fewer where the machine has no time for them."""
     seam: Annotated[str, tyro.conf.arg(help=SEAM_HELP)] = PlaybackSettings.seam
     device: str = 'cpu'
     """Where the networks run: cpu, cuda or cuda:1; a list such as cpu,cpu starts an inference node
@@ -92,7 +95,7 @@ def _check(options: Demo) -> None:
         ConfigError: A count is too small, there is no such task, driver or robot, or the
             checkpoint does not fit the robot, the task or ``--keep``.
     """
-    counts = [('episodes', 1), ('futures', 0), ('values', 0), ('seed', 0)]
+    counts = [('episodes', 1), ('futures', 0), ('values', 0), ('depth', 1), ('seed', 0)]
     counts += [('candidates', 1)] if options.candidates != 'auto' else []
     for name, least in counts:
         if getattr(options, name) < least:
@@ -106,7 +109,7 @@ def _check(options: Demo) -> None:
     config = read_config(options.checkpoint / 'policy.json')
     check_robot(config, read_robot(Path(str(_arguments(options)['robot']))))
     most = PlanQuery.candidates if options.candidates == 'auto' else options.candidates
-    query = PlanQuery(most, options.futures, options.values, options.keep)
+    query = PlanQuery(most, options.futures, options.values, options.depth, options.keep)
     query.check(config.action_steps)
     check_task(options.checkpoint / 'text_embeddings.safetensors', TASKS[options.task])
 
@@ -118,6 +121,7 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'planning_checkpoint': str(planning.resolve()) if planning else '',
         'futures': options.futures,
         'values': options.values,
+        'depth': options.depth,
         'robot': str(options.robot.resolve()),
         'checkpoint': str(options.checkpoint.resolve()),
         'candidates': str(options.candidates),

@@ -36,6 +36,7 @@ DEMO_OPTIONS = (
     'keep',
     'futures',
     'values',
+    'depth',
     'robot',
 )  # that this command has too
 
@@ -76,6 +77,9 @@ class Evaluate:
     """Predicted futures M per candidate; 0 reads the value from the joint denoising."""
     values: int = 0
     """Value samples K per future; 0 reads the value from the stage before."""
+    depth: int = 1
+    """Chunks that are imagined one after the other before a candidate is valued; with 2 the policy
+    acts again on the imagined state."""
     spread_rad: float = 0.0
     """Standard deviation by which all candidates but the first are displaced in every arm joint,
     for more to choose from [rad]."""
@@ -158,6 +162,7 @@ def run(options: Evaluate) -> int:
             candidates=options.candidates,
             futures=options.futures,
             values=options.values,
+            depth=options.depth,
             keep=options.keep,
             steps=options.steps or None,
         ),
@@ -211,7 +216,7 @@ def _as_in_demo(options: Evaluate, live: LivePace) -> Evaluate:
     taken: dict[str, Any] = {
         name: getattr(live, name) for name in ('replan_s', 'candidates', 'steps', 'seam')
     }
-    for name in DEMO_OPTIONS:
+    for name in (n for n in DEMO_OPTIONS if n in live.options):  # not all, in an older report
         value = live.options[name]
         is_path = name in ('checkpoint', 'planning_checkpoint', 'robot') and value is not None
         taken[name] = Path(value) if is_path else tuple(value) if name == 'keep' else value

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -39,6 +39,8 @@ class Oracle:
     """Predicted futures M per candidate, of the planning checkpoints."""
     values: int = 1
     """Value samples K per future, of the planning checkpoints."""
+    depth: int = 1
+    """With 2, every value is also read two chunks ahead, in an imagined state."""
     task: Annotated[str, tyro.conf.arg(help=f'Simulated task: {" or ".join(TASKS)}.')] = (
         'transfer_cube'
     )
@@ -76,16 +78,20 @@ def run(options: Oracle) -> int:
     check_counts(options, 'episodes', 'candidates', 'workers')
     check_output('--json', options.json)
     scenario = Scenario(options.task, states=options.states, replan_s=options.replan_s)
+    judged = PlanQuery(options.candidates, options.futures, options.values, options.depth)
     agent = partial(
         Agent,
         checkpoint=options.checkpoint,
         displacement=Displacement(options.spread_rad),
         backend=options.backend,
     )
-    judged = PlanQuery(options.candidates, options.futures, options.values)
     agents = [
-        agent(query=PlanQuery(options.candidates)),  # with the policy's own value
-        *(agent(planning_checkpoint=path, query=judged) for path in options.planning_checkpoints),
+        agent(planning_checkpoint=path, query=replace(query, depth=depth))
+        for depth in sorted({1, options.depth})
+        for path, query in (
+            (None, PlanQuery(options.candidates)),  # the policy's own value
+            *((path, judged) for path in options.planning_checkpoints),
+        )
     ]
     robot = read_robot(robot_file('aloha_sim'))
     check_branches(agents, scenario, robot)

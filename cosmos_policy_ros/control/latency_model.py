@@ -2,7 +2,8 @@
 """How long a query takes, learnt while running: t = a + steps * (c + b * candidates).
 
 A query costs a, its images for the most part; a denoising step costs c, however many candidates
-share it, and b for each of them. The three numbers are a matter of networks and machine and change
+share it, and b for each of them. A query of two chunks, one imagined behind the other, has twice
+the steps. The three numbers are a matter of networks and machine and change
 slowly: they are fitted by least squares that forget, and only what a new measurement speaks about
 is forgotten, so that a thousand queries of one size do not wipe out what the others showed. What
 else the machine does changes from one second to the next, and slows all three alike: all times are
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 from collections import deque
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +34,20 @@ JITTERS = 2.0  # standard deviations that an answer which is afforded has to spa
 TRUSTED = 4  # queries from which on a, b and c are known, and a measurement far off is doubted
 FAR = 3.0  # times the jitter beyond which a measurement is far off
 PRIOR = 1e-6  # information about a, b and c before the first query, against 1 of a query
+
+
+class Afforded(NamedTuple):
+    """What a query has time for.
+
+    Attributes:
+        candidates: Candidates N.
+        steps: Denoising steps of a chunk.
+        depth: Chunks that are imagined one after the other.
+    """
+
+    candidates: int
+    steps: int
+    depth: int
 
 
 class LatencyModel:
@@ -69,7 +85,7 @@ class LatencyModel:
 
         Args:
             candidates: Its candidates N.
-            steps: Its denoising steps.
+            steps: Its denoising steps, those of all its chunks.
             took_s: How long it took [s].
         """
         phi = np.array([1.0, float(candidates * steps), float(steps)])
@@ -89,7 +105,7 @@ class LatencyModel:
 
         Args:
             candidates: Its candidates N.
-            steps: Its denoising steps.
+            steps: Its denoising steps, those of all its chunks.
         """
         a_s, b_s, c_s = self._coefficients()
         return a_s + steps * (c_s + b_s * candidates)
@@ -99,31 +115,34 @@ class LatencyModel:
 
         Args:
             candidates: Its candidates N.
-            steps: Its denoising steps.
+            steps: Its denoising steps, those of all its chunks.
         """
         return self._jitter * self.predict(candidates, steps)
 
-    def afford(self, budget_s: float, candidates: int, steps: int) -> tuple[int, int]:
-        """Return the most candidates and denoising steps that a query has time for.
+    def afford(self, budget_s: float, candidates: int, steps: int, depth: int = 1) -> Afforded:
+        """Return how much a query has time for.
 
         First steps are given up down to ``ENOUGH_STEPS``, which choose as all of them do, then
-        candidates, then the last step but one. What is afforded has ``JITTERS`` times its jitter
-        to spare.
+        depth, then candidates, then the last step but one. What is afforded has ``JITTERS`` times
+        its jitter to spare.
 
         Args:
             budget_s: Time that there is [s].
             candidates: Most candidates.
-            steps: Most denoising steps.
+            steps: Most denoising steps of a chunk.
+            depth: Most chunks that are imagined one after the other.
         """
         if not self.n:
-            return candidates, steps
+            return Afforded(candidates, steps, depth)
         share_s = budget_s / (1.0 + JITTERS * self._jitter)
         enough = min(ENOUGH_STEPS, steps)
         choices = [
-            *((candidates, s) for s in range(steps, enough, -1)),
-            *((n, enough) for n in range(candidates, 0, -1)),
+            *(Afforded(candidates, s, depth) for s in range(steps, enough, -1)),
+            *(Afforded(candidates, enough, d) for d in range(depth, 0, -1)),
+            *(Afforded(n, enough, 1) for n in range(candidates - 1, 0, -1)),
         ]
-        return next((c for c in choices if self.predict(*c) <= share_s), (1, 1))
+        fitting = (c for c in choices if self.predict(c.candidates, c.steps * c.depth) <= share_s)
+        return next(fitting, Afforded(1, 1, 1))
 
     @property
     def _pace(self) -> float:

@@ -26,7 +26,7 @@ FIRST_LATENCY_S = 0.5  # assumed before anything was measured
 PATIENCE = 1.5  # times the slowest latency of late before a query is given up
 SPLINE_ROWS = 2  # a spline between two rows depends on the two behind them, see ``committed_rows``
 MOST_ROWS = 8  # half of a chunk of 16 rows
-MOST_SPARE_ROWS = 2  # given to answers that had too little time for all candidates
+MOST_SPARE_ROWS = 2  # given to answers that had too little time for all they should imagine
 
 
 def most_committed_rows(trained: int, horizon: int, most_rows: int = MOST_ROWS) -> int:
@@ -72,7 +72,7 @@ class Pacer:
         self._waits = waits
         self.most_rows = most_rows
         self._latencies_s: deque[float] = deque(maxlen=KEPT_LATENCIES)
-        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT)  # latency [s], candidates
+        self._recent: deque[tuple[float, int]] = deque(maxlen=RECENT)  # latency [s], imagined
         self.n_queries, self.n_unanswered = 0, 0
         self.stop()
 
@@ -107,9 +107,9 @@ class Pacer:
         ``slow_s``. There the spline depends on rows r - 1 to r + 2, so the two curves agree if
         the rows up to r + 2 are committed: those that pass until then, rounded up, and
         ``SPLINE_ROWS`` more. An answer that came later than its committed rows allowed is the
-        slowest of late, so the next query commits to more. Answers of late with fewer candidates
-        than others had too little time: for each there is one row more, up to
-        ``MOST_SPARE_ROWS``.
+        slowest of late, so the next query commits to more. Answers of late that imagined fewer
+        chunks than others, by fewer candidates or less depth, had too little time: for each there
+        is one row more, up to ``MOST_SPARE_ROWS``.
 
         Args:
             rate_hz: Spacing of the rows [Hz].
@@ -173,7 +173,7 @@ class Pacer:
         now_ns: int,
         chunk_end_ns: int,
         row_s: float = 0.0,
-        n_candidates: int = 1,
+        imagined: int = 1,
         chunk_s: float = math.inf,
     ) -> None:
         """Note that a query was answered.
@@ -184,14 +184,14 @@ class Pacer:
             chunk_end_ns: When the last row of the chunk that is played now is due [ns, ROS clock].
             row_s: Spacing of the times at which the next query may leave [s], which is that of the
                 rows; 0 where it may leave at any time.
-            n_candidates: Candidates of the answer.
+            imagined: Chunks that were imagined for the answer: its candidates times their depth.
             chunk_s: From the first to the last row of the chunks [s].
         """
         latency_s = (now_ns - query_ns) * 1e-9
         if len(self._latencies_s) == 1:
             self._recent.clear()  # the first answer may have warmed something up
         self._latencies_s.append(latency_s)
-        self._recent.append((latency_s, n_candidates))
+        self._recent.append((latency_s, imagined))
         self._chunk_end_ns, self._row_s, self._chunk_s = chunk_end_ns, row_s, chunk_s
         if query_ns == self._query_ns:
             self._waiting = False

@@ -79,6 +79,7 @@ class StackReports:
             scores=planned.scores,
             candidates_used=answered.candidates_used,
             steps_used=answered.steps_used,
+            depth_used=answered.depth_used,
             budget_s=answered.budget_s,
             query_ms_p50=planned.query_ms_p50,
             query_ms_p99=planned.query_ms_p99,

@@ -2,14 +2,16 @@
 """CosmosPolicy: one sampler that acts, predicts futures and predicts values.
 
 The three stages differ only in their known frames. Each is one batch: N candidates, then N*M
-futures, then N*M*K values. Ensemble members have seeds and step counts of their own, as in the
-reference, but share the network calls, so a query costs as many calls as its longest rows.
+futures, then N*M*K values. A deeper query acts again on every predicted state, whose latents are
+those of the next observation, before it reads the values. Ensemble members have seeds and step
+counts of their own, as in the reference, but share the network calls, so a query costs as many
+calls as its longest rows.
 
 Source: Cosmos Policy (arXiv:2601.16163), Sec. 4; NVlabs/cosmos-policy ``cosmos_utils.get_action``,
 ``get_future_state_prediction``, ``get_value_prediction``. Candidate i has the seed ``s + i`` in
 every stage; future member j uses ``s + i + j`` and value member k ``s + i + k``.
 Differs: the network calls are batched; the future that is shown is the member with most steps,
-not the mean of all.
+not the mean of all; the reference imagines one chunk.
 """
 
 from __future__ import annotations
@@ -126,6 +128,9 @@ class CosmosPolicy:
     def plan(self, obs: Observation, query: PlanQuery) -> Answer:
         """Return candidates with the future and the value that the model expects of each.
 
+        The future is that after the candidate's chunk. The value is the return expected then,
+        whatever the depth of the query: one that is read further ahead is discounted back.
+
         A stage with 0 members is skipped and its answer read from the stage before: with
         ``futures=0, values=0`` everything comes from one joint denoising and values are (N, 1),
         while a scorer of its own does one more stage.
@@ -187,7 +192,7 @@ class CosmosPolicy:
 
         Args:
             acted: R rows with an action frame, as ``act`` returns them.
-            query: Futures and values.
+            query: Futures, values and depth.
             deadline: When the answer must be there; None takes all steps.
 
         Raises:
@@ -200,19 +205,23 @@ class CosmosPolicy:
         if self.conditioning == 'trained' and not scorer.config.committed_rows:
             given = scorer.hide_committed(acted)
         # 4. Action frames -> M futures of each.
-        future = given
-        if futures:
-            deadline.start_stage(sum(scorer.value_member_steps(values)))
-            future = scorer.predict_future(given, futures, deadline)
-        # 5. Futures -> K values of each.
+        future = first = self._imagine(given, query, deadline)
+        # 5. Futures -> as many further chunks as the query is deep, and one future of each.
+        for depth in range(2, query.depth + 1):
+            deadline.start_stage(self._steps_behind(query, depth))
+            given = self.act_on_future(future, query, deadline)
+            future = self._imagine(given, query, deadline, depth)
+        # 6. Futures -> K values of each, seen from the end of the first chunk.
         if values:
             deadline.start_stage()
             scores = scorer.predict_value(future, values, deadline)
         else:
             scores = self.read_values(future)
-        # 6. Latent frames -> robot units; the future that is shown is the last, of most steps.
+        rows_ahead = self.config.horizon * (query.depth - 1)
+        scores = scores * scorer.config.return_discount**rows_ahead
+        # 7. Latent frames -> robot units; the future that is shown is the last, of most steps.
         members = max(futures, 1)
-        shown = future.rows(range(members - 1, len(future.seeds), members))
+        shown = first.rows(range(members - 1, len(first.seeds), members))
         candidates = Candidates(
             stamp_ns=acted.stamp_ns,
             positions=self.read_actions(acted),
@@ -220,6 +229,52 @@ class CosmosPolicy:
             future_proprio=self.read_proprio(shown),
         )
         return Answer(candidates, shown, acted.steps)
+
+    @torch.inference_mode()
+    def act_on_future(
+        self, imagined: Sample, query: PlanQuery, deadline: Deadline | None = None
+    ) -> Sample:
+        """Return R rows in which the policy has acted again, in the state that each predicts.
+
+        The predicted frames are the current ones of the new rows, as latents: nothing is decoded.
+        Nothing is committed, since the chunk that led there has been played to its end. All rows
+        have the noise of candidate 0, as the next query would: they shall differ by the state
+        that they begin in, not by luck.
+
+        Args:
+            imagined: R rows with a predicted future.
+            query: Seed and denoising steps.
+            deadline: When to make no more steps, the stage begun; None makes all.
+        """
+        layout, latents = self.layout, torch.zeros_like(imagined.latents)
+        latents[:, :, BLANK : BLANK + 1] = self._vision.encode_blank()
+        for camera in self.config.cameras:
+            seen = imagined.latents[:, :, layout.index(f'future_{camera}')]
+            latents[:, :, layout.index(camera)] = seen
+        index, size = layout.index('future_proprio'), self.config.proprio_size
+        proprio = read_vector(imagined.latents, index, size)
+        write_vector(latents, layout.index('proprio'), proprio)
+        seeds = (query.seed,) * len(imagined.seeds)
+        given = replace(imagined, latents=latents, seeds=seeds)
+        steps = query.steps or self.config.action_steps
+        return self.denoise(given, 'policy', [steps], deadline=deadline)
+
+    def _imagine(
+        self, given: Sample, query: PlanQuery, deadline: Deadline, depth: int = 1
+    ) -> Sample:
+        """Return the futures of rows with an action frame; without any, the one they have.
+
+        Args:
+            given: R rows with an action frame.
+            query: How many futures, and what comes behind them.
+            deadline: When the answer must be there.
+            depth: Which chunk of the query it is, from 1.
+        """
+        futures, _ = self._members(query, depth)
+        if not futures:
+            return given
+        deadline.start_stage(self._steps_behind(query, depth, imagined=True))
+        return self.scorer.predict_future(given, futures, deadline)
 
     @torch.inference_mode()
     def images(
@@ -344,22 +399,38 @@ class CosmosPolicy:
         write_vector(latents, index, chunk)
         return replace(acted, latents=latents)
 
-    def _members(self, query: PlanQuery) -> tuple[int, int]:
-        """Return the futures and values of the scorer's stages; 0 is a stage that is left out."""
+    def _members(self, query: PlanQuery, depth: int = 1) -> tuple[int, int]:
+        """Return the futures and values of the scorer's stages; 0 is a stage that is left out.
+
+        Args:
+            query: What is wanted.
+            depth: Chunk whose futures are counted, from 1; each behind the first has one at most.
+        """
         futures, values = query.futures, query.values
         if self.scorer is not self and not futures + values:  # else the base's own value
-            return (0, 1) if self.scorer.values_actions else (1, 0)
-        return futures, values
+            futures, values = (0, 1) if self.scorer.values_actions else (1, 0)
+        return futures if depth == 1 else min(futures, 1), values
 
-    def _steps_behind(self, query: PlanQuery) -> int:
-        """Return what futures and values cost, in denoising steps of the action chunks.
+    def _steps_behind(self, query: PlanQuery, depth: int = 1, imagined: bool = False) -> int:
+        """Return what the stages behind one cost, in denoising steps of its rows.
 
         A network of the scorer's own is taken to be as fast as this one.
+
+        Args:
+            query: All stages.
+            depth: Chunk that the stage belongs to, from 1.
+            imagined: Whether the stage predicts the futures of that chunk, and does not denoise
+                the chunk itself.
         """
-        futures, values = self._members(query)
-        of_futures = sum(self.scorer.future_member_steps(futures))
-        of_values = sum(self.scorer.value_member_steps(values))
-        return of_futures + max(futures, 1) * of_values
+        futures, values = self._members(query, depth)
+        deeper, _ = self._members(query, depth + 1)
+        scorer, of_chunk = self.scorer, query.steps or self.config.action_steps
+        of_chunk += sum(scorer.future_member_steps(deeper))
+        of_values = sum(scorer.value_member_steps(values))
+        of_one = (query.depth - depth) * of_chunk + of_values  # all that follows a future
+        if imagined:
+            return of_one
+        return sum(scorer.future_member_steps(futures)) + max(futures, 1) * of_one
 
     def _check_stages(self, query: PlanQuery) -> None:
         """Refuse futures for a value that is never shown them."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much a policy computes for one observation: candidates, futures, values, pruning, time."""
+"""How much a policy computes for one observation: candidates, futures, depth, pruning, time."""
 
 from __future__ import annotations
 
@@ -20,6 +20,9 @@ class PlanQuery:
         candidates: Candidates N, at least 1; candidate 0 is what a query for one would return.
         futures: Futures M per candidate; 0 takes the one denoised together with the action.
         values: Values K per future; 0 reads the value of the stage before.
+        depth: Chunks that are imagined one after the other before the value is read. With 2 the
+            policy acts once more on the predicted state of every future, and the value is that at
+            the end of this second chunk.
         keep: Candidates kept after the first, second, … denoising step, those with the best value
             so far; empty keeps all. Dropped candidates are not in the answer, and only what is
             kept goes through the stages of futures and values.
@@ -33,6 +36,7 @@ class PlanQuery:
     candidates: int = 4
     futures: int = 0
     values: int = 0
+    depth: int = 1
     keep: tuple[int, ...] = ()
     seed: int = 0
     steps: int | None = None
@@ -45,7 +49,8 @@ class PlanQuery:
             ConfigError: A number is not whole or out of range, or ``keep`` rises or goes below 1.
         """
         steps = () if self.steps is None else (self.steps,)
-        for number in (self.candidates, self.futures, self.values, self.seed, *steps, *self.keep):
+        counts = (self.candidates, self.futures, self.values, self.depth, self.seed)
+        for number in (*counts, *steps, *self.keep):
             if not isinstance(number, Integral) or isinstance(number, bool):
                 msg = f'a planning query is made of whole numbers, got {number!r} in {self}'
                 raise ConfigError(msg)
@@ -54,6 +59,9 @@ class PlanQuery:
                 f'cannot plan with {self.candidates} candidates, {self.futures} futures, '
                 f'{self.values} values; it takes at least 1 candidate and 0 of the others'
             )
+            raise ConfigError(msg)
+        if self.depth < 1:
+            msg = f'a planning query imagines at least 1 chunk, got a depth of {self.depth}'
             raise ConfigError(msg)
         if self.seed < 0:
             msg = f'the seed of a query must be at least 0, got {self.seed}'
@@ -88,16 +96,18 @@ class PlanQuery:
             )
             raise ConfigError(msg)
 
-    def reduced(self, candidates: int, steps: int | None) -> PlanQuery:
-        """Return the query for fewer candidates and steps; no more are kept than there are.
+    def reduced(self, candidates: int, steps: int | None, depth: int | None = None) -> PlanQuery:
+        """Return the query for less of everything; no more are kept than there are.
 
         Args:
             candidates: Its candidates, at most as many as now.
             steps: Its denoising steps; None takes as many as now.
+            depth: Its depth, at most as deep as now; None is as deep.
         """
         steps = steps or self.steps
         keep = tuple(min(n, candidates) for n in self.keep[:steps])
-        return replace(self, candidates=candidates, keep=keep, steps=steps)
+        depth = depth or self.depth
+        return replace(self, candidates=candidates, keep=keep, steps=steps, depth=depth)
 
     @property
     def _kept(self) -> str:

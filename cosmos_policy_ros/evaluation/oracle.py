@@ -100,7 +100,8 @@ class _Judge:
     @property
     def name(self) -> str:
         """Name of its value in the figures."""
-        return str(self.agent.planning_checkpoint or 'own')
+        name, depth = str(self.agent.planning_checkpoint or 'own'), self.agent.query.depth
+        return f'{name}, depth {depth}' if depth > 1 else name
 
     def plan(self, observation: Observation, seed: int) -> Candidates:
         """Return the candidates with its values."""
@@ -130,9 +131,16 @@ def _play_candidates(
     """Play a scene once for each candidate of the branching query."""
     at_s = np.random.default_rng([seed, 1]).uniform(FROM_S, TO_S)
     branch = _Branch(judges, seed, round(at_s * 1e9))
-    episodes, facts = [], judges[0].policy.config
+    episodes, next_values, facts = [], [], judges[0].policy.config
+    chunk_ns = round(facts.horizon / facts.rate_hz * 1e9)
     for branch.candidate in range(judges[0].agent.query.candidates):
-        episodes.append(play_episode(branch, sim, robot, scenario, task, seed, facts))
+        branch.stamps_ns.clear()
+        episode = play_episode(branch, sim, robot, scenario, task, seed, facts)
+        ahead_ns = np.array(branch.stamps_ns) - branch.answers[0].stamp_ns - chunk_ns
+        nearest = int(np.abs(ahead_ns).argmin())
+        near = abs(ahead_ns[nearest]) * 1e-9 <= scenario.replan_s / 2
+        next_values.append(episode.values[nearest] if near else None)
+        episodes.append(episode)
     answers = branch.answers
     plans = [make_plan(answer, facts.rate_hz) for answer in answers]
     arms = answers[0].positions[:, :, robot.arm_joints]
@@ -147,6 +155,7 @@ def _play_candidates(
             for judge, plan in zip(judges, plans, strict=True)
         },
         later=tuple(episode.values[branch.before + 1 :] for episode in episodes),
+        next_values=tuple(next_values),
     )
 
 
@@ -158,6 +167,7 @@ class _Branch:
         answers: The branching query's answer with every judge's values; the candidates are the
             same. Every episode is the same up to there, so it is planned in the first one only.
         before: Number of queries before that one.
+        stamps_ns: Stamps of the queries of an episode, for who clears it before each [ns].
     """
 
     def __init__(self, judges: Sequence[_Judge], seed: int, from_ns: int) -> None:
@@ -170,10 +180,12 @@ class _Branch:
         """
         self.candidate, self.before = 0, 0
         self.answers: list[Candidates] = []
+        self.stamps_ns: list[int] = []
         self._judges, self._seed, self._from_ns = judges, seed, from_ns
 
     def __call__(self, observation: Observation) -> Proposal:
         """Answer a query."""
+        self.stamps_ns.append(observation.stamp_ns)
         policy = self._judges[0].policy
         if not self.answers and observation.stamp_ns >= self._from_ns:
             self.answers = [judge.plan(observation, self._seed) for judge in self._judges]

@@ -34,6 +34,9 @@ class OracleScene:
         values: ``own`` or planning checkpoint -> what its value makes of them.
         later: Of each candidate, the policy's own values in the queries that followed, when what
             came of it was in the images.
+        next_values: Of each candidate, the policy's own value in the query nearest to the end of
+            its chunk, None where the episode was over: what a query of depth 2 would read if the
+            state that it imagines were the true one.
     """
 
     seed: int
@@ -43,6 +46,7 @@ class OracleScene:
     shift_rad: float
     values: dict[str, Choice]
     later: tuple[tuple[float, ...], ...]
+    next_values: tuple[float | None, ...] = ()
 
 
 def summarize_oracle(scenes: Sequence[OracleScene]) -> dict[str, Any]:
@@ -52,7 +56,8 @@ def summarize_oracle(scenes: Sequence[OracleScene]) -> dict[str, Any]:
     often it ranks a success above a failure of the same scene, mean of the scenes that have both;
     ``auc_across``, the same over all candidates of all scenes. ``auc_later`` is ``auc_within`` of
     the policy's own value 1, 2 and 3 queries later: what can be known at all, without having
-    to predict it.
+    to predict it. ``auc_true_depth_2`` is the same when the chunk has been played to its end, over
+    the scenes in which the episode lasted that long, ``scenes_depth_2``.
     """
     success = np.array([scene.success for scene in scenes])
     mixed = success.any(1) & ~success.all(1)
@@ -77,6 +82,11 @@ def summarize_oracle(scenes: Sequence[OracleScene]) -> dict[str, Any]:
     queries = min(LATER, *(len(values) for scene in scenes for values in scene.later))
     later = np.array([[values[:queries] for values in scene.later] for scene in scenes])
     figures['auc_later'] = [auc_within(later[..., i], success) for i in range(queries)]
+    known = [i for i, s in enumerate(scenes) if s.next_values and None not in s.next_values]
+    if known:
+        truth = np.array([scenes[i].next_values for i in known], dtype=np.float64)
+        figures['scenes_depth_2'] = len(known)
+        figures['auc_true_depth_2'] = auc_within(truth, success[known])
     return figures
 
 

@@ -110,6 +110,14 @@ class InferenceParams:
     values: int = param(
         0, 'Predicted values K per future; 0 reads the value of the stage before.', 0, 64
     )
+    depth: int = param(
+        1,
+        'Chunks that are imagined one after the other before a candidate is valued; 2 looks twice '
+        'as far ahead and takes twice as long. auto candidates imagine fewer where there is no '
+        'time.',
+        1,
+        8,
+    )
     seed: int = param(
         0,
         "Seed of the noise of candidate 0, added to the checkpoint's base seed; candidate i uses "
@@ -159,6 +167,7 @@ class InferenceNode(Node):
             candidates=PlanQuery.candidates if p.candidates == AUTO else p.candidates,
             futures=p.futures,
             values=p.values,
+            depth=p.depth,
             keep=read_keep(p.keep),
             seed=self.policy.config.base_seed + p.seed,
         )
@@ -181,8 +190,8 @@ class InferenceNode(Node):
         self.create_timer(1.0, self._report)
         self.get_logger().info(
             f'answering with {self._query.candidates} candidates, {p.futures} futures and '
-            f'{p.values} values from {p.checkpoint} on {p.device} with {self.policy}: '
-            f'{self._describe_latency()}'
+            f'{p.values} values at depth {p.depth} from {p.checkpoint} on {p.device} with '
+            f'{self.policy}: {self._describe_latency()}'
         )
 
     def destroy_node(self) -> None:
@@ -197,26 +206,30 @@ class InferenceNode(Node):
         obs = Observation(0, black, self.robot.start, self.policy.tasks[0])
         most, all_steps = self._query.candidates, self.policy.config.action_steps
         fewest = 1 if self.params.candidates == AUTO else most
+        shallow = 1 if self.params.candidates == AUTO else self._query.depth
         # Some backends prepare every number of rows when it is met first.
         for n in range(fewest, most + 1):
-            self.policy.plan(obs, self._reduced(n, 1))
+            self.policy.plan(obs, self._reduced(n, 1, self._query.depth))
         for _ in range(2):
             for n, steps in ((fewest, 1), (fewest, all_steps), (most, all_steps)):
-                start_s = time.perf_counter()
-                self.policy.plan(obs, self._reduced(n, steps))
-                self._model.note(n, steps, time.perf_counter() - start_s)
+                for depth in sorted({shallow, self._query.depth}):
+                    start_s = time.perf_counter()
+                    self.policy.plan(obs, self._reduced(n, steps, depth))
+                    self._model.note(n, steps * depth, time.perf_counter() - start_s)
 
-    def _reduced(self, n: int, steps: int) -> PlanQuery:
-        """Return the query for n candidates and, if they are not all, that many steps."""
+    def _reduced(self, n: int, steps: int, depth: int) -> PlanQuery:
+        """Return the query for n candidates, a depth and, if they are not all, that many steps."""
         all_steps = self.policy.config.action_steps
-        return self._query.reduced(n, steps if steps < all_steps else None)
+        return self._query.reduced(n, steps if steps < all_steps else None, depth)
 
     def _describe_latency(self) -> str:
         """Return what the machine can afford, for people."""
         most, all_steps = self._query.candidates, self.policy.config.action_steps
         fewest = 1 if self.params.candidates == AUTO else most
-        whole_s = self._model.predict(most, all_steps)
-        one_ms, least_ms = (self._model.predict(fewest, s) * 1e3 for s in (all_steps, 1))
+        depth = self._query.depth
+        whole_s = self._model.predict(most, all_steps * depth)
+        shallow = 1 if self.params.candidates == AUTO else depth
+        one_ms, least_ms = (self._model.predict(fewest, s * shallow) * 1e3 for s in (all_steps, 1))
         return (
             f'{most} candidates in {whole_s * 1e3:.0f} ms, which is a query every {whole_s:.2f} s '
             f'at most, {fewest} in {one_ms:.0f} ms, {fewest} of one denoising step in '
@@ -299,11 +312,15 @@ class InferenceNode(Node):
         """Return the query as far as there is time for it; a given N stays as it is."""
         if left_s is None:
             return self._query
-        n, steps = self._query.candidates, self.policy.config.action_steps
+        n, steps, depth = (
+            self._query.candidates,
+            self.policy.config.action_steps,
+            self._query.depth,
+        )
         if self.params.candidates == AUTO:
-            n, steps = self._model.afford(left_s, n, steps)
-        budget_s = left_s - JITTERS * self._model.jitter_s(n, steps)
-        return replace(self._reduced(n, steps), budget_s=max(budget_s, 0.0))
+            n, steps, depth = self._model.afford(left_s, n, steps, depth)
+        budget_s = left_s - JITTERS * self._model.jitter_s(n, steps * depth)
+        return replace(self._reduced(n, steps, depth), budget_s=max(budget_s, 0.0))
 
     def _note_answer(
         self, obs: Observation, query: PlanQuery, answer: Answer, took_s: float
@@ -311,17 +328,23 @@ class InferenceNode(Node):
         """Learn from an answer, and report it."""
         all_steps = self.policy.config.action_steps
         steps = answer.steps or query.steps or all_steps
-        self._model.note(query.candidates, steps, took_s)
+        of_all_chunks = steps * query.depth
+        self._model.note(query.candidates, of_all_chunks, took_s)
         self._latency_ms.append(took_s * 1e3)
         self._answered += 1
-        is_reduced = query.candidates < self._query.candidates or steps < all_steps
+        is_reduced = (
+            query.candidates < self._query.candidates
+            or query.depth < self._query.depth
+            or steps < all_steps
+        )
         self._reduced_in_a_row = self._reduced_in_a_row + 1 if is_reduced else 0
         self._used = replace(
             self._used,
             stamp_ns=obs.stamp_ns,
             candidates_used=query.candidates,
             steps_used=steps,
-            jitter_s=self._model.jitter_s(query.candidates, steps),
+            depth_used=query.depth,
+            jitter_s=self._model.jitter_s(query.candidates, of_all_chunks),
             budget_s=math.nan if query.budget_s is None else query.budget_s,
             reduced=self._used.reduced + is_reduced,
             late=self._used.late + (query.budget_s is not None and took_s > query.budget_s),
@@ -374,10 +397,12 @@ class InferenceNode(Node):
             return f'query refused: {self._reason}'
         if self._reduced_in_a_row < PERSISTENT:
             return ''
+        deep = f' at depth {self._query.depth}' if self._query.depth > 1 else ''
+        used = f' at {status.depth_used}' if deep else ''
         return (
             f'no time for {self._query.candidates} candidates of '
-            f'{self.policy.config.action_steps} denoising steps, {self._reduced_in_a_row} times '
-            f'in a row: {status.candidates_used} of {status.steps_used} in '
+            f'{self.policy.config.action_steps} denoising steps{deep}, {self._reduced_in_a_row} '
+            f'times in a row: {status.candidates_used} of {status.steps_used}{used} in '
             f'{status.query_ms_last:.0f} ms, where there were {status.budget_s * 1e3:.0f}'
         )
 

@@ -38,12 +38,13 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.playback_params import PlaybackParams
-from cosmos_policy_ros.status import ExecutorStatus, PlannerStatus, State
+from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, PlannerStatus, State
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
     ACTIVATE,
     CANDIDATES,
     EXECUTOR_STATUS,
+    INFERENCE_STATUS,
     JOINT_COMMAND,
     PLANNER_STATUS,
     QUERY,
@@ -169,6 +170,7 @@ class PlannerNode(Node):
         self._trouble, self._astray = '', ''
         self._stopped = ''  # why the queries ended by themselves
         self._n_ignored = 0  # answers, since the start
+        self._depth = 1  # of the newest answer
         self._executor_state: State | None = None
         self._task: str | None = None
 
@@ -180,6 +182,7 @@ class PlannerNode(Node):
         create_subscription(self, JOINT_COMMAND, self._on_command)
         create_subscription(self, TASK, self._on_task)
         subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_status)
+        subscribe_status(self, INFERENCE_STATUS, InferenceStatus, self._on_inference)
         create_service(self, ACTIVATE, self._on_activate)
         self.create_timer(1.0 / TICK_HZ, self._tick)
         self.create_timer(1.0, self._report)
@@ -218,6 +221,10 @@ class PlannerNode(Node):
         before, self._executor_state = self._executor_state, status.state
         if before == 'enabled' and status.state != 'enabled':
             self._end(f'the executor is in state {status.state}')
+
+    def _on_inference(self, status: InferenceStatus) -> None:
+        """Note how deep an answer is, which leaves just behind its status."""
+        self._depth = max(status.depth_used, 1)
 
     def _on_task(self, message: String) -> None:
         """End the queries when another task is to be done than the one that is being done."""
@@ -315,9 +322,9 @@ class PlannerNode(Node):
             self._mirror.add(chunk, now_ns)
         end_ns = now_ns if self._mirror.end_ns is None else self._mirror.end_ns
         row_s = 1.0 / rate_hz if self._settings.commits or self._settings.waits else 0.0
-        n_candidates = len(merged.candidates.positions)
+        imagined = len(merged.candidates.positions) * self._depth
         chunk_s = (len(chunk.positions) - 1) / rate_hz
-        self._pacer.note_answer(stamp_ns, now_ns, end_ns, row_s, n_candidates, chunk_s)
+        self._pacer.note_answer(stamp_ns, now_ns, end_ns, row_s, imagined, chunk_s)
         self._rate_hz = merged.rate_hz
         self._pacer.most_rows = min(self._most_rows, len(chunk.positions) - 1)
         self._trouble = ''

@@ -118,7 +118,9 @@ def describe_status(status: PolicyStatus) -> dict[str, str]:
             'of ' + ' '.join(f'{s:.3f}' for s in status.scores) if status.scores else '',
         ),
         'answers': _join(
-            f'{status.candidates_used} candidates of {status.steps_used} steps', budget
+            f'{status.candidates_used} candidates of {status.steps_used} steps',
+            f'depth {status.depth_used}' if status.depth_used > 1 else '',
+            budget,
         )
         if status.candidates_used
         else '',

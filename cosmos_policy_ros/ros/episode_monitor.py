@@ -59,8 +59,9 @@ class EpisodeMonitor:
             joints: Joint names in action order.
             on_answer: Called with every answer: ``at_s`` since the start, ``query_ms`` from the
                 query to the chunk, ``values`` of the N candidates, ``best`` the one that is
-                played; ``steps_used`` the fewest denoising steps and ``budget_ms`` the shortest
-                time of the inference nodes that answered, None where they said nothing of it;
+                played; ``steps_used`` the fewest denoising steps, ``depth_used`` the least depth
+                and ``budget_ms`` the shortest time of the inference nodes that answered, None
+                where they said nothing of it;
                 ``committed_rows`` of the query, ``passed_rows``, which had passed when the
                 chunk came, and ``image_ages_ms`` at the query.
         """
@@ -231,6 +232,7 @@ class EpisodeMonitor:
                 'values': [round(float(v), 4) for v in values],
                 'best': best,
                 'steps_used': min((u.steps_used for u in used), default=None),
+                'depth_used': min((u.depth_used for u in used), default=None),
                 'budget_ms': _budget_ms(used),
                 'committed_rows': committed_rows,
                 'passed_rows': math.ceil(latency_ms * 1e-3 * chunk.rate_hz),

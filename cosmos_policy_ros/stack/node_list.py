@@ -48,6 +48,7 @@ ARGUMENTS = {
     'keep': Argument(str, 'Candidates kept after each denoising step, as 4 2 1; empty: all.'),
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
+    'depth': Argument(int, 'Chunks imagined one after the other before a candidate is valued.'),
     'speed_scale': Argument(float, 'Share of its own speed at which the policy moves the arms.'),
     'seam': Argument(str, 'How a new chunk takes over: committed, blend or official.'),
     'interpolation': Argument(str, 'The way between the rows of a chunk: spline or linear.'),
@@ -128,7 +129,7 @@ SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 CAMERA = NodeSpec('camera', 'camera_node', ('robot',), only_with='cameras')
 INFERENCE = NodeSpec('inference', 'inference_node', (
     'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
-    'keep', 'futures', 'values', 'seed',
+    'keep', 'futures', 'values', 'depth', 'seed',
 ))  # fmt: skip
 PLAYBACK = ('seam', 'interpolation', 'blend_s')  # the planner has to know what is played
 PLANNER = NodeSpec('planner', 'planner_node', ('robot', 'checkpoint', 'speed_scale', *PLAYBACK))

@@ -57,7 +57,7 @@ def test_before_the_first_query_everything_is_tried() -> None:
     """Nothing is known that would speak against it."""
     model = LatencyModel()
     assert np.isnan([model.a_s, model.b_s, model.c_s, model.predict(1, 1)]).all()
-    assert model.afford(0.0, 4, 5) == (4, 5)
+    assert model.afford(0.0, 4, 5, 2) == (4, 5, 2)
 
 
 def test_a_thousand_equal_queries_leave_what_is_known_of_others() -> None:
@@ -106,13 +106,13 @@ def test_small_queries_tell_when_large_ones_fit_again() -> None:
     """A machine that was busy for a while is asked for four candidates soon after."""
     model = measured()
     for _ in range(20):
-        n, steps = model.afford(0.3, 4, 5)
+        n, steps, _ = model.afford(0.3, 4, 5)
         model.note(n, steps, 7 * seconds(n, steps))
-    assert model.afford(0.3, 4, 5) == (1, 1)
+    assert model.afford(0.3, 4, 5) == (1, 1, 1)
     for _ in range(5):
-        n, steps = model.afford(0.3, 4, 5)
+        n, steps, _ = model.afford(0.3, 4, 5)
         model.note(n, steps, seconds(n, steps))
-    assert model.afford(0.3, 4, 5) == (4, 5)
+    assert model.afford(0.3, 4, 5) == (4, 5, 1)
 
 
 def test_networks_that_change_are_learnt_in_time() -> None:
@@ -142,7 +142,25 @@ def test_two_steps_are_enough_for_all_candidates(
     budget_s: float, afforded: tuple[int, int]
 ) -> None:
     """Then candidates are given up; one of each is always left."""
-    assert measured().afford(budget_s, 4, 5) == afforded
+    assert measured().afford(budget_s, 4, 5) == (*afforded, 1)
+
+
+@pytest.mark.parametrize(
+    ('budget_s', 'afforded'),
+    [
+        (1.0, (4, 5, 2)),  # 470 ms
+        (0.41, (4, 4, 2)),  # 380 ms
+        (0.22, (4, 2, 2)),  # 200 ms
+        (0.19, (4, 2, 1)),  # 110 ms
+        (0.1, (3, 2, 1)),
+        (0.0, (1, 1, 1)),
+    ],
+)
+def test_depth_costs_its_steps_and_is_given_up_before_candidates(
+    budget_s: float, afforded: tuple[int, int, int]
+) -> None:
+    """Two chunks of four candidates take the time of twice the steps, and the images of one."""
+    assert measured().afford(budget_s, 4, 5, 2) == afforded
 
 
 def test_noise_makes_no_time_negative() -> None:

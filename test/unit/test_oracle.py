@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 from pathlib import Path
 
@@ -42,6 +43,15 @@ def test_figures_of_three_scenes() -> None:
     assert figures['auc_later'] == [pytest.approx(2 / 3, abs=1e-3), 1.0]
 
 
+def test_true_states_are_ranked_over_the_scenes_that_last_as_long() -> None:
+    """One chunk later the first scene is ranked right; the second was over by then."""
+    mixed = scene((False, True), (0.6, 0.5), 0)
+    seen, over = replace(mixed, next_values=(0.1, 0.2)), replace(mixed, next_values=(0.3, None))
+    figures = summarize_oracle([seen, over])
+    assert (figures['auc_true_depth_2'], figures['scenes_depth_2']) == (1.0, 1)
+    assert 'auc_true_depth_2' not in summarize_oracle([mixed])
+
+
 def test_without_a_scene_of_both_outcomes_no_value_ranks_within_one() -> None:
     """There is nothing to rank."""
     assert summarize_oracle([scene((True, True), (0.9, 0.8), 0)])['value']['auc_within'] is None
@@ -52,7 +62,8 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     """The first candidate's episode is the evaluation's; a scorer has a row of its own."""
     file, usual = tmp_path / 'oracle.json', tmp_path / 'evaluation.json'
     options = {'episodes': 1, 'seed': 200000, 'workers': 1, 'replan_s': 0.8}
-    assert run(Oracle(candidates=2, planning_checkpoints=(SCORER,), json=file, **options)) == 0
+    deep = Oracle(candidates=2, planning_checkpoints=(SCORER,), depth=2, json=file, **options)
+    assert run(deep) == 0
     assert evaluate(Evaluate(json=usual, **options)) == 0
     (played,) = json.loads(file.read_text())['scenes']
     (result,) = json.loads(usual.read_text())['results']
@@ -66,6 +77,8 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     assert own.scores != other.scores
     assert played['later'][0] == pytest.approx(result['values'][query + 1 :], abs=0.01)
     assert played['later'][1] != played['later'][0]
+    assert list(played['values']) == ['own', str(SCORER), 'own, depth 2', f'{SCORER}, depth 2']
+    assert played['next_values'][0] in played['later'][0]
 
 
 def test_no_scene_is_refused() -> None:

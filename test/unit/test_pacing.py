@@ -124,7 +124,7 @@ def test_stop_forgets_the_chunk_and_keeps_the_latencies() -> None:
 def answered(pacer: Pacer, latency_s: float, n_candidates: int = 4) -> Pacer:
     """Answer one more query after a while."""
     pacer.note_query(0)
-    pacer.note_answer(0, round(latency_s * 1e9), 1200 * MS, n_candidates=n_candidates)
+    pacer.note_answer(0, round(latency_s * 1e9), 1200 * MS, imagined=n_candidates)
     return pacer
 
 
