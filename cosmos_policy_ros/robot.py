@@ -47,6 +47,11 @@ class LeaderSpec:
         gripper_closed: Angle of that joint when closed [rad].
         gripper_open: Angle when open [rad].
         start_below: Angle below which the gripper counts as closed before motion starts [rad].
+        driver: How it is moved where it follows its follower, a row of ``DRIVERS``; empty where
+            only a hand moves it.
+        command_topic: Topic of that driver, as of ``ArmSpec``.
+        free_service: std_srvs/SetBool that makes it light in the hand (true), as by gravity
+            compensation, or hold again (false); empty where the driver switches its torque.
     """
 
     joint_state_topic: str
@@ -55,6 +60,9 @@ class LeaderSpec:
     gripper_closed: float
     gripper_open: float
     start_below: float
+    driver: str = ''
+    command_topic: str = ''
+    free_service: str = ''
 
     @property
     def start_opening(self) -> float:
@@ -383,11 +391,12 @@ def read_robot(path: Path, namespace: str = '/', simulated: bool = False) -> Rob
         raise ConfigError(msg)
     _expect(min(spec.control_rate_hz, spec.joint_state_rate_hz) > 0, f'{path}: rates', 'above 0')
     outputs = [output.topic for arm in spec.arms for output in arm.outputs]
+    led = [a.leader.command_topic for a in spec.arms if a.leader and a.leader.driver]
     for what, names in (
         ('arms', [arm.name for arm in spec.arms]),
         ('cameras', [camera.name for camera in spec.cameras]),
         ('image topics', [camera.topic for camera in spec.cameras]),
-        ('command topics', outputs),
+        ('command topics', [*outputs, *led]),
     ):
         _expect(len(set(names)) == len(names), f'{path}: {what} {names}', 'distinct')
     for topic in spec.joint_state_topics:
@@ -434,7 +443,9 @@ def _resolve_names(spec: RobotSpec, namespace: str) -> RobotSpec:
     def resolve(arm: ArmSpec) -> ArmSpec:
         leader, gripper = arm.leader, arm.gripper
         if leader is not None:
-            leader = replace(leader, joint_state_topic=full(leader.joint_state_topic))
+            topics = ('joint_state_topic', 'command_topic', 'free_service')
+            given = {key: name for key in topics if (name := getattr(leader, key))}
+            leader = replace(leader, **{key: full(name) for key, name in given.items()})
         if gripper is not None and gripper.command_topic is not None:
             gripper = replace(gripper, command_topic=full(gripper.command_topic))
         return replace(
@@ -460,6 +471,45 @@ def leader_robot(robot: RobotSpec) -> RobotSpec:
         msg = f'robot {robot.name}: the arms {missing} have no leader; add leader: to them'
         raise ConfigError(msg)
     return replace(robot, arms=tuple(_leader_arm(arm) for arm in robot.arms))
+
+
+def following_leaders(robot: RobotSpec, max_speed: float) -> RobotSpec | None:
+    """Return the leaders as a robot that follows the followers; None where none can be moved.
+
+    It has the arm joints alone, within the followers' limits: a gripper stays free in the hand.
+
+    Args:
+        robot: Robot whose arms all have leaders.
+        max_speed: Highest speed of its joints [rad/s].
+
+    Raises:
+        ConfigError: An arm has no leader, or some leaders can be moved and others cannot.
+    """
+    leaders = leader_robot(robot).arms
+    specs = [arm.leader for arm in robot.arms if arm.leader]
+    moved = [bool(spec.driver) for spec in specs]
+    if not any(moved):
+        return None
+    if not all(moved):
+        msg = f'robot {robot.name}: some leaders have a driver; give one to all or to none'
+        raise ConfigError(msg)
+    arms = [
+        replace(
+            arm,
+            name=f'leader of {arm.name}',
+            driver=spec.driver,
+            command_topic=spec.command_topic,
+            max_speed=tuple(min(speed, max_speed) for speed in arm.max_speed),
+            start=arm.start[: len(arm.joints)],
+            sleep=(),
+            gripper=None,
+            leader=None,
+            command_velocities=(),
+            command_efforts=(),
+        )
+        for arm, spec in zip(leaders, specs, strict=True)
+    ]
+    return replace(robot, arms=tuple(arms), cameras=(), scene=None)
 
 
 def _leader_arm(arm: ArmSpec) -> ArmSpec:
@@ -500,6 +550,11 @@ def _check_arm(arm: ArmSpec, where: str) -> None:
         _expect(got == n, f'{where}: leader has {got} joints for {n} of the arm; they', 'as many')
         opens = arm.leader.gripper_closed < arm.leader.start_below < arm.leader.gripper_open
         _expect(opens, f'{where}: leader start_below', 'between gripper_closed and gripper_open')
+        driver, topic = arm.leader.driver, arm.leader.command_topic
+        known = driver in ('', *DRIVERS)
+        _expect(known, f'{where}: leader driver {driver!r}', f'one of {tuple(DRIVERS)}')
+        named = bool(driver) == bool(topic)
+        _expect(named, f'{where}: leader driver and command_topic', 'given both or none')
         closes = arm.gripper is not None
         _expect(closes, f'{where}: leader', 'that of an arm with a gripper, which starts motion')
     drivers = (*DRIVERS, SIMULATED)

@@ -18,7 +18,10 @@ from typing import Any, get_args, Literal, TypeVar
 T = TypeVar('T', bound='Status')
 Mode = Literal['disabled', 'playing', 'ended', 'hold', 'fault']
 State = Literal['disabled', 'enabled', 'fault']
-Phase = Literal['waiting', 'disabled', 'ready', 'running', 'holding', 'fault', 'stopped']
+LedBy = Literal['policy', 'person']
+Phase = Literal[
+    'waiting', 'disabled', 'ready', 'running', 'taken over', 'holding', 'fault', 'stopped'
+]
 NAN = math.nan
 PARSERS: dict[str, Callable[[str], Any]] = {  # of a field of a status, by its type
     'int': int,
@@ -43,6 +46,9 @@ class ExecutorStatus:
         reason: Why the arms do not just follow, and which messages are refused; empty when all is
             well.
         stopped: Whether an emergency stop is latched, in any state.
+        led_by: Who leads the arms: ``policy``, which is whoever sends chunks, or ``person``, by
+            the leader arms.
+        can_take_over: Whether a person at the leader arms can take over from the policy.
         joint_age_s: Age of the oldest arm's joint state [s]; infinite before all were received.
         standstill_s: Time without rows to play since the first chunk [s].
         seam_jump_rad: Seam jump of the newest chunk [rad].
@@ -65,6 +71,8 @@ class ExecutorStatus:
     mode: Mode
     reason: str = ''
     stopped: bool = False
+    led_by: LedBy = 'policy'
+    can_take_over: bool = False
     joint_age_s: float = math.inf
     standstill_s: float = 0.0
     seam_jump_rad: float = 0.0
@@ -86,6 +94,7 @@ class ExecutorStatus:
         """Check that state and mode exist."""
         _expect_one_of('state', self.state, get_args(State))
         _expect_one_of('mode', self.mode, get_args(Mode))
+        _expect_one_of('led_by', self.led_by, get_args(LedBy))
 
     def figures(self) -> dict[str, object]:
         """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
@@ -94,6 +103,7 @@ class ExecutorStatus:
             'mode': self.mode,
             'reason': self.reason,
             'stopped': self.stopped,
+            'led_by': self.led_by,
             'standstill_s': f'{self.standstill_s:.3f}',
             'seam_jump_rad': f'{self.seam_jump_rad:.4f}',
             'seam_jump_rad_p99': f'{self.seam_jump_rad_p99:.4f}',
@@ -363,7 +373,8 @@ class PolicyStatus:
     Attributes:
         phase: What the stack does: ``waiting`` (a node that is needed does not report),
             ``disabled``, ``ready`` (motion is allowed, nothing is asked of the policy),
-            ``running``, ``holding``, ``fault`` or ``stopped`` (emergency stop).
+            ``running``, ``taken over`` (a person leads), ``holding``, ``fault`` or ``stopped``
+            (emergency stop).
         reason: Why it is not running, or what is not well while it is; empty when all is well.
         task: What the instruction is taken for.
         episode: Folder of the episode that is being recorded; empty when none is.

@@ -195,7 +195,7 @@ LEADER_JOINT_STATES = Topic(
     DRIVER,
     ('driver', 'demonstrator'),
     ('command_executor',),
-    'Measured joints of a leader arm that a person or an expert moves.',
+    'Measured joints of a leader arm that a person or an expert moves, or that follows.',
     subscriber_qos=SENSOR,
 )
 ROBOT_JOINT_STATES = Topic(
@@ -436,9 +436,10 @@ HUMAN_INTERVENTION = Topic(
     '/human_intervention',
     'std_msgs/msg/Bool',
     LATCHED,
-    ('person',),
-    ('recorder',),
-    'Whether a person acts in place of the policy from now on; sent when that changes. Before the '
+    ('command_executor',),
+    ('recorder', 'operator'),
+    'Whether a person acts in place of the policy from now on: whether what is sent to the arms '
+    'is where the leaders are. Sent when that changes, before the first such command; before the '
     'first message nobody does.',
 )
 SUCCESS = Topic(
@@ -526,6 +527,14 @@ RESET_ESTOP = Service(
     ('person', 'estop'),
     'Let go of an emergency stop; nothing moves before motion is enabled.',
 )
+TAKE_OVER = Service(
+    '/command_executor/take_over',
+    'std_srvs/srv/SetBool',
+    'command_executor',
+    ('person',),
+    'Let the leader arms lead (true), or the policy again (false); refused where a leader is too '
+    'far from its follower, or stale.',
+)
 ACTIVATE = Service(
     '/planner/activate',
     'std_srvs/srv/SetBool',
@@ -582,6 +591,15 @@ GET_CONTROLLER_PARAMETERS = Service(
     'driver',
     ('command_executor', 'check'),
     'Their values, by which motion is refused where the controller would not do as commanded.',
+)
+
+FREE_LEADER = Service(
+    '/<leader>/gravity_compensation_enable',
+    'std_srvs/srv/SetBool',
+    'driver',
+    ('command_executor',),
+    'Make a leader arm light in the hand (true), or let it hold again (false); `free_service` of '
+    'the robot file.',
 )
 
 INTERBOTIX_INFO = Service(

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from cosmos_policy_ros.control.playback import Playback
+from cosmos_policy_ros.control.takeover import Takeover
 from cosmos_policy_ros.control.teleop import Teleop
 from cosmos_policy_ros.control.ticks import Lateness
 from cosmos_policy_ros.status import ExecutorStatus
@@ -14,7 +15,7 @@ LEVELS = {'disabled': 'ok', 'playing': 'ok', 'ended': 'warn', 'hold': 'warn', 'f
 
 
 def executor_status(
-    playback: Playback | Teleop,
+    playback: Playback | Teleop | Takeover,
     lateness: Lateness,
     refusals: Mapping[str, str],
     joint_age_s: float,
@@ -25,7 +26,7 @@ def executor_status(
     """Return the status of the executor.
 
     Args:
-        playback: Chunks or leaders behind the safety.
+        playback: Chunks, leaders or both behind the safety.
         lateness: How late commands left.
         refusals: Stream -> why its last message was refused, of those that are refused now.
         joint_age_s: Age of the oldest arm's joint state [s].
@@ -40,6 +41,8 @@ def executor_status(
         mode=playback.mode,
         reason='; '.join(reason for reason in reasons if reason),
         stopped=playback.safety.stopped,
+        led_by=playback.led_by,
+        can_take_over=isinstance(playback, Takeover),
         joint_age_s=joint_age_s,
         standstill_s=playback.stats.standstill_s,
         seam_jump_rad=playback.stats.seam_jump.rad,

@@ -56,6 +56,14 @@ class ExecutorMirror:
         while self._commands[0][0] < stamp_ns - KEPT_NS:
             self._commands.popleft()
 
+    def forget(self, now_ns: int) -> None:
+        """Play no chunk of before, as when somebody else has led the arms.
+
+        Args:
+            now_ns: Time now [ns, ROS clock].
+        """
+        self._player.clear(now_ns, self._commands[-1][1] if self._commands else None)
+
     def add(self, chunk: ActionChunk, now_ns: int) -> None:
         """Play a chunk along that is sent to the executor now.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from cosmos_policy_ros.control.chunk_player import ChunkPlayer, SeamJump
 from cosmos_policy_ros.control.collision import open_scene
 from cosmos_policy_ros.control.safety import Limits, Safety, WatchdogLimits
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.status import Mode
+from cosmos_policy_ros.status import LedBy, Mode
 from cosmos_policy_ros.types import ActionChunk, JointCommand
 import numpy as np
 from numpy.typing import NDArray
@@ -67,7 +68,10 @@ class Playback:
         stats: Figures since enabling.
         mode: ``disabled``, ``playing``, ``ended`` (no rows left, the last one is held), ``hold``
             or ``fault``, as of the last tick.
+        led_by: ``policy``, always.
     """
+
+    led_by: ClassVar[LedBy] = 'policy'
 
     def __init__(
         self,
@@ -113,8 +117,16 @@ class Playback:
         if self.safety.state == 'enabled':
             return
         self.safety.enable(measured, measured_age_s)
-        self._player.clear(now_ns, self.safety.pose)
+        self.begin(now_ns)
         self.stats = PlaybackStats()
+
+    def begin(self, now_ns: int) -> None:
+        """Forget the chunks; the next one is observed from now on, and begins where the arms are.
+
+        Args:
+            now_ns: Time now [ns, ROS clock].
+        """
+        self._player.clear(now_ns, self.safety.pose)
 
     def disable(self) -> None:
         """Send nothing more and forget the chunks."""

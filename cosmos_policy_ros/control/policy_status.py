@@ -115,6 +115,8 @@ class StackReports:
             return 'disabled', planner.stopped
         troubles = [executor.reason, planner.trouble, imagination.warning]
         reason = '; '.join(trouble for trouble in troubles if trouble)
+        if executor.led_by == 'person':
+            return 'taken over', executor.reason
         if executor.mode == 'playing':
             return 'running', reason
         if not planner.active:

@@ -4,8 +4,9 @@
 The arms move only while this node is enabled, and only as ``control/safety.py`` allows. When no
 new chunk comes it plays the running one to its end and holds; without joint states, or when a
 camera shows nothing new, it holds at once. While it is enabled nobody else may publish what it
-sends, and only one node its chunks. With ``teleop`` the leader arms are followed instead. Drivers
-that need it are set up when motion is enabled, which takes a second, and get nothing before.
+sends, and only one node its chunks. With ``teleop`` the leader arms are followed instead; with
+``takeover`` a person at them takes over from the policy and gives back. Drivers that need it are
+set up when motion is enabled, which takes a second, and get nothing before.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-import math
 from pathlib import Path
 import time
 
@@ -23,9 +23,10 @@ from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.safety import MOST_OUTSIDE_RAD, WatchdogLimits
 from cosmos_policy_ros.control.steady_time import SteadyTime
+from cosmos_policy_ros.control.takeover import MAX_APART, Takeover
 from cosmos_policy_ros.control.teleop import Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
-from cosmos_policy_ros.robot import leader_robot, read_robot
+from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.ros.arms import command_topics, open_arms, open_setups, open_watches
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
 from cosmos_policy_ros.ros.control_loop import run_ticks
@@ -39,6 +40,7 @@ from cosmos_policy_ros.ros.endpoints import (
     create_subscription,
 )
 from cosmos_policy_ros.ros.joint_states import JointStates
+from cosmos_policy_ros.ros.leaders import leader_topics, Leaders
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.playback_params import PlaybackParams
 from cosmos_policy_ros.ros.service_calls import Caller, Conversation
@@ -49,16 +51,18 @@ from cosmos_policy_ros.topics import (
     ENABLE,
     ESTOP,
     EXECUTOR_STATUS,
+    HUMAN_INTERVENTION,
     JOINT_COMMAND,
     RESET_ESTOP,
     STOP,
+    TAKE_OVER,
 )
-from cosmos_policy_ros.types import JointCommand
+from cosmos_policy_ros.types import ConfigError, JointCommand
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
-from std_msgs.msg import Empty
+from std_msgs.msg import Bool, Empty
 from std_srvs.srv import SetBool, Trigger
 from trajectory_msgs.msg import JointTrajectory
 
@@ -80,11 +84,30 @@ class ExecutorParams(PlaybackParams):
     teleop: bool = param(
         False, 'true follows the leader arms of the robot YAML file instead of chunks.'
     )
+    takeover: bool = param(
+        False,
+        'true lets a person at the leader arms take over from the policy; leaders with a driver '
+        'in the robot YAML file follow the followers until then.',
+    )
     approach_speed: float = param(
         0.5,
         'Highest speed to the leaders before following them [rad/s; gripper 1/s]; slower is '
         'safer and takes longer.',
         0.01,
+        3.0,
+    )
+    max_apart: float = param(
+        MAX_APART,
+        'Farthest that a leader may be from its follower where a person takes over [rad; gripper '
+        '0..1].',
+        0.01,
+        1.0,
+    )
+    leader_speed: float = param(
+        1.0,
+        'Highest speed at which leaders follow the followers [rad/s]; a slower one is gentler to '
+        'hands and lags.',
+        0.05,
         3.0,
     )
     max_joint_age_s: float = param(
@@ -185,13 +208,8 @@ class CommandExecutor(Node):
             max_jump_rad=p.max_jump_rad,
             max_chunk_age_s=p.max_chunk_age_s,
         )
-        settings = p.playback
-        leaders = leader_robot(robot) if p.teleop else None
-        self.playback = (
-            Teleop(robot, p.approach_speed, watchdog)
-            if p.teleop
-            else Playback(robot, settings, watchdog)
-        )
+        self.playback = _open_playback(p, robot, watchdog)
+        self._takeover = self.playback if isinstance(self.playback, Takeover) else None
         self._period_s = 1.0 / robot.control_rate_hz
         self._ticks_per_report = max(1, round(robot.control_rate_hz / p.report_hz))
         self._ticks_per_watch = max(1, round(robot.control_rate_hz * WATCH_S))
@@ -203,7 +221,10 @@ class CommandExecutor(Node):
         self._mode = 'disabled'
         self._time = SteadyTime(time.perf_counter())
         self._settle: Callable[[str], None] | None = None  # answers who enables, while that lasts
+        self._settle_handover: Callable[[str], None] | None = None  # who takes over or gives back
+        self._intervenes: bool | None = None  # as last published
         self._outputs = [JOINT_COMMAND.ros_name, *command_topics(robot.arms)]
+        self._outputs += leader_topics(robot) if p.takeover else []
         refuse_second_stack(self, self._outputs, p.discovery_s)
 
         self._pack = open_arms(self, robot.arms, self._period_s)
@@ -213,8 +234,9 @@ class CommandExecutor(Node):
         self._commands = create_publisher(self, JOINT_COMMAND)
         self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME, robot.name)
         self._joints = JointStates(self, robot, self._note)
-        # leaders are approached slowly after every hold, so any pose of theirs is good then
-        self._leaders = JointStates(self, leaders, self._note, math.inf) if leaders else None
+        self._leaders, self._handing = self._open_leaders(), Conversation()
+        self._interventions = create_publisher(self, HUMAN_INTERVENTION) if p.takeover else None
+        self._note_intervention()
         watched = robot.cameras if p.max_image_age_s and not p.teleop else ()
         self._cameras = CameraWatch(self, watched)
         if not p.teleop:
@@ -223,6 +245,7 @@ class CommandExecutor(Node):
         create_slow_service(self, ENABLE, self._on_enable)
         create_service(self, ESTOP, self._on_estop)
         create_service(self, RESET_ESTOP, self._on_reset)
+        create_slow_service(self, TAKE_OVER, self._on_take_over)
         self._scheduling = request_realtime(p.realtime_priority)
         if p.realtime_priority and self._scheduling == 'normal':
             self.get_logger().warning('no real-time scheduling; give this user an rtprio limit')
@@ -252,8 +275,8 @@ class CommandExecutor(Node):
         return f'{CLOCK.name} has stood still for {stands_s:.1f} s, and use_sim_time is true'
 
     def _on_chunk(self, data: bytes) -> None:
-        """Play a chunk, or note why it is refused; ignored unless enabled."""
-        if self.playback.safety.state != 'enabled':
+        """Play a chunk, or note why it is refused; ignored unless enabled and led by chunks."""
+        if self.playback.safety.state != 'enabled' or self.playback.led_by == 'person':
             return
         now_s = time.perf_counter()
         if len(data) > self._most_bytes:
@@ -298,19 +321,13 @@ class CommandExecutor(Node):
         self, request: SetBool.Request, response: SetBool.Response, answer: Callable[[], None]
     ) -> None:
         """Enable from where the arms are once their drivers are set up, or disable."""
-
-        def settle(trouble: str) -> None:
-            response.success, response.message = not trouble, trouble or done
-            if trouble:  # one line of code logs with one severity, else rclpy raises
-                self.get_logger().error(trouble)
-            else:
-                self.get_logger().info(done)
-            answer()
-
-        done = 'enabled' if request.data else 'disabled'
+        settle = self._answering(response, answer, 'enabled' if request.data else 'disabled')
         if not request.data:
             self._abandon('disabled')
             self.playback.disable()
+            if self._leaders is not None:
+                self._leaders.rest()
+            self._note_intervention()
             self._set_trust()
             self._report_now()
             settle('')
@@ -324,10 +341,27 @@ class CommandExecutor(Node):
             self._settle = settle
             self._preparing.start(self._prepare(), self._finish_enabling)
 
+    def _answering(
+        self, response: SetBool.Response, answer: Callable[[], None], done: str
+    ) -> Callable[[str], None]:
+        """Return what logs and answers a call, given its trouble: ``done`` where there is none."""
+
+        def settle(trouble: str) -> None:
+            response.success, response.message = not trouble, trouble or done
+            if trouble:  # one line of code logs with one severity, else rclpy raises
+                self.get_logger().error(trouble)
+            else:
+                self.get_logger().info(done)
+            answer()
+
+        return settle
+
     async def _prepare(self) -> None:
         """Set up the drivers that need it, one after the other."""
         for setup in self._setups.values():
             await setup.prepare()
+        if self._takeover is not None and self._leaders is not None:
+            await self._leaders.take_hold(self._now_ns())
         measured, _ = self._joints.measure(self._now_ns())
         if self._may_enter and measured is not None:
             entry = self.playback.safety.find_entry(measured)
@@ -390,6 +424,8 @@ class CommandExecutor(Node):
         try:
             if trouble or (trouble := self._find_obstacle()):
                 raise ValueError(trouble)
+            if self._takeover is not None and self._leaders is not None:
+                self._leaders.begin(now_ns)
             self.playback.enable(*self._joints.measure(now_ns), now_ns)
             self._n_refused = 0
             self._refusals.pop(ACTION_CHUNK.ros_name, None)
@@ -404,6 +440,77 @@ class CommandExecutor(Node):
         if self._settle is not None:
             settle, self._settle = self._settle, None
             settle(f'not enabled: {reason}')
+        self._handing.stop()
+        if self._settle_handover is not None:
+            settle, self._settle_handover = self._settle_handover, None
+            settle(f'nobody leads now: {reason}')
+
+    def _on_take_over(
+        self, request: SetBool.Request, response: SetBool.Response, answer: Callable[[], None]
+    ) -> None:
+        """Let the leader arms lead once they are free, or the policy once they hold."""
+        person = bool(request.data)
+        done = 'the leader arms lead' if person else 'the policy leads'
+        settle, taking = self._answering(response, answer, done), self._takeover
+        if taking is None or self._leaders is None:
+            settle('this executor was started without takeover: true, nobody can take over')
+            return
+        if taking.led_by == ('person' if person else 'policy') and not taking.pause:
+            settle('')
+            return
+        if self._settle_handover is not None:
+            settle('the leaders are being let go or made to hold for another call; try again')
+            return
+        try:
+            if person:
+                taking.lead(*self._leaders.states.measure(self._now_ns()))
+                taking.take_over('the leaders are being let go')
+            else:
+                taking.pause = 'the leaders begin to hold'
+        except ValueError as error:
+            settle(f'not taken over: {error}')
+            return
+        self._report_now()
+        self._settle_handover = settle
+        hand = self._leaders.let_go() if person else self._leaders.take_hold(self._now_ns())
+        self._handing.start(hand, lambda trouble: self._finish_handover(person, trouble))
+
+    def _finish_handover(self, person: bool, trouble: str) -> None:
+        """Let a person or the policy lead now, or stand still for what is in the way."""
+        settle, self._settle_handover = self._settle_handover, None
+        taking, now_ns = self._takeover, self._now_ns()
+        assert settle is not None
+        assert taking is not None
+        safety = self.playback.safety
+        try:
+            if trouble or safety.state != 'enabled':
+                raise ValueError(trouble or f'motion has ended: {safety.reason}')
+            if not person:
+                assert self._leaders is not None
+                self._leaders.begin(now_ns)
+        except ValueError as error:
+            taking.pause = trouble = f'{error}; try again or disable'
+        else:
+            taking.pause = ''
+            if not person:
+                taking.give_back(now_ns)
+        self._report_now()
+        settle(trouble)
+
+    def _note_intervention(self) -> None:
+        """Publish whether a person's hands lead, where that has changed."""
+        before = self._intervenes
+        self._intervenes = self._takeover is not None and self._takeover.intervenes
+        if self._interventions is not None and self._intervenes != before:
+            self._interventions.publish(Bool(data=self._intervenes))
+
+    def _open_leaders(self) -> Leaders | None:
+        """Return the leader arms where they lead or may lead."""
+        p = self.params
+        if not (p.teleop or p.takeover):
+            return None
+        max_speed = p.leader_speed if p.takeover else 0.0
+        return Leaders(self, self.robot, self._note, max_speed, p.max_joint_age_s)
 
     def _find_obstacle(self, max_excess_rad: float | None = None) -> str:
         """Return why motion cannot be enabled now; empty when nothing is known against it.
@@ -436,12 +543,16 @@ class CommandExecutor(Node):
     def _stop(self) -> None:
         self._abandon('emergency stop')
         self.playback.safety.stop()
+        if self._leaders is not None:
+            self._leaders.stop()
         self.get_logger().error('emergency stop')
         self._report_now()
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Let go of an emergency stop."""
         self.playback.safety.reset()
+        if self._leaders is not None:
+            self._leaders.reset()
         self._report_now()
         response.success, response.message = True, 'reset; enable to move again'
         self.get_logger().info(response.message)
@@ -467,16 +578,20 @@ class CommandExecutor(Node):
         missed, self._skipped = self._ticker.skipped - self._skipped, self._ticker.skipped
         measured, age_s = self._joints.measure(now_ns)
         if self._leaders is not None:
-            self.playback.lead(*self._leaders.measure(now_ns))
+            self.playback.lead(*self._leaders.states.measure(now_ns))
         standstill = self._find_standstill()
         stands_s = self._time.standstill_s(time.perf_counter())
         if standstill and max(stands_s, age_s) > self.params.fault_joint_age_s:
             # A simulator that dies takes both along; which is missed first is chance.
             self.playback.safety.fault(f'{standstill}; no joint states for {age_s:.1f} s')
-        blind = standstill or self._cameras.blind(now_ns, self.params.max_image_age_s)
-        command = self.playback.tick(measured, age_s, now_ns, 1 + missed, blind)
+        blind = self._cameras.blind(now_ns, self.params.max_image_age_s)
+        why = standstill or ('' if self.playback.led_by == 'person' else blind)
+        command = self.playback.tick(measured, age_s, now_ns, 1 + missed, why)
+        self._note_intervention()
         if command is not None:
             self._send(command, due_s, missed)
+            if self._takeover is not None and self._leaders is not None:
+                self._leaders.follow(command.positions, now_ns)
         self._sending = command is not None
         self._set_trust()
         self._ticks += 1
@@ -490,7 +605,7 @@ class CommandExecutor(Node):
         """Believe new poses only while nothing is sent that may follow them."""
         self._joints.trusting = self.playback.safety.state == 'disabled'
         if self._leaders is not None:
-            self._leaders.trusting = self._joints.trusting
+            self._leaders.states.trusting = self._joints.trusting
 
     def _send(self, command: JointCommand, due_s: float, missed: int) -> None:
         """Send every arm its part when it is due, then the whole to whoever records."""
@@ -531,6 +646,24 @@ class CommandExecutor(Node):
         )
         level = severity(status, self._refusals)
         self._status.publish(level, status.reason or status.mode, status)
+
+
+def _open_playback(
+    params: ExecutorParams, robot: RobotSpec, watchdog: WatchdogLimits
+) -> Playback | Teleop | Takeover:
+    """Return what makes commands of chunks, of leaders, or of both in turn.
+
+    Raises:
+        ConfigError: Both parameters are true, or a seam or an interpolation does not exist.
+    """
+    if params.teleop and params.takeover:
+        msg = 'teleop and takeover are both true: with teleop a person leads from the beginning'
+        raise ConfigError(msg)
+    if params.takeover:
+        return Takeover(robot, params.playback, watchdog, params.approach_speed, params.max_apart)
+    if params.teleop:
+        return Teleop(robot, params.approach_speed, watchdog)
+    return Playback(robot, params.playback, watchdog)
 
 
 def main() -> None:

@@ -102,9 +102,9 @@ class MonitorNode(Node):
             self._status.publish(severity(status), status.reason or status.phase, status)
 
     def _compare(self, follower: ImaginationFollower) -> None:
-        """Compare what has come due while the arms play; forget it when they stop."""
+        """Compare what has come due while the policy acts; forget it when it does not."""
         executor = self._reports.get(ExecutorStatus)
-        if executor is None or executor.mode != 'playing':
+        if executor is None or executor.mode != 'playing' or executor.led_by == 'person':
             follower.forget()
             self._watch.forget()
             if self._imagination.warning:

@@ -8,7 +8,8 @@ a query leaves on a row of the running chunk. Answers of several inference nodes
 merged (``control/merging.py``).
 
 Whatever ends motion, and another instruction, ends the queries too: enabling the arms again moves
-nothing before somebody activates the policy anew.
+nothing before somebody activates the policy anew. While a person has taken over none leaves, and
+answers to those before do not count; once the person gives back the policy is asked at once.
 """
 
 from __future__ import annotations
@@ -172,6 +173,7 @@ class PlannerNode(Node):
         self._n_ignored = 0  # answers, since the start
         self._depth = 1  # of the newest answer
         self._executor_state: State | None = None
+        self._taken_over = False  # by a person, so that nothing is asked of the policy
         self._task: str | None = None
 
         refuse_second_stack(self, [QUERY.ros_name, ACTION_CHUNK.ros_name], p.discovery_s)
@@ -200,9 +202,7 @@ class PlannerNode(Node):
         """Start or stop sending queries."""
         response.success = True
         n_publishers = self.count_publishers(CANDIDATES.ros_name)
-        self._asked.clear()
-        self._since_ns = self._now_ns()
-        self._merger.start(self._since_ns, n_publishers)
+        self._begin(n_publishers)
         self._stopped = ''
         if not request.data:
             self._pacer.stop()
@@ -216,11 +216,24 @@ class PlannerNode(Node):
         self.get_logger().info(response.message)
         return response
 
+    def _begin(self, n_publishers: int) -> None:
+        """Let no answer to a query before now count."""
+        self._asked.clear()
+        self._since_ns = self._now_ns()
+        self._merger.start(self._since_ns, n_publishers)
+
     def _on_status(self, status: ExecutorStatus) -> None:
-        """End the queries when motion ends, by a fault, an emergency stop or a person."""
+        """End the queries when motion ends, and wait with them while a person has taken over."""
         before, self._executor_state = self._executor_state, status.state
         if before == 'enabled' and status.state != 'enabled':
             self._end(f'the executor is in state {status.state}')
+        was_taken_over, self._taken_over = self._taken_over, status.led_by == 'person'
+        if self._taken_over != was_taken_over:
+            self._begin(self.count_publishers(CANDIDATES.ros_name))
+            self._mirror.forget(self._since_ns)
+            if self._pacer.active:
+                self._pacer.start()  # anew: nothing is waited for, and the next query is due
+            self._report()
 
     def _on_inference(self, status: InferenceStatus) -> None:
         """Note how deep an answer is, which leaves just behind its status."""
@@ -252,6 +265,8 @@ class PlannerNode(Node):
         if self._settings.commits:  # answers to queries up to the activation are not taken
             row_ns = self._mirror.next_row_ns(max(now_ns - LATE_NS, self._since_ns + 1))
         stamp_ns = now_ns if row_ns is None else row_ns
+        if self._taken_over:
+            return
         if self._pacer.active and self._mirror.stopped(now_ns):
             self._pacer.hurry()  # the executor waits for a chunk, or soon will
         if stamp_ns <= now_ns and self._pacer.due(stamp_ns):
@@ -277,7 +292,7 @@ class PlannerNode(Node):
 
     def _on_candidates(self, message: PointCloud2) -> None:
         """Take an answer to a query; decide unless other inference nodes are waited for."""
-        if not self._pacer.active:
+        if not self._pacer.active or self._taken_over:
             return
         try:
             candidates, rate_hz = candidates_from_message(message, self.robot.joint_names)
@@ -376,8 +391,10 @@ class PlannerNode(Node):
         """Publish the pace of queries, the latency of their answers and the choice."""
         now_ns = self._now_ns()
         waiting_s = self._pacer.waiting_s(now_ns)
-        late = waiting_s > self.params.timeout_s
+        late = waiting_s > self.params.timeout_s and not self._taken_over
         state = 'querying' if self._pacer.active else 'not activated'
+        if self._taken_over and self._pacer.active:
+            state = 'a person has taken over; querying once they give back'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
         plan = self._plan
         status = PlannerStatus(

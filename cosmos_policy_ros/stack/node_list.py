@@ -75,6 +75,7 @@ ARGUMENTS = {
     'port': Argument(int, 'Port at which it listens.'),
     'rviz': Argument(bool, 'Open RViz on what the visualizer draws.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
+    'takeover': Argument(bool, 'Let a person at the leader arms take over from the policy.'),
     'kinds': Argument(str, 'Names of faults, separated by commas; empty tries all.'),
     'minutes': Argument(float, 'Length of a campaign in random order [min].'),
     'quick': Argument(bool, 'Try every fault at one moment alone.'),
@@ -133,7 +134,7 @@ INFERENCE = NodeSpec('inference', 'inference_node', (
 ))  # fmt: skip
 PLAYBACK = ('seam', 'interpolation', 'blend_s')  # the planner has to know what is played
 PLANNER = NodeSpec('planner', 'planner_node', ('robot', 'checkpoint', 'speed_scale', *PLAYBACK))
-EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', *PLAYBACK))
+EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', 'takeover', *PLAYBACK))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
 TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))
 RECORDER = NodeSpec('recorder', 'recorder_node', (

@@ -25,6 +25,9 @@ from cosmos_policy_ros.ros.convert import (
     query_rows,
     trajectory_rows,
 )
+from cosmos_policy_ros.ros.diagnostics import StatusReport
+from cosmos_policy_ros.status import ExecutorStatus
+from cosmos_policy_ros.topics import EXECUTOR_STATUS
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
 from node_bench import SteppedBench
@@ -298,6 +301,27 @@ def test_answer_from_before_the_activation_is_ignored(bench: Bench) -> None:
     bench.answer(old, [0.5])
     bench.spin(0.3)
     assert bench.chunks == []
+
+
+def test_nothing_is_asked_while_a_person_has_taken_over(bench: Bench) -> None:
+    """Answers from before do not count; after giving back a query commits to nothing of before."""
+    old = bench.restart(pose=0.1)
+    report = StatusReport(bench.node, EXECUTOR_STATUS, 'command_executor')
+    bench.wait(lambda: bench.planner.count_publishers(EXECUTOR_STATUS.ros_name))
+    report.publish('ok', '', ExecutorStatus('enabled', 'playing', led_by='person'))
+    bench.spin(0.3)
+    bench.queries.clear()
+    bench.answer(old, [0.5])
+    bench.spin(1.0)
+    assert (bench.queries, bench.chunks) == ([], [])
+
+    report.publish('ok', '', ExecutorStatus('enabled', 'hold'))
+    given_back_ns = bench.node.get_clock().now().nanoseconds
+    query = bench.next_query()
+    assert stamp_of(query) >= given_back_ns
+    assert trajectory_rows(query, JOINTS).shape == (0, 14)
+    bench.answer(query, [0.5])
+    bench.wait(lambda: bench.chunks)
 
 
 @pytest.fixture

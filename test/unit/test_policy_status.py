@@ -68,6 +68,8 @@ def test_phase_and_reason_are_what_a_person_asks_for() -> None:
     assert phase(ended, idle) == (
         'ready', 'no action chunk any more; the task is another now', 'warn',
     )  # fmt: skip
+    led = ExecutorStatus('enabled', 'playing', 'approaching the leaders', led_by='person')
+    assert phase(led, ASKING) == ('taken over', 'approaching the leaders', 'warn')
     assert phase(disabled, ASKING) == ('disabled', '', 'ok')
     assert phase(fault, ASKING) == ('fault', 'left/waist is 0.3 rad behind', 'error')
     assert phase(stopped, ASKING) == ('stopped', 'emergency stop', 'error')
