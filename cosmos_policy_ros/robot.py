@@ -443,9 +443,12 @@ def _resolve_names(spec: RobotSpec, namespace: str) -> RobotSpec:
     def resolve(arm: ArmSpec) -> ArmSpec:
         leader, gripper = arm.leader, arm.gripper
         if leader is not None:
-            topics = ('joint_state_topic', 'command_topic', 'free_service')
-            given = {key: name for key in topics if (name := getattr(leader, key))}
-            leader = replace(leader, **{key: full(name) for key, name in given.items()})
+            leader = replace(
+                leader,
+                joint_state_topic=full(leader.joint_state_topic),
+                command_topic=leader.command_topic and full(leader.command_topic),
+                free_service=leader.free_service and full(leader.free_service),
+            )
         if gripper is not None and gripper.command_topic is not None:
             gripper = replace(gripper, command_topic=full(gripper.command_topic))
         return replace(
@@ -551,8 +554,8 @@ def _check_arm(arm: ArmSpec, where: str) -> None:
         opens = arm.leader.gripper_closed < arm.leader.start_below < arm.leader.gripper_open
         _expect(opens, f'{where}: leader start_below', 'between gripper_closed and gripper_open')
         driver, topic = arm.leader.driver, arm.leader.command_topic
-        known = driver in ('', *DRIVERS)
-        _expect(known, f'{where}: leader driver {driver!r}', f'one of {tuple(DRIVERS)}')
+        there = driver in ('', *DRIVERS)
+        _expect(there, f'{where}: leader driver {driver!r}', f'one of {tuple(DRIVERS)}')
         named = bool(driver) == bool(topic)
         _expect(named, f'{where}: leader driver and command_topic', 'given both or none')
         closes = arm.gripper is not None

@@ -72,7 +72,7 @@ class FakeArms(Node):
         self.hand = 0.0  # [rad] a person moves light leaders to, over the pose taken over
         self.silent = False  # whether the leaders publish nothing
         self.interventions: list[bool] = []
-        self.status: ExecutorStatus | None = None
+        self.status = ExecutorStatus('disabled', 'disabled')
         self._taken = self.leaders
         self._publishers_of = []
         for arm, leader in zip(robot.arms, leader_robot(robot).arms, strict=True):
@@ -173,7 +173,7 @@ class Bench(ThreadedBench):
         words = [word for p in given for word in ('-p', p)]
         node = [sys.executable, '-m', 'cosmos_policy_ros.nodes.command_executor', '--ros-args']
         self.process = subprocess.Popen([*node, *words], env=os.environ)
-        self.wait(lambda: self.arms.status and self.arms.enable.service_is_ready())
+        self.wait(self.arms.enable.service_is_ready)
         self.wait(self.arms.chunks.get_subscription_count)
 
     def set(self, client: object, data: bool) -> SetBool.Response:
@@ -227,7 +227,7 @@ def bench(running: Bench) -> Iterator[Bench]:
 def test_a_person_takes_over_leads_and_gives_back(bench: Bench) -> None:
     """Leaders follow, lead, follow again; the policy goes on by a chunk asked for since."""
     arms = bench.arms
-    assert arms.status.can_take_over
+    wait_for(lambda: arms.status.can_take_over)
     assert bench.set(arms.take_over, True).success
     assert arms.light == {'follower_left': True, 'follower_right': True}
     wait_for(lambda: arms.interventions[-1:] == [True])
