@@ -129,6 +129,35 @@ def convert(
     """
     recordings = leave_out_unreadable(list_episodes(src), skip_bad)
     target: Format = to or ('lerobot' if recordings[0].format == 'bag' else 'bag')
+    return convert_episodes(
+        recordings, dst, robot, target,
+        rate_hz=rate_hz, reading=reading, skip_bad=skip_bad, progress=progress,
+    )  # fmt: skip
+
+
+def convert_episodes(
+    recordings: Sequence[StoredEpisode],
+    dst: Path,
+    robot: RobotSpec,
+    target: Format,
+    *,
+    rate_hz: float | None = None,
+    reading: Reading | None = None,
+    skip_bad: bool = False,
+    progress: Progress = without_progress,
+) -> Conversion:
+    """Write episodes to a new folder and read every one back.
+
+    Args:
+        recordings: Where they lie, in any places and formats.
+        dst: Folder to make.
+        robot: Robot of the episodes.
+        target: Format of the result.
+        rate_hz: As of ``convert``, and so are the others and what is raised.
+        reading: What the episodes leave open.
+        skip_bad: Whether episodes that cannot be used are left out with one line each.
+        progress: Shows how far it is.
+    """
     with whole_folder(dst) as folder:
         used: list[StoredEpisode] = []
         contents: list[Content] = []

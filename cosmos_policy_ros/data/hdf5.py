@@ -18,11 +18,12 @@ them with zeros.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 import logging
 from pathlib import Path
+import shutil
 from typing import Any
 
 from cosmos_policy_ros.data.assemble import (
@@ -41,6 +42,7 @@ from cosmos_policy_ros.data.reading import note, Reading
 from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
 from cosmos_policy_ros.image_decoder import decode_file
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.stream_judge import FROZEN_S
 from cosmos_policy_ros.types import ConfigError, Episode, Images
@@ -246,6 +248,82 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
             msg = f'{path}: {error}'
             raise ConfigError(msg) from error
         raise
+
+
+def relabel_hdf5(path: Path, labels: Mapping[str, Any]) -> None:
+    """Write labels over the attributes of a file, in place; of one with a second name, a copy.
+
+    Args:
+        path: HDF5 file.
+        labels: Name -> value; ``task`` is ``task_description`` there.
+
+    Raises:
+        ConfigError: The file is damaged or cannot be written.
+    """
+    if path.stat().st_nlink > 1:  # merged folders share files
+        with whole_file(path) as partial:
+            shutil.copy2(path, partial)
+    with _named(path), h5py.File(path, 'r+') as file:
+        for name, value in labels.items():
+            file.attrs['task_description' if name == 'task' else name] = value
+
+
+def files_of(path: Path) -> list[Path]:
+    """Return a file and the videos that it names, as far as they are there."""
+    with _named(path), h5py.File(path, 'r') as file:
+        group = file.get(VIDEOS, {})
+        videos = [path.parent / item.asstr()[()] for item in group.values()]
+    return [path, *(video for video in videos if video.is_file())]
+
+
+def cut_hdf5(path: Path, out: Path, rows: slice) -> None:
+    """Write some rows of a file to a new one, everything as it is stored.
+
+    Args:
+        path: HDF5 file.
+        out: File to make, which must not exist.
+        rows: Rows that are kept.
+
+    Raises:
+        ConfigError: The file is damaged, or its images are in videos beside it.
+    """
+    with _named(path), h5py.File(path, 'r') as file:
+        if VIDEOS in file:
+            msg = 'its images are in videos beside it; convert it to bags first'
+            raise ValueError(msg)
+        n = len(_dataset(file, 'action'))
+        try:
+            with _create(out) as new:
+                new.attrs.update(file.attrs)
+                file.visititems(lambda name, item: _copy_rows(item, new, name, n, rows))
+        except BaseException:
+            out.unlink(missing_ok=True)
+            raise
+
+
+def _copy_rows(item: Any, new: h5py.File, name: str, n: int, rows: slice) -> None:
+    """Copy a dataset with the rows that are kept, along the first axis that has a row each."""
+    if isinstance(item, h5py.Group):
+        new.require_group(name).attrs.update(item.attrs)
+        return
+    axis = next((i for i, size in enumerate(item.shape) if size == n), None)
+    if axis is None:
+        item.file.copy(item, new, name)
+        return
+    kept = rows.stop - rows.start
+    shape = tuple(kept if i == axis else size for i, size in enumerate(item.shape))
+    chunks = item.chunks and tuple(min(c, s) for c, s in zip(item.chunks, shape, strict=True))
+    data = new.create_dataset(
+        name, shape, item.dtype, chunks=chunks, compression=item.compression,
+        compression_opts=item.compression_opts,
+    )  # fmt: skip
+    data.attrs.update(item.attrs)
+    for row in range(kept):
+        place: list[Any] = [slice(None)] * len(shape)
+        place[axis] = row
+        origin = list(place)
+        origin[axis] = rows.start + row
+        data[tuple(place)] = item[tuple(origin)]
 
 
 class _Output(FileIO):

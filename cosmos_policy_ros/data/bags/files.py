@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, ExitStack
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 from pathlib import Path
 import re
 import shutil
@@ -32,6 +33,10 @@ import zstandard
 STORAGE = ('.mcap', '.db3')
 PACKED = '.zstd'  # of a storage file that was compressed as a whole
 METADATA = 'metadata.yaml'
+# Custom data: the part of a recording that counts, from one time on and before another [s, since
+# its first message]. A recording is trimmed or split by them, and its files stay as they are.
+FROM, TO = 'from_s', 'to_s'
+RELABELLED = 'relabelled'  # custom data: names of the labels that were changed afterwards
 Message = tuple[str, int, bytes]  # topic, arrival [ns], serialized
 Messages = dict[str, list[tuple[int, Any]]]  # topic -> (time [ns], message)
 
@@ -51,8 +56,9 @@ class Bag:
         custom: Custom data, such as ``robot`` and ``seed``; empty where nobody left any.
         types: Topic -> message type, ``package/msg/Name``.
         torn: Whether a file of it ends before it was finished.
-        start_ns: Arrival of the first message [ns], 0 without any.
-        end_ns: Arrival of the last one [ns].
+        recorded_ns: Arrival of the first message in its files [ns], 0 without any.
+        start_ns: The same of the part that counts, see ``FROM`` and ``TO``.
+        end_ns: Arrival of the last one of it [ns].
         read: Returns the messages of some topics, or of all for None, in the order of the file.
     """
 
@@ -60,6 +66,7 @@ class Bag:
     custom: Mapping[str, str]
     types: Mapping[str, str]
     torn: bool
+    recorded_ns: int
     start_ns: int
     end_ns: int
     read: Callable[[Collection[str] | None], Iterator[Message]]
@@ -123,6 +130,11 @@ def read_metadata(path: Path) -> dict[str, str]:
         return dict(bag.custom)
 
 
+def relabelled(custom: Mapping[str, str]) -> set[str]:
+    """Return which labels of a bag a person has changed after it was recorded."""
+    return set(custom.get(RELABELLED, '').split())
+
+
 @contextmanager
 def open_bag(path: Path) -> Iterator[Bag]:
     """Open a bag; what goes wrong while it is read names the bag.
@@ -144,7 +156,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
 
 def _open(path: Path, stack: ExitStack) -> Bag:
     """Open all storage files of a bag."""
-    information = {} if path.is_file() else _read_information(path)
+    information = {} if path.is_file() else read_information(path)
     custom = information.get('custom_data')
     custom = custom if isinstance(custom, dict) else {}  # null in most
     storages = [
@@ -152,23 +164,49 @@ def _open(path: Path, stack: ExitStack) -> Bag:
     ]
     types = {topic: kind for storage in storages for topic, kind in storage.types.items()}
     spans = [(s.start_ns, s.end_ns) for s in storages if s.end_ns]
+    recorded_ns = min((start for start, _ in spans), default=0)
+    start_ns, end_ns = recorded_ns, max((end for _, end in spans), default=0)
+    if FROM in custom:
+        start_ns = recorded_ns + round(float(custom[FROM]) * 1e9)
+    if TO in custom:
+        end_ns = min(end_ns + 1, recorded_ns + round(float(custom[TO]) * 1e9))
 
     def read(topics: Collection[str] | None) -> Iterator[Message]:
-        for storage in storages:
-            yield from storage.read(topics)
+        messages = chain.from_iterable(storage.read(topics) for storage in storages)
+        if FROM in custom or TO in custom:
+            return _part(messages, start_ns, end_ns if TO in custom else end_ns + 1)
+        return messages
 
     return Bag(
         path,
         {str(key): str(value) for key, value in custom.items()},
         types,
         any(storage.torn for storage in storages),
-        min((start for start, _ in spans), default=0),
-        max((end for _, end in spans), default=0),
+        recorded_ns,
+        start_ns,
+        end_ns,
         read,
     )
 
 
-def _read_information(path: Path) -> dict[str, Any]:
+def _part(messages: Iterator[Message], start_ns: int, end_ns: int) -> Iterator[Message]:
+    """Yield what arrived from a time on and before another [ns].
+
+    What was newest of every topic at the first of them comes first.
+    """
+    newest: dict[str, bytes] = {}
+    for topic, bag_ns, data in messages:
+        if bag_ns < start_ns:
+            newest[topic] = data
+            continue
+        for before in newest.items():
+            yield before[0], start_ns, before[1]
+        newest.clear()
+        if bag_ns < end_ns:
+            yield topic, bag_ns, data
+
+
+def read_information(path: Path) -> dict[str, Any]:
     """Return what metadata.yaml says, nothing where it is missing or damaged."""
     file = path / METADATA
     if not path.is_dir():

@@ -25,7 +25,7 @@ from cosmos_policy_ros.align import (
 )
 from cosmos_policy_ros.data.assemble import Labels, read_circumstances
 from cosmos_policy_ros.data.bags.clocks import check_stamps, clock_offset, Row, time_of
-from cosmos_policy_ros.data.bags.files import Bag, open_bag
+from cosmos_policy_ros.data.bags.files import Bag, open_bag, relabelled
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.sources import find_sources, Sources
 from cosmos_policy_ros.data.image_rows import ImageRows
@@ -83,7 +83,7 @@ def read_bag(
             msg = f'episode {path} is invalid: {invalid}'
             raise ValueError(msg)
         labels = _labels(bag.custom, path)
-        if bag.torn:  # nobody has judged what is left
+        if bag.torn and 'success' not in relabelled(bag.custom):  # nobody has judged what is left
             labels = replace(labels, success=None)
         labels = labels.completed(reading.labels)
         if labels.robot not in (None, robot.name) and not reading.other_robot:
@@ -304,6 +304,8 @@ class _Reader:
         }
         soon = min(ends, key=lambda name: ends[name])
         first_ns, last_ns = streams[late].first_ns, wanted_ns
+        if self._bag.start_ns > self._bag.recorded_ns:  # a part; what was newest then comes first
+            first_ns = max(first_ns, self._bag.start_ns - self._offset_ns)
         if wanted_ns - END_S * 1e9 <= ends[soon] < wanted_ns:
             last_ns = ends[soon]
         else:
@@ -346,7 +348,9 @@ class _Reader:
         return images, image_index
 
     def _task(self, labels: Labels) -> str:
-        """Return the instruction: the last one sent, else that of the labels."""
+        """Return the instruction: what it was changed to, the last one sent, or a label."""
+        if labels.task is not None and 'task' in relabelled(self._bag.custom):
+            return labels.task
         sent = self._streams.get(self._sources.task, ())
         return sent[-1].value.data if sent else labels.task or ''
 

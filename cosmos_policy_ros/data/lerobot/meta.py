@@ -16,6 +16,7 @@ from typing import Any
 from cosmos_policy_ros.data.assemble import camera_key
 from cosmos_policy_ros.data.lerobot.statistics import Stats
 from cosmos_policy_ros.data.video import CODEC, PIXELS
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ConfigError
 import pyarrow as pa
@@ -140,10 +141,16 @@ def write_meta(
     """
     (root / EPISODES).parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist([dict(row) for row in episodes]), root / EPISODES)
-    pq.write_table(_task_table(tasks), root / TASKS)
+    pq.write_table(task_table(tasks), root / TASKS)
     for name, content in ((INFO, info), (STATS, stats)):
+        write_info(root / name, content)
+
+
+def write_info(file: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file of ``meta/``, in the place of one that is there."""
+    with whole_file(file) as partial:
         text = json.dumps(content, indent=4, ensure_ascii=False)
-        (root / name).write_text(text + '\n', encoding='utf-8')
+        partial.write_text(text + '\n', encoding='utf-8')
 
 
 def describe(
@@ -204,7 +211,7 @@ def features(
     return found | {k: {'dtype': v, 'shape': [1], 'names': None} for k, v in scalars.items()}
 
 
-def _task_table(tasks: Sequence[str]) -> pa.Table:
+def task_table(tasks: Sequence[str]) -> pa.Table:
     """Return the table of tasks; its metadata makes the task the index of a pandas frame."""
     text: dict[str, Any] = {'pandas_type': 'unicode', 'numpy_type': 'object'}
     number = {'pandas_type': 'int64', 'numpy_type': 'int64', 'metadata': None}

@@ -1,0 +1,348 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded episodes labelled anew, shortened, divided, brought together and thrown away.
+
+What does not change is not written again: labels and the part of a bag that counts are custom data
+in ``metadata.yaml``, parts and merged folders are hard links to the same files, and what is thrown
+away is moved to a folder ``.trash`` beside it. HDF5 files, which other programs read row by row,
+are cut as files, and the uncut one goes to the trash. Episodes of a LeRobot data set share files;
+their labels are in its tables, and all else is a new data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+import errno
+from itertools import pairwise, zip_longest
+import json
+import os
+from pathlib import Path
+import shutil
+from typing import Any
+
+from cosmos_policy_ros.data.assemble import read_circumstances
+from cosmos_policy_ros.data.bags.files import (
+    FROM,
+    METADATA,
+    open_bag,
+    PACKED,
+    read_information,
+    RELABELLED,
+    relabelled,
+    TO,
+)
+from cosmos_policy_ros.data.bags.recording import next_episode
+from cosmos_policy_ros.data.bags.writer import custom_text, INFORMATION
+from cosmos_policy_ros.data.episodes import StoredEpisode
+from cosmos_policy_ros.data.hdf5 import cut_hdf5, files_of, relabel_hdf5
+from cosmos_policy_ros.data.lerobot.meta import read_meta
+from cosmos_policy_ros.data.lerobot.relabel import relabel_lerobot
+from cosmos_policy_ros.data.quality import find_motion
+from cosmos_policy_ros.outputs import whole_file, whole_folder
+from cosmos_policy_ros.types import Circumstances, ConfigError, Episode
+import h5py
+import yaml
+
+TRASH = '.trash'
+Value = str | bool | float
+LABELS = ('task', 'source', 'success', *Circumstances.__dataclass_fields__)
+LEROBOT_HINT = 'its episodes share files; write a new data set with: cosmos-policy episodes merge'
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What is known of an episode without reading its messages or rows.
+
+    Attributes:
+        seconds: Length of the part that counts [s].
+        labels: Name -> value of what is known of ``LABELS``.
+        invalid: Why nobody shall learn from it, empty when it is good.
+    """
+
+    seconds: float
+    labels: dict[str, Value]
+    invalid: str = ''
+
+
+def list_labels(stored: StoredEpisode, fps: float) -> Listed:
+    """Return length and labels of an episode, which is quick.
+
+    Args:
+        stored: Where it lies.
+        fps: Rows per second of HDF5 files that have none [Hz].
+
+    Raises:
+        ConfigError: It cannot be opened.
+    """
+    found: Mapping[str, Any]
+    if stored.format == 'bag':
+        with open_bag(stored.path) as bag:
+            found, invalid = bag.custom, bag.custom.get('invalid', '')
+            seconds = (bag.end_ns - bag.start_ns) * 1e-9
+    elif stored.format == 'hdf5':
+        try:
+            with h5py.File(stored.path) as file:
+                found = dict(file.attrs) | {'task': file.attrs.get('task_description')}
+                seconds = len(file['action']) / float(file.attrs.get('rate_hz', fps))
+        except (OSError, LookupError, TypeError, ValueError) as error:
+            msg = f'episode {stored.path}: {error}'
+            raise ConfigError(msg) from error
+        invalid = ''
+    else:
+        meta = read_meta(stored.path)
+        entry = meta.episodes[stored.number]
+        found = entry | {'task': next(iter(entry['tasks']), None)}
+        seconds, invalid = entry['length'] / float(meta.info['fps']), ''
+    told = {name: found.get(name) for name in ('task', 'source', 'success')}
+    labels: dict[str, Value] = {k: str(v) for k, v in told.items() if v not in (None, '')}
+    if 'success' in labels:
+        labels['success'] = labels['success'] in ('true', 'True', '1')
+    where = f'episode {stored.path}'
+    labels |= read_circumstances({'operator_id': found.get('operator'), **found}, where).known
+    return Listed(seconds, labels, invalid)
+
+
+def relabel(stored: StoredEpisode, labels: Mapping[str, Value]) -> None:
+    """Write labels over those of an episode; its messages, rows and images stay as they are.
+
+    Args:
+        stored: Where it lies.
+        labels: Name of ``LABELS`` -> value.
+
+    Raises:
+        ConfigError: There is no place for labels, or it cannot be written.
+    """
+    if stored.format == 'lerobot':
+        relabel_lerobot(stored.path, stored.number, labels)
+    elif stored.format == 'hdf5':
+        relabel_hdf5(stored.path, labels)
+    else:
+        custom = read_information(stored.path).get('custom_data') or {}
+        changed = {name: custom_text(value) for name, value in labels.items()}
+        names = sorted(relabelled(custom) | set(labels))
+        write_custom(stored.path, changed | {RELABELLED: ' '.join(names)})
+
+
+def write_custom(bag: Path, custom: Mapping[str, str]) -> None:
+    """Set custom data of a bag, and leave all else of it as it is.
+
+    Raises:
+        ConfigError: It is a bare file or has no ``metadata.yaml``.
+    """
+    file = bag / METADATA
+    if not file.is_file():
+        msg = f'{bag} has no {METADATA} that could hold it; make one with: ros2 bag reindex'
+        raise ConfigError(msg)
+    content = yaml.safe_load(file.read_text(encoding='utf-8'))
+    there = read_information(bag).get('custom_data') or {}
+    content[INFORMATION]['custom_data'] = {**there, **custom}
+    with whole_file(file) as partial:
+        partial.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
+
+
+def find_idle_ends(episode: Episode, margin_s: float) -> tuple[float, float]:
+    """Return from when to when an episode is not idle [s, from its first tick].
+
+    Args:
+        episode: The episode.
+        margin_s: How long it may stand still before and after [s].
+
+    Raises:
+        ValueError: Nothing moves in it.
+    """
+    first, last = find_motion(episode)
+    if last < first:
+        msg = 'nothing moves in it; delete it, or leave it as it is'
+        raise ValueError(msg)
+    end_s = (len(episode.stamps_ns) - 1) / episode.rate_hz
+    begin = max(first / episode.rate_hz - margin_s, 0.0)
+    return begin, min(last / episode.rate_hz + margin_s, end_s)
+
+
+def trim(stored: StoredEpisode, episode: Episode, margin_s: float) -> float:
+    """Leave the idle ends of an episode out.
+
+    Args:
+        stored: Where it lies.
+        episode: What was read of it.
+        margin_s: How long it may stand still before and after [s].
+
+    Returns:
+        How much is left out [s]; below a tick nothing is changed.
+
+    Raises:
+        ConfigError: Nothing moves in it, or it is in a LeRobot data set.
+    """
+    try:
+        from_s, to_s = find_idle_ends(episode, margin_s)
+    except ValueError as error:
+        msg = f'episode {stored.path}: {error}'
+        raise ConfigError(msg) from error
+    left_s = (len(episode.stamps_ns) - 1) / episode.rate_hz - (to_s - from_s)
+    if left_s * episode.rate_hz < 1:
+        return 0.0
+    if stored.format == 'bag':
+        with open_bag(stored.path) as bag:
+            first_s = (int(episode.stamps_ns[0]) - bag.recorded_ns) * 1e-9
+        end_s = first_s + to_s + 0.5 / episode.rate_hz  # behind the last tick
+        write_custom(stored.path, {FROM: _seconds(first_s + from_s), TO: _seconds(end_s)})
+        return left_s
+    _expect_own_file(stored)
+    rows = slice(round(from_s * episode.rate_hz), round(to_s * episode.rate_hz) + 1)
+    partial = stored.path.with_name(f'.{stored.path.name}')
+    cut_hdf5(stored.path, partial, rows)
+    move_to_trash(stored)
+    partial.rename(stored.path)
+    return left_s
+
+
+def split(stored: StoredEpisode, at_s: Sequence[float]) -> list[Path]:
+    """Divide an episode in time; the undivided one goes to the trash.
+
+    Args:
+        stored: Where it lies.
+        at_s: Where to divide [s, from its start], rising.
+
+    Returns:
+        The parts: ``<name>_0`` and so on.
+
+    Raises:
+        ConfigError: A time is not in the episode, a part exists, or it is in a LeRobot data set.
+    """
+    _expect_own_file(stored)
+    path = stored.path
+    ending = path.suffix if path.is_file() else ''
+    stem = path.name.removesuffix(ending)
+    parts = [path.with_name(f'{stem}_{i}{ending}') for i in range(len(at_s) + 1)]
+    for part in parts:
+        if part.exists():
+            msg = f'{part} exists and is not overwritten; move it away'
+            raise ConfigError(msg)
+    if stored.format == 'hdf5':
+        with h5py.File(path) as file:
+            n, rate_hz = len(file['action']), float(file.attrs.get('rate_hz', 0.0))
+        if not rate_hz:
+            msg = f'{path} does not say how many rows it has per second; convert it first'
+            raise ConfigError(msg)
+        _expect_inside(path, at_s, n / rate_hz)
+        edges = [0, *(round(s * rate_hz) for s in at_s), n]
+        for part, (begin, end) in zip(parts, pairwise(edges), strict=True):
+            cut_hdf5(path, part, slice(begin, end))
+    else:
+        with open_bag(path) as bag:
+            begin_s = (bag.start_ns - bag.recorded_ns) * 1e-9
+            _expect_inside(path, at_s, (bag.end_ns - bag.start_ns) * 1e-9)
+        begins = [_seconds(begin_s + s) for s in (0.0, *at_s)]
+        for part, (from_s, to_s) in zip(parts, zip_longest(begins, begins[1:]), strict=True):
+            with whole_folder(part) as folder:
+                link(path, folder)
+                write_custom(folder, {FROM: from_s} | ({} if to_s is None else {TO: to_s}))
+    move_to_trash(stored)
+    return parts
+
+
+def merge_links(episodes: Sequence[StoredEpisode], out: Path) -> list[Path]:
+    """Bring bags, or HDF5 files, together in a new folder, as links to the same files.
+
+    Args:
+        episodes: Episodes of one of these formats.
+        out: Folder to make; its episodes are numbered in their order.
+
+    Raises:
+        ConfigError: The folder exists.
+    """
+    made = []
+    with whole_folder(out) as folder:
+        folder.mkdir()
+        for number, stored in enumerate(episodes):
+            if stored.format == 'bag':
+                name = next_episode(folder)
+                if stored.path.is_file():
+                    packed = stored.path.suffix == PACKED
+                    ending = ''.join(stored.path.suffixes[-2 if packed else -1 :])
+                    name = name.with_name(name.name + ending)
+                link(stored.path, name)
+            else:
+                name = folder / f'episode_{number}{stored.path.suffix}'
+                if len(files_of(stored.path)) > 1:
+                    msg = f'{stored.path} names videos beside it; convert it first'
+                    raise ConfigError(msg)
+                link(stored.path, name)
+            made.append(out / name.name)
+    return made
+
+
+def move_to_trash(stored: StoredEpisode) -> Path:
+    """Move an episode to the folder ``.trash`` beside it, and return where it is.
+
+    Raises:
+        ConfigError: It is in a LeRobot data set.
+    """
+    _expect_own_file(stored)
+    trash = stored.path.parent / TRASH
+    trash.mkdir(exist_ok=True)
+    place = _free_name(trash / stored.path.name)
+    files = [stored.path] if stored.format == 'bag' else files_of(stored.path)
+    for file in files[1:]:
+        file.rename(_free_name(trash / file.name))
+    stored.path.rename(place)
+    return place
+
+
+def restore(folder: Path) -> list[Path]:
+    """Move everything in the trash of a folder back, and return where it is.
+
+    What has taken the name of one meanwhile keeps it: that one stays in the trash.
+    """
+    found = sorted((folder / TRASH).iterdir()) if (folder / TRASH).is_dir() else []
+    back = [(path, folder / path.name) for path in found if not (folder / path.name).exists()]
+    for path, place in back:
+        path.rename(place)
+    return [place for _, place in back]
+
+
+def link(source: Path, target: Path) -> None:
+    """Make a file or a folder of files a second time, as links where the disk has them."""
+    if source.is_file():
+        _link_file(str(source), str(target))
+    else:
+        shutil.copytree(source, target, copy_function=_link_file)
+
+
+def _link_file(source: str, target: str) -> None:
+    if Path(source).name == METADATA:  # that of a part is another one
+        shutil.copy2(source, target)
+        return
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
+            raise
+        shutil.copy2(source, target)
+
+
+def _expect_own_file(stored: StoredEpisode) -> None:
+    if stored.format == 'lerobot':
+        msg = f'{stored.path}: {LEROBOT_HINT}'
+        raise ConfigError(msg)
+
+
+def _expect_inside(path: Path, at_s: Sequence[float], seconds: float) -> None:
+    inside = all(a < b for a, b in pairwise([0.0, *at_s, seconds]))
+    if not at_s or not inside:
+        msg = f'{path} is {seconds:.2f} s long; it is divided at rising times in it, got '
+        msg += json.dumps([*at_s])
+        raise ConfigError(msg)
+
+
+def _free_name(path: Path) -> Path:
+    """Return a path that is not there: with a number behind where the name is taken."""
+    number = 0
+    while path.exists():
+        number += 1
+        path = path.with_name(f'{path.name.removesuffix(f"~{number - 1}")}~{number}')
+    return path
+
+
+def _seconds(seconds: float) -> str:
+    return f'{max(seconds, 0.0):.6f}'
