@@ -13,7 +13,7 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cosmos_policy_ros.backends.table import Networks, Precision, ROWS
+from cosmos_policy_ros.backends.table import choose_precision, Networks, Precision, ROWS
 from cosmos_policy_ros.types import ConfigError
 
 if TYPE_CHECKING:
@@ -114,7 +114,9 @@ def load_cosmos_policy(
         if backend == 'auto':
             export_at_first_use(path, device)
         name = choose_backend(path, device) if backend == 'auto' else backend
-        checkpoint = load_checkpoint(path, exported=ROWS[name].exported)
+        half = ROWS[name].mixed and choose_precision(device, precision) == 'bfloat16'
+        mixed = torch.bfloat16 if half else None
+        checkpoint = load_checkpoint(path, exported=ROWS[name].exported, mixed=mixed)
         return name, Networks(path, checkpoint, device, precision, threads)
 
     def build(

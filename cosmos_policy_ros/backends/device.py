@@ -9,6 +9,7 @@ import resource
 import time
 from typing import Any
 
+import psutil
 import torch
 
 # Part of a GPU's name -> dense bfloat16 operations per second in NVIDIA's data sheet, with float32
@@ -78,6 +79,13 @@ def wait(device: str) -> None:
     """Wait until the device has finished all calls."""
     if device.startswith('cuda'):
         torch.cuda.synchronize(device)
+
+
+def free_bytes(device: str) -> int:
+    """Return the memory of a device that nobody uses, or of this machine."""
+    if device.startswith('cuda'):
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
 
 
 def memory_bytes(device: str) -> int:

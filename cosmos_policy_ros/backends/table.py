@@ -54,12 +54,15 @@ class Row:
         needs: Modules of which one must be installed for ``find``; none for torch alone.
         exported: It runs what ``cosmos-policy export`` wrote, so that the transformer's own
             weights are not loaded.
+        mixed: It computes in ``denoiser.to_mixed_precision`` where it does not in float32, so that
+            these layers are loaded so.
     """
 
     open: Callable[[Networks], Backend]
     find: Callable[[Path, str], bool] | None = None
     needs: tuple[str, ...] = ()
     exported: bool = False
+    mixed: bool = False
 
     def is_found(self, path: Path, device: str) -> bool:
         """Return whether ``auto`` may take it for a checkpoint folder on a device.
@@ -176,12 +179,16 @@ def _open_diffusers(networks: Networks) -> Backend:
 
 
 def _precision(networks: Networks) -> str:
-    """Return the arithmetic; ``auto`` is bfloat16 where the hardware has it."""
-    if networks.precision != 'auto':
-        return networks.precision
+    return choose_precision(networks.device, networks.precision)
+
+
+def choose_precision(device: str, precision: Precision) -> str:
+    """Return the arithmetic on a device; ``auto`` is bfloat16 where the hardware has it."""
+    if precision != 'auto':
+        return precision
     import torch
 
-    has_half = networks.device.startswith('cuda') or torch.cpu._is_avx512_bf16_supported()
+    has_half = device.startswith('cuda') or torch.cpu._is_avx512_bf16_supported()
     return 'bfloat16' if has_half else 'float32'
 
 
@@ -192,7 +199,7 @@ ROWS: dict[str, Row] = {
     'tensorrt': Row(
         _open_tensorrt, _find_tensorrt, needs=('tensorrt', 'tensorrt_rtx'), exported=True
     ),
-    'torch': Row(_open_torch, _find_torch),
-    'compiled': Row(_open_compiled),
+    'torch': Row(_open_torch, _find_torch, mixed=True),
+    'compiled': Row(_open_compiled, mixed=True),
     'diffusers': Row(_open_diffusers),
 }

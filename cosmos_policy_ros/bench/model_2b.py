@@ -19,10 +19,16 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.backends import load_cosmos_policy, Precision
-from cosmos_policy_ros.backends.device import describe_device, has_device, memory_bytes
+from cosmos_policy_ros.backends.device import (
+    describe_device,
+    free_bytes,
+    has_device,
+    memory_bytes,
+)
 from cosmos_policy_ros.backends.export import export_tensorrt
 from cosmos_policy_ros.backends.parity import made_up_observations
 from cosmos_policy_ros.backends.tensorrt_build import EnginePrecision
+from cosmos_policy_ros.bench.memory import needed_bytes
 from cosmos_policy_ros.bench.random_weights import released_sizes, Sizes, write_random_checkpoint
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.protocol import Answer
@@ -89,8 +95,9 @@ def measure_network(
         candidates: Candidates of the planning queries; none is ``CANDIDATES``, on a CPU the first.
 
     Returns:
-        ``variants``, see ``time_queries``, or with ``failed``, why there is none; name and
-        arithmetic of the device, and ``tflop`` of the transformer for one row.
+        ``variants``, see ``time_queries``, with ``needed_gb`` of memory, or with ``failed``, why
+        there is none, such as too little of it; name and arithmetic of the device, and ``tflop``
+        of the transformer for one row.
 
     Raises:
         ConfigError: The device is not there, or a backend is unknown.
@@ -120,8 +127,11 @@ def measure_network(
             write_random_checkpoint(path, sizes)
         for backend, arithmetic in _variants(device, backends, precision):
             with console.status(f'{backend} in {arithmetic}'):
-                variant = {'backend': backend, 'precision': arithmetic}
+                needed = needed_bytes(sizes, backend, arithmetic, ROWS[-1], device)
+                variant: dict[str, Any] = {'backend': backend, 'precision': arithmetic}
+                variant['needed_gb'] = round(needed / 1e9, 2)
                 try:
+                    _check_memory(needed, device)
                     if backend == 'tensorrt':
                         variant |= _in_process(build_engine, path, arithmetic)
                     start_s = time.monotonic()
@@ -140,6 +150,22 @@ def measure_network(
             figures['variants'].append(_with_shares(variant, sizes, figures))
     _print(figures, console)
     return figures
+
+
+def _check_memory(needed: int, device: str) -> None:
+    """Refuse what would run out of memory.
+
+    Raises:
+        ConfigError: Less is free on the device.
+    """
+    free = _in_process(_free, device)['bytes']
+    if free < needed:
+        msg = f'needs {needed / 1e9:.1f} GB, {free / 1e9:.1f} GB are free on {device}'
+        raise ConfigError(msg)
+
+
+def _free(device: str) -> dict[str, Any]:
+    return {'bytes': free_bytes(device)}
 
 
 def build_engine(path: Path, precision: EnginePrecision) -> dict[str, Any]:

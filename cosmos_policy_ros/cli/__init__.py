@@ -30,6 +30,7 @@ def commands() -> dict[str, Command]:
         demo,
         demonstrate,
         doctor,
+        embed,
         episodes,
         estop,
         evaluate,
@@ -69,6 +70,7 @@ def commands() -> dict[str, Command]:
         'faults': (faults.Faults, faults.run),
         'export': (export.Export, export.run),
         'import-weights': (import_weights.ImportWeights, import_weights.run),
+        'embed': (embed.Embed, embed.run),
         'security': (security.Security, security.run),
         'residuals': (residuals.Residuals, residuals.run),
     }

@@ -34,22 +34,27 @@ class Bench:
     network at the paper's size on a GPU, with random weights and every backend. seams: success,
     jumps at the take-over, standstill and interventions over the time from query to answer, for
     every seam and task, in the simulator of evaluate; hours, less with fewer --episodes, and what
-    the file has already is not played again. conversion: an HDF5 file of --rows with the cameras
-    of a robot to a LeRobot data set, and the peak of memory; exit status 0 below 1.5 GB. all: the
-    others one after the other, each under its name in the file.
+    the file has already is not played again. memory: what the network at the paper's size takes
+    for queries, by precision and rows, and for training, of all weights or adapters, on each of 1,
+    2, 4 and 8 GPUs, from shapes alone, in seconds and without a GPU. conversion: an HDF5 file of
+    --rows with the cameras of a robot to a LeRobot data set, and the peak of memory; exit status 0
+    below 1.5 GB. all: the others one after the other, each under its name in the file.
 
     Example: cosmos-policy bench recorder --seconds 60 --json recorder.json
     Example: cosmos-policy bench control --seconds 600 --json control.json
     Example: cosmos-policy bench planning --rounds 20 --json planning.json
     Example: cosmos-policy bench latency --backends openvino compiled --json latency.json
     Example: cosmos-policy bench --model 2b --json latency_2b.json
+    Example: cosmos-policy bench memory
     Example: cosmos-policy bench seams --json seams.json --plot seams.png
     Example: cosmos-policy bench conversion --rows 2500
     Example: cosmos-policy bench all --json bench.json
     """
 
     what: tyro.conf.Positional[
-        Literal['recorder', 'control', 'planning', 'latency', 'seams', 'conversion', 'all']
+        Literal[
+            'recorder', 'control', 'planning', 'latency', 'seams', 'conversion', 'memory', 'all'
+        ]
     ] = 'latency'
     """Parts to measure."""
     model: Literal['2b'] | None = None
@@ -176,6 +181,13 @@ def _latency(options: Bench) -> Figures:
     )
 
 
+def _memory(options: Bench) -> Figures:
+    from cosmos_policy_ros.bench.memory import measure_memory
+    from cosmos_policy_ros.bench.random_weights import released_sizes
+
+    return measure_memory(released_sizes(options.layers))
+
+
 def _conversion(options: Bench) -> Figures:
     from cosmos_policy_ros.bench.conversion import measure_conversion
 
@@ -188,4 +200,5 @@ PARTS: dict[str, Callable[[Bench], Figures]] = {
     'planning': _planning,
     'latency': _latency,
     'conversion': _conversion,
+    'memory': _memory,
 }

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from cosmos_policy_ros.core.config import PolicyConfig, read_config, write_config
 from cosmos_policy_ros.core.correction import read_residuals, Residuals, write_residuals
-from cosmos_policy_ros.core.denoiser import text_layers
+from cosmos_policy_ros.core.denoiser import mixed_layers, text_layers
 from cosmos_policy_ros.core.images import COPIES
 from cosmos_policy_ros.core.layout import LatentLayout
 from cosmos_policy_ros.core.networks import is_frame_independent, spatial_stride, temporal_stride
@@ -41,9 +41,10 @@ WEIGHTS = 'diffusion_pytorch_model.safetensors'
 
 
 class Checkpoint(NamedTuple):
-    """A loaded checkpoint folder; the networks in float32 on the CPU, set to inference.
+    """A loaded checkpoint folder; the networks on the CPU, set to inference.
 
-    Where an exported network is used, of the transformer only what reads the text has weights.
+    They are in float32, but for the layers that a backend wants in another. Where an exported
+    network is used, of the transformer only what reads the text has weights.
     """
 
     config: PolicyConfig
@@ -54,12 +55,16 @@ class Checkpoint(NamedTuple):
     residuals: Residuals | None = None
 
 
-def load_checkpoint(path: Path, exported: bool = False) -> Checkpoint:
+def load_checkpoint(
+    path: Path, exported: bool = False, mixed: torch.dtype | None = None
+) -> Checkpoint:
     """Read a checkpoint folder and check that its parts fit each other.
 
     Args:
         path: Checkpoint folder.
         exported: The transformer was exported: read only the weights of ``text_layers``.
+        mixed: Precision of the layers that ``denoiser.to_mixed_precision`` is for, which are read
+            in it one by one, so that there is no copy in float32; None reads float32.
 
     Raises:
         ConfigError: Something is missing, damaged, of another shape than the networks, or the
@@ -73,7 +78,7 @@ def load_checkpoint(path: Path, exported: bool = False) -> Checkpoint:
         read_stats(path / STATS),
         load_text_embeddings(path / TEXT),
         _load_network(
-            CosmosTransformer3DModel, path / TRANSFORMER, text_layers if exported else None
+            CosmosTransformer3DModel, path / TRANSFORMER, text_layers if exported else None, mixed
         ),
         _load_network(AutoencoderKLWan, path / VAE),
         read_residuals(path / RESIDUALS),
@@ -155,7 +160,10 @@ def _same_weights(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> boo
 
 
 def _load_network(
-    cls: type[ModelMixin], path: Path, part: Callable[[Any], list[nn.Module]] | None = None
+    cls: type[ModelMixin],
+    path: Path,
+    part: Callable[[Any], list[nn.Module]] | None = None,
+    mixed: torch.dtype | None = None,
 ) -> Any:
     """Read one diffusers network, or a part, after comparing the file's header with it.
 
@@ -182,8 +190,13 @@ def _load_network(
     if part is not None:
         kept = {id(v) for layer in part(network) for v in layer.parameters()}
         empty = {name: v for name, v in network.named_parameters() if id(v) in kept}
+    kinds = dict.fromkeys(empty, torch.float32)
+    if mixed is not None:
+        halved = {id(v) for layer in mixed_layers(network) for v in layer.parameters()}
+        names = (name for name, v in network.named_parameters() if id(v) in halved)
+        kinds |= {name: mixed for name in names if name in kinds}
     with safe_open(path / WEIGHTS, framework='pt') as file:  # to() copies: the file may change
-        weights = {k: file.get_tensor(k).to(torch.float32, copy=True) for k in empty}
+        weights = {k: file.get_tensor(k).to(kind, copy=True) for k, kind in kinds.items()}
     network.load_state_dict(weights, strict=part is None, assign=True)
     return network.eval()
 

@@ -196,11 +196,19 @@ def to_mixed_precision(transformer: CosmosTransformer3DModel, half: torch.dtype)
     the output stay in float32, which leaves a fifth of the error of ``torch.autocast`` in
     bfloat16; keys and values of the text are computed in float32 too, once per task.
     """
-    for block in transformer.transformer_blocks:
-        for part in (block.attn1, block.attn2.to_q, block.attn2.to_out, block.ff):
-            for layer in part.modules():
-                if isinstance(layer, nn.Linear):
-                    layer.to(half)
+    for layer in mixed_layers(transformer):
+        layer.to(half)
+
+
+def mixed_layers(transformer: CosmosTransformer3DModel) -> list[nn.Linear]:
+    """Return the layers that ``to_mixed_precision`` is for, most of the weights."""
+    return [
+        layer
+        for block in transformer.transformer_blocks
+        for part in (block.attn1, block.attn2.to_q, block.attn2.to_out, block.ff)
+        for layer in part.modules()
+        if isinstance(layer, nn.Linear)
+    ]
 
 
 def _rotate(x: Tensor, angles: Tensor) -> Tensor:

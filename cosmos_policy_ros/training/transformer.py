@@ -7,6 +7,7 @@ import copy
 
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.training.config import TrainConfig
+from cosmos_policy_ros.training.sizes import LoraConfig
 from cosmos_policy_ros.types import ConfigError
 from diffusers import CosmosTransformer3DModel
 import torch
@@ -62,19 +63,31 @@ def prepare_transformer(
         have, want = start.config.out_channels, policy.latent_channels
         msg = f'the transformer of --init is for latents of {have} channels, these have {want}'
         raise ConfigError(msg)
+    set_trained(model, config.lora)
+    return model
+
+
+def set_trained(model: CosmosTransformer3DModel, lora: LoraConfig) -> None:
+    """Set a transformer to training, in place: all weights, or adapters alone.
+
+    Args:
+        model: The transformer.
+        lora: Its adapters, if any.
+
+    Raises:
+        ConfigError: ``peft`` is missing.
+    """
     model.train()
-    if config.lora.rank:
+    if lora.rank:
         try:
             from peft import LoraConfig as Adapters
         except ImportError as error:
             msg = 'lora needs the package peft; run: .venv/bin/pip install peft'
             raise ConfigError(msg) from error
         model.requires_grad_(False)
-        lora = config.lora
         model.add_adapter(
             Adapters(r=lora.rank, lora_alpha=lora.alpha, target_modules=list(lora.layers))
         )
-    return model
 
 
 def finish_transformer(

@@ -490,21 +490,68 @@ def test_malicious_file_is_refused_and_not_run(
     assert trace.exists()
 
 
-@pytest.mark.parametrize('protocol', [2, 4, 5])
-def test_plain_pickle_of_tensors_says_how_to_convert_it(
-    files: Sources, protocol: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The published embeddings are one; torch's loader reads no such file."""
-    file = files.text.with_suffix('.pkl')
-    file.write_bytes(pickle.dumps(load(files.text), protocol=protocol))
-    message = refuse(replace(files, text=file), 'only if you trust where it comes from')
-    assert '\n' not in message
-    command = re.search(r'-c "(.*)"', message)
-    assert command is not None
-    monkeypatch.chdir(file.parent)
-    exec(command[1])
-    converted = file.with_name(f'converted_{file.stem}.pt')
-    assert read_torch_file(converted)[TASK].shape == (1, 2, 8)
+@pytest.mark.parametrize('protocol', [2, 3, 4, 5])
+def test_plain_pickle_of_tensors_is_read(files: Sources, tmp_path: Path, protocol: int) -> None:
+    """As the published embeddings are, bit for bit; one that wants a gradient is no other."""
+    file, tensors = files.text.with_suffix('.pkl'), load(files.text)
+    tensors['b'] = torch.nn.Parameter(tensors[TASK].clone()).data.requires_grad_()
+    tensors['c'] = torch.stack([tensors[TASK]] * 2)[1]  # a part of a larger one
+    file.write_bytes(pickle.dumps(tensors, protocol=protocol))
+    read = read_torch_file(file)
+    assert read.keys() == tensors.keys()
+    assert all(torch.equal(read[name], tensors[name]) for name in tensors)
+    convert(replace(files, text=file), tmp_path / 'out')
+    assert load_checkpoint(tmp_path / 'out').text.tasks == ('b', 'c', TASK)
+
+
+class Beyond:
+    """Is pickled as a tensor of nine numbers on a storage of fewer."""
+
+    def __init__(self, storage: Any) -> None:
+        """Keep the storage."""
+        self.storage = storage
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        """Return what pickle shall call."""
+        return torch._utils._rebuild_tensor_v2, (self.storage, 0, (9,), (1,), False, {})
+
+
+def storage_call(data: bytes) -> bytes:
+    """Return the pickle of a call of torch's loader of storages on some bytes."""
+    size = len(data).to_bytes(4, 'little')
+    return b'\x80\x03ctorch.storage\n_load_from_bytes\nB' + size + data + b'\x85R.'
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        b"cbuiltins\neval\n(S'1'\ntR.",
+        b"c_codecs\nencode\n(Vx\nS'rot13'\ntR.",
+        b'\x80\x04\x8c\x0dtorch.storage\x8c\x1c_load_from_bytes.__globals__\x93.',
+        b'ctorch\nload\n.',
+        b'ctorch._utils\n_rebuild_tensor_v2\n}(X\x01\x00\x00\x00aK\x01ub.',  # sets an attribute
+        b'ccollections\nOrderedDict\n}(X\x08\x00\x00\x00__init__K\x01ub.',
+        b'\x80\x02\x82\x01.',  # of the registry of extensions
+        b'Pname\n.',  # something that is kept elsewhere
+        storage_call(pickle.dumps(Path('x'))),
+        storage_call(b"cbuiltins\neval\n(S'1'\ntR."),
+    ],
+)
+def test_plain_pickle_of_anything_else_is_refused(tmp_path: Path, data: bytes) -> None:
+    """Other names, attributes of admitted ones, and pickles inside the numbers of a tensor."""
+    file = tmp_path / 'x.pkl'
+    file.write_bytes(data)
+    with pytest.raises(ConfigError, match=r'x\.pkl (holds|is)') as caught:
+        read_torch_file(file)
+    assert '\n' not in str(caught.value)
+
+
+def test_tensor_that_reaches_beyond_its_numbers_is_refused(tmp_path: Path) -> None:
+    """Nothing of the memory behind them is read."""
+    storage = torch.zeros(4).storage()
+    (tmp_path / 'y.pkl').write_bytes(pickle.dumps({'a': Beyond(storage)}))
+    with pytest.raises(ConfigError, match=r'y\.pkl is damaged.*out of bounds'):
+        read_torch_file(tmp_path / 'y.pkl')
 
 
 def test_legacy_file_of_torch_is_read(files: Sources, tmp_path: Path) -> None:

@@ -34,7 +34,8 @@ MAY_IMPORT = {
     'evaluation': WAIST | {'core', 'backends', 'data', 'control', 'sim'},
     'report': WAIST | {'data', 'stack', 'control'},
     'bench': WAIST
-    | {'core', 'backends', 'data', 'drivers', 'control', 'sim', 'stack', 'evaluation', 'report'},
+    | {'core', 'backends', 'data', 'training', 'drivers', 'control', 'sim'}
+    | {'stack', 'evaluation', 'report'},
     'cli': WAIST  # everything but ros and nodes, which run as processes of their own
     | {'core', 'backends', 'data', 'training', 'control', 'drivers', 'sim'}
     | {'stack', 'evaluation', 'report', 'bench'},

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+import dataclasses
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,7 +28,7 @@ MEANING = {
     'transformer': 'transformer (a consolidated .pt, or a diffusers folder transformer/)',
     'vae': 'autoencoder (tokenizer.pth of Cosmos-Predict2-2B-Video2World, or vae/)',
     'stats': 'statistics (*_dataset_statistics.json)',
-    'text': 'text embeddings (*_t5_embeddings.pkl, or converted to .pt)',
+    'text': 'text embeddings (*_t5_embeddings.pkl)',
 }
 RELEASES = ('libero', 'robocasa', 'aloha')  # LIBERO and RoboCasa have the same sizes
 
@@ -50,6 +51,7 @@ def import_release(
     src: Path | None = None,
     named: Mapping[str, Path | None] | None = None,
     precision: Precision | None = None,
+    action_steps: int | None = None,
 ) -> ImportedRelease:
     """Make a checkpoint folder, whole or not at all, from the files of a release.
 
@@ -59,14 +61,17 @@ def import_release(
         src: Folder, with subfolders, in which the parts are recognised by their names.
         named: Part -> its file or folder, for those that are named rather than found.
         precision: Precision of both networks on disk; None keeps that of every tensor.
+        action_steps: Denoising steps of an action chunk; None takes those of the preset.
 
     Raises:
-        ConfigError: A part is missing, ambiguous, of another release or damaged, or ``out``
-            exists.
+        ConfigError: The steps are none, a part is missing, ambiguous, of another release or
+            damaged, or ``out`` exists.
     """
-    parts = find_parts(preset, src, named)
+    parts, config = find_parts(preset, src, named), find_preset(preset)
+    if action_steps is not None:
+        config = dataclasses.replace(config, action_steps=action_steps)
     with whole_folder(out) as folder:
-        networks = import_checkpoint(Sources(**parts), folder, find_preset(preset), precision)
+        networks = import_checkpoint(Sources(**parts), folder, config, precision)
     return ImportedRelease(parts, networks)
 
 

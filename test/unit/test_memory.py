@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memory of the networks: what is loaded, what is stated, and what is refused for it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from cosmos_policy_ros.backends import load_cosmos_policy
+from cosmos_policy_ros.bench.memory import query_bytes, training_bytes
+from cosmos_policy_ros.bench.model_2b import _check_memory
+from cosmos_policy_ros.bench.random_weights import released_sizes, Sizes
+from cosmos_policy_ros.cli import main
+from cosmos_policy_ros.core.checkpoint import load_checkpoint
+from cosmos_policy_ros.core.denoiser import to_mixed_precision
+from cosmos_policy_ros.core.networks import predict_velocity
+from cosmos_policy_ros.types import ConfigError
+import pytest
+from samples import ROBOT
+from tiny import save_tiny_checkpoint, tiny_config, tiny_transformer, tiny_vae
+import torch
+
+TINY = Sizes(
+    tiny_config(independent_frames=False),
+    {k: v for k, v in tiny_transformer().config.items() if k[0] != '_'},
+    {k: v for k, v in tiny_vae(False).config.items() if k[0] != '_'},
+    tokens=2,
+)
+
+
+def held(network: torch.nn.Module) -> int:
+    """Return the bytes of all weights."""
+    return sum(w.numel() * w.element_size() for w in network.parameters())
+
+
+def test_half_precision_is_loaded_without_copies_in_float32(tmp_path: Path) -> None:
+    """Layers of mixed precision are read in it: the same numbers as converted afterwards."""
+    save_tiny_checkpoint(tmp_path / 'tiny', ROBOT)
+    got = load_checkpoint(tmp_path / 'tiny', mixed=torch.bfloat16).transformer
+    want = load_checkpoint(tmp_path / 'tiny').transformer
+    whole = held(want)
+    to_mixed_precision(want, torch.bfloat16)
+    weights = want.state_dict()
+    assert all(torch.equal(v, weights[k]) for k, v in got.state_dict().items())
+    assert {k: v.dtype for k, v in got.state_dict().items()} == {
+        k: v.dtype for k, v in weights.items()
+    }
+    stated = query_bytes(TINY, 'torch', 'bfloat16', 1)['transformer']
+    assert held(got) == stated < 0.75 * whole
+    assert whole == query_bytes(TINY, 'torch', 'float32', 1)['transformer']
+
+
+@pytest.mark.parametrize(
+    ('backend', 'precision', 'kind'),
+    [
+        ('torch', 'bfloat16', torch.bfloat16),
+        ('torch', 'float32', torch.float32),
+        ('diffusers', 'bfloat16', torch.float32),
+    ],
+)
+def test_backend_decides_what_is_loaded(
+    tmp_path: Path, backend: str, precision: str, kind: torch.dtype
+) -> None:
+    """The plain network keeps float32, since all others are compared with it."""
+    save_tiny_checkpoint(tmp_path / 'tiny', ROBOT)
+    policy = load_cosmos_policy(tmp_path / 'tiny', backend, precision=precision)
+    block = policy.backend._transformer.transformer_blocks[0]
+    assert block.attn1.to_q.weight.dtype == kind
+    assert block.attn2.to_k.weight.dtype == torch.float32
+
+
+def test_memory_of_the_released_network() -> None:
+    """1.96 billion numbers: 7.8 GB in float32, 4.5 GB where most of them are halved."""
+    sizes = released_sizes()
+    whole = query_bytes(sizes, 'torch', 'float32', 1)
+    assert whole['transformer'] == pytest.approx(7.83e9, rel=0.01)
+    assert whole['autoencoder'] == pytest.approx(0.508e9, rel=0.01)
+    assert query_bytes(sizes, 'torch', 'bfloat16', 1)['transformer'] == 4_537_319_424
+    rows = [query_bytes(sizes, 'torch', 'bfloat16', n)['rows'] for n in (1, 2, 3)]
+    assert rows[2] - rows[1] == rows[1] - rows[0] == 34 * 2048 * 2156
+
+
+def test_training_memory_is_divided_over_the_gpus() -> None:
+    """Five float32 numbers for each of the weights; activations stay, adapters need little."""
+    one, four = (training_bytes(TINY, n) for n in (1, 4))
+    n_weights = sum(w.numel() for w in tiny_transformer().parameters())
+    assert one['states'] == 20 * n_weights
+    assert one['gathered'] == 0 < four['gathered']
+    assert 0.25 <= four['states'] / one['states'] < 0.27  # what does not divide evenly
+    assert one['activations'] == four['activations'] > 0
+    again = training_bytes(TINY, 1, checkpointing=True)
+    assert again['activations'] < one['activations']
+    adapters = training_bytes(TINY, 1, rank=2)['states']
+    assert 4 * n_weights < adapters < one['states'] / 2
+    twice = training_bytes(TINY, 1, samples=2)['activations']
+    assert twice == 2 * one['activations']
+
+
+def test_activations_are_those_that_torch_keeps() -> None:
+    """The trace of shapes against a call with numbers, of all that is kept for gradients."""
+    kept: list[torch.UntypedStorage] = []  # held, so that none takes the place of another
+    model = tiny_transformer().train()
+    own = {w.data_ptr() for w in model.parameters()}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.append(tensor.untyped_storage())
+        return tensor
+
+    shape = TINY.config.latent_shape
+    mask = torch.zeros(1, shape[1])
+    with (
+        torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor),
+        torch.autocast('cpu', torch.bfloat16, cache_enabled=False),
+    ):
+        words = torch.zeros(1, 2, 8)
+        predict_velocity(model, torch.zeros(1, *shape), mask, words, mask)
+    sizes = {s.data_ptr(): s.nbytes() for s in kept if s.data_ptr() not in own}
+    stated = training_bytes(TINY, 1)['activations']
+    assert stated == pytest.approx(sum(sizes.values()), rel=0.05)
+
+
+def test_too_little_memory_is_refused_before_it_fails() -> None:
+    """Both numbers, and the device."""
+    with pytest.raises(ConfigError, match=r'needs 1000000\.0 GB, .* GB are free on cpu'):
+        _check_memory(10**15, 'cpu')
+
+
+def test_command_states_memory_without_a_gpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By precision and rows, and for 1, 2, 4 and 8 GPUs."""
+    file = tmp_path / 'memory.json'
+    words = ['cosmos-policy', 'bench', 'memory', '--layers', '1', '--json', str(file)]
+    monkeypatch.setattr('sys.argv', words)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert caught.value.code in (0, None)
+    figures = json.loads(file.read_text())
+    assert [row['precision'] for row in figures['queries']][:2] == ['float32', 'bfloat16']
+    training = figures['training'][0]['gb']
+    assert list(training) == ['1', '2', '4', '8']
+    assert training['1'] > training['8']
+    assert 'LoRA' in capsys.readouterr().out
