@@ -5,7 +5,8 @@ Source: NVlabs/cosmos-policy ``dataset_common.calculate_epoch_structure``,
 ``determine_sample_type``, ``compute_monte_carlo_returns`` and ``get_action_chunk_with_padding``.
 Differs: samples are drawn at random instead of by an epoch index of the same proportions; a
 demonstration sample never starts in a disturbance, and the rows after the next disturbance are
-left out of its loss.
+left out of its loss. What a person did who took over from a policy is imitated too, from the
+moment they led until they gave back, where the episode came to a success.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class CachedEpisode:
         proprio: (S, P) float32 [rad; gripper 0..1].
         actions: (S, A) float32 [rad; gripper 0..1].
         expert: (S,) bool, False where the action was a disturbance.
+        intervention: (S,) bool, True where a person acted in place of the policy.
         task: Row of its instruction in ``LatentCache.text``.
         latent_row: (S, 2C) int64 rows of the latents of the current images and of those when the
             chunk ends; None where every image has one latent, in the same row.
@@ -42,6 +44,7 @@ class CachedEpisode:
     proprio: NDArray[np.float32]
     actions: NDArray[np.float32]
     expert: NDArray[np.bool_]
+    intervention: NDArray[np.bool_]
     task: int = 0
     latent_row: NDArray[np.int64] | None = None
 
@@ -53,7 +56,7 @@ class Batch:
     Attributes:
         kind: (B,) int64, POLICY, WORLD_MODEL or VALUE.
         chunk: (B, H, A) float32 actions [rad; gripper 0..1].
-        imitate: (B, H) bool, rows of ``chunk`` that are the expert's own.
+        imitate: (B, H) bool, rows of ``chunk`` that may be imitated: those of an expert.
         proprio: (B, P) float32 at the observation [rad; gripper 0..1].
         future_proprio: (B, P) float32 when the chunk ends.
         image_row: (B, C) int64 rows of the current images.
@@ -99,6 +102,8 @@ class Mixture:
             value.
         reuse_demos: Whether demonstrations count among the successes of the other samples too.
         imitate_rollouts: Whether rollouts that succeeded are imitated like demonstrations.
+        intervention: Share of the policy samples that are drawn from what people did who took
+            over from a policy, where there is such; 0 draws all that is imitated alike.
     """
 
     demo: float = 0.5
@@ -106,6 +111,7 @@ class Mixture:
     world_model: float = 0.5
     reuse_demos: bool = True
     imitate_rollouts: bool = False
+    intervention: float = 0.0
 
 
 class SampleTable:
@@ -147,20 +153,24 @@ class SampleTable:
             monte_carlo_returns(len(t.actions), t.success, discount ** (1.0 / stride))
             for t in self.episodes
         ]
+        self._imitable = [_find_imitable(episode, mixture) for episode in self.episodes]
         imitated: list[NDArray[np.int64]] = []
+        mended: list[NDArray[np.int64]] = []  # of those, what people did who took over
         successes: list[NDArray[np.int64]] = []
         failures: list[NDArray[np.int64]] = []
         for index, episode in enumerate(self.episodes):
             ticks = np.arange(len(episode.actions))
             pairs = np.stack([np.full_like(ticks, index), ticks], axis=1)
-            if episode.demo or (mixture.imitate_rollouts and episode.success):
-                imitated.append(pairs[episode.expert])
+            imitable = self._imitable[index]
+            if imitable.any():
+                imitated.append(pairs[imitable])
+                mended.append(pairs[imitable & episode.intervention])
             if not episode.demo or mixture.reuse_demos:
                 (successes if episode.success else failures).append(pairs)
         if not imitated:
             msg = 'no episode is a demonstration; record some that succeed and try again'
             raise ConfigError(msg)
-        self._imitated = np.concatenate(imitated)
+        self._imitated, self._mended = np.concatenate(imitated), np.concatenate(mended)
         if not successes and not failures:
             msg = 'no episode is a rollout, and reuse_demos is false; add rollouts to the data'
             raise ConfigError(msg)
@@ -174,8 +184,10 @@ class SampleTable:
         is_success = rng.random(n) < self.mixture.success
         asks_world = rng.random(n) < self.mixture.world_model
         kind = np.where(is_demo, POLICY, np.where(asks_world, WORLD_MODEL, VALUE))
-        groups = (self._failures, self._successes, self._imitated)
+        groups = (self._failures, self._successes, self._imitated, self._mended)
         group = np.where(is_demo, 2, is_success.astype(int))
+        if self.mixture.intervention and len(self._mended):
+            group[is_demo & (rng.random(n) < self.mixture.intervention)] = 3
         picks = [groups[g][rng.integers(len(groups[g]))] for g in group]
         version = rng.integers(self.n_versions, size=n)
         return self.take(np.array(picks), kind, version)
@@ -215,9 +227,9 @@ class SampleTable:
         last = len(one.actions) - 1
         at = np.minimum(tick + self.stride * np.arange(self.horizon), last)
         then = int(chunk_end(np.array(tick), len(one.actions), self.horizon, self.stride))
-        # A row is the expert's if no disturbance began since the observation.
-        disturbed = np.logical_or.accumulate(~one.expert[tick : then + 1])
-        imitate = ~disturbed[at - tick]
+        # A row is imitated if no disturbance began since the observation, and nobody gave back.
+        ended = np.logical_or.accumulate(~self._imitable[episode][tick : then + 1])
+        imitate = ~ended[at - tick]
         now_row, then_row = one.image_row[tick], one.image_row[then]
         own = one.latent_row
         return (
@@ -230,6 +242,13 @@ class SampleTable:
             np.concatenate([now_row, then_row]) if own is None else own[tick],
             self._returns[episode][then],
         )
+
+
+def _find_imitable(episode: CachedEpisode, mixture: Mixture) -> NDArray[np.bool_]:
+    """Return the (S,) bool ticks of an episode whose action may be imitated."""
+    if episode.demo or (mixture.imitate_rollouts and episode.success):
+        return episode.expert
+    return episode.expert & episode.intervention & episode.success
 
 
 def chunk_end(

@@ -148,6 +148,7 @@ def _write_cache_file(
         'proprio': episode.proprio,
         'actions': episode.actions,
         'expert': episode.expert,
+        'intervention': episode.human_intervention,
     }
     for camera in config.cameras:
         images = [prepare_image(image, recipe) for image in episode.images[camera]]
@@ -207,6 +208,8 @@ def load_episodes(
                 row += int(data[f'index/{camera}'].max()) + 1
             rows = latent_row + np.arange(len(data['actions']) * per_tick).reshape(-1, per_tick)
             latent_row += rows.size
+            expert = data['expert']  # files of before interventions were kept have none
+            acted = data['intervention'] if 'intervention' in data else np.zeros_like(expert)
             episodes.append(
                 CachedEpisode(
                     demo=bool(data['demo']),
@@ -214,7 +217,8 @@ def load_episodes(
                     image_row=np.stack(columns, axis=1),
                     proprio=data['proprio'],
                     actions=data['actions'],
-                    expert=data['expert'],
+                    expert=expert,
+                    intervention=acted,
                     task=tasks.index(name),
                     latent_row=None if independent_frames else rows,
                 )

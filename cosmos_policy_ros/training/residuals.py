@@ -105,7 +105,15 @@ def measure_residuals(
 def _table(episode: Episode, horizon: int, stride: int) -> SampleTable:
     """Return the ticks of one demonstration as samples, cut into chunks as in a training."""
     images = np.stack([*episode.image_index.values()], axis=1)
-    cached = CachedEpisode(True, True, images, episode.proprio, episode.actions, episode.expert)
+    cached = CachedEpisode(
+        demo=True,
+        success=True,
+        image_row=images,
+        proprio=episode.proprio,
+        actions=episode.actions,
+        expert=episode.expert,
+        intervention=episode.human_intervention,
+    )
     return SampleTable([cached], horizon, stride, discount=1.0, mixture=Mixture())
 
 

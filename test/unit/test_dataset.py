@@ -16,13 +16,20 @@ import pytest
 
 
 def episode(
-    n: int, demo: bool = True, success: bool = True, pushed: slice = slice(0, 0)
+    n: int,
+    demo: bool = True,
+    success: bool = True,
+    pushed: slice = slice(0, 0),
+    mended: slice = slice(0, 0),
 ) -> CachedEpisode:
     """Return an episode whose action at tick t is t and whose images are counted from 0."""
     expert = np.ones(n, dtype=np.bool_)
     expert[pushed] = False
+    intervention = np.zeros(n, dtype=np.bool_)
+    intervention[mended] = True
     column = np.arange(n, dtype=np.float32)[:, None]
-    return CachedEpisode(demo, success, np.arange(n)[:, None], column, column, expert)
+    images = np.arange(n)[:, None]
+    return CachedEpisode(demo, success, images, column, column, expert, intervention)
 
 
 def one(table: SampleTable, tick: int, kind: int = POLICY) -> object:
@@ -102,3 +109,30 @@ def test_successful_rollouts_are_imitated_where_that_is_asked_for() -> None:
         table = SampleTable(episodes, 4, 2, 0.9, mixture)
         assert set(table.imitated()[:, 0]) == imitated
         assert set(table.outcomes()[:, 0]) == {1, 2}
+
+
+def test_what_a_person_did_who_took_over_is_imitated() -> None:
+    """From the moment they led until they gave back, and not beyond."""
+    episodes = [episode(50), episode(50, demo=False, mended=slice(10, 20))]
+    table = SampleTable(episodes, 4, 2, 0.9, Mixture())
+    mended = table.imitated()[table.imitated()[:, 0] == 1]
+    assert mended[:, 1].tolist() == [10, 11, 12, 13, 14, 15, 16, 17, 18, 19]
+    batch = table.take(np.array([[1, 10], [1, 15]]), np.array([POLICY, POLICY]))
+    assert batch.imitate.tolist() == [[True] * 4, [True, True, True, False]]
+
+
+def test_what_a_person_did_in_vain_is_not_imitated() -> None:
+    """As a demonstration that failed is not."""
+    failed = episode(50, demo=False, success=False, mended=slice(10, 20))
+    table = SampleTable([episode(50), failed], 4, 2, 0.9, Mixture())
+    assert set(table.imitated()[:, 0]) == {0}
+
+
+def test_interventions_have_a_share_of_the_policy_samples() -> None:
+    """A few mended rollouts among many demonstrations would be drawn seldom else."""
+    episodes = [episode(900), episode(50, demo=False, mended=slice(0, 10))]
+    table = SampleTable(episodes, 1, 1, 0.9, Mixture(demo=1.0, intervention=0.5))
+    drawn = table.draw(2000, np.random.default_rng(0)).proprio[:, 0]
+    assert np.mean(drawn < 10) == pytest.approx(0.5 + 0.5 * 20 / 910, abs=0.04)
+    alone = SampleTable(episodes[:1], 1, 1, 0.9, Mixture(demo=1.0, intervention=0.5))
+    assert len(alone.draw(10, np.random.default_rng(0)).kind) == 10

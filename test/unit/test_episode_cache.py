@@ -56,6 +56,7 @@ def test_rows_train_like_bags(tmp_path: Path, kind: str) -> None:
         np.testing.assert_array_equal(one.actions, episode.actions)
         np.testing.assert_array_equal(one.proprio, episode.proprio)
         np.testing.assert_array_equal(one.expert, episode.expert)
+        np.testing.assert_array_equal(one.intervention, episode.human_intervention)
         assert (one.demo, one.success) == (True, True)
 
 
