@@ -111,6 +111,10 @@ class Evaluate:
     conditioning: Conditioning = 'auto'
     """How a chunk comes to begin with the committed rows; auto takes the first of trained,
     corrected and replaced that the checkpoint is made for."""
+    mend: bool = False
+    """Let a scripted person take over where the policy gets no farther for 3 s or loses what it
+    had, and lead until the task is done; with --record for train to imitate. A success may be the
+    person's then."""
     robot: Path = robot_file('aloha_sim')
     """Robot YAML."""
     json: Path | None = None
@@ -153,6 +157,7 @@ def run(options: Evaluate) -> int:
         states=options.states,
         without=options.without,
         playback=PlaybackSettings(seam=options.seam),
+        mended=options.mend,
         **pace,
     )
     agent = Agent(

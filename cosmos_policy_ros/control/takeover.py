@@ -14,8 +14,6 @@ Differs: leaders follow the followers until then (``ros/leaders.py``), so that n
 from __future__ import annotations
 
 from cosmos_policy_ros.control.playback import Playback, PlaybackStats
-from cosmos_policy_ros.control.safety import WatchdogLimits
-from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.control.teleop import Teleop
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.status import LedBy, Mode
@@ -39,23 +37,20 @@ class Takeover:
     def __init__(
         self,
         robot: RobotSpec,
-        settings: PlaybackSettings | None = None,
-        watchdog: WatchdogLimits | None = None,
+        playback: Playback,
         approach_speed: float = 0.5,
         max_apart: float = MAX_APART,
     ) -> None:
-        """Take the robot's limits; nothing moves before ``enable``.
+        """Let leaders command through the safety of a playback; nothing moves before ``enable``.
 
         Args:
-            robot: Robot whose arms all have leaders.
-            settings: As of ``Playback``.
-            watchdog: As of ``Playback`` and ``Teleop``.
+            robot: Robot of the playback, whose arms all have leaders.
+            playback: What plays the chunks of the policy; it is disabled.
             approach_speed: As of ``Teleop``.
             max_apart: How far a leader may be from its follower where a person takes over, and
                 where the followers come to it [rad; gripper 0..1].
         """
-        self._playback = Playback(robot, settings, watchdog)
-        self.safety = self._playback.safety
+        self._playback, self.safety = playback, playback.safety
         self._teleop = Teleop(robot, approach_speed, None, self.safety, max_apart)
         self.mode: Mode = 'disabled'
         self.led_by: LedBy = 'policy'

@@ -20,6 +20,7 @@ from typing import NamedTuple
 from cosmos_policy_ros.control.chunk_player import SeamJump
 from cosmos_policy_ros.control.pacing import most_committed_rows, Pacer
 from cosmos_policy_ros.control.playback import Playback
+from cosmos_policy_ros.control.takeover import Takeover
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.protocol import Policy, PolicyFacts
@@ -29,6 +30,7 @@ from cosmos_policy_ros.evaluation.scenario import Scenario
 from cosmos_policy_ros.evaluation.seen_images import SeenImages
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.person import MENDS_S, Person
 from cosmos_policy_ros.sim.task_words import task_synonyms
 from cosmos_policy_ros.sim.tasks import EPISODE_S
 from cosmos_policy_ros.types import Candidates, Observation, Plan
@@ -73,6 +75,7 @@ class EpisodeResult:
         chunks_refused: Answers that came too late to be played at all.
         interventions: Ticks whose target safety changed.
         intervention_reasons: How many of them for which reason, see ``Safety``.
+        taken_over_s: When a person took over [s]; None where nobody did.
     """
 
     seed: int
@@ -89,6 +92,7 @@ class EpisodeResult:
     chunks_refused: int
     interventions: int
     intervention_reasons: Mapping[str, int]
+    taken_over_s: float | None = None
 
 
 def play_scene(
@@ -167,7 +171,9 @@ def play_episode(
     """
     sim.reset(seed, scenario.states, scenario.without)
     playback = Playback(robot, scenario.playback)
-    playback.enable(sim.proprio, 0.0, 0)
+    person = Person(sim, seed) if scenario.mended else None
+    arms = Takeover(robot, playback)
+    arms.enable(sim.proprio, 0.0, 0)
     period_ns = round(1e9 / robot.control_rate_hz)
     images = SeenImages(robot, scenario.image_ages_s, seed)
     inference = _Inference(planner, scenario.latencies_s, seed)
@@ -178,10 +184,17 @@ def play_episode(
     jumps: list[SeamJump] = []
     rows: list[tuple[int, int]] = []  # committed by a query, passed when its answer came
     chunks_refused, best_reward = 0, 0
+    intervened = False
+    taken_over_s: float | None = None
     metadata = {**describe_scene(scenario, task, seed), **details}
     with open_rollout(bag, sim, robot, metadata) as rollout:
-        for tick in range(round(EPISODE_S * robot.control_rate_hz)):
+        for tick in range(round((EPISODE_S + MENDS_S) * robot.control_rate_hz)):
             now_ns = tick * period_ns
+            led = person is not None and person.leads
+            if now_ns >= EPISODE_S * 1e9 and not led:
+                break
+            if person is not None and person.is_done:
+                break
             if tick == start_tick:
                 pacer.start()
             # 1. Images and joints -> observation.
@@ -192,14 +205,14 @@ def play_episode(
             # One that commits has the stamp of the row that has become due since the last tick.
             row_ns = playback.next_row_ns(now_ns - period_ns + 1) if commits else None
             stamp_ns = now_ns if row_ns is None else row_ns
-            if stamp_ns <= now_ns and pacer.due(stamp_ns):
+            if not led and stamp_ns <= now_ns and pacer.due(stamp_ns):
                 pacer.note_query(stamp_ns)
                 n_rows = pacer.committed_rows(rate_hz)
                 committed = playback.upcoming(stamp_ns, rate_hz, n_rows) if commits else None
                 seen = images.at(now_ns)
                 inference.ask(Observation(stamp_ns, seen, sim.proprio, task, committed))
             # 3. Choice -> chunk player, once the latency has passed.
-            for answer in inference.take(now_ns):
+            for answer in () if led else inference.take(now_ns):
                 chunk = settings.played(answer.proposal.plan.chunk, facts.open_loop_rows)
                 passed = math.ceil((answer.arrival_ns - chunk.stamp_ns) * 1e-9 * rate_hz - 1e-6)
                 rows.append((answer.committed_rows, passed))
@@ -216,9 +229,22 @@ def play_episode(
                 chunk_s = (len(chunk.positions) - 1) / chunk.rate_hz
                 arrival_ns = answer.arrival_ns
                 pacer.note_answer(chunk.stamp_ns, arrival_ns, end_ns, row_s, chunk_s=chunk_s)
-            # 4. Chunk -> safe command -> arms.
-            command = playback.tick(sim.proprio, 0.0, now_ns)
+            # 4. A person who watches -> leaders, which are where the arms are before.
+            if person is not None and playback.safety.state == 'enabled':
+                held = led and arms.mode == 'hold'  # the hands go back to where the arms are
+                if held or (not led and person.wants(now_ns * 1e-9)):
+                    person.take_over(playback.safety.pose)
+                    arms.lead(playback.safety.pose, 0.0)
+                    arms.take_over()
+                    taken_over_s = now_ns * 1e-9 if taken_over_s is None else taken_over_s
+                if person.leads:
+                    arms.lead(person.lead(), 0.0)
+            # 5. Chunk or leaders -> safe command -> arms.
+            command = arms.tick(sim.proprio, 0.0, now_ns)
             assert command is not None
+            if arms.intervenes != intervened:
+                intervened = arms.intervenes
+                rollout.write_intervention(intervened, now_ns)
             rollout.step(command, now_ns)
             best_reward = max(best_reward, sim.reward)
     values = inference.values
@@ -237,6 +263,7 @@ def play_episode(
         chunks_refused=chunks_refused,
         interventions=playback.safety.interventions,
         intervention_reasons=dict(playback.safety.intervention_reasons),
+        taken_over_s=taken_over_s,
     )
 
 

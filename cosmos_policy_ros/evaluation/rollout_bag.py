@@ -13,7 +13,7 @@ from cosmos_policy_ros.evaluation.scenario import Scenario
 from cosmos_policy_ros.evaluation.sim_bag import bag_path, write_joint_states
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, SUBSTEPS
-from cosmos_policy_ros.topics import JOINT_COMMAND, SUCCESS, TASK
+from cosmos_policy_ros.topics import HUMAN_INTERVENTION, JOINT_COMMAND, SUCCESS, TASK
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError, JointCommand
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,11 @@ class Rollout:
         joints = self._robot.joint_names
         write_candidates(self._bag, candidates, chunk.rate_hz, joints, stamp_ns)
         write_chunk(self._bag, chunk, joints, stamp_ns)
+
+    def write_intervention(self, person: bool, stamp_ns: int) -> None:
+        """Write that a person leads from now on, or the policy again."""
+        if self._bag is not None:
+            self._bag.write_flag(HUMAN_INTERVENTION.name, person, stamp_ns)
 
     def step(self, command: JointCommand, stamp_ns: int) -> None:
         """Send a command, write it, and step the scene by one control tick.

@@ -29,6 +29,8 @@ class Scenario:
         image_ages_s: Ages of an image at a query, one of which is drawn for every camera and
             query [s]; empty for images that come as soon as they are taken.
         playback: Seam and interpolation of the action chunks, as of the command executor.
+        mended: Whether a scripted person watches, takes over where the policy gets no farther, and
+            leads until the task is done.
     """
 
     task: str = 'transfer_cube'
@@ -40,6 +42,7 @@ class Scenario:
     latencies_s: tuple[float, ...] = (0.2,)
     image_ages_s: tuple[float, ...] = ()
     playback: PlaybackSettings = field(default_factory=PlaybackSettings)
+    mended: bool = False
 
     def __post_init__(self) -> None:
         """Check every field.

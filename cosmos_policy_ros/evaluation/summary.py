@@ -29,7 +29,8 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
         ``seam_jump_rad_s`` with ``p50``, ``p99`` and ``max`` over the chunks; ``standstill_s`` of
         all episodes; ``committed_rows``, percentiles of the ``conditioned`` rows of the queries
         and of the ``real`` ones that had passed when the answers came; ``chunks_refused``;
-        ``interventions``, ``interventions_per_episode`` and ``intervention_reasons``.
+        ``interventions``, ``interventions_per_episode`` and ``intervention_reasons``;
+        ``taken_over``, in how many a person took over, and ``mended``, how many of them succeeded.
     """
     successes = sum(r.success for r in results)
     query_ms = [ms for r in results for ms in r.query_ms]
@@ -52,4 +53,6 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
         },
         'chunks_refused': sum(r.chunks_refused for r in results),
         **intervention_figures([r.intervention_reasons for r in results]),
+        'taken_over': sum(r.taken_over_s is not None for r in results),
+        'mended': sum(r.taken_over_s is not None and r.success for r in results),
     }

@@ -659,11 +659,12 @@ def _open_playback(
     if params.teleop and params.takeover:
         msg = 'teleop and takeover are both true: with teleop a person leads from the beginning'
         raise ConfigError(msg)
-    if params.takeover:
-        return Takeover(robot, params.playback, watchdog, params.approach_speed, params.max_apart)
     if params.teleop:
         return Teleop(robot, params.approach_speed, watchdog)
-    return Playback(robot, params.playback, watchdog)
+    playback = Playback(robot, params.playback, watchdog)
+    if params.takeover:
+        return Takeover(robot, playback, params.approach_speed, params.max_apart)
+    return playback
 
 
 def main() -> None:

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.control.seams import PlaybackSettings
+from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.evaluation.episode import EpisodeResult, play_episode, Proposal
 from cosmos_policy_ros.evaluation.scenario import Scenario
 from cosmos_policy_ros.evaluation.seen_images import SeenImages
 from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.topics import HUMAN_INTERVENTION, JOINT_COMMAND, SUCCESS
 from cosmos_policy_ros.types import ActionChunk, Candidates, Observation, Plan
 import numpy as np
 import pytest
@@ -173,3 +176,26 @@ def test_queries_see_the_newest_images_where_no_age_is_given() -> None:
     for i in range(3):
         images.add({c.name: np.full((2, 2, 3), i, np.uint8) for c in ROBOT.cameras}, i * 80 * MS)
     assert [int(image[0, 0, 0]) for image in images.at(170 * MS).values()] == [2, 2, 2]
+
+
+def test_a_person_mends_what_a_policy_does_not_do(sim: AlohaSim, tmp_path: Path) -> None:
+    """They take over after 3 s without progress and lead until the cube is handed over."""
+    facts = tiny_config(rate_hz=RATE_HZ, horizon=16)
+    bag = tmp_path / 'bag'
+    result = play_episode(Waver(), sim, SELDOM, Scenario(mended=True), 'wave', 5, facts, bag)
+    assert result.success
+    assert result.taken_over_s == pytest.approx(3.02)
+    topics = read_topics(bag, [HUMAN_INTERVENTION.name, JOINT_COMMAND.name, SUCCESS.name])
+    (led,) = topics[HUMAN_INTERVENTION.name]
+    assert led[1].data
+    assert 3.0 <= led[0] * 1e-9 < 3.2
+    commands = np.array([message.position for _, message in topics[JOINT_COMMAND.name]])
+    assert np.abs(np.diff(commands, axis=0)[:, ROBOT.arm_joints]).max() <= 0.0628 + 1e-6
+    done_s = min(ns for ns, message in topics[SUCCESS.name] if message.data) * 1e-9
+    assert done_s < topics[JOINT_COMMAND.name][-1][0] * 1e-9 < done_s + 4.0
+
+
+def test_nobody_takes_over_from_a_policy_unasked(sim: AlohaSim) -> None:
+    """The episode has its usual length, and fails."""
+    result = play(sim, Waver())
+    assert (result.success, result.taken_over_s) == (False, None)

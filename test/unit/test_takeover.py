@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.safety import WatchdogLimits
 from cosmos_policy_ros.control.takeover import Takeover
 from cosmos_policy_ros.resources import share_path
@@ -26,7 +27,8 @@ class Stack:
 
     def __init__(self) -> None:
         """Enable at the start pose, with the leaders there too."""
-        self.takeover = Takeover(ROBOT, watchdog=WatchdogLimits(resume_s=0.0))
+        playback = Playback(ROBOT, watchdog=WatchdogLimits(resume_s=0.0))
+        self.takeover = Takeover(ROBOT, playback)
         self.pose, self.now_ns = START.copy(), 1_000_000_000
         self.leaders, self.leader_age_s = START.copy(), 0.0
         self.takeover.enable(self.pose, 0.0, self.now_ns)
