@@ -8,7 +8,7 @@ people, rounded and in handy units, as it stands on ``/diagnostics``; no program
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import dataclasses
 from dataclasses import dataclass, field
 import json
@@ -292,6 +292,14 @@ class PlannerStatus:
         value: Score of the chosen candidate; NaN before the first plan.
         best: Which one it is; -1 before.
         scores: Scores of all candidates.
+        plans: Plans since the start.
+        choices: Those of them that chose another candidate than the first.
+        is_choice: Whether the last plan did; otherwise there was no choice: no other plan was
+            better by more than the ensemble is unsure of.
+        margin: How much higher the best score was than that of the first candidate.
+        deviation: How much the ensemble is unsure of that; NaN where the first was best.
+        apart_m: Largest distance of a candidate from the first at the tools [m]; NaN without a
+            scene.
     """
 
     active: bool
@@ -310,6 +318,12 @@ class PlannerStatus:
     value: float = NAN
     best: int = -1
     scores: tuple[float, ...] = ()
+    plans: int = 0
+    choices: int = 0
+    is_choice: bool = False
+    margin: float = NAN
+    deviation: float = NAN
+    apart_m: float = NAN
 
     def figures(self) -> dict[str, object]:
         """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
@@ -327,6 +341,11 @@ class PlannerStatus:
             'value': _known(self.value),
             'best': '' if self.best < 0 else self.best,
             'scores': ' '.join(f'{score:.3f}' for score in self.scores),
+            'choice': describe_choice(self.is_choice, self.scores),
+            'choices': f'{self.choices} of {self.plans}',
+            'margin': _known(self.margin),
+            'deviation': _known(self.deviation),
+            'apart_mm': '' if math.isnan(self.apart_m) else f'{self.apart_m * 1e3:.1f}',
         }
 
 
@@ -381,6 +400,7 @@ class PolicyStatus:
         episode_s: Its length until now [s].
         value: Score of the chosen candidate; NaN before the first plan.
         scores: Scores of all candidates.
+        is_choice: Whether another candidate than the first was chosen.
         candidates_used: Candidates of the last answer.
         steps_used: Denoising steps of its action chunks.
         depth_used: Chunks that were imagined one after the other for its values.
@@ -406,6 +426,7 @@ class PolicyStatus:
     episode_s: float = 0.0
     value: float = NAN
     scores: tuple[float, ...] = ()
+    is_choice: bool = False
     candidates_used: int = 0
     steps_used: int = 0
     depth_used: int = 0
@@ -437,6 +458,7 @@ class PolicyStatus:
             'episode_s': f'{self.episode_s:.1f}',
             'value': _known(self.value),
             'scores': ' '.join(f'{score:.3f}' for score in self.scores),
+            'choice': describe_choice(self.is_choice, self.scores),
             'candidates_used': self.candidates_used,
             'steps_used': self.steps_used,
             'depth_used': self.depth_used,
@@ -504,6 +526,18 @@ def from_values(cls: type[T], values: Mapping[str, str]) -> T:
         parse = PARSERS.get(str(member.type), str)
         fields[member.name] = parse(values[member.name])
     return cls(**fields)
+
+
+def describe_choice(is_choice: bool, scores: Sequence[float]) -> str:
+    """Return whether there was one among candidates, for people; empty without any to choose from.
+
+    Args:
+        is_choice: Whether another candidate than the first was chosen.
+        scores: Scores of all candidates.
+    """
+    if len(scores) < 2:
+        return ''
+    return 'chosen' if is_choice else 'no choice'
 
 
 def _known(number: float) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+import math
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -156,11 +157,20 @@ class Plan:
         chunk: The action chunk for the executor.
         scores: (N,) float32 aggregated values in [0, 1].
         best: Index of the chosen candidate.
+        is_choice: Whether another candidate than the first was chosen.
+        margin: How much higher the best score is than that of the first.
+        deviation: How much the ensemble is unsure of that margin; NaN where the first is best.
+        apart_m: Largest distance of a candidate from the first at the tools [m]; NaN where the
+            robot has no scene to find it in.
     """
 
     chunk: ActionChunk
     scores: NDArray[np.float32]
     best: int
+    is_choice: bool = False
+    margin: float = 0.0
+    deviation: float = math.nan
+    apart_m: float = math.nan
 
 
 @dataclass(frozen=True, slots=True)

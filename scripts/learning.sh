@@ -89,13 +89,13 @@ if [[ -z $BASE ]]; then
   sed "s/^updates: .*/updates: $UPDATES/; s/^decay: .*/decay: $((UPDATES / 3))/" config/train.yaml > "$BASE.yaml"
   train "$BASE" --data "${DEMOS[@]}" --config "$BASE.yaml"
 fi
-plan=(--candidates 8 --futures 1 --values 1 --planning-checkpoint)
+plan=(--candidates 8 --selection reference --no-paired --futures 1 --values 1 --planning-checkpoint)
 
 if [[ " $PARTS " == *' tables '* ]]; then
   rollouts 1 31000 --checkpoint "$BASE"
   train "$OUT/planning_1" --role planning --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_1_*/
   measure base --checkpoint "$BASE"
-  measure best_of_8 --checkpoint "$BASE" --candidates 8
+  measure best_of_8 --checkpoint "$BASE" --candidates 8 --selection reference
   measure planning_1 --checkpoint "$BASE" "${plan[@]}" "$OUT/planning_1"
 fi
 

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from cosmos_policy_ros.control.seams import PlaybackSettings, SEAMS
 from cosmos_policy_ros.core.config import check_robot, check_task, read_config
+from cosmos_policy_ros.core.planner import Selection
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.report.demo import play_demo
 from cosmos_policy_ros.resources import robot_file, share_path
@@ -60,6 +61,13 @@ class Demo:
     depth: int = 1
     """Chunks that are imagined one after the other before a candidate is valued; with auto
     candidates fewer where the machine has no time for them."""
+    temperature: float = 0.0
+    """How far the candidates are spread as different plans; see evaluate."""
+    paired: bool = True
+    """Judge all candidates with the same noise, so that they differ by what they do; otherwise
+    with noise of their own, as the reference."""
+    selection: Selection = 'decisive'
+    """When another candidate than the first is played; see evaluate."""
     seam: Annotated[str, tyro.conf.arg(help=SEAM_HELP)] = PlaybackSettings.seam
     device: str = 'cpu'
     """Where the networks run: cpu, cuda or cuda:1; a list such as cpu,cpu starts an inference node
@@ -109,8 +117,19 @@ def _check(options: Demo) -> None:
     config = read_config(options.checkpoint / 'policy.json')
     check_robot(config, read_robot(Path(str(_arguments(options)['robot']))))
     most = PlanQuery.candidates if options.candidates == 'auto' else options.candidates
-    query = PlanQuery(most, options.futures, options.values, options.depth, options.keep)
+    query = PlanQuery(
+        most,
+        options.futures,
+        options.values,
+        options.depth,
+        options.keep,
+        options.temperature,
+    )
     query.check(config.action_steps)
+    residuals = options.checkpoint / 'residuals.safetensors'
+    if query.temperature and not residuals.is_file():
+        msg = f'--temperature needs {residuals}; cosmos-policy residuals measures it'
+        raise ConfigError(msg)
     check_task(options.checkpoint / 'text_embeddings.safetensors', TASKS[options.task])
 
 
@@ -122,6 +141,9 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'futures': options.futures,
         'values': options.values,
         'depth': options.depth,
+        'temperature': options.temperature,
+        'paired': options.paired,
+        'selection': options.selection,
         'robot': str(options.robot.resolve()),
         'checkpoint': str(options.checkpoint.resolve()),
         'candidates': str(options.candidates),

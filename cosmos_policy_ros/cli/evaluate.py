@@ -12,6 +12,7 @@ from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.figures import print_figures, write_figures
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.core.config import Conditioning
+from cosmos_policy_ros.core.planner import Selection
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.resources import robot_file, share_path
@@ -37,6 +38,9 @@ DEMO_OPTIONS = (
     'futures',
     'values',
     'depth',
+    'temperature',
+    'paired',
+    'selection',
     'robot',
 )  # that this command has too
 
@@ -80,13 +84,23 @@ class Evaluate:
     depth: int = 1
     """Chunks that are imagined one after the other before a candidate is valued; with 2 the policy
     acts again on the imagined state."""
+    temperature: float = 0.0
+    """How far the candidates are spread as different plans: 1 as far as held-out demonstrations
+    are from what the policy predicts of them; 0 leaves them to the noise."""
+    paired: bool = True
+    """Judge all candidates with the same noise, so that they differ by what they do; otherwise
+    with noise of their own, as the reference."""
+    selection: Selection = 'decisive'
+    """When another candidate than the first is played: decisive, if it is another plan and better
+    by more than the ensemble is unsure of; reference, if its score is higher; argmax, the
+    highest."""
     spread_rad: float = 0.0
     """Standard deviation by which all candidates but the first are displaced in every arm joint,
     for more to choose from [rad]."""
     explore: float = 0.0
-    """Share of the queries whose chunk is displaced by --spread-rad and played whatever comes of
-    it, so that --record shows what does; for --candidates 1. The value recorded with it is that of
-    the chunk before."""
+    """Share of the queries in which any of several candidates at a --temperature is played
+    whatever comes of it, so that --record shows what does; or the only one displaced by
+    --spread-rad, whose recorded value is that of the chunk before."""
     steps: int = 0
     """Denoising steps of the action chunk; 0 takes the checkpoint's."""
     replan_s: float = 0.8
@@ -168,9 +182,12 @@ def run(options: Evaluate) -> int:
             futures=options.futures,
             values=options.values,
             depth=options.depth,
+            temperature=options.temperature,
+            paired=options.paired,
             keep=options.keep,
             steps=options.steps or None,
         ),
+        selection=options.selection,
         displacement=Displacement(options.spread_rad, options.explore),
         backend=options.backend,
         precision=options.precision,

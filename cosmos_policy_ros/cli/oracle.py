@@ -54,6 +54,10 @@ class Oracle:
     """Candidates N, each played once."""
     spread_rad: float = 0.0
     """Standard deviation by which all candidates but the first are displaced [rad]."""
+    temperature: float = 0.0
+    """How far the candidates are spread as different plans, see evaluate."""
+    paired: bool = True
+    """Judge all candidates with the same noise, see evaluate."""
     replan_s: float = 0.8
     """Time between two queries [s]."""
     workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
@@ -78,7 +82,8 @@ def run(options: Oracle) -> int:
     check_counts(options, 'episodes', 'candidates', 'workers')
     check_output('--json', options.json)
     scenario = Scenario(options.task, states=options.states, replan_s=options.replan_s)
-    judged = PlanQuery(options.candidates, options.futures, options.values, options.depth)
+    own = PlanQuery(options.candidates, temperature=options.temperature, paired=options.paired)
+    judged = replace(own, futures=options.futures, values=options.values)
     agent = partial(
         Agent,
         checkpoint=options.checkpoint,
@@ -89,7 +94,7 @@ def run(options: Oracle) -> int:
         agent(planning_checkpoint=path, query=replace(query, depth=depth))
         for depth in sorted({1, options.depth})
         for path, query in (
-            (None, PlanQuery(options.candidates)),  # the policy's own value
+            (None, own),  # by the policy's own value
             *((path, judged) for path in options.planning_checkpoints),
         )
     ]

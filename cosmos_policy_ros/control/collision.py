@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOOK_M = 0.1  # [m] beyond which two shapes are not looked at
+SMOOTHED_ROWS = 4  # of a chunk, about as many as the executor's spline smooths over
 
 
 class Clearance(NamedTuple):
@@ -166,6 +167,27 @@ def open_scene(robot: RobotSpec) -> Scene | None:
         ConfigError: As ``Scene``.
     """
     return None if robot.scene is None else Scene(robot)
+
+
+def tool_distances_m(
+    scene: Scene | None, positions: NDArray[np.floating]
+) -> NDArray[np.float64] | None:
+    """Return the (N,) distance of every candidate from the first at the tools [m].
+
+    It is the largest over the arms and the chunk of the distance between the tools' places, which
+    are averaged over ``SMOOTHED_ROWS`` first: the arms do not follow noise from row to row. None
+    without a scene.
+
+    Args:
+        scene: Where the tools are at a pose; None if the robot has none.
+        positions: (N, H, A) joints of the candidates [rad; gripper 0..1].
+    """
+    if scene is None:
+        return None
+    paths = np.stack([scene.tool_paths(rows) for rows in positions])  # (N, arms, H, 3)
+    width = min(SMOOTHED_ROWS, paths.shape[2])
+    smooth = np.lib.stride_tricks.sliding_window_view(paths, width, axis=2).mean(-1)
+    return np.asarray(np.linalg.norm(smooth - smooth[0], axis=-1).max(axis=(1, 2)))
 
 
 def _find_pairs(model: mujoco.MjModel) -> NDArray[np.intp]:

@@ -77,6 +77,7 @@ class StackReports:
             episode_s=recorder.seconds if recorder else 0.0,
             value=planned.value,
             scores=planned.scores,
+            is_choice=planned.is_choice,
             candidates_used=answered.candidates_used,
             steps_used=answered.steps_used,
             depth_used=answered.depth_used,

@@ -25,7 +25,12 @@ from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
 from cosmos_policy_ros.core.committed import BLANK, write_committed
 from cosmos_policy_ros.core.config import Conditioning, PolicyConfig
-from cosmos_policy_ros.core.correction import choose_conditioning, Correction, Residuals
+from cosmos_policy_ros.core.correction import (
+    choose_conditioning,
+    Correction,
+    HOW_TO_MEASURE,
+    Residuals,
+)
 from cosmos_policy_ros.core.deadline import Clock, Deadline
 from cosmos_policy_ros.core.diffusion import member_steps
 from cosmos_policy_ros.core.layout import SampleKind
@@ -34,8 +39,9 @@ from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.sampling import Correct, denoise_frames, Sample
 from cosmos_policy_ros.core.text import TextEmbeddings
+from cosmos_policy_ros.core.variations import choose_plans, Variations
 from cosmos_policy_ros.core.vision import Vision
-from cosmos_policy_ros.types import Candidates, Observation
+from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 from numpy.typing import NDArray
 import torch
@@ -53,7 +59,8 @@ class CosmosPolicy:
         max_rows: Most rows of one network call, to bound memory; None is all of them.
         scorer: A planning checkpoint's policy, see ``checkpoint.check_planning``: it predicts and
             values what this one proposes. None lets this one do so itself.
-        residuals: How the errors of its chunks go together, for ``corrected``.
+        residuals: How the errors of its chunks go together, for ``corrected`` and for candidates
+            at a temperature.
         conditioning: How chunks come to begin with the committed rows of an observation.
         clock: Time [s] by which budgets are kept.
 
@@ -88,6 +95,8 @@ class CosmosPolicy:
         self._encoded_text: tuple[str, Tensor] | None = None  # of the last task
         used = residuals if self.conditioning == 'corrected' else None
         self._correction = Correction(used, config.arm_joints)
+        arms = config.arm_joints
+        self._variations = None if residuals is None else Variations(residuals, arms)
 
     def __str__(self) -> str:
         """Return backend and precision of the networks, for people."""
@@ -150,13 +159,17 @@ class CosmosPolicy:
     def act(self, obs: Observation, query: PlanQuery, deadline: Deadline | None = None) -> Sample:
         """Return N rows, or those kept: action chunk, future and value denoised jointly.
 
+        At a temperature all rows but the first have other chunks than their futures and values
+        belong to, which ``judge`` predicts again.
+
         Args:
             obs: What the robot senses.
-            query: Candidates, which of them are kept, seed and denoising steps.
+            query: Candidates, which of them are kept, temperature, seed and denoising steps.
             deadline: When the whole answer must be there; None takes all steps.
 
         Raises:
             ValueError: See ``plan``.
+            ConfigError: A temperature is wanted and the checkpoint has no residuals.
         """
         self.check(obs)
         query.check(self.config.action_steps)
@@ -184,7 +197,9 @@ class CosmosPolicy:
             given, 'policy', [steps], keep=query.keep, correct=correct, deadline=deadline
         )
         # 3. The committed rows are played whatever was denoised, so they stand in the chunk.
-        return self._overwrite(acted, committed)
+        acted = self._overwrite(acted, committed)
+        # 4. At a temperature the candidates become different plans.
+        return self._vary(acted, committed, query.temperature) if query.temperature else acted
 
     @torch.inference_mode()
     def judge(self, acted: Sample, query: PlanQuery, deadline: Deadline | None = None) -> Answer:
@@ -192,7 +207,7 @@ class CosmosPolicy:
 
         Args:
             acted: R rows with an action frame, as ``act`` returns them.
-            query: Futures, values and depth.
+            query: Futures, values, depth, and whether all rows share their noise.
             deadline: When the answer must be there; None takes all steps.
 
         Raises:
@@ -204,14 +219,16 @@ class CosmosPolicy:
         given = acted
         if self.conditioning == 'trained' and not scorer.config.committed_rows:
             given = scorer.hide_committed(acted)
-        # 4. Action frames -> M futures of each.
+        if query.paired:
+            given = replace(given, seeds=(query.seed,) * len(acted.seeds))
+        # 5. Action frames -> M futures of each.
         future = first = self._imagine(given, query, deadline)
-        # 5. Futures -> as many further chunks as the query is deep, and one future of each.
+        # 6. Futures -> as many further chunks as the query is deep, and one future of each.
         for depth in range(2, query.depth + 1):
             deadline.start_stage(self._steps_behind(query, depth))
             given = self.act_on_future(future, query, deadline)
             future = self._imagine(given, query, deadline, depth)
-        # 6. Futures -> K values of each, seen from the end of the first chunk.
+        # 7. Futures -> K values of each, seen from the end of the first chunk.
         if values:
             deadline.start_stage()
             scores = scorer.predict_value(future, values, deadline)
@@ -219,9 +236,10 @@ class CosmosPolicy:
             scores = self.read_values(future)
         rows_ahead = self.config.horizon * (query.depth - 1)
         scores = scores * scorer.config.return_discount**rows_ahead
-        # 7. Latent frames -> robot units; the future that is shown is the last, of most steps.
+        # 8. Latent frames -> robot units; the future that is shown is the last, of most steps.
         members = max(futures, 1)
         shown = first.rows(range(members - 1, len(first.seeds), members))
+        shown = replace(shown, seeds=acted.seeds)
         candidates = Candidates(
             stamp_ns=acted.stamp_ns,
             positions=self.read_actions(acted),
@@ -399,6 +417,34 @@ class CosmosPolicy:
         write_vector(latents, index, chunk)
         return replace(acted, latents=latents)
 
+    def _vary(self, acted: Sample, committed: Tensor, temperature: float) -> Sample:
+        """Return as many rows whose chunks are different plans, the first as it is.
+
+        Raises:
+            ConfigError: The checkpoint has no residuals.
+        """
+        if self._variations is None:
+            msg = (
+                'candidates at a temperature are drawn from the residuals of the checkpoint, and '
+                f'this one has none; {HOW_TO_MEASURE}'
+            )
+            raise ConfigError(msg)
+        n = len(acted.seeds)
+        if n == 1:
+            return acted
+        index, shape = self.layout.index('action'), (self.config.horizon, self.config.action_size)
+        chunks = read_vector(acted.latents, index, shape[0] * shape[1]).reshape(-1, *shape)
+        pool = [chunks]
+        for chunk, seed in zip(chunks, acted.seeds, strict=True):
+            rng = np.random.default_rng([seed, acted.stamp_ns // 1_000_000, 1])
+            pool.append(self._variations.draw(chunk, committed, temperature, rng))
+        every = torch.cat(pool)
+        positions = self.stats.unnormalize_actions(every.cpu().numpy())
+        plans = choose_plans(positions, n, self.config.arm_joints)
+        latents = acted.latents.clone()
+        write_vector(latents[1:], index, every[plans[1:]])
+        return replace(acted, latents=latents)
+
     def _members(self, query: PlanQuery, depth: int = 1) -> tuple[int, int]:
         """Return the futures and values of the scorer's stages; 0 is a stage that is left out.
 
@@ -407,7 +453,10 @@ class CosmosPolicy:
             depth: Chunk whose futures are counted, from 1; each behind the first has one at most.
         """
         futures, values = query.futures, query.values
-        if self.scorer is not self and not futures + values:  # else the base's own value
+        varied = query.temperature > 0.0 and query.candidates > 1
+        if varied and not self.scorer.values_actions:
+            futures = max(futures, 1)
+        if (varied or self.scorer is not self) and not futures + values:  # else its own value
             futures, values = (0, 1) if self.scorer.values_actions else (1, 0)
         return futures if depth == 1 else min(futures, 1), values
 

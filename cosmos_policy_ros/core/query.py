@@ -26,6 +26,12 @@ class PlanQuery:
         keep: Candidates kept after the first, second, … denoising step, those with the best value
             so far; empty keeps all. Dropped candidates are not in the answer, and only what is
             kept goes through the stages of futures and values.
+        temperature: How far the candidates are spread as different plans, see
+            ``core.variations``; 0 leaves them to the noise. Those but the first are then judged
+            by a future, or a value of the action, of their own.
+        paired: Whether futures and values of all candidates are drawn with the noise of candidate
+            0, so that the candidates differ by what they do and not by luck; otherwise with that
+            of their own, as in the reference.
         seed: Base seed; candidate i is drawn with ``seed + i``.
         steps: Denoising steps of the action chunk; None takes the checkpoint's.
         budget_s: Time for the answer from the call of ``plan`` on [s]; denoising ends early where
@@ -38,6 +44,8 @@ class PlanQuery:
     values: int = 0
     depth: int = 1
     keep: tuple[int, ...] = ()
+    temperature: float = 0.0
+    paired: bool = False
     seed: int = 0
     steps: int | None = None
     budget_s: float | None = None
@@ -68,6 +76,12 @@ class PlanQuery:
             raise ConfigError(msg)
         if self.steps is not None and self.steps < 1:
             msg = f'an action chunk takes at least 1 denoising step, got {self.steps}'
+            raise ConfigError(msg)
+        if not (isinstance(self.temperature, Real) and 0.0 <= self.temperature < math.inf):
+            msg = f'the temperature of a query is a number of at least 0, got {self.temperature!r}'
+            raise ConfigError(msg)
+        if not isinstance(self.paired, bool):
+            msg = f'paired is true or false, got {self.paired!r}'
             raise ConfigError(msg)
         if self.budget_s is not None and not (
             isinstance(self.budget_s, Real) and 0.0 <= self.budget_s < math.inf

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import get_args, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import load_policy, Precision
+from cosmos_policy_ros.core.planner import Selection
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.evaluation.displacement import (
@@ -36,7 +37,8 @@ class Agent:
         planning_checkpoint: Checkpoint folder that judges the candidates; None lets the first one
             do so itself.
         query: Candidates, futures and values; its seed is replaced by that of the scene.
-        displacement: Displacement of the candidates.
+        selection: When another candidate than the first is played, see ``core.planner``.
+        displacement: Displacement of the candidates, and how often one is played to explore.
         backend: What runs the networks, a name in ``backends.BACKENDS``.
         precision: Arithmetic of the networks.
         threads: CPU threads of the networks.
@@ -46,6 +48,7 @@ class Agent:
     checkpoint: Path = field(default_factory=lambda: share_path('models', 'aloha_sim'))
     planning_checkpoint: Path | None = None
     query: PlanQuery = PLAIN
+    selection: Selection = 'decisive'
     displacement: Displacement = NO_DISPLACEMENT
     backend: str = 'auto'
     precision: Precision = 'auto'
@@ -56,15 +59,23 @@ class Agent:
         """Check what the parts do not check themselves.
 
         Raises:
-            ConfigError: There is no thread, or exploring would choose among several candidates.
+            ConfigError: There is no thread or no such selection, or there is nothing to explore
+                with: neither one displaced candidate nor several at a temperature.
         """
+        if self.selection not in get_args(Selection):
+            msg = f'no selection {self.selection!r}; choose one of {get_args(Selection)}'
+            raise ConfigError(msg)
         if self.threads < 1:
             msg = f'threads must be at least 1, got {self.threads}'
             raise ConfigError(msg)
-        if self.displacement.explore and self.query.candidates > 1:
+        n, displaced = self.query.candidates, self.displacement.spread_rad > 0.0
+        varied = self.query.temperature > 0.0
+        if self.displacement.explore and not ((n == 1 and displaced) or (n > 1 and varied)):
             msg = (
-                'explore plays the one candidate displaced; give candidates 1, not '
-                f'{self.query.candidates}'
+                'explore plays one candidate displaced, or any of several at a temperature; give '
+                'spread_rad above 0 with candidates 1, or temperature above 0, not candidates '
+                f'{n} with spread_rad {self.displacement.spread_rad} and temperature '
+                f'{self.query.temperature}'
             )
             raise ConfigError(msg)
 
@@ -102,4 +113,5 @@ class Agent:
         if self.displacement.explore:
             details['explore'] = str(self.displacement.explore)
             details['spread_rad'] = str(self.displacement.spread_rad)
+            details['temperature'] = str(self.query.temperature)
         return details

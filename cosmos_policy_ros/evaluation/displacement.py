@@ -10,11 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from cosmos_policy_ros.core.perturb import displace, displace_others, displacement_rng
-from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.protocol import Answer, Policy
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.evaluation.episode import Proposal
+from cosmos_policy_ros.evaluation.episode import Choose, play_candidate, Proposal
 from cosmos_policy_ros.types import ConfigError, Observation
 
 
@@ -27,8 +26,9 @@ class Displacement:
     Attributes:
         spread_rad: Standard deviation by which all candidates but the first are displaced in every
             arm joint [rad]; 0 displaces none.
-        explore: Share of the queries, 0 to 1, in which the only candidate is displaced and played
-            whatever comes of it, so that a recording shows what does.
+        explore: Share of the queries, 0 to 1, in which the only candidate is displaced, or any of
+            several is chosen, and played whatever comes of it, so that a recording shows what
+            does.
     """
 
     spread_rad: float = 0.0
@@ -38,7 +38,7 @@ class Displacement:
         """Check the ranges.
 
         Raises:
-            ConfigError: One is out of range, or exploring has no displacement to explore with.
+            ConfigError: One is out of range.
         """
         if not self.spread_rad >= 0.0:
             msg = f'spread_rad must be at least 0, got {self.spread_rad}'
@@ -46,26 +46,29 @@ class Displacement:
         if not 0.0 <= self.explore <= 1.0:
             msg = f'explore must be between 0 and 1, got {self.explore}'
             raise ConfigError(msg)
-        if self.explore and not self.spread_rad:
-            msg = 'explore plays a displaced candidate; give spread_rad above 0'
-            raise ConfigError(msg)
 
 
 NO_DISPLACEMENT = Displacement()
 
 
 def propose_displaced(
-    policy: Policy, query: PlanQuery, displacement: Displacement, observation: Observation
+    policy: Policy,
+    query: PlanQuery,
+    displacement: Displacement,
+    choose: Choose,
+    observation: Observation,
 ) -> Proposal:
-    """Answer a query with displaced candidates and the best of them by value.
+    """Answer a query with displaced candidates and a choice among them.
 
-    In the share of the queries that explores, the only candidate is displaced after it was judged:
-    the value that is recorded with it is that of the chunk before.
+    In the share of the queries that explores, one of several candidates is played at random; a
+    single one is displaced after it was judged: the value that is recorded with it is that of the
+    chunk before.
 
     Args:
         policy: Proposes and judges.
         query: Candidates, futures, values and the seed, also of the displacement.
         displacement: How far candidates are displaced, and how often one is only to explore.
+        choose: Candidates -> the plan among them.
         observation: What the robot senses.
 
     Raises:
@@ -74,11 +77,15 @@ def propose_displaced(
     """
     candidates = plan_displaced(policy, observation, query, displacement.spread_rad).candidates
     rng = displacement_rng(query.seed, observation.stamp_ns)
-    if rng.random() < displacement.explore:
+    explores, n = rng.random() < displacement.explore, len(candidates.positions)
+    if explores and n == 1:
         only = candidates.positions[0]
         chunk = displace(only, rng, displacement.spread_rad, require_stages(policy).grippers)
         candidates = replace(candidates, positions=chunk[None])
-    return Proposal(candidates, make_plan(candidates, policy.config.rate_hz))
+    plan = choose(candidates)
+    if explores and n > 1:
+        plan = play_candidate(plan, candidates, int(rng.integers(n)))
+    return Proposal(candidates, plan)
 
 
 def plan_displaced(

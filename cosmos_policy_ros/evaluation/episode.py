@@ -18,11 +18,12 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from cosmos_policy_ros.control.chunk_player import SeamJump
+from cosmos_policy_ros.control.collision import open_scene, tool_distances_m
 from cosmos_policy_ros.control.pacing import most_committed_rows, Pacer
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.takeover import Takeover
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
-from cosmos_policy_ros.core.planner import make_plan
+from cosmos_policy_ros.core.planner import make_plan, Selection
 from cosmos_policy_ros.core.protocol import Policy, PolicyFacts
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.rollout_bag import describe_scene, open_rollout
@@ -53,6 +54,7 @@ class Proposal(NamedTuple):
 
 
 Planner = Callable[[Observation], Proposal]
+Choose = Callable[[Candidates], Plan]
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,9 @@ class EpisodeResult:
         middle_value: Value of the candidate chosen nearest to the middle of the episode.
         values: Value of the chosen candidate of every query, in order.
         query_ms: Durations of the queries [ms].
+        choices: Of every query, whether another candidate than the first was chosen.
+        apart_mm: Largest distance of a candidate from the first at the tools, of every query with
+            several [mm]; empty for robots without a scene.
         seam_jumps_rad: Seam jump of every chunk that took over from another [rad].
         seam_jumps_rad_s: Its jump of speed [rad/s].
         standstill_s: Time without rows to play, from the first chunk on [s].
@@ -84,6 +89,8 @@ class EpisodeResult:
     middle_value: float
     values: tuple[float, ...]
     query_ms: tuple[float, ...]
+    choices: tuple[bool, ...]
+    apart_mm: tuple[float, ...]
     seam_jumps_rad: tuple[float, ...]
     seam_jumps_rad_s: tuple[float, ...]
     standstill_s: float
@@ -118,7 +125,8 @@ def play_scene(
     """
     sim = open_sim(scenario, robot)
     task = match_instruction(policy, scenario).task
-    planner = partial(propose, policy, replace(query, seed=seed))
+    choose = make_choose(robot, policy.config)
+    planner = partial(propose, policy, replace(query, seed=seed), choose)
     try:
         return play_episode(planner, sim, robot, scenario, task, seed, policy.config, bag)
     finally:
@@ -139,10 +147,38 @@ def match_instruction(policy: Policy, scenario: Scenario) -> Match:
     return TaskMatcher(policy.tasks, task_synonyms()).find(scenario.given_instruction)
 
 
-def propose(policy: Policy, query: PlanQuery, observation: Observation) -> Proposal:
-    """Answer a query with a policy's candidates and the best of them by value."""
+def propose(
+    policy: Policy, query: PlanQuery, choose: Choose, observation: Observation
+) -> Proposal:
+    """Answer a query with a policy's candidates and a choice among them."""
     candidates = policy.plan(observation, query).candidates
-    return Proposal(candidates, make_plan(candidates, policy.config.rate_hz))
+    return Proposal(candidates, choose(candidates))
+
+
+def make_choose(robot: RobotSpec, facts: PolicyFacts, selection: Selection = 'decisive') -> Choose:
+    """Return how the running stack chooses among candidates, but for what they would touch.
+
+    Args:
+        robot: Robot, with the scene in which the candidates are compared at the tools, if any.
+        facts: Rate of the policy's rows.
+        selection: When another candidate than the first is played, see ``core.planner``.
+
+    Raises:
+        ConfigError: The scene cannot be read.
+    """
+    scene = open_scene(robot)
+
+    def choose(candidates: Candidates) -> Plan:
+        apart_m = tool_distances_m(scene, candidates.positions)
+        return make_plan(candidates, facts.rate_hz, selection=selection, apart_m=apart_m)
+
+    return choose
+
+
+def play_candidate(plan: Plan, candidates: Candidates, which: int) -> Plan:
+    """Return a plan that plays a given candidate, whatever it is worth."""
+    chunk = replace(plan.chunk, positions=candidates.positions[which])
+    return replace(plan, chunk=chunk, best=which, is_choice=which > 0)
 
 
 def play_episode(
@@ -255,6 +291,8 @@ def play_episode(
         middle_value=values[len(values) // 2],
         values=tuple(round(value, 4) for value in values),
         query_ms=tuple(round(ms, 2) for ms in inference.query_ms),
+        choices=tuple(inference.choices),
+        apart_mm=tuple(round(mm, 1) for mm in inference.apart_mm),
         seam_jumps_rad=tuple(round(jump.rad, 4) for jump in jumps),
         seam_jumps_rad_s=tuple(round(jump.rad_s, 3) for jump in jumps),
         standstill_s=round(playback.stats.standstill_s, 3),
@@ -281,11 +319,15 @@ class _Inference:
     Attributes:
         values: Value of the choice of every query, in order.
         query_ms: How long each was computed [ms].
+        choices: Whether it chose another candidate than the first.
+        apart_mm: Largest distance from the first, where it is known of several [mm].
     """
 
     def __init__(self, planner: Planner, latencies_s: Sequence[float], seed: int) -> None:
         self.values: list[float] = []
         self.query_ms: list[float] = []
+        self.choices: list[bool] = []
+        self.apart_mm: list[float] = []
         self._planner, self._latencies_s = planner, latencies_s
         self._rng = np.random.default_rng([seed, 3])
         self._answers: deque[_Answer] = deque()
@@ -295,7 +337,11 @@ class _Inference:
         start_s = time.perf_counter()
         proposal = self._planner(observation)
         self.query_ms.append((time.perf_counter() - start_s) * 1e3)
-        self.values.append(float(proposal.plan.scores[proposal.plan.best]))
+        plan = proposal.plan
+        self.values.append(float(plan.scores[plan.best]))
+        self.choices.append(plan.is_choice)
+        if len(plan.scores) > 1 and math.isfinite(plan.apart_m):
+            self.apart_mm.append(plan.apart_m * 1e3)
         free_ns = self._answers[-1].arrival_ns if self._answers else 0
         latency_ns = round(float(self._rng.choice(self._latencies_s)) * 1e9)
         arrival_ns = max(observation.stamp_ns, free_ns) + latency_ns

@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+import math
 
+from cosmos_policy_ros.control.collision import open_scene, tool_distances_m
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.protocol import Policy
 from cosmos_policy_ros.core.query import PlanQuery
@@ -20,9 +22,9 @@ from cosmos_policy_ros.evaluation.displacement import plan_displaced
 from cosmos_policy_ros.evaluation.episode import (
     match_instruction,
     open_sim,
+    play_candidate,
     play_episode,
     Proposal,
-    propose,
 )
 from cosmos_policy_ros.evaluation.oracle_summary import Choice, OracleScene
 from cosmos_policy_ros.evaluation.scenario import Scenario
@@ -143,6 +145,7 @@ def _play_candidates(
         episodes.append(episode)
     answers = branch.answers
     plans = [make_plan(answer, facts.rate_hz) for answer in answers]
+    apart_m = tool_distances_m(open_scene(robot), answers[0].positions)
     arms = answers[0].positions[:, :, robot.arm_joints]
     return OracleScene(
         seed=seed,
@@ -150,6 +153,7 @@ def _play_candidates(
         success=tuple(episode.success for episode in episodes),
         spread_rad=float(arms.std(0).mean()),
         shift_rad=float(arms.mean(1).std(0).mean()),
+        apart_mm=math.nan if apart_m is None else round(float(apart_m.max()) * 1e3, 1),
         values={
             judge.name: Choice(tuple(plan.scores.tolist()), plan.best)
             for judge, plan in zip(judges, plans, strict=True)
@@ -191,8 +195,9 @@ class _Branch:
             self.answers = [judge.plan(observation, self._seed) for judge in self._judges]
         self.before += not self.answers
         if not self.answers or observation.stamp_ns != self.answers[0].stamp_ns:
-            return propose(policy, PlanQuery(candidates=1, seed=self._seed), observation)
+            plain = PlanQuery(candidates=1, seed=self._seed)
+            only = policy.plan(observation, plain).candidates
+            return Proposal(only, make_plan(only, policy.config.rate_hz))
         answer = self.answers[0]
         plan = make_plan(answer, policy.config.rate_hz)
-        chunk = replace(plan.chunk, positions=answer.positions[self.candidate])
-        return Proposal(answer, replace(plan, chunk=chunk, best=self.candidate))
+        return Proposal(answer, play_candidate(plan, answer, self.candidate))

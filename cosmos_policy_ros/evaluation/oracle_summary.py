@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from cosmos_policy_ros.metrics import auc
+from cosmos_policy_ros.metrics import auc, rounded_percentiles
 import numpy as np
 from numpy.typing import NDArray
 
@@ -31,6 +31,7 @@ class OracleScene:
         success: Of each candidate, whether the task was done at the end.
         spread_rad: Standard deviation between them, mean over rows and arm joints [rad].
         shift_rad: The same between their means over all rows, without noise from row to row.
+        apart_mm: Largest distance of a candidate from the first at the tools [mm].
         values: ``own`` or planning checkpoint -> what its value makes of them.
         later: Of each candidate, the policy's own values in the queries that followed, when what
             came of it was in the images.
@@ -44,6 +45,7 @@ class OracleScene:
     success: tuple[bool, ...]
     spread_rad: float
     shift_rad: float
+    apart_mm: float
     values: dict[str, Choice]
     later: tuple[tuple[float, ...], ...]
     next_values: tuple[float | None, ...] = ()
@@ -68,6 +70,8 @@ def summarize_oracle(scenes: Sequence[OracleScene]) -> dict[str, Any]:
         'best_in_hindsight': _rate(success.any(1)),
         'worst_in_hindsight': _rate(success.all(1)),
         'scenes_with_both': int(mixed.sum()),
+        'choice_matters': _rate(mixed),
+        'apart_mm': rounded_percentiles([scene.apart_mm for scene in scenes]),
         'spread_rad': round(float(np.mean([scene.spread_rad for scene in scenes])), 4),
         'shift_rad': round(float(np.mean([scene.shift_rad for scene in scenes])), 4),
     }

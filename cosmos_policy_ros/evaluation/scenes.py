@@ -13,6 +13,7 @@ from cosmos_policy_ros.evaluation.agent import Agent
 from cosmos_policy_ros.evaluation.displacement import propose_displaced
 from cosmos_policy_ros.evaluation.episode import (
     EpisodeResult,
+    make_choose,
     match_instruction,
     open_sim,
     play_episode,
@@ -94,11 +95,12 @@ def _open_player(
     task = match_instruction(policy, scenario).task
     facts = policy.config
     details = agent.describe() if record is not None else {}
+    choose = make_choose(robot, facts, agent.selection)
 
     def play(seed: int) -> EpisodeResult:
         # The noise is the same in every query: the candidates differ by theirs alone.
         query = replace(agent.query, seed=seed)
-        planner = partial(propose_displaced, policy, query, agent.displacement)
+        planner = partial(propose_displaced, policy, query, agent.displacement, choose)
         bag = None if record is None else bag_path(record, seed)
         return play_episode(planner, sim, robot, scenario, task, seed, facts, bag, details)
 

@@ -24,7 +24,9 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
 
     Returns:
         ``episodes``, ``successes``, ``success_rate`` with its Wilson interval ``interval_95``;
-        ``value_auc`` of the value at mid-episode against success; ``query_ms`` percentiles;
+        ``choice_share`` of the queries in which another candidate than the first was chosen;
+        ``apart_mm``, percentiles of the largest distance of a candidate from the first at the
+        tools; ``value_auc`` of the value at mid-episode against success; ``query_ms`` percentiles;
         ``rewards``, how many episodes came to a reward of 1, 2, 3 and 4; ``seam_jump_rad`` and
         ``seam_jump_rad_s`` with ``p50``, ``p99`` and ``max`` over the chunks; ``standstill_s`` of
         all episodes; ``committed_rows``, percentiles of the ``conditioned`` rows of the queries
@@ -39,6 +41,8 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
         'successes': successes,
         'success_rate': successes / len(results),
         'interval_95': wilson_interval(successes, len(results)),
+        'choice_share': round(float(np.mean([c for r in results for c in r.choices])), 4),
+        'apart_mm': rounded_percentiles([mm for r in results for mm in r.apart_mm]),
         'value_auc': auc(
             np.array([r.middle_value for r in results]), np.array([r.success for r in results])
         ),

@@ -118,6 +118,18 @@ class InferenceParams:
         1,
         8,
     )
+    temperature: float = param(
+        0.0,
+        'How far candidates are spread as different plans: 1 as far as held-out demonstrations '
+        'are from what the policy predicts of them; 0 leaves them to the noise.',
+        0.0,
+        10.0,
+    )
+    paired: bool = param(
+        True,
+        'true judges all candidates with the same noise, so that they differ by what they do; '
+        'false with noise of their own, as the reference.',
+    )
     seed: int = param(
         0,
         "Seed of the noise of candidate 0, added to the checkpoint's base seed; candidate i uses "
@@ -168,6 +180,8 @@ class InferenceNode(Node):
             futures=p.futures,
             values=p.values,
             depth=p.depth,
+            temperature=p.temperature,
+            paired=p.paired,
             keep=read_keep(p.keep),
             seed=self.policy.config.base_seed + p.seed,
         )

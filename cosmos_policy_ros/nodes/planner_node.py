@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cosmos_policy_ros.align import stamp_of
-from cosmos_policy_ros.control.collision import open_scene
+from cosmos_policy_ros.control.collision import open_scene, tool_distances_m
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
 from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
@@ -127,8 +127,9 @@ class PlannerParams(PlaybackParams):
         'Rule that makes one score of all values: average, lcb, success_vote or majority_mean.',
     )
     selection: str = param(
-        'reference',
-        'reference leaves candidate 0 only for one with a better score; argmax takes the best.',
+        'decisive',
+        'decisive leaves candidate 0 only for another plan whose score is higher by more than the '
+        'ensemble is unsure of; reference for any better score; argmax takes the best.',
     )
     discovery_s: float = param(
         3.5,
@@ -167,6 +168,7 @@ class PlannerNode(Node):
         self._asked: dict[int, _Asked] = {}  # by the stamp of the query
         self._merger = CandidateMerger(p.merge_s)
         self._plan: Plan | None = None
+        self._n_plans, self._n_choices = 0, 0  # since the start
         self._committed, self._delay_rows, self._mismatch_rad = 0, 0.0, float('nan')  # of it
         self._trouble, self._astray = '', ''
         self._stopped = ''  # why the queries ended by themselves
@@ -328,7 +330,12 @@ class PlannerNode(Node):
         asked = self._asked.get(stamp_ns, _Asked(np.zeros((0, self.robot.size), np.float32), 1.0))
         rate_hz = merged.rate_hz * asked.speed_scale  # at which the rows are played
         allowed = self._find_allowed(merged.candidates)
-        self._plan = make_plan(merged.candidates, rate_hz, p.aggregation, p.selection, allowed)
+        apart_m = tool_distances_m(self._scene, merged.candidates.positions)
+        self._plan = make_plan(
+            merged.candidates, rate_hz, p.aggregation, p.selection, allowed, apart_m
+        )
+        self._n_plans += 1
+        self._n_choices += self._plan.is_choice
         chunk = self._settings.played(self._plan.chunk, self._open_loop_rows)
         self._chunks.publish(chunk_message(chunk, self.robot.joint_names))
         now_ns = self._now_ns()
@@ -413,6 +420,12 @@ class PlannerNode(Node):
             mismatch_rad=self._mismatch_rad,
             value=math.nan if plan is None else float(plan.scores[plan.best]),
             best=-1 if plan is None else plan.best,
+            plans=self._n_plans,
+            choices=self._n_choices,
+            is_choice=plan is not None and plan.is_choice,
+            margin=math.nan if plan is None else plan.margin,
+            deviation=math.nan if plan is None else plan.deviation,
+            apart_m=math.nan if plan is None else plan.apart_m,
             scores=() if plan is None else tuple(plan.scores.tolist()),
         )
         trouble = status.trouble if late else self._stopped or status.trouble

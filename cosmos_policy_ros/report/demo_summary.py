@@ -51,6 +51,7 @@ def make_report(
         'candidates_used': _mean([len(a['values']) for a in played]),
         'steps_used': _mean(_known(played, 'steps_used')),
         'depth_used': _mean(_known(played, 'depth_used')),
+        'choices': sum(e.get('choices', 0) for e in episodes),
         'standstill_s': round(sum(e['standstill_s'] for e in episodes), 3),
         'seam_jump_rad_p99': seam_figures(jumps_rad)['p99'],
         'seam_jump_rad_max': max((e['seam_jump_rad_max'] for e in episodes), default=0.0),

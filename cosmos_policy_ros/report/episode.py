@@ -119,10 +119,14 @@ def _policy(overview: Overview) -> str:
         if chosen:
             lines.append(Line('chosen', 'best', *np.array(chosen, dtype=np.float64).T))
         spread = float(np.mean([np.ptp(a.values) for a in overview.answers]))
+        several = [a.best for a in overview.answers if len(a.values) > 1 and a.best is not None]
+        n_others = sum(best > 0 for best in several)
+        choices = f', another than the first chosen in {n_others}' if several else ''
         figures.append(
             chart(
                 'Value of the candidates', lines, seconds, bounds=(-0.04, 1.04), dots=True,
-                note=f'{len(overview.answers)} answers, mean spread {spread:.3f}', size=WIDE,
+                note=f'{len(overview.answers)} answers, mean spread {spread:.3f}{choices}',
+                size=WIDE,
             )
         )  # fmt: skip
     if overview.seams:

@@ -14,7 +14,7 @@ from typing import Any
 
 from cosmos_policy_ros.stack.node_list import STATUS, Value
 from cosmos_policy_ros.stack.processes import open_node, stop_nodes
-from cosmos_policy_ros.status import from_values, PolicyStatus
+from cosmos_policy_ros.status import describe_choice, from_values, PolicyStatus
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.live import Live
@@ -116,6 +116,7 @@ def describe_status(status: PolicyStatus) -> dict[str, str]:
         'value': _join(
             _number(status.value, '.3f', ''),
             'of ' + ' '.join(f'{s:.3f}' for s in status.scores) if status.scores else '',
+            describe_choice(status.is_choice, status.scores),
         ),
         'answers': _join(
             f'{status.candidates_used} candidates of {status.steps_used} steps',

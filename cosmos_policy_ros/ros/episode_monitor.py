@@ -14,12 +14,14 @@ from cosmos_policy_ros.ros.endpoints import create_subscription
 from cosmos_policy_ros.status import (
     ExecutorStatus,
     InferenceStatus,
+    PlannerStatus,
     RecorderStatus,
     SimStatus,
 )
 from cosmos_policy_ros.topics import (
     EXECUTOR_STATUS,
     INFERENCE_STATUS,
+    PLANNER_STATUS,
     RECORDER_STATUS,
     SIM_STATUS,
     SUCCESS,
@@ -69,10 +71,12 @@ class EpisodeMonitor:
         self.executor: ExecutorStatus | None = None
         self.recorder: RecorderStatus | None = None
         self.sim: SimStatus | None = None
+        self._planner = PlannerStatus(active=False)
         self._clock, self._joints, self._on_answer = node.get_clock(), joints, on_answer
         self.start(0)
         create_subscription(node, SUCCESS, self.on_success)
         subscribe_status(node, INFERENCE_STATUS, InferenceStatus, self.on_inference)
+        subscribe_status(node, PLANNER_STATUS, PlannerStatus, self.on_planner)
         subscribe_status(node, EXECUTOR_STATUS, ExecutorStatus, self.on_executor)
         subscribe_status(node, RECORDER_STATUS, RecorderStatus, self.on_recorder)
         subscribe_status(node, SIM_STATUS, SimStatus, self.on_sim)
@@ -86,6 +90,7 @@ class EpisodeMonitor:
         self._value, self._query_ms = float('nan'), float('nan')
         self._seam_jumps_rad: list[float] = []
         self._chunks_played = 0
+        self._choices_before = self._planner.choices
         # by stamp of the query
         self._asked: dict[int, tuple[int, Sequence[float]]] = {}  # committed rows, image ages [s]
         self._candidates: dict[int, list[Candidates]] = {}
@@ -116,6 +121,10 @@ class EpisodeMonitor:
         """Take what an inference node had time for; it comes once a second too."""
         self._used = {s: u for s, u in self._used.items() if s >= self._start_ns}
         self._used.setdefault(status.stamp_ns, []).append(status)
+
+    def on_planner(self, status: PlannerStatus) -> None:
+        """Take a status of the planner."""
+        self._planner = status
 
     def on_recorder(self, status: RecorderStatus) -> None:
         """Take a status of the recorder."""
@@ -191,6 +200,7 @@ class EpisodeMonitor:
         return {
             'queries': self._queries,
             'answers': self._answers,
+            'choices': self._planner.choices - self._choices_before,
             'standstill_s': round(executor.standstill_s, 3),
             'seam_jump_rad_max': round(executor.seam_jump_rad_max, 4),
             'seam_jumps_rad': self._seam_jumps_rad,

@@ -49,6 +49,9 @@ ARGUMENTS = {
     'futures': Argument(int, 'Futures M predicted per candidate; 0 reads them from the policy.'),
     'values': Argument(int, 'Values K predicted per future; 0 reads them from the stage before.'),
     'depth': Argument(int, 'Chunks imagined one after the other before a candidate is valued.'),
+    'temperature': Argument(float, 'How far candidates are spread as different plans.'),
+    'paired': Argument(bool, 'Whether all candidates are judged with the same noise.'),
+    'selection': Argument(str, 'When another candidate is played: decisive, reference, argmax.'),
     'speed_scale': Argument(float, 'Share of its own speed at which the policy moves the arms.'),
     'seam': Argument(str, 'How a new chunk takes over: committed, blend or official.'),
     'interpolation': Argument(str, 'The way between the rows of a chunk: spline or linear.'),
@@ -130,10 +133,13 @@ SIM = NodeSpec('sim', 'sim_node', ('robot', 'task', 'states', 'seed', 'render'))
 CAMERA = NodeSpec('camera', 'camera_node', ('robot',), only_with='cameras')
 INFERENCE = NodeSpec('inference', 'inference_node', (
     'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
-    'keep', 'futures', 'values', 'depth', 'seed',
+    'keep', 'futures', 'values', 'depth', 'temperature', 'paired',
+    'seed',
 ))  # fmt: skip
 PLAYBACK = ('seam', 'interpolation', 'blend_s')  # the planner has to know what is played
-PLANNER = NodeSpec('planner', 'planner_node', ('robot', 'checkpoint', 'speed_scale', *PLAYBACK))
+PLANNER = NodeSpec(
+    'planner', 'planner_node', ('robot', 'checkpoint', 'selection', 'speed_scale', *PLAYBACK)
+)
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', 'takeover', *PLAYBACK))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
 TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))

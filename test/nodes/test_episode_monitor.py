@@ -14,7 +14,13 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.ros.convert import candidates_message, chunk_message
 from cosmos_policy_ros.ros.diagnostics import Diagnostics, StatusReport
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
-from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, RecorderStatus, SimStatus
+from cosmos_policy_ros.status import (
+    ExecutorStatus,
+    InferenceStatus,
+    PlannerStatus,
+    RecorderStatus,
+    SimStatus,
+)
 from cosmos_policy_ros.topics import EXECUTOR_STATUS, RECORDER_STATUS, SIM_STATUS
 from cosmos_policy_ros.types import ActionChunk, Candidates
 from node_bench import ros_node
@@ -123,6 +129,17 @@ def test_seam_jumps_of_an_episode_are_kept(node: Node) -> None:
             ExecutorStatus('enabled', 'playing', chunks=chunks, seam_jump_rad=jump_rad)
         )
     assert monitor.summary()['seam_jumps_rad'] == [0.1, 0.25]
+
+
+def test_choices_of_an_episode_are_counted_from_its_start(node: Node) -> None:
+    """The planner counts since it was started."""
+    monitor = EpisodeMonitor(node, JOINTS)
+    monitor.on_sim(SimStatus(1.0, 30.0))
+    monitor.on_executor(ExecutorStatus('disabled', 'disabled'))
+    monitor.on_planner(PlannerStatus(True, plans=9, choices=4))
+    monitor.start(0)
+    monitor.on_planner(PlannerStatus(True, plans=15, choices=7))
+    assert monitor.summary()['choices'] == 3
 
 
 def test_reasons_of_interventions_are_those_of_the_executor(node: Node) -> None:

@@ -162,6 +162,19 @@ def test_best_candidate_becomes_the_chunk(bench: Bench) -> None:
     assert bench.chunks[0].rate_hz == pytest.approx(25.0)
 
 
+def test_score_that_is_hardly_better_is_no_choice(bench: Bench) -> None:
+    """Candidate 0 is played, and the status says why not another."""
+    query = bench.restart()
+    bench.reports.clear()
+    bench.answer(query, [0.30, 0.34])
+    bench.wait(lambda: bench.chunks and bench.reports)
+    assert bench.chunks[0].positions[0, 0] == 0.0
+    values = {v.key: v.value for v in bench.reports[-1].status[0].values}
+    assert (values['choice'], values['best']) == ('no choice', '0')
+    assert (values['margin'], values['deviation']) == ('0.040', '0.050')
+    assert float(values['apart_mm']) > 100.0
+
+
 def test_first_query_commits_to_nothing(bench: Bench) -> None:
     """The arms stand until its answer comes, whose chunk begins then."""
     assert bench.restart(pose=0.3).points == []

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cosmos_policy_ros.control.collision import LOOK_M, Scene
+from cosmos_policy_ros.control.collision import LOOK_M, Scene, tool_distances_m
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.safety import Limits, Safety
 from cosmos_policy_ros.control.tracking import JointTracker
@@ -139,6 +139,22 @@ def test_tools_are_between_the_fingertips() -> None:
             ('left', 'right'), (row[:6], row[7:13]), places, strict=True
         ):
             assert place == pytest.approx(sim.arm(side).tip(joints) - (0.0, 0.5, 0.0), abs=1e-4)
+
+
+def test_candidates_are_as_far_apart_as_their_tools() -> None:
+    """The waist turned by 0.1 rad moves the left tool on its circle; jitter is averaged away."""
+    start = np.repeat(START[None], 16, axis=0)
+    turned, jitter = start.copy(), start.copy()
+    turned[8:, 0] += 0.1
+    jitter[::2, 0] += 0.1
+    tool = SCENE.tool_paths(start[:1])[0, 0]
+    waist = SCENE.joint_places(START)['follower_left/waist']
+    arc_m = 0.1 * np.linalg.norm((tool - waist)[:2])
+    apart_m = tool_distances_m(SCENE, np.stack([start, turned, jitter]))
+    assert apart_m is not None
+    assert apart_m[0] == 0.0
+    assert apart_m[1:] == pytest.approx([arc_m, arc_m / 2], rel=0.01)
+    assert tool_distances_m(None, start[None]) is None
 
 
 def test_joints_are_where_they_turn() -> None:

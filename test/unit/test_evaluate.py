@@ -111,8 +111,9 @@ def test_exploring_plays_something_else(tmp_path: Path) -> None:
     [
         ({'spread_rad': -0.1}, 'spread_rad must be at least 0'),
         ({'spread_rad': 0.1, 'explore': 1.5}, 'explore must be between 0 and 1'),
-        ({'spread_rad': 0.1, 'explore': 0.5, 'candidates': 2}, 'give candidates 1, not 2'),
-        ({'explore': 0.5}, 'give spread_rad above 0'),
+        ({'spread_rad': 0.1, 'explore': 0.5, 'candidates': 2}, 'not candidates 2 with spread_rad'),
+        ({'explore': 0.5}, 'give spread_rad above 0 with candidates 1'),
+        ({'explore': 0.5, 'temperature': 1.0}, 'or temperature above 0, not candidates 1'),
         ({'without': ('push',)}, 'give states hard, not normal'),
     ],
 )

@@ -20,7 +20,7 @@ SCORER = share_path('models', 'aloha_sim_planning')
 def scene(success: tuple[bool, ...], scores: tuple[float, ...], best: int) -> OracleScene:
     """Return a scene with one value."""
     seen = tuple((score, float(done)) for score, done in zip(scores, success, strict=True))
-    return OracleScene(0, 1, success, 0.01, 0.01, {'value': Choice(scores, best)}, seen)
+    return OracleScene(0, 1, success, 0.01, 0.01, 6.0, {'value': Choice(scores, best)}, seen)
 
 
 def test_figures_of_three_scenes() -> None:
@@ -36,7 +36,8 @@ def test_figures_of_three_scenes() -> None:
     assert figures['mean_candidate'] == pytest.approx(5 / 12, abs=1e-4)
     assert figures['best_in_hindsight'] == pytest.approx(2 / 3, abs=1e-4)
     assert figures['worst_in_hindsight'] == pytest.approx(1 / 3, abs=1e-4)
-    assert figures['scenes_with_both'] == 1
+    assert (figures['scenes_with_both'], figures['choice_matters']) == (1, 0.3333)
+    assert figures['apart_mm']['p50'] == 6.0
     assert figures['value']['success'] == pytest.approx(1 / 3, abs=1e-4)
     assert figures['value']['auc_within'] == pytest.approx(2 / 3, abs=1e-3)
     assert figures['value']['auc_across'] == pytest.approx(34 / 35, abs=1e-3)
@@ -69,6 +70,7 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     (result,) = json.loads(usual.read_text())['results']
     assert played['success'][0] == result['success']
     assert 0 < played['shift_rad'] < played['spread_rad'] < 0.1
+    assert 0.5 < played['apart_mm'] < 20.0
     query = round(played['at_s'] / options['replan_s'])
     assert 1 <= query <= 6
     own, other = (Choice(*played['values'][name]) for name in ('own', str(SCORER)))

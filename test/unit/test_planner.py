@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from cosmos_policy_ros.core.planner import aggregate, make_plan, select
-from cosmos_policy_ros.types import Candidates
+from cosmos_policy_ros.types import Candidates, Plan
 import numpy as np
 from numpy.typing import NDArray
 import pytest
@@ -111,3 +111,62 @@ def test_plan_plays_the_best_candidate_that_may_be_played() -> None:
         for allowed in ((True, False, True), (False, False, True), (False, False, False))
     }
     assert list(plans.values()) == [0, 2, 1]
+
+
+def plan_of(
+    *values: list[float],
+    apart_m: tuple[float, ...] | None = None,
+    allowed: tuple[bool, ...] | None = None,
+) -> Plan:
+    """Return the decisive plan among candidates with these values."""
+    n = len(values)
+    positions = np.zeros((n, 2, 1), np.float32)
+    candidates = Candidates(9, positions, table(*values), np.zeros((n, 1), np.float32))
+    return make_plan(
+        candidates,
+        25.0,
+        'average',
+        'decisive',
+        None if allowed is None else np.array(allowed),
+        None if apart_m is None else np.array(apart_m),
+    )
+
+
+def test_a_better_plan_is_a_choice() -> None:
+    """2 cm away, and better by more than the members disagree about it."""
+    plan = plan_of([0.4, 0.5], [0.7, 0.7], apart_m=(0.0, 0.02))
+    assert (plan.best, plan.is_choice) == (1, True)
+    assert (plan.margin, plan.apart_m) == (pytest.approx(0.25), 0.02)
+    assert plan.deviation == pytest.approx(0.0707, abs=1e-4)
+
+
+def test_a_better_score_of_the_same_plan_is_no_choice() -> None:
+    """1 cm at the tools is what noise may make of one plan."""
+    plan = plan_of([0.4, 0.5], [0.7, 0.7], apart_m=(0.0, 0.01))
+    assert (plan.best, plan.is_choice) == (0, False)
+    assert plan_of([0.4, 0.5], [0.7, 0.7]).best == 1  # a robot without a scene
+
+
+def test_a_margin_that_the_ensemble_is_unsure_of_is_no_choice() -> None:
+    """Better by 0.2 on the mean; the three members say 0.5, 0.3 and -0.2."""
+    plan = plan_of([0.1, 0.3, 0.6], [0.6, 0.6, 0.4], apart_m=(0.0, 0.1))
+    assert (plan.best, plan.margin) == (0, pytest.approx(0.2))
+    assert plan.deviation == pytest.approx(0.3606, abs=1e-4)
+
+
+def test_what_all_members_are_wrong_by_alike_is_no_doubt() -> None:
+    """Members differ by 0.4 among themselves and agree on which candidate is better."""
+    plan = plan_of([0.1, 0.5], [0.2, 0.6], apart_m=(0.0, 0.1))
+    assert (plan.best, plan.deviation) == (1, pytest.approx(0.0, abs=1e-6))
+
+
+def test_a_single_value_has_to_be_higher_by_more_than_noise() -> None:
+    """0.05, since nobody tells how sure it is."""
+    assert plan_of([0.5], [0.54], apart_m=(0.0, 0.1)).best == 0
+    assert plan_of([0.5], [0.56], apart_m=(0.0, 0.1)).best == 1
+
+
+def test_where_candidate_zero_may_not_be_played_the_best_is() -> None:
+    """It would come too near to something; there is nothing to be decisive about."""
+    plan = plan_of([0.5], [0.5], [0.4], apart_m=(0.0, 0.001, 0.001), allowed=(False, True, True))
+    assert (plan.best, plan.is_choice) == (1, True)

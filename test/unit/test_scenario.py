@@ -58,11 +58,10 @@ def test_scenario_gives_the_instruction_of_its_task_unless_it_has_another() -> N
     [
         (lambda: Displacement(spread_rad=-0.1), 'spread_rad must be at least 0, got -0.1'),
         (lambda: Displacement(0.1, explore=1.5), 'explore must be between 0 and 1, got 1.5'),
-        (lambda: Displacement(explore=0.5), 'give spread_rad above 0'),
         (lambda: Agent(threads=0), 'threads must be at least 1, got 0'),
         (
             lambda: Agent(query=PlanQuery(2), displacement=Displacement(0.1, 0.5)),
-            'give candidates 1, not 2',
+            'not candidates 2 with spread_rad 0.1',
         ),
     ],
 )

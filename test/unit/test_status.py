@@ -106,6 +106,7 @@ def test_status_of_planner_imagination_and_stack_travel_exactly() -> None:
         True, 'why', scores=(0.1, 1 / 3), best=1, value=1 / 3, query_ms_p50=1.5
     )
     planner = replace(planner, query_ms_p99=2.5, mismatch_rad=0.01)
+    planner = replace(planner, is_choice=True, margin=0.2, deviation=0.1, apart_m=0.0123)
     assert from_values(PlannerStatus, to_values(planner)) == planner
     imagination = ImaginationStatus(5, 0.1, {'high': 1 / 3}, {'high': -2.5}, compared=7)
     assert from_values(ImaginationStatus, to_values(imagination)) == imagination
@@ -115,6 +116,9 @@ def test_status_of_planner_imagination_and_stack_travel_exactly() -> None:
     assert from_values(PolicyStatus, to_values(stack)) == stack
     assert stack.figures()['budget_ms'] == '100.0'
     assert PolicyStatus('ready').figures()['value'] == ''
+    assert (planner.figures()['choice'], planner.figures()['apart_mm']) == ('chosen', '12.3')
+    assert replace(planner, is_choice=False).figures()['choice'] == 'no choice'
+    assert stack.figures()['choice'] == ''  # a single candidate
 
 
 def test_unknown_phase_is_refused() -> None:

@@ -14,6 +14,7 @@ RUNNING = PolicyStatus(
     task='lift',
     value=0.75,
     scores=(0.5, 0.75),
+    is_choice=True,
     candidates_used=2,
     steps_used=5,
     budget_s=0.2,
@@ -33,7 +34,7 @@ def test_figures_are_rows_with_their_units() -> None:
     """In the order in which a person asks for them."""
     assert describe_status(RUNNING) == {
         'task': 'lift',
-        'value': '0.750  of 0.500 0.750',
+        'value': '0.750  of 0.500 0.750  chosen',
         'answers': '2 candidates of 5 steps  200 ms budget',
         'latency': '120 ms median  180 ms 99 %',
         'committed': '4 rows, 2.5 had passed',
