@@ -148,6 +148,7 @@ class InferenceStatus:
         query_ms_p99: 99th percentile of their times [ms].
         task: What the instruction is taken for; empty when it is for nothing.
         task_similarity: How alike both are, 1 for the same words.
+        tasks: Tasks that the checkpoint knows.
         oldest_stream_s: Age of the oldest newest message of a stream [s]; infinite without one.
     """
 
@@ -170,6 +171,7 @@ class InferenceStatus:
     query_ms_p99: float = NAN
     task: str = ''
     task_similarity: float = 0.0
+    tasks: tuple[str, ...] = ()
     oldest_stream_s: float = math.inf
 
     def figures(self) -> dict[str, object]:
@@ -300,6 +302,7 @@ class PlannerStatus:
         deviation: How much the ensemble is unsure of that; NaN where the first was best.
         apart_m: Largest distance of a candidate from the first at the tools [m]; NaN without a
             scene.
+        speed_scale: Share of its own speed at which the policy moves the arms.
     """
 
     active: bool
@@ -324,6 +327,7 @@ class PlannerStatus:
     margin: float = NAN
     deviation: float = NAN
     apart_m: float = NAN
+    speed_scale: float = 1.0
 
     def figures(self) -> dict[str, object]:
         """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
@@ -346,6 +350,7 @@ class PlannerStatus:
             'margin': _known(self.margin),
             'deviation': _known(self.deviation),
             'apart_mm': '' if math.isnan(self.apart_m) else f'{self.apart_m * 1e3:.1f}',
+            'speed_scale': f'{self.speed_scale:.2f}',
         }
 
 

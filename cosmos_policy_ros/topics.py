@@ -220,7 +220,7 @@ TASK = Topic(
     '/task',
     'std_msgs/msg/String',
     LATCHED,
-    ('person', 'sim', 'fake_sensor'),
+    ('person', 'console', 'sim', 'fake_sensor'),
     ('inference', 'planner', 'recorder', 'operator', 'visualizer'),
     'Language instruction of the episodes to come, at most 200 characters. Another one ends the '
     'queries: the planner has to be activated again.',
@@ -352,7 +352,7 @@ STOP = Topic(
     '/command_executor/stop',
     'std_msgs/msg/Empty',
     NEWEST,
-    ('person', 'estop'),
+    ('person', 'console', 'operate', 'estop'),
     ('command_executor',),
     'Any message is an emergency stop, as the service is; for a pedal or a key that '
     'sends it again and again.',
@@ -509,7 +509,7 @@ ENABLE = Service(
     '/command_executor/enable',
     'std_srvs/srv/SetBool',
     'command_executor',
-    ('person', 'operator', 'demonstrator', 'replay', 'arms'),
+    ('person', 'console', 'operate', 'operator', 'demonstrator', 'replay', 'arms'),
     'Allow motion from where the arms are (true), or end it (false); refused after an emergency '
     'stop until that is reset.',
 )
@@ -517,21 +517,21 @@ ESTOP = Service(
     '/command_executor/estop',
     'std_srvs/srv/Trigger',
     'command_executor',
-    ('person', 'estop'),
+    ('person', 'console', 'operate', 'estop'),
     'Emergency stop: brake, and allow no motion until it is reset, in every state.',
 )
 RESET_ESTOP = Service(
     '/command_executor/reset',
     'std_srvs/srv/Trigger',
     'command_executor',
-    ('person', 'estop'),
+    ('person', 'console', 'operate', 'estop'),
     'Let go of an emergency stop; nothing moves before motion is enabled.',
 )
 TAKE_OVER = Service(
     '/command_executor/take_over',
     'std_srvs/srv/SetBool',
     'command_executor',
-    ('person',),
+    ('person', 'console', 'operate'),
     'Let the leader arms lead (true), or the policy again (false); refused where a leader is too '
     'far from its follower, or stale.',
 )
@@ -539,7 +539,7 @@ ACTIVATE = Service(
     '/planner/activate',
     'std_srvs/srv/SetBool',
     'planner',
-    ('person', 'operator'),
+    ('person', 'console', 'operate', 'operator'),
     'Start (true) or stop (false) querying the policy; refused where no inference node is. '
     'Whatever ends motion stops it too.',
 )
@@ -547,28 +547,28 @@ START_RECORDING = Service(
     '/recorder/start',
     'std_srvs/srv/Trigger',
     'recorder',
-    ('person', 'demonstrator', 'fake_sensor'),
+    ('person', 'console', 'operate', 'demonstrator', 'fake_sensor'),
     'Begin an episode; refused while a stream is silent or there is no task.',
 )
 STOP_RECORDING = Service(
     '/recorder/stop',
     'std_srvs/srv/SetBool',
     'recorder',
-    ('person', 'demonstrator', 'fake_sensor'),
+    ('person', 'console', 'operate', 'demonstrator', 'fake_sensor'),
     'End the episode with its label: true for success.',
 )
 DISCARD_RECORDING = Service(
     '/recorder/discard',
     'std_srvs/srv/Trigger',
     'recorder',
-    ('person',),
+    ('person', 'console', 'operate'),
     'Throw the running episode away.',
 )
 RESET_SIM = Service(
     '/sim/reset',
     'std_srvs/srv/Trigger',
     'sim',
-    ('person', 'operator', 'demonstrator', 'replay'),
+    ('person', 'console', 'operate', 'operator', 'demonstrator', 'replay'),
     'Put the scene into the start state of the parameter ``seed``.',
 )
 SET_SIM_PARAMETERS = Service(
@@ -577,6 +577,13 @@ SET_SIM_PARAMETERS = Service(
     'sim',
     ('person', 'operator', 'demonstrator', 'replay'),
     'Set the parameter ``seed``, the only one that may change while the simulator runs.',
+)
+SET_PLANNER_PARAMETERS = Service(
+    '/planner/set_parameters',
+    'rcl_interfaces/srv/SetParameters',
+    'planner',
+    ('person', 'console'),
+    'Set the parameter ``speed_scale``, the only one that may change while the planner runs.',
 )
 LIST_CONTROLLER_PARAMETERS = Service(
     '/<arm>_controller/list_parameters',

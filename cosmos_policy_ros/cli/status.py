@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from cosmos_policy_ros.report.status import describe_status, listen, show_status
+from cosmos_policy_ros.control.policy_status import describe_status
+from cosmos_policy_ros.report.status import listen, show_status
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
 
 

@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, TypeVar
 
 from cosmos_policy_ros.status import (
+    describe_choice,
     ExecutorStatus,
     ImaginationStatus,
     InferenceStatus,
@@ -50,6 +52,16 @@ class StackReports:
         """Return the newest status of a kind, None before the first."""
         found = self._newest.get(kind)
         return found[0] if found is not None and isinstance(found[0], kind) else None
+
+    def get_fresh(self, kind: type[T], now_s: float) -> T | None:
+        """Return the newest status of a kind, None where nobody reports it now.
+
+        Args:
+            kind: Class of the status.
+            now_s: Time now [s, monotonic].
+        """
+        found = self._newest.get(kind)
+        return None if found is None or now_s - found[1] > SILENT_S else self.get(kind)
 
     def summarize(self, now_s: float) -> PolicyStatus:
         """Return the status of the whole stack.
@@ -128,3 +140,47 @@ class StackReports:
 def severity(status: PolicyStatus) -> str:
     """Return ``ok``, ``warn`` or ``error``."""
     return LEVELS.get(status.phase, 'warn' if status.reason else 'ok')
+
+
+def describe_status(status: PolicyStatus) -> dict[str, str]:
+    """Return row -> text for people, of what is known."""
+    budget = _number(status.budget_s * 1e3, '.0f', ' ms budget')
+    latency = _number(status.query_ms_p50, '.0f', ' ms median')
+    rows: dict[str, Any] = {
+        'task': status.task,
+        'episode': f'{status.episode_s:.1f} s  {status.episode}' if status.episode else '',
+        'value': _join(
+            _number(status.value, '.3f', ''),
+            'of ' + ' '.join(f'{s:.3f}' for s in status.scores) if status.scores else '',
+            describe_choice(status.is_choice, status.scores),
+        ),
+        'answers': _join(
+            f'{status.candidates_used} candidates of {status.steps_used} steps',
+            f'depth {status.depth_used}' if status.depth_used > 1 else '',
+            budget,
+        )
+        if status.candidates_used
+        else '',
+        'latency': _join(latency, _number(status.query_ms_p99, '.0f', ' ms 99 %')),
+        'committed': f'{status.committed_rows} rows, {status.delay_rows:.1f} had passed'
+        if status.committed_rows
+        else '',
+        'seam': f'{status.seam_jump_rad:.3f} rad, largest {status.seam_jump_rad_max:.3f} rad',
+        'standstill': f'{status.standstill_s:.2f} s',
+        'safety': _join(
+            f'{status.interventions} ticks changed',
+            _number(status.joint_age_s * 1e3, '.0f', ' ms joint age'),
+            _number(status.late_ms_p99, '.2f', ' ms late 99 %'),
+        ),
+        'imagination': status.imagination,
+        'silent': ', '.join(status.silent),
+    }
+    return {name: text for name, text in rows.items() if text}
+
+
+def _number(value: float, form: str, unit: str) -> str:
+    return f'{value:{form}}{unit}' if math.isfinite(value) else ''
+
+
+def _join(*parts: str) -> str:
+    return '  '.join(part for part in parts if part)

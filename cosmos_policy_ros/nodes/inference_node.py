@@ -400,6 +400,7 @@ class InferenceNode(Node):
             query_ms_p99=query_ms['p99'],
             task=self._match.task,
             task_similarity=self._match.similarity,
+            tasks=tuple(self.policy.tasks),
             oldest_stream_s=max(ages_s.values()),
         )
         trouble = self._describe_trouble(status)

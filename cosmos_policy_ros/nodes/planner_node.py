@@ -427,6 +427,7 @@ class PlannerNode(Node):
             deviation=math.nan if plan is None else plan.deviation,
             apart_m=math.nan if plan is None else plan.apart_m,
             scores=() if plan is None else tuple(plan.scores.tolist()),
+            speed_scale=float(self.get_parameter('speed_scale').value),
         )
         trouble = status.trouble if late else self._stopped or status.trouble
         self._status.publish('warn' if trouble else 'ok', trouble or state, status)

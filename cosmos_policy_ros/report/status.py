@@ -10,11 +10,11 @@ import math
 import os
 import select
 import time
-from typing import Any
 
+from cosmos_policy_ros.control.policy_status import describe_status
 from cosmos_policy_ros.stack.node_list import STATUS, Value
 from cosmos_policy_ros.stack.processes import open_node, stop_nodes
-from cosmos_policy_ros.status import describe_choice, from_values, PolicyStatus
+from cosmos_policy_ros.status import from_values, PolicyStatus
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.live import Live
@@ -104,47 +104,3 @@ def draw_status(level: str, status: PolicyStatus, domain: int) -> Table:
     for name, text in describe_status(status).items():
         table.add_row(name, text)
     return table
-
-
-def describe_status(status: PolicyStatus) -> dict[str, str]:
-    """Return row -> text for people, of what is known."""
-    budget = _number(status.budget_s * 1e3, '.0f', ' ms budget')
-    latency = _number(status.query_ms_p50, '.0f', ' ms median')
-    rows: dict[str, Any] = {
-        'task': status.task,
-        'episode': f'{status.episode_s:.1f} s  {status.episode}' if status.episode else '',
-        'value': _join(
-            _number(status.value, '.3f', ''),
-            'of ' + ' '.join(f'{s:.3f}' for s in status.scores) if status.scores else '',
-            describe_choice(status.is_choice, status.scores),
-        ),
-        'answers': _join(
-            f'{status.candidates_used} candidates of {status.steps_used} steps',
-            f'depth {status.depth_used}' if status.depth_used > 1 else '',
-            budget,
-        )
-        if status.candidates_used
-        else '',
-        'latency': _join(latency, _number(status.query_ms_p99, '.0f', ' ms 99 %')),
-        'committed': f'{status.committed_rows} rows, {status.delay_rows:.1f} had passed'
-        if status.committed_rows
-        else '',
-        'seam': f'{status.seam_jump_rad:.3f} rad, largest {status.seam_jump_rad_max:.3f} rad',
-        'standstill': f'{status.standstill_s:.2f} s',
-        'safety': _join(
-            f'{status.interventions} ticks changed',
-            _number(status.joint_age_s * 1e3, '.0f', ' ms joint age'),
-            _number(status.late_ms_p99, '.2f', ' ms late 99 %'),
-        ),
-        'imagination': status.imagination,
-        'silent': ', '.join(status.silent),
-    }
-    return {name: text for name, text in rows.items() if text}
-
-
-def _number(value: float, form: str, unit: str) -> str:
-    return f'{value:{form}}{unit}' if math.isfinite(value) else ''
-
-
-def _join(*parts: str) -> str:
-    return '  '.join(part for part in parts if part)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's desk for a terminal: keys come in, what the stack does goes out.
+
+Names of keys come on its standard input, one a line; on its standard output leave JSON objects,
+one a line, as ``OperatorDesk.view`` returns them. It ends with its standard input.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import json
+import os
+from pathlib import Path
+import select
+import sys
+import time
+
+from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
+from cosmos_policy_ros.ros.control_loop import EventsExecutor
+from cosmos_policy_ros.ros.operator_desk import OperatorDesk
+from cosmos_policy_ros.ros.params import declare, param, run_node
+from rclpy.node import Node
+
+SPIN_S = 0.01  # [s] between two looks at the standard input
+
+
+@dataclass(frozen=True)
+class OperateParams:
+    """Parameters of the operator's desk."""
+
+    pedal: str = param(
+        '', 'Input device whose keys are taken too, such as /dev/input/by-id/…; empty for none.'
+    )
+    report_hz: float = param(5.0, 'Lines per second [Hz]; a note is a line at once.', 0.1, 50.0)
+
+
+class OperateNode(Node):
+    """Keys in, views out."""
+
+    def __init__(self) -> None:
+        """Open the services, and the pedal.
+
+        Raises:
+            ConfigError: The pedal cannot be read.
+        """
+        super().__init__('operate')
+        self.params = p = declare(self, OperateParams)
+        self.desk = OperatorDesk(self)
+        if p.pedal:
+            self.desk.follow_keys(read_keys(open_pedal(Path(p.pedal))), p.pedal)
+
+    def run(self) -> None:
+        """Take keys until the standard input ends."""
+        executor, words = EventsExecutor(), b''
+        executor.add_node(self)
+        next_s, note = 0.0, self.desk.note
+        while self.context.ok():
+            executor.spin_once(timeout_sec=SPIN_S)
+            if select.select([sys.stdin], [], [], 0.0)[0]:
+                read = os.read(sys.stdin.fileno(), 4096)
+                if not read:
+                    return
+                *lines, words = (words + read).split(b'\n')
+                for line in lines:
+                    self.desk.press_key(line.decode())
+            if time.monotonic() >= next_s or note != self.desk.note:
+                next_s, note = time.monotonic() + 1.0 / self.params.report_hz, self.desk.note
+                sys.stdout.write(json.dumps(self.desk.view()) + '\n')
+                sys.stdout.flush()
+
+
+def main() -> None:
+    """Run the node until its standard input ends or Ctrl-C."""
+    run_node(OperateNode, OperateNode.run)
+
+
+if __name__ == '__main__':
+    main()

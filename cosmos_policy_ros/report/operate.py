@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The operator's desk in a terminal: keys go to the node that calls, what the stack does is shown.
+
+Keys are those of ``control/operations.py``. A key that is held down counts once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+import json
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from typing import Any
+
+from cosmos_policy_ros.control.operations import KEYS
+from cosmos_policy_ros.report.status import STYLES
+from cosmos_policy_ros.stack.node_list import OPERATE, Value
+from cosmos_policy_ros.stack.processes import open_node, stop_nodes
+from cosmos_policy_ros.types import ConfigError
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+REPEAT_S = 0.4  # [s] within which a key that comes again is one that is held down
+LEAVE = ('q', '\x04')  # q and Ctrl-D
+NAMES = {sent: name for name, key in KEYS.items() for sent in key.terminal}
+
+
+class HeldKeys:
+    """Which keys are held down, since a terminal sends them again and again."""
+
+    def __init__(self) -> None:
+        """Start with no key pressed."""
+        self._last_s: dict[str, float] = {}
+
+    def is_new(self, key: str, now_s: float) -> bool:
+        """Return whether a key that came is pressed anew.
+
+        Args:
+            key: Its name.
+            now_s: When it came [s, monotonic].
+        """
+        last_s = self._last_s.get(key, -REPEAT_S)
+        self._last_s[key] = now_s
+        return now_s - last_s >= REPEAT_S
+
+
+def read_terminal_keys(read: str) -> Iterator[str]:
+    """Yield the names of the keys in what a terminal sent at once, or the character of others.
+
+    Args:
+        read: What came; an arrow is one sequence, which comes as a whole.
+    """
+    while read:
+        sent = next((s for s in sorted(NAMES, key=len, reverse=True) if read.startswith(s)), '')
+        if sent == '\x1b' and read[1:2] in ('[', 'O'):  # another key that sends a sequence
+            return
+        yield NAMES.get(sent, read[0])
+        read = read[len(sent) or 1 :]
+
+
+def operate(values: Mapping[str, Value], domain: int) -> None:
+    """Show a running stack and do what keys say, until ``q`` or Ctrl-C.
+
+    Args:
+        values: Arguments of the node, such as its namespace.
+        domain: ROS domain, for the title.
+
+    Raises:
+        ConfigError: There is no terminal, or the node ends.
+    """
+    if not sys.stdin.isatty():
+        msg = 'no terminal to take keys from; cosmos-policy status looks without one'
+        raise ConfigError(msg)
+    keyboard = sys.stdin.fileno()
+    before = termios.tcgetattr(keyboard)
+    process = open_node(OPERATE, values)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    output, held, read = process.stdout.fileno(), HeldKeys(), b''
+    try:
+        tty.setcbreak(keyboard)
+        with Live(console=Console(), auto_refresh=False, transient=False) as live:
+            while True:
+                ready, _, _ = select.select([keyboard, output], [], [])
+                if keyboard in ready:
+                    keys = [*read_terminal_keys(os.read(keyboard, 64).decode(errors='replace'))]
+                    if not keys or any(key in LEAVE for key in keys):
+                        return
+                    now_s = time.monotonic()
+                    for key in (k for k in keys if k in KEYS and held.is_new(k, now_s)):
+                        process.stdin.write(f'{key}\n'.encode())
+                        process.stdin.flush()
+                if output in ready:
+                    added = os.read(output, 65536)
+                    if not added:
+                        msg = f'the node of the desk ended with status {process.wait()}; see above'
+                        raise ConfigError(msg)
+                    *lines, read = (read + added).split(b'\n')
+                    views = [json.loads(line) for line in lines if line.startswith(b'{')]
+                    if views:
+                        live.update(draw_desk(views[-1], domain), refresh=True)
+    except BrokenPipeError as error:
+        msg = f'the node of the desk ended with status {process.wait()}; see above'
+        raise ConfigError(msg) from error
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        stop_nodes([process])
+
+
+def draw_desk(view: Mapping[str, Any], domain: int) -> Group:
+    """Return what a terminal shows of the desk.
+
+    Args:
+        view: As of ``OperatorDesk.view``.
+        domain: ROS domain, for the title.
+    """
+    table = Table(title=f'ROS domain {domain}', title_justify='left', show_header=False)
+    table.add_column(justify='right', style='dim')
+    table.add_column(min_width=60)
+    phase = Text(view['phase'].upper(), style=STYLES[view['level']])
+    table.add_row('phase', phase.append(f'  {view["reason"]}' if view['reason'] else ''))
+    for name, text in view['figures'].items():
+        table.add_row(name, text)
+    keys = Text()
+    for operation in view['operations']:
+        if operation['keys']:
+            style = 'dim strike' if operation['obstacle'] else 'bold'
+            keys.append(f'{operation["keys"]} {operation["label"]}', style=style).append('   ')
+    note = Text(view['note']['text'], style=STYLES[view['note']['level']])
+    return Group(table, keys.append('q leave'), note)

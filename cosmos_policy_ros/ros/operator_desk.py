@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator sees and does at a running stack, whatever screen or pedal it comes from.
+
+It reads the status of the nodes and calls their services; it decides nothing, and when it is gone
+the stack goes on as it was. Requests may come from any thread: they are done in that of the node,
+but for the emergency stop, which leaves at once.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from threading import Thread
+import time
+from typing import Any, Literal, NamedTuple
+
+from cosmos_policy_ros.control.operations import (
+    describe_keys,
+    find_obstacle,
+    find_operation,
+    KEYS,
+    OPERATIONS,
+    STOP,
+)
+from cosmos_policy_ros.control.policy_status import describe_status, severity
+from cosmos_policy_ros.ros.diagnostics import subscribe_status
+from cosmos_policy_ros.ros.emergency_stop import EmergencyStop
+from cosmos_policy_ros.ros.endpoints import create_client, create_publisher, create_subscription
+from cosmos_policy_ros.ros.observer import LONGEST_TASK
+from cosmos_policy_ros.ros.stack_reports import follow_stack
+from cosmos_policy_ros.status import ImaginationStatus, InferenceStatus, PlannerStatus
+from cosmos_policy_ros.topics import (
+    ACTIVATE,
+    DISCARD_RECORDING,
+    ENABLE,
+    IMAGINATION,
+    RESET_SIM,
+    SET_PLANNER_PARAMETERS,
+    START_RECORDING,
+    STOP_RECORDING,
+    TAKE_OVER,
+    TASK,
+)
+from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
+from rcl_interfaces.srv import SetParameters
+from rclpy.node import Node
+from std_msgs.msg import String
+from std_srvs.srv import SetBool, Trigger
+
+WORK_S = 0.02  # [s] between two looks for requests
+CONFIRM_S = 0.3  # [s] within which the executor has to confirm an emergency stop
+ANSWER_S = 25.0  # [s] until a missing answer is reported; arms are set up while motion is enabled
+QUESTION_S = 5.0  # [s] within which a question is answered by the same request again
+CALLS = {  # operation -> its service and what it is called with
+    'enable': (ENABLE, SetBool.Request(data=True)),
+    'disable': (ENABLE, SetBool.Request(data=False)),
+    'start': (ACTIVATE, SetBool.Request(data=True)),
+    'hold': (ACTIVATE, SetBool.Request(data=False)),
+    'take_over': (TAKE_OVER, SetBool.Request(data=True)),
+    'give_back': (TAKE_OVER, SetBool.Request(data=False)),
+    'next': (START_RECORDING, Trigger.Request()),
+    'success': (STOP_RECORDING, SetBool.Request(data=True)),
+    'failure': (STOP_RECORDING, SetBool.Request(data=False)),
+    'redo': (DISCARD_RECORDING, Trigger.Request()),
+    'reset_scene': (RESET_SIM, Trigger.Request()),
+}
+
+
+class Note(NamedTuple):
+    """What became of the last request.
+
+    Attributes:
+        level: ``ok``, ``warn`` or ``error``.
+        text: For people.
+    """
+
+    level: Literal['ok', 'warn', 'error']
+    text: str
+
+
+class _Call(NamedTuple):
+    """A call that waits for its answer."""
+
+    label: str
+    client: Any
+    answer: Any
+    until_s: float
+
+
+class OperatorDesk:
+    """Operations on a stack, with what came of the last one.
+
+    Attributes:
+        reports: What the nodes reported.
+        note: What became of the last request.
+    """
+
+    def __init__(self, node: Node) -> None:
+        """Open everything.
+
+        Args:
+            node: Node that owns it, and is spun.
+        """
+        self._node = node
+        self.reports = follow_stack(node)
+        subscribe_status(node, IMAGINATION, ImaginationStatus, self._on_imagination)
+        self.note = Note('ok', '')
+        self._instruction = ''
+        self._question, self._until_s = '', 0.0  # operation that was asked for once, until when
+        self._wanted: deque[Callable[[], None]] = deque()
+        self._calls: list[_Call] = []
+        services = {service.name: service for service, _ in CALLS.values()}
+        self._clients = {name: create_client(node, service) for name, service in services.items()}
+        self._set_parameters = create_client(node, SET_PLANNER_PARAMETERS)
+        self._task = create_publisher(node, TASK)
+        create_subscription(node, TASK, self._on_task)
+        self._stop = EmergencyStop(node, CONFIRM_S, self._on_stop)
+        node.create_timer(WORK_S, self._work)
+
+    def request(self, name: str) -> None:
+        """Do an operation, from any thread; an emergency stop leaves before this returns.
+
+        Args:
+            name: Name of a row of ``OPERATIONS``.
+
+        Raises:
+            ValueError: There is no such row.
+        """
+        if name not in OPERATIONS:
+            msg = f'no operation {name!r}; there are {[*OPERATIONS]}'
+            raise ValueError(msg)
+        if name == STOP:
+            self._stop.publish_stop()
+        self._wanted.append(lambda: self._do(name))
+
+    def press_key(self, key: str) -> None:
+        """Do what a key stands for now, from any thread; other keys do nothing.
+
+        Args:
+            key: Name of a key in ``KEYS``.
+        """
+        if key in OPERATIONS[STOP].keys:
+            self.request(STOP)
+        elif key in KEYS:
+            self._wanted.append(lambda: self._do(self._find_operation(key)))
+
+    def follow_keys(self, codes: Iterable[int], device: str) -> None:
+        """Take the keys of a device too, in a thread of its own.
+
+        Args:
+            codes: Codes of the keys while they are pressed, as of ``drivers.pedal.read_keys``.
+            device: Its name, for the note that it is gone.
+        """
+        names = {key.code: name for name, key in KEYS.items() if key.code}
+
+        def follow() -> None:
+            for code in codes:
+                self.press_key(names.get(code, ''))
+            self._wanted.append(lambda: self._tell('error', f'{device} is gone'))
+
+        Thread(target=follow, name='keys', daemon=True).start()
+
+    def set_task(self, instruction: str) -> None:
+        """Publish another instruction, from any thread; the queries end with the old one.
+
+        Raises:
+            ValueError: It is empty or too long.
+        """
+        if not 0 < len(instruction.strip()) <= LONGEST_TASK:
+            msg = f'an instruction has 1 to {LONGEST_TASK} characters, got {len(instruction)}'
+            raise ValueError(msg)
+        self._wanted.append(lambda: self._publish_task(instruction.strip()))
+
+    def set_speed(self, share: float) -> None:
+        """Set the share of its own speed at which the policy moves the arms, from any thread."""
+        self._wanted.append(lambda: self._call_speed(share))
+
+    def view(self) -> dict[str, Any]:
+        """Return what a screen shows, as plain values for JSON.
+
+        Its members: ``level``, ``phase`` and ``reason``; ``figures`` by name, as text;
+        ``operations``, each with ``name``, ``label``, ``keys``, ``key_names``, ``meaning``, the
+        ``obstacle`` in its way and whether it is ``asked`` for once; ``note`` with ``level`` and
+        ``text``; ``instruction``; the task that it is ``taken_for`` with ``similarity``, the known
+        ``tasks``, and ``speed``, None where no node reports them.
+        """
+        now_s = time.monotonic()
+        status = self.reports.summarize(now_s)
+        inference = self.reports.get_fresh(InferenceStatus, now_s)
+        planner = self.reports.get_fresh(PlannerStatus, now_s)
+        asked = self._question if now_s < self._until_s else ''
+        return {
+            'level': severity(status),
+            'phase': status.phase,
+            'reason': status.reason,
+            'figures': describe_status(status),
+            'operations': [
+                {
+                    'name': name,
+                    'label': operation.label,
+                    'keys': describe_keys(operation),
+                    'key_names': list(operation.keys),
+                    'meaning': operation.meaning,
+                    'obstacle': find_obstacle(name, self.reports, now_s),
+                    'asked': name == asked,
+                }
+                for name, operation in OPERATIONS.items()
+            ],
+            'note': self.note._asdict(),
+            'instruction': self._instruction,
+            'taken_for': inference.task if inference else None,
+            'similarity': round(inference.task_similarity, 2) if inference else None,
+            'tasks': list(inference.tasks) if inference else None,
+            'speed': planner.speed_scale if planner else None,
+        }
+
+    def _find_operation(self, key: str) -> str:
+        return find_operation(key, self.reports, time.monotonic())
+
+    def _work(self) -> None:
+        """Do what was requested, and report answers that are missing."""
+        while self._wanted:
+            self._wanted.popleft()()
+        self._stop.update()
+        now_s = time.monotonic()
+        for call in [call for call in self._calls if now_s > call.until_s]:
+            self._calls.remove(call)
+            call.client.remove_pending_request(call.answer)
+            self._tell('error', f'{call.label}: no answer of {call.client.srv_name}')
+
+    def _do(self, name: str) -> None:
+        """Do an operation, unless something is in its way or it has to be asked for again."""
+        operation, now_s = OPERATIONS[name], time.monotonic()
+        if name == STOP:
+            self._tell('warn', 'emergency stop sent')
+            self._stop.press('stop')
+            return
+        if obstacle := find_obstacle(name, self.reports, now_s):
+            self._tell('warn', f'{operation.label}: {obstacle}')
+            return
+        if operation.question and not (name == self._question and now_s < self._until_s):
+            self._question, self._until_s = name, now_s + QUESTION_S
+            self._tell('warn', f'{operation.label}: {operation.question} Once more does it')
+            return
+        self._question = ''
+        if name == 'reset':
+            self._stop.press('reset')
+            return
+        service, request = CALLS[name]
+        self._call(operation.label, self._clients[service.name], request)
+
+    def _call(self, label: str, client: Any, request: Any) -> None:
+        """Call a service, and note what it answers."""
+        if not client.service_is_ready():
+            self._tell('error', f'{label}: nobody offers {client.srv_name}')
+            return
+        call = _Call(label, client, client.call_async(request), time.monotonic() + ANSWER_S)
+        self._calls.append(call)
+        self._tell('ok', f'{label} …')
+        call.answer.add_done_callback(lambda future: self._on_answer(call, future.result()))
+
+    def _on_answer(self, call: _Call, response: Any) -> None:
+        if call not in self._calls:
+            return  # it was reported missing
+        self._calls.remove(call)
+        if isinstance(response, SetParameters.Response):
+            [result] = response.results
+            done, text = result.successful, result.reason or 'set'
+        else:
+            done, text = response.success, response.message
+        self._tell('ok' if done else 'error', f'{call.label}: {text}')
+
+    def _call_speed(self, share: float) -> None:
+        number = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=share)
+        request = SetParameters.Request(parameters=[Parameter(name='speed_scale', value=number)])
+        self._call(f'Speed {share:.0%}', self._set_parameters, request)
+
+    def _publish_task(self, instruction: str) -> None:
+        self._task.publish(String(data=instruction))
+        self._tell('ok', f'the task is {instruction!r}; start the policy again')
+
+    def _on_task(self, message: String) -> None:
+        self._instruction = message.data
+
+    def _on_imagination(self, status: ImaginationStatus) -> None:
+        self.reports.note(status, time.monotonic())
+
+    def _on_stop(self, event: str, **details: Any) -> None:
+        if event == 'unconfirmed':
+            who = 'the command executor does not answer' if details['found'] else 'nobody answers'
+            self._tell('error', f'NOT CONFIRMED: {who}; use the switch that cuts the power')
+        elif event == 'stop':
+            took_ms = details['seconds'] * 1e3
+            self._tell('warn', f'STOPPED, confirmed after {took_ms:.0f} ms; latched until reset')
+        elif event == 'reset':
+            self._tell('ok', 'reset; enable to move again')
+        elif event == 'lost':
+            self._tell('error', 'the command executor is gone')
+
+    def _tell(self, level: Literal['ok', 'warn', 'error'], text: str) -> None:
+        """Keep what became of a request for the screens, and log what went wrong."""
+        self.note = Note(level, text)
+        if level == 'error':
+            self._node.get_logger().error(text)
+        else:
+            self._node.get_logger().info(text)

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keys of a terminal and of a pedal, and what the terminal shows of the desk."""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+import struct
+from typing import Any
+
+from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
+from cosmos_policy_ros.report.operate import draw_desk, HeldKeys, read_terminal_keys
+from cosmos_policy_ros.types import ConfigError
+import pytest
+from rich.console import Console
+
+
+def test_a_terminal_sends_arrows_as_sequences_and_escape_alone() -> None:
+    """As xterm does, in both of its modes."""
+    assert [*read_terminal_keys('\x1b[C')] == ['ArrowRight']
+    assert [*read_terminal_keys('\x1bOD')] == ['ArrowLeft']
+    assert [*read_terminal_keys('\x1b')] == ['Escape']
+    assert [*read_terminal_keys('s f')] == ['s', ' ', 'f']
+
+
+def test_another_arrow_is_no_emergency_stop() -> None:
+    """It begins like the key that is."""
+    assert [*read_terminal_keys('\x1b[A')] == []
+
+
+def test_escape_pressed_in_a_hurry_is_an_emergency_stop() -> None:
+    """Twice, or with another key."""
+    assert [*read_terminal_keys('\x1b\x1b')] == ['Escape', 'Escape']
+    assert 'Escape' in [*read_terminal_keys('\x1bn')]
+
+
+def test_a_key_that_is_held_down_counts_once() -> None:
+    """A terminal sends it some thirty times a second, after half a second at first."""
+    held = HeldKeys()
+    assert held.is_new(' ', 10.0)
+    assert not held.is_new(' ', 10.3)
+    assert not held.is_new(' ', 10.6)
+    assert held.is_new('s', 10.6)
+    assert held.is_new(' ', 11.1)
+
+
+def test_the_desk_shows_what_keys_do_and_what_became_of_the_last() -> None:
+    """A key that would be refused is struck out."""
+    operation: dict[str, Any] = {'label': 'Start', 'keys': 'Space', 'obstacle': ''}
+    view = {
+        'level': 'warn',
+        'phase': 'ready',
+        'reason': 'no chunk',
+        'figures': {'task': 'lift'},
+        'operations': [operation, {'label': 'Reset', 'keys': '', 'obstacle': ''}],
+        'note': {'level': 'ok', 'text': 'Enable: enabled'},
+    }
+    console = Console(file=io.StringIO(), width=90)
+    console.print(draw_desk(view, 7))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert 'ROS domain 7' in shown
+    assert 'READY  no chunk' in shown
+    assert 'Space Start   q leave' in shown
+    assert 'Reset' not in shown
+    assert 'Enable: enabled' in shown
+
+
+def event(kind: int, code: int, value: int) -> bytes:
+    """Return an input event as Linux writes it on 64 bits."""
+    return struct.pack('=qqHHi', 1700000000, 0, kind, code, value)
+
+
+@pytest.mark.skipif(struct.calcsize('l') != 8, reason='events of 64 bits')
+def test_a_pedal_gives_the_keys_that_are_pressed(tmp_path: Path) -> None:
+    """Not those that are let go or repeat, nor other events; a torn one is waited for."""
+    path = tmp_path / 'pedal'
+    os.mkfifo(path)
+    writer = os.open(path, os.O_RDWR)
+    device = open_pedal(path)
+    whole = event(1, 57, 1) + event(0, 0, 0) + event(1, 57, 2) + event(1, 57, 0) + event(1, 31, 1)
+    os.write(writer, whole[:30])
+    keys = read_keys(device)
+    assert next(keys) == 57
+    os.write(writer, whole[30:])
+    assert next(keys) == 31
+    os.close(writer)
+    assert [*keys] == []
+
+
+def test_a_pedal_that_is_not_there_is_named(tmp_path: Path) -> None:
+    """With the place where devices are."""
+    with pytest.raises(ConfigError, match=r'No such file.*/dev/input/by-id'):
+        open_pedal(tmp_path / 'pedal')
