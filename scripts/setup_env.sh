@@ -8,7 +8,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly ROS_WHEELS=(ros-jazzy-rclpy ros-jazzy-rmw-fastrtps-cpp ros-jazzy-common-interfaces)
-readonly ASSETS=gym-aloha  # the robot's meshes; without its dependencies, its code never runs here
+# Without their dependencies: gym-aloha for the robot's meshes, since its code never runs here; viser since
+# it asks for older versions of rich and websockets than it runs with. What it needs is in requirements-dev.txt.
+readonly ALONE=(gym-aloha viser)
 # library : Debian package that has it
 readonly LIBRARIES=(libEGL.so.1:libegl1 libGL.so.1:libgl1 libGLESv2.so.2:libgles2
     libusb-1.0.so.0:libusb-1.0-0)
@@ -178,7 +180,7 @@ main() {
     local wanted=(--requirement requirements.txt --requirement requirements-dev.txt)
     has_ros || wanted+=("${ROS_WHEELS[@]}")
     pip_install "${wanted[@]}"
-    pip_install --no-deps "$ASSETS"
+    pip_install --no-deps "${ALONE[@]}"
     pip_install --no-deps --no-build-isolation --editable .
     check_result
     export_networks

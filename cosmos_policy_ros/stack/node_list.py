@@ -74,8 +74,11 @@ ARGUMENTS = {
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
     'cameras': Argument(bool, 'Start the camera node too, for cameras with a driver in the file.'),
     'bridge': Argument(bool, 'Show the topics to Foxglove, at port 8765 of this machine alone.'),
-    'host': Argument(str, 'Address at which the bridge to Foxglove listens.'),
+    'console': Argument(bool, 'Show and operate the stack in a browser, at port 8080.'),
+    'host': Argument(str, 'Address at which the bridge to Foxglove or the console listens.'),
     'port': Argument(int, 'Port at which it listens.'),
+    'read_only': Argument(bool, 'Let people look at the console and press nothing.'),
+    'pedal': Argument(str, 'Input device whose keys an operator presses.'),
     'rviz': Argument(bool, 'Open RViz on what the visualizer draws.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
     'takeover': Argument(bool, 'Let a person at the leader arms take over from the policy.'),
@@ -158,6 +161,11 @@ FAULTS = NodeSpec('faults', 'faults_node', (
 ))  # fmt: skip
 BRIDGE = NodeSpec('bridge', 'bridge_node', ('robot',), only_with='bridge')
 LONE_BRIDGE = replace(BRIDGE, arguments=('robot', 'host', 'port'), only_with='')  # in a terminal
+CONSOLE = NodeSpec('console', 'console_node', ('robot',), only_with='console')
+LONE_CONSOLE = replace(  # in a terminal
+    CONSOLE, arguments=('robot', 'host', 'port', 'read_only', 'pedal'), only_with=''
+)
+OPERATE = NodeSpec('operate', 'operate_node', ('pedal',))
 MONITOR = NodeSpec('monitor', 'monitor_node', ('robot', 'checkpoint'))
 TRIAL = NodeSpec('trial', 'trial_node', ('robot', 'instruction', 'scene', 'seconds', 'out'))
 STATUS = NodeSpec('status', 'status_node', ())  # in a terminal
@@ -172,9 +180,9 @@ ARMS_STACK = (
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
-WATCH_STACK = (MONITOR, VISUALIZER, BRIDGE)  # for people; nobody else needs them
+WATCH_STACK = (MONITOR, VISUALIZER, BRIDGE, CONSOLE)  # for people; nobody else needs them
 ROBOT_STACK = (CAMERA, LOGGED_CHECK, *POLICY_STACK, *WATCH_STACK)  # whose arm drivers run already
-ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK)
+ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK, CONSOLE)
 RECORD_STACK = (RECORDER,)  # beside one of the others
 DEMONSTRATION_STACK = (SIM, *TELEOP_STACK, *RECORD_STACK)  # led by the demonstrator
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
@@ -207,6 +215,7 @@ def default_values() -> dict[str, Value]:
         'cameras': False,
         'rviz': False,
         'bridge': False,
+        'console': False,
         'namespace': '',
         'use_sim_time': False,
     }

@@ -16,13 +16,16 @@ from xml.etree import ElementTree
 from cosmos_policy_ros.robot import CommandOutput, RobotSpec
 from cosmos_policy_ros.stack.node_list import (
     ARMS,
+    BRIDGE,
     CAMERA,
     CHECK,
+    CONSOLE,
     enclave,
     ESTOP,
     EXECUTOR,
     INFERENCE,
     MONITOR,
+    OPERATE,
     PLANNER,
     RECORDER,
     REPLAY,
@@ -70,8 +73,12 @@ NODES = (
     MONITOR,
     STATUS,
     VISUALIZER,
+    BRIDGE,
+    CONSOLE,
+    OPERATE,
 )
 OTHERS = ('driver', 'person')
+LOOKERS = ('person', 'bridge', 'console', 'operate')  # who may look at everything
 PARAMETER_SERVICES = (
     'describe_parameters',
     'get_parameter_types',
@@ -123,7 +130,7 @@ def permissions(node: str, robot: RobotSpec) -> dict[tuple[str, str], set[str]]:
     for topic in TOPICS:
         if node in topic.publishers:
             may['topic', 'publish'].update(_names(topic, robot))
-        if node in topic.subscribers or node in ('person', 'bridge'):  # who may look at everything
+        if node in topic.subscribers or node in LOOKERS:
             may['topic', 'subscribe'].update(_names(topic, robot))
     for kind, rows in (('service', SERVICES), ('action', ACTIONS)):
         answers, asks = ('reply', 'request') if kind == 'service' else ('execute', 'call')

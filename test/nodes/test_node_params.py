@@ -18,12 +18,14 @@ from cosmos_policy_ros.nodes.bridge_node import BridgeParams
 from cosmos_policy_ros.nodes.camera_node import CameraParams
 from cosmos_policy_ros.nodes.check_node import CheckParams
 from cosmos_policy_ros.nodes.command_executor import ExecutorParams
+from cosmos_policy_ros.nodes.console_node import ConsoleParams
 from cosmos_policy_ros.nodes.demonstrator_node import DemonstratorParams
 from cosmos_policy_ros.nodes.estop_node import EstopParams
 from cosmos_policy_ros.nodes.fake_sensor_node import FakeSensorParams
 from cosmos_policy_ros.nodes.faults_node import FaultsParams
 from cosmos_policy_ros.nodes.inference_node import InferenceParams
 from cosmos_policy_ros.nodes.monitor_node import MonitorParams
+from cosmos_policy_ros.nodes.operate_node import OperateParams
 from cosmos_policy_ros.nodes.operator_node import OperatorParams
 from cosmos_policy_ros.nodes.planner_node import PlannerParams
 from cosmos_policy_ros.nodes.recorder_node import RecorderParams
@@ -56,6 +58,8 @@ CLASSES = {
     'estop': EstopParams,
     'arms': ArmsParams,
     'bridge': BridgeParams,
+    'console': ConsoleParams,
+    'operate': OperateParams,
     'monitor': MonitorParams,
     'status': StatusParams,
     'trial': TrialParams,

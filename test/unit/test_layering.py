@@ -25,11 +25,13 @@ MAY_IMPORT = {
     'data': WAIST,
     'training': WAIST | {'core', 'data'},
     'control': WAIST,
+    'console': WAIST | {'control'},
     'drivers': WAIST,
     'sim': WAIST,
     'ros': WAIST | {'control', 'stack'},
     'faults': WAIST | {'control', 'ros', 'stack'},
-    'nodes': WAIST | {'core', 'backends', 'data', 'control', 'drivers', 'sim', 'ros', 'faults'},
+    'nodes': WAIST
+    | {'core', 'backends', 'data', 'control', 'drivers', 'sim', 'ros', 'faults', 'console'},
     'stack': WAIST,
     'evaluation': WAIST | {'core', 'backends', 'data', 'control', 'sim'},
     'report': WAIST | {'data', 'stack', 'control'},
@@ -66,6 +68,8 @@ WHO_MAY_USE = {  # third-party module -> layers
     'mujoco': {'mujoco_import', 'nodes'},  # from there; a node may open the window
     'rosbags': {'data'},
     'tyro': {'cli'},
+    'viser': {'console'},
+    'trimesh': {'console'},
     'rich': {'bench', 'cli', 'report', 'training'},
 }
 BY_NAME = {

@@ -126,7 +126,7 @@ def test_every_requirement_is_pinned_once(python: str) -> None:
     counts = Counter(canonicalize_name(r.name) for r in pins)
     assert [name for name, n in counts.items() if n > 1] == []
     wanted = [r.name for f in REQUIRED for r in requirements(f)]
-    wanted += script_array('ROS_WHEELS') + script_array('ASSETS')
+    wanted += script_array('ROS_WHEELS') + script_array('ALONE')
     assert {canonicalize_name(n) for n in wanted} - set(counts) == set()
 
 

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP server of the console: who may come in, what they see and what they press.
+
+It serves the page, streams the state of the desk and the images of the cameras, takes what is
+pressed, and passes everything below ``/view/`` on to the server of the 3D view, which listens on
+this machine only. A page of another site in the operator's browser gets nowhere: requests must
+come from this page (``Origin``) and, without a token, by a name of this machine (``Host``). What
+is pressed on a page that has not received the state for a while is refused, but for the emergency
+stop: somebody who sees an old state means another robot than there is now.
+
+Source: OWASP, "Cross-Site Request Forgery Prevention" (verifying the origin) and "WebSocket
+security"; RFC 6265bis for ``SameSite``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+import hmac
+from http import HTTPStatus
+from http.cookies import CookieError, SimpleCookie
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import ipaddress
+import json
+import logging
+import select
+import socket
+import sys
+from threading import Condition, Lock, Thread
+import time
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from cosmos_policy_ros.control.operations import OPERATIONS, STOP
+from cosmos_policy_ros.types import ConfigError
+
+logger = logging.getLogger(__name__)
+
+STATE_S = 0.2  # [s] between two states that a page gets
+FRESH_S = 1.5  # [s] age of the state on a page beyond which it cannot press anything but the stop
+COOKIE = 'cosmos_policy_console'
+MOST_BYTES = 4096  # of what is pressed
+BOUNDARY = 'image'
+VIEW = '/view'
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may come in, and what for.
+
+    Attributes:
+        token: What a visitor has to know; empty where only this machine can reach the console.
+        read_only: Whether nothing can be pressed.
+    """
+
+    token: str = ''
+    read_only: bool = False
+
+
+class ImageStream:
+    """The newest image as a JPEG file, for all who look."""
+
+    def __init__(self) -> None:
+        """Start without an image."""
+        self._news = Condition()
+        self._jpeg, self._number = b'', 0
+
+    def put(self, jpeg: bytes) -> None:
+        """Take a newer image."""
+        with self._news:
+            self._jpeg, self._number = jpeg, self._number + 1
+            self._news.notify_all()
+
+    def follow(self) -> Iterator[bytes]:
+        """Yield every image from now on that the reader has time for; empty after a silent second.
+
+        A reader that is slow misses images, and gets none that is old.
+        """
+        seen = self._number
+        while True:
+            with self._news:
+                if self._number == seen:
+                    self._news.wait(timeout=1.0)
+                is_new, seen, jpeg = self._number != seen, self._number, self._jpeg
+            yield jpeg if is_new else b''
+
+
+class Door:
+    """The server, in threads of its own.
+
+    Attributes:
+        url: Where a browser on this machine finds the page, with the token.
+        images: What ``/images`` streams.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        page: bytes,
+        access: Access,
+        view_port: int,
+        state: Callable[[], dict[str, Any]],
+        press: Callable[[str, Any], None],
+    ) -> None:
+        """Listen.
+
+        Args:
+            host: Address to listen at.
+            port: Port; 0 takes a free one.
+            page: The HTML file.
+            access: Who may come in.
+            view_port: Port of the 3D view on this machine.
+            state: Returns what a page shows, for JSON; called in threads of the server.
+            press: Called there with what is pressed (``operation``, ``key``, ``task`` or
+                ``speed``) and its value; a ``ValueError`` refuses it.
+
+        Raises:
+            ConfigError: The address cannot be listened at, or it can be reached by others and no
+                token is wanted.
+        """
+        if not (access.token or is_loopback(host)):
+            msg = f'{host} can be reached by other machines, which needs a token'
+            raise ConfigError(msg)
+        self.images = ImageStream()
+        self.page, self.access, self.view_port = page, access, view_port
+        self.state, self.press = state, press
+        self._n_pages, self._lock = 0, Lock()
+        try:
+            self._server = _Server((host, port), _Visit)
+        except OSError as error:
+            msg = f'{host}:{port} cannot be listened at ({error.strerror}); give another port'
+            raise ConfigError(msg) from error
+        self._server.door = self
+        self.port = self._server.server_address[1]
+        place = 'localhost' if is_loopback(host) or host == '0.0.0.0' else host
+        query = f'?token={access.token}' if access.token else ''
+        self.url = f'http://{place}:{self.port}/{query}'
+        Thread(target=self._server.serve_forever, name='door', daemon=True).start()
+
+    @property
+    def n_pages(self) -> int:
+        """How many pages are open."""
+        return self._n_pages
+
+    def count_page(self, change: int) -> None:
+        """Note that a page was opened (1) or closed (-1)."""
+        with self._lock:
+            self._n_pages += change
+
+    def close(self) -> None:
+        """Listen no more."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    door: Door
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Leave a visitor that is gone, which is no error."""
+        logger.debug('%s is gone: %r', client_address, sys.exc_info()[1])
+
+
+class _Visit(BaseHTTPRequestHandler):
+    """One connection of a browser."""
+
+    protocol_version = 'HTTP/1.1'
+    timeout = 60.0  # [s] for a request to come; those that stream have no end
+    server_version, sys_version = 'cosmos-policy', ''
+
+    @property
+    def _door(self) -> Door:
+        return cast(_Server, self.server).door
+
+    def do_GET(self) -> None:
+        """Answer with the page, a stream, or what the 3D view has."""
+        url = urlsplit(self.path)
+        query = dict(parse_qsl(url.query))
+        given = query.pop('token', '')
+        if not self._may_enter(given):
+            return
+        if url.path == '/' and given:
+            place = f'/?{urlencode(query)}' if query else '/'
+            self._send(HTTPStatus.SEE_OTHER, b'', Location=place, Set_Cookie=self._cookie())
+        elif url.path == '/':
+            self._send(HTTPStatus.OK, self._door.page, Content_Type='text/html; charset=utf-8')
+        elif url.path == '/state':
+            self._stream_states()
+        elif url.path == '/images':
+            self._stream_images()
+        elif url.path == VIEW or url.path.startswith(f'{VIEW}/'):
+            self._pass_on()
+        else:
+            self._send(HTTPStatus.NOT_FOUND, b'there is no such page')
+
+    def do_POST(self) -> None:
+        """Do what was pressed."""
+        length = self.headers.get('Content-Length', '')
+        if not length.isdecimal() or int(length) > MOST_BYTES:
+            self.close_connection = True
+            self._send(HTTPStatus.BAD_REQUEST, b'too long')
+            return
+        body = self.rfile.read(int(length))
+        if not self._may_enter(''):
+            return
+        if self.path != '/press':
+            self._send(HTTPStatus.NOT_FOUND, b'there is no such page')
+            return
+        try:
+            kind, value, seen = _read_press(body)
+            self._refuse_old(kind, value, seen)
+            self._door.press(kind, value)
+        except ValueError as error:
+            self._send(HTTPStatus.CONFLICT, str(error).encode())
+            return
+        self._send(HTTPStatus.OK, b'')
+
+    def log_message(self, form: str, *values: Any) -> None:
+        """Log no requests: pages make many of them."""
+
+    def _may_enter(self, given: str) -> bool:
+        """Return whether a request may be answered; if not, answer it."""
+        door, host = self._door, self.headers.get('Host', '')
+        origin = self.headers.get('Origin')
+        token = door.access.token
+        if origin is not None and urlsplit(origin).netloc != host:
+            reason = f'requests of {origin} are refused'
+        elif not token and not _is_loopback_name(host):
+            reason = f'{host} is no name of this machine'
+        elif token and not any(hmac.compare_digest(t, token) for t in (given, self._known())):
+            reason = 'open the address with the token that the console printed'
+        else:
+            return True
+        self.close_connection = True
+        self._send(HTTPStatus.FORBIDDEN, reason.encode())
+        return False
+
+    def _known(self) -> str:
+        """Return the token in the cookie, empty where there is none."""
+        try:
+            cookie = SimpleCookie(self.headers.get('Cookie', ''))
+        except CookieError:
+            return ''
+        return cookie[self._cookie_name()].value if self._cookie_name() in cookie else ''
+
+    def _cookie_name(self) -> str:
+        """Return the name of the cookie; browsers share cookies among the ports of a machine."""
+        return f'{COOKIE}_{self._door.port}'
+
+    def _cookie(self) -> str:
+        token = self._door.access.token
+        return f'{self._cookie_name()}={token}; HttpOnly; SameSite=Strict; Path=/'
+
+    def _refuse_old(self, kind: str, value: Any, seen: float) -> None:
+        """Refuse what must not be pressed here, or is pressed on what is no longer so.
+
+        Raises:
+            ValueError: It is refused.
+        """
+        if self._door.access.read_only:
+            msg = 'this console is for looking only'
+            raise ValueError(msg)
+        age_s = time.monotonic() - seen
+        is_stop = (kind == 'operation' and value == STOP) or (
+            kind == 'key' and value in OPERATIONS[STOP].keys
+        )
+        if not is_stop and not 0.0 <= age_s <= FRESH_S:
+            msg = f'not done: what the page showed was {age_s:.1f} s old'
+            raise ValueError(msg)
+
+    def _send(self, status: HTTPStatus, body: bytes, **headers: str) -> None:
+        self.send_response(status)
+        headers.setdefault('Content_Type', 'text/plain; charset=utf-8')
+        for name, text in (_SAFE | headers).items():
+            self.send_header(name.replace('_', '-'), text)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def _begin_stream(self, content_type: str) -> None:
+        self.close_connection = True
+        self.send_response(HTTPStatus.OK)
+        for name, text in (_SAFE | {'Content_Type': content_type}).items():
+            self.send_header(name.replace('_', '-'), text)
+        self.end_headers()
+
+    def _stream_states(self) -> None:
+        """Send the state again and again, each with the time by which its age is known."""
+        self._begin_stream('text/event-stream')
+        door = self._door
+        door.count_page(1)
+        try:
+            while True:
+                state = door.state() | {'seen': time.monotonic()}
+                state['read_only'] = door.access.read_only
+                self.wfile.write(f'data: {json.dumps(state)}\n\n'.encode())
+                time.sleep(STATE_S)
+        finally:
+            door.count_page(-1)
+
+    def _stream_images(self) -> None:
+        """Send images as parts of one answer, which browsers show as one that moves."""
+        self._begin_stream(f'multipart/x-mixed-replace; boundary={BOUNDARY}')
+        for jpeg in self._door.images.follow():
+            if jpeg:
+                head = f'--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}'
+                self.wfile.write(head.encode() + b'\r\n\r\n' + jpeg + b'\r\n')
+            elif _is_closed(self.connection):
+                return
+
+    def _pass_on(self) -> None:
+        """Connect the browser with the server of the 3D view, and pass on what both send."""
+        self.close_connection = True
+        lines = [f'GET {self.path[len(VIEW) :] or "/"} HTTP/1.1']
+        lines += [f'{name}: {text}' for name, text in self.headers.items()]
+        if 'Upgrade' not in self.headers:
+            lines.append('Connection: close')
+        with socket.create_connection(('127.0.0.1', self._door.view_port)) as view:
+            view.sendall('\r\n'.join([*lines, '', '']).encode('latin-1'))
+            self.connection.settimeout(None)
+            other = {self.connection: view, view: self.connection}
+            while True:
+                for side in select.select([*other], [], [])[0]:
+                    if not (read := side.recv(65536)):
+                        return
+                    other[side].sendall(read)
+
+
+_SAFE = {  # headers of every answer: nobody frames the page, guesses types or keeps anything
+    'X_Frame_Options': 'SAMEORIGIN',
+    'X_Content_Type_Options': 'nosniff',
+    'Referrer_Policy': 'no-referrer',
+    'Cache_Control': 'no-store',
+}
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether an address to listen at is reached by this machine alone."""
+    if host == 'localhost':
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _is_loopback_name(host: str) -> bool:
+    """Return whether the name that a browser calls, with or without a port, is this machine's."""
+    return is_loopback(urlsplit(f'//{host}').hostname or '')
+
+
+def _is_closed(connection: socket.socket) -> bool:
+    """Return whether the other side has closed a connection on which it sends nothing more."""
+    return bool(select.select([connection], [], [], 0.0)[0])
+
+
+def _read_press(body: bytes) -> tuple[str, Any, float]:
+    """Return what is pressed, its value, and the time of the state on the page.
+
+    Raises:
+        ValueError: It is nothing that can be pressed.
+    """
+    try:
+        pressed = json.loads(body)
+        seen = float(pressed['seen'])
+        [(kind, value)] = ((k, v) for k, v in pressed.items() if k != 'seen')
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        msg = f'not one thing that is pressed, with the time of the state: {error!r}'
+        raise ValueError(msg) from error
+    kinds = {'operation': str, 'key': str, 'task': str, 'speed': int | float}
+    if isinstance(value, bool) or not isinstance(value, kinds.get(kind, ())):
+        msg = f'{kind} {value!r} cannot be pressed; there are {[*kinds]}'
+        raise ValueError(msg)
+    return kind, value, seen

@@ -1,0 +1,258 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The 3D view of the console: arms, what RViz draws too, and values and latency over time.
+
+It is a server of ``viser`` that this machine alone reaches, and which can be looked at and nothing
+else: all that is pressed goes through the page around it (``door.py``).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping
+from contextlib import redirect_stdout
+from importlib.util import find_spec
+import io
+from typing import Any
+
+from cosmos_policy_ros.console.urdf import quaternion, Shape, UrdfModel
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+from numpy.typing import NDArray
+
+HISTORY = 240  # plans that are kept, some three minutes
+MOST_CANDIDATES = 16  # whose values are drawn
+THICK_M = 0.005  # width of a marker from which its line is drawn bold
+CHOSEN, CANDIDATE, LATENCY = '#2563c9', '#e0a11b', '#c3241a'
+
+
+class View:
+    """The server of the 3D view.
+
+    Attributes:
+        port: Where it listens on this machine.
+    """
+
+    def __init__(self, name: str) -> None:
+        """Listen.
+
+        Args:
+            name: Name of the robot.
+
+        Raises:
+            ConfigError: ``viser`` is not installed.
+        """
+        if find_spec('viser') is None:
+            msg = "the console needs viser; run: pip install 'cosmos_policy_ros[console]'"
+            raise ConfigError(msg)
+        import viser
+
+        with redirect_stdout(io.StringIO()):  # the address of a part is of no use to anybody
+            self._server = viser.ViserServer('127.0.0.1', 0, label=name, verbose=False)
+        self._server.request_share_url = _refuse_to_share
+        self.port = self._server.get_port()
+        self._server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
+        self._server.initial_camera.position = (0.0, -0.9, 0.75)
+        self._server.initial_camera.look_at = (0.0, 0.0, 0.1)
+        self._server.scene.add_grid('/floor', 2.0, 2.0, cell_size=0.1, section_size=0.5)
+        self._values = self._add_plot('value', ('chosen', *['candidates'] * MOST_CANDIDATES))
+        self._latency = self._add_plot('latency [ms]', ('latency [ms]',))
+        self._plans: deque[tuple[float, ...]] = deque(maxlen=HISTORY)
+        self._model: UrdfModel | None = None
+        self._frames: dict[str, Any] = {}  # link -> what is drawn below it
+        self._drawn: dict[tuple[str, int], tuple[Any, float]] = {}  # marker, until when [s]
+        self._labels: dict[tuple[str, int], Any] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody looks."""
+        return bool(self._server.get_clients())
+
+    def show_robot(self, model: UrdfModel) -> None:
+        """Draw a robot in place of what was drawn before."""
+        if self._model is not None:
+            self._server.scene.remove_by_name('/robot')
+        self._model = model
+        links = {shape.link for shape in model.shapes}
+        scene = self._server.scene
+        self._frames = {
+            link: scene.add_frame(f'/robot/{i}', show_axes=False)
+            for i, link in enumerate(sorted(links))
+        }
+        for i, shape in enumerate(model.shapes):
+            vertices, faces = _mesh(shape)
+            scene.add_mesh_simple(
+                f'{self._frames[shape.link].name}/{i}',
+                vertices,
+                faces,
+                color=shape.colour[:3],
+                opacity=shape.colour[3] if shape.colour[3] < 1.0 else None,
+                flat_shading=True,
+            )
+        self.move({})
+
+    def move(self, positions: Mapping[str, float]) -> None:
+        """Put the joints of the robot to positions [rad; m] by name; the others are at 0."""
+        if self._model is None:
+            return
+        poses = self._model.place_links(positions)
+        with self._server.atomic():
+            for link, frame in self._frames.items():
+                frame.position = poses[link][:3, 3]
+                frame.wxyz = quaternion(poses[link][:3, :3])
+
+    def show_markers(self, markers: Iterable[Any], now_s: float) -> None:
+        """Draw markers as RViz does; each is gone when its time is over.
+
+        Args:
+            markers: visualization_msgs/Marker messages; empty only takes away what is over.
+            now_s: Time now [s, monotonic].
+        """
+        before = set(self._drawn)
+        is_new = False
+        for marker in markers:
+            is_new = True
+            if marker.action == marker.DELETEALL:
+                self._drawn.clear()
+            else:
+                lasts = marker.lifetime
+                until_s = now_s + lasts.sec + lasts.nanosec * 1e-9
+                self._drawn[marker.ns, marker.id] = marker, until_s
+        self._drawn = {key: entry for key, entry in self._drawn.items() if now_s < entry[1]}
+        if is_new or before != set(self._drawn):
+            self._draw([marker for marker, _ in self._drawn.values()])
+
+    def add_plan(self, at_s: float, scores: Iterable[float], chosen: float, ms: float) -> None:
+        """Continue the plots with a plan.
+
+        Args:
+            at_s: When it was made [s].
+            scores: Scores of its candidates.
+            chosen: That of the one that is played.
+            ms: Median latency of queries [ms].
+        """
+        shown = [*scores][:MOST_CANDIDATES]
+        shown += [np.nan] * (MOST_CANDIDATES - len(shown))
+        self._plans.append((at_s, ms, chosen, *shown))
+        columns = np.array(self._plans).T
+        if columns.shape[1] > 1:
+            since_s = columns[0] - columns[0, -1]
+            self._values.data = (since_s, *columns[2:])
+            self._latency.data = (since_s, columns[1])
+
+    def close(self) -> None:
+        """Listen no more."""
+        with redirect_stdout(io.StringIO()):
+            self._server.stop()
+
+    def _add_plot(self, title: str, names: tuple[str, ...]) -> Any:
+        """Return an empty plot over time, its first line bold and the others as dots."""
+        nothing = np.array([-1.0, 0.0])
+        first = LATENCY if len(names) == 1 else CHOSEN
+        lines = [{'label': names[0], 'stroke': first, 'width': 2}]
+        dots = {'stroke': CANDIDATE, 'width': 0, 'points': {'show': True, 'size': 4}}
+        lines += [{'label': f'{name} {i}', **dots} for i, name in enumerate(names[1:])]
+        return self._server.gui.add_uplot(
+            (nothing, *[np.full(2, np.nan)] * len(names)),
+            ({'label': 's'}, *lines),
+            title=title,
+            scales={'x': {'time': False}, 'y': {'range': (0.0, 1.0)} if names[1:] else {}},
+            legend={'show': False},
+            height=190,
+        )
+
+    def _draw(self, markers: list[Any]) -> None:
+        """Draw markers that are there now, all lines of a width as one."""
+        bold = [m for m in markers if m.scale.x > THICK_M]
+        with self._server.atomic():
+            self._draw_lines('/thin', [m for m in markers if m not in bold], 1.5)
+            self._draw_lines('/bold', bold, 5.0)
+            self._draw_balls([m for m in markers if m.type in (m.SPHERE, m.SPHERE_LIST)])
+            self._draw_texts([m for m in markers if m.type == m.TEXT_VIEW_FACING])
+
+    def _draw_lines(self, name: str, markers: list[Any], width: float) -> None:
+        """Draw the lines among markers."""
+        segments, colours = [], []
+        for marker in markers:
+            places = _places(marker.points)
+            if marker.type == marker.LINE_STRIP and len(places) > 1:
+                pairs = np.stack([places[:-1], places[1:]], axis=1)
+            elif marker.type == marker.LINE_LIST and len(places) > 1:
+                pairs = places.reshape(-1, 2, 3)
+            else:
+                continue
+            segments.append(pairs)
+            colours.append(np.broadcast_to(_colour(marker), pairs.shape))
+        if segments:
+            points, paint = np.concatenate(segments), np.concatenate(colours)
+            self._server.scene.add_line_segments(name, points, paint, line_width=width)
+        else:
+            self._server.scene.remove_by_name(name)
+
+    def _draw_balls(self, markers: list[Any]) -> None:
+        """Draw the balls among markers, those of a limit too."""
+        places = [
+            _places(m.points) if m.type == m.SPHERE_LIST else _places([m.pose.position])
+            for m in markers
+        ]
+        if not places:
+            self._server.scene.remove_by_name('/balls')
+            return
+        colours = [
+            np.broadcast_to(_colour(marker), of_marker.shape)
+            for marker, of_marker in zip(markers, places, strict=True)
+        ]
+        self._server.scene.add_point_cloud(
+            '/balls',
+            np.concatenate(places),
+            np.concatenate(colours),
+            point_size=0.015,
+            point_shape='circle',
+        )
+
+    def _draw_texts(self, markers: list[Any]) -> None:
+        """Draw the texts among markers."""
+        wanted = {(m.ns, m.id): m for m in markers}
+        for key in [key for key in self._labels if key not in wanted]:
+            self._labels.pop(key).remove()
+        for key, marker in wanted.items():
+            [place] = _places([marker.pose.position])
+            if key not in self._labels:
+                name = f'/text/{key[0]}_{key[1]}'
+                self._labels[key] = self._server.scene.add_label(name, marker.text)
+            if self._labels[key].text != marker.text:
+                self._labels[key].text = marker.text
+            self._labels[key].position = place
+
+
+def _mesh(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
+    """Return (V, 3) vertices [m, link] and (F, 3) faces of a shape."""
+    import trimesh
+
+    match shape.kind:
+        case 'mesh':
+            mesh = trimesh.load_mesh(shape.mesh)
+            mesh.apply_scale(shape.size)
+        case 'box':
+            mesh = trimesh.creation.box(shape.size)
+        case 'sphere':
+            mesh = trimesh.creation.icosphere(2, radius=shape.size[0])
+        case _:
+            mesh = trimesh.creation.cylinder(shape.size[0], shape.size[1], sections=24)
+    mesh.apply_transform(shape.pose)
+    return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32)
+
+
+def _places(points: Iterable[Any]) -> NDArray[np.float32]:
+    """Return the (n, 3) coordinates of geometry_msgs/Point messages."""
+    return np.array([(p.x, p.y, p.z) for p in points], np.float32).reshape(-1, 3)
+
+
+def _colour(marker: Any) -> NDArray[np.uint8]:
+    """Return the (3,) colour of a marker, paler where it is not opaque, on white."""
+    c = marker.color
+    rgb = np.array([c.r, c.g, c.b]) * c.a + (1.0 - c.a)
+    return np.asarray(rgb * 255, np.uint8)
+
+
+def _refuse_to_share() -> None:
+    """Take the place of what would open a tunnel to a server on the internet for a visitor."""

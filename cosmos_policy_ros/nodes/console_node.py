@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A page in the browser that shows a running stack and operates it.
+
+What it shows are topics that others publish, what it does are services that others offer, and
+nobody needs it: when it is killed, or a page is closed, the stack goes on as it was. Sensors,
+images and poses are subscribed to while a page is open.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+import secrets
+from threading import Thread
+import time
+from typing import Any
+
+from ament_index_python.packages import get_package_share_path, PackageNotFoundError
+from cosmos_policy_ros.console.door import Access, Door, is_loopback
+from cosmos_policy_ros.console.urdf import UrdfModel
+from cosmos_policy_ros.console.view import View
+from cosmos_policy_ros.drivers.jpeg import encode_jpeg
+from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
+from cosmos_policy_ros.image_decoder import image_of
+from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.ros.newest import NewestMessages
+from cosmos_policy_ros.ros.operator_desk import OperatorDesk
+from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.stream_rates import StreamRates
+from cosmos_policy_ros.status import PlannerStatus
+from cosmos_policy_ros.topics import (
+    IMAGES,
+    JOINT_STATES,
+    MARKERS,
+    ROBOT_DESCRIPTION,
+    ROBOT_JOINT_STATES,
+)
+from rclpy.node import Node
+from rclpy.subscription import Subscription
+from sensor_msgs.msg import Image
+from std_msgs.msg import String
+from visualization_msgs.msg import MarkerArray
+
+LOOK_S = 0.25  # [s] between two looks whether anybody looks
+POSE_S = 0.05  # [s] between two poses of the arms
+JPEG_QUALITY = 80
+
+
+@dataclass(frozen=True)
+class ConsoleParams:
+    """Parameters of the console."""
+
+    robot: str = param('', 'Robot YAML file with cameras and arms; the launch file sets it.')
+    host: str = param(
+        '127.0.0.1',
+        'Address that is listened at; 0.0.0.0 lets whoever has the token in, from everywhere.',
+    )
+    port: int = param(8080, 'Port; 0 takes a free one.', 0, 65535)
+    read_only: bool = param(False, 'true lets people look and press nothing, not even the stop.')
+    pedal: str = param(
+        '', 'Input device whose keys are taken too, such as /dev/input/by-id/…; empty for none.'
+    )
+
+
+class ConsoleNode(Node):
+    """The desk of an operator behind a page."""
+
+    def __init__(self) -> None:
+        """Listen; sensors are subscribed to once a page is open.
+
+        Raises:
+            ConfigError: The robot file is wrong, ``viser`` is missing, the address is taken, or
+                the pedal cannot be read.
+        """
+        super().__init__('console')
+        self.params = p = declare(self, ConsoleParams)
+        self.robot = read_robot(Path(p.robot), self.get_namespace())
+        self._view = View(self.robot.name)
+        self._desk = OperatorDesk(self)
+        token = '' if is_loopback(p.host) else secrets.token_urlsafe(16)
+        page = share_path('config', 'console.html').read_bytes()
+        access = Access(token, p.read_only)
+        self.door = Door(p.host, p.port, page, access, self._view.port, self._state, self._press)
+        if p.pedal and not p.read_only:
+            self._desk.follow_keys(read_keys(open_pedal(Path(p.pedal))), p.pedal)
+        self._joints: NewestMessages | None = None  # while somebody looks at the arms
+        self._streams: StreamRates | None = None  # while a page is open, as the others
+        self._followed: list[Subscription] = []
+        self._queries = 0  # of the planner at the last plan that was drawn
+        create_subscription(self, ROBOT_DESCRIPTION, self._on_description)
+        self.create_timer(LOOK_S, self._look)
+        self.create_timer(POSE_S, self._move)
+        what = 'to look only' if p.read_only else 'to look and operate'
+        self.get_logger().info(f'the console, {what}: {self.door.url}')
+
+    def destroy_node(self) -> None:
+        """Close the server, then the node."""
+        if hasattr(self, 'door'):
+            self.door.close()
+        if hasattr(self, '_view'):
+            self._view.close()
+        super().destroy_node()
+
+    def _state(self) -> dict[str, Any]:
+        """Return what a page shows; called in threads of the server."""
+        streams = self._streams
+        return self._desk.view() | {
+            'streams': streams.rows() if streams is not None else [],
+            'has_images': self.count_publishers(IMAGES.ros_name) > 0,
+        }
+
+    def _press(self, kind: str, value: Any) -> None:
+        """Do what was pressed on a page; called in threads of the server.
+
+        Raises:
+            ValueError: It cannot be done.
+        """
+        if kind == 'operation':
+            self._desk.request(value)
+        elif kind == 'key':
+            self._desk.press_key(value)
+        elif kind == 'task':
+            self._desk.set_task(value)
+        else:
+            self._desk.set_speed(value)
+
+    def _look(self) -> None:
+        """Subscribe while somebody looks, and only then."""
+        if bool(self.door.n_pages) != (self._streams is not None):
+            self._follow(self._streams is None)
+        if self._view.is_open != (self._joints is not None):
+            self._watch_arms(self._joints is None)
+
+    def _follow(self, wanted: bool) -> None:
+        """Begin or end to follow images, markers and sensors."""
+        if self._streams is not None:
+            self._streams.close()
+        while self._followed:
+            self.destroy_subscription(self._followed.pop())
+        self._streams = None
+        if wanted:
+            self._streams = StreamRates(self, self.robot)
+            self._followed = [
+                create_subscription(self, IMAGES, self._on_images),
+                create_subscription(self, MARKERS, self._on_markers),
+            ]
+
+    def _watch_arms(self, wanted: bool) -> None:
+        """Begin or end to follow the joints."""
+        if self._joints is not None:
+            self._joints.close()
+        self._joints = None
+        if wanted:
+            arms = [JOINT_STATES.at(topic) for topic in self.robot.joint_state_topics]
+            self._joints = NewestMessages(self, [*arms, ROBOT_JOINT_STATES])
+
+    def _on_images(self, message: Image) -> None:
+        self.door.images.put(encode_jpeg(image_of(message), JPEG_QUALITY))
+
+    def _on_markers(self, message: MarkerArray) -> None:
+        self._view.show_markers(message.markers, time.monotonic())
+
+    def _on_description(self, message: String) -> None:
+        """Draw the robot, beside the callbacks: its meshes take a second to read."""
+        Thread(target=self._draw_robot, args=(message.data,), daemon=True).start()
+
+    def _draw_robot(self, description: str) -> None:
+        try:
+            self._view.show_robot(UrdfModel(description, _find_package))
+        except ValueError as error:
+            self.get_logger().error(str(error))
+
+    def _move(self) -> None:
+        """Draw where the arms are, and what has changed otherwise."""
+        if self._joints is not None:
+            self._view.move(self._measure(self._joints))
+            self._view.show_markers([], time.monotonic())
+        planner = self._desk.reports.get(PlannerStatus)
+        if planner is not None and planner.best >= 0 and planner.queries != self._queries:
+            self._queries = planner.queries
+            self._view.add_plan(
+                time.monotonic(), planner.scores, planner.value, planner.query_ms_p50
+            )
+
+    def _measure(self, joints: NewestMessages) -> dict[str, float]:
+        """Return joint -> position [rad; m], under each name that a description may have."""
+        positions: dict[str, float] = {}
+        for arm in self.robot.arms:
+            state = joints.take(JOINT_STATES.at(arm.joint_state_topic))
+            for name, position in zip(state.name, state.position, strict=False) if state else ():
+                for known in (name, f'{arm.name}_{name}', f'{arm.name}/{name}'):
+                    positions[known] = position
+        whole = joints.take(ROBOT_JOINT_STATES)
+        return positions | (dict(zip(whole.name, whole.position, strict=False)) if whole else {})
+
+
+def _find_package(name: str) -> Path | None:
+    """Return the share folder of a ROS package, None where it is not installed."""
+    try:
+        return get_package_share_path(name)
+    except (PackageNotFoundError, ValueError):
+        return None
+
+
+def main() -> None:
+    """Run the node until Ctrl-C."""
+    run_node(ConsoleNode)
+
+
+if __name__ == '__main__':
+    main()

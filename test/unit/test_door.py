@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who comes into the console, and what is done of what is pressed there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+import http.client
+import json
+import socket
+import threading
+import time
+from typing import Any
+
+from cosmos_policy_ros.console.door import Access, Door
+from cosmos_policy_ros.types import ConfigError
+import pytest
+
+PAGE = b'<p>the console</p>'
+
+
+class Opened:
+    """A door with what was pressed behind it, and a visitor."""
+
+    def __init__(self, access: Access, host: str = '127.0.0.1', view_port: int = 0) -> None:
+        """Open it."""
+        self.pressed: list[tuple[str, Any]] = []
+        self.door = Door(host, 0, PAGE, access, view_port, lambda: {'phase': 'ready'}, self._press)
+
+    def _press(self, kind: str, value: Any) -> None:
+        if value == 'nonsense':
+            msg = 'no such thing'
+            raise ValueError(msg)
+        self.pressed.append((kind, value))
+
+    def visit(
+        self, method: str, path: str, body: bytes = b'', **headers: str
+    ) -> http.client.HTTPResponse:
+        """Return the answer to a request."""
+        connection = http.client.HTTPConnection('127.0.0.1', self.door.port, timeout=5.0)
+        connection.request(method, path, body, headers)
+        return connection.getresponse()
+
+    def press(self, age_s: float = 0.0, headers: dict[str, str] | None = None, **what: Any) -> int:
+        """Press something on a state of an age, and return the status of the answer."""
+        body = json.dumps({**what, 'seen': time.monotonic() - age_s}).encode()
+        return self.visit('POST', '/press', body, **headers or {}).status
+
+
+@contextmanager
+def opened(**options: Any) -> Iterator[Opened]:
+    """Give a door that is closed at the end."""
+    it = Opened(options.pop('access', Access()), **options)
+    try:
+        yield it
+    finally:
+        it.door.close()
+
+
+def test_the_page_comes_and_nobody_may_frame_it() -> None:
+    """Else another page could lay itself over the buttons."""
+    with opened() as it:
+        answer = it.visit('GET', '/')
+        assert answer.read() == PAGE
+        assert answer.headers['X-Frame-Options'] == 'SAMEORIGIN'
+        assert it.visit('GET', '/elsewhere').status == 404
+
+
+def test_what_is_pressed_is_done() -> None:
+    """One thing at a time."""
+    with opened() as it:
+        assert it.press(operation='enable') == 200
+        assert it.press(key=' ') == 200
+        assert it.press(speed=1) == 200
+        assert it.pressed == [('operation', 'enable'), ('key', ' '), ('speed', 1)]
+
+
+def test_what_cannot_be_pressed_is_refused_with_a_reason() -> None:
+    """Unknown kinds, wrong types, two at once, no time, and what the desk refuses."""
+    with opened() as it:
+        assert it.press(power='on') == 409
+        assert it.press(speed='fast') == 409
+        assert it.press(speed=True) == 409
+        assert it.press(key=' ', operation='enable') == 409
+        assert it.visit('POST', '/press', b'{"key": " "}').status == 409
+        assert it.visit('POST', '/press', b'not json').status == 409
+        answer = it.visit('POST', '/press', json.dumps({'task': 'nonsense', 'seen': 1e9}).encode())
+        assert answer.status == 409
+        assert it.press(operation='nonsense') == 409
+        assert it.visit('POST', '/press', b' ' * 5000).status == 400
+        assert it.pressed == []
+
+
+def test_nothing_but_the_stop_is_pressed_on_an_old_state() -> None:
+    """A click that hung in a broken connection must not move arms when that is mended."""
+    with opened() as it:
+        assert it.press(age_s=2.0, operation='enable') == 409
+        assert it.press(age_s=2.0, key=' ') == 409
+        assert it.press(age_s=-100.0, operation='enable') == 409
+        assert it.press(age_s=float('nan'), operation='enable') == 409
+        assert it.press(age_s=600.0, operation='stop') == 200
+        assert it.press(age_s=600.0, key='Escape') == 200
+        assert it.pressed == [('operation', 'stop'), ('key', 'Escape')]
+
+
+def test_a_page_of_another_site_gets_nowhere() -> None:
+    """Neither by its origin, nor by a name of its own for this machine."""
+    with opened() as it:
+        port = it.door.port
+        assert it.press(headers={'Origin': 'https://evil.example'}, operation='stop') == 403
+        assert it.press(headers={'Origin': 'null'}, operation='stop') == 403
+        assert it.press(headers={'Origin': 'http://localhost:1'}, operation='stop') == 403
+        assert it.visit('GET', '/', Host=f'evil.example:{port}').status == 403
+        assert it.visit('GET', '/state', Host=f'evil.example:{port}').status == 403
+        assert it.visit('GET', '/view', Host=f'evil.example:{port}').status == 403
+        mine = {'Host': f'localhost:{port}', 'Origin': f'http://localhost:{port}'}
+        assert it.press(headers=mine, operation='stop') == 200
+        forwarded = {'Host': 'localhost:9000', 'Origin': 'http://localhost:9000'}
+        assert it.press(headers=forwarded, operation='stop') == 200
+
+
+def test_a_console_that_others_can_reach_wants_a_token() -> None:
+    """Once in the address, then in a cookie that no script reads and no other site sends."""
+    with pytest.raises(ConfigError, match='needs a token'):
+        Opened(Access(), host='0.0.0.0')
+    with opened(access=Access('secret'), host='0.0.0.0') as it:
+        assert it.door.url == f'http://localhost:{it.door.port}/?token=secret'
+        assert it.visit('GET', '/', Host='robot').status == 403
+        assert it.visit('GET', '/?token=wrong', Host='robot').status == 403
+        assert it.press(operation='stop') == 403
+        answer = it.visit('GET', '/?token=secret&view=off', Host='robot')
+        assert (answer.status, answer.headers['Location']) == (303, '/?view=off')
+        cookie, *limits = answer.headers['Set-Cookie'].split('; ')
+        assert limits == ['HttpOnly', 'SameSite=Strict', 'Path=/']
+        assert it.visit('GET', '/', Host='robot', Cookie=cookie).read() == PAGE
+        assert it.press(headers={'Cookie': cookie}, operation='stop') == 200
+        assert it.press(headers={'Cookie': f'{cookie}r'}, operation='stop') == 403
+
+
+def test_nothing_can_be_pressed_where_people_only_look() -> None:
+    """Not even the stop, which the page says."""
+    with opened(access=Access(read_only=True)) as it:
+        assert it.press(operation='stop') == 409
+        assert it.visit('GET', '/').status == 200
+        assert it.pressed == []
+
+
+def test_states_come_again_and_again_while_a_page_is_open() -> None:
+    """Each with the time by which its age is known."""
+    with opened() as it:
+        connection = socket.create_connection(('127.0.0.1', it.door.port))
+        connection.sendall(b'GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n')
+        stream = connection.makefile()
+        lines = (line[6:] for line in stream if line.startswith('data: '))
+        first, second = json.loads(next(lines)), json.loads(next(lines))
+        assert (first['phase'], first['read_only']) == ('ready', False)
+        assert 0.0 < second['seen'] - first['seen'] < 1.0
+        assert it.door.n_pages == 1
+        stream.close()
+        connection.close()
+        end_s = time.monotonic() + 10.0
+        while it.door.n_pages:
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+
+
+def test_images_come_as_they_are_made() -> None:
+    """As parts of one answer."""
+    with opened() as it:
+        answer = it.visit('GET', '/images')
+        assert answer.headers['Content-Type'] == 'multipart/x-mixed-replace; boundary=image'
+        threading.Timer(0.2, it.door.images.put, (b'JPEG',)).start()
+        part = b'--image\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nJPEG\r\n'
+        assert answer.read(len(part)) == part
+
+
+def test_the_view_is_reached_through_the_door() -> None:
+    """Below a path that its server does not know, and in both directions."""
+    request = b'GET /view/a?b HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\n\r\n'
+    view = socket.create_server(('127.0.0.1', 0))
+    with view, opened(view_port=view.getsockname()[1]) as it:
+        visitor = socket.create_connection(('127.0.0.1', it.door.port))
+        visitor.sendall(request)
+        inside, _ = view.accept()
+        assert inside.recv(4096).startswith(b'GET /a?b HTTP/1.1\r\nHost: localhost\r\n')
+        inside.sendall(b'HTTP/1.1 101 Switching Protocols\r\n\r\n')
+        assert visitor.recv(4096).startswith(b'HTTP/1.1 101')
+        visitor.sendall(b'a frame')
+        assert inside.recv(4096) == b'a frame'
+        visitor.close()
+        assert inside.recv(4096) == b''
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    """With what to do."""
+    with opened() as it, pytest.raises(ConfigError, match='give another port'):
+        Door('127.0.0.1', it.door.port, PAGE, Access(), 0, dict, lambda kind, value: None)
