@@ -66,6 +66,9 @@ class Demo:
     paired: bool = True
     """Judge all candidates with the same noise, so that they differ by what they do; otherwise
     with noise of their own, as the reference."""
+    guidance: float = 1.0
+    """How strongly a checkpoint of train --role improve is asked for what goes better than
+    expected: 0 not at all, 1 as trained, up to 3 beyond, which takes twice the time."""
     selection: Selection = 'decisive'
     """When another candidate than the first is played; see evaluate."""
     seam: Annotated[str, tyro.conf.arg(help=SEAM_HELP)] = PlaybackSettings.seam
@@ -143,6 +146,7 @@ def _arguments(options: Demo) -> dict[str, Value]:
         'depth': options.depth,
         'temperature': options.temperature,
         'paired': options.paired,
+        'guidance': options.guidance,
         'selection': options.selection,
         'robot': str(options.robot.resolve()),
         'checkpoint': str(options.checkpoint.resolve()),

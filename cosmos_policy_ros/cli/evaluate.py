@@ -40,6 +40,7 @@ DEMO_OPTIONS = (
     'depth',
     'temperature',
     'paired',
+    'guidance',
     'selection',
     'robot',
 )  # that this command has too
@@ -90,6 +91,9 @@ class Evaluate:
     paired: bool = True
     """Judge all candidates with the same noise, so that they differ by what they do; otherwise
     with noise of their own, as the reference."""
+    guidance: float = 1.0
+    """How strongly a checkpoint of train --role improve is asked for what goes better than
+    expected: 0 not at all, 1 as trained, up to 3 beyond, which takes twice the time."""
     selection: Selection = 'decisive'
     """When another candidate than the first is played: decisive, if it is another plan and better
     by more than the ensemble is unsure of; reference, if its score is higher; argmax, the
@@ -184,6 +188,7 @@ def run(options: Evaluate) -> int:
             depth=options.depth,
             temperature=options.temperature,
             paired=options.paired,
+            guidance=options.guidance,
             keep=options.keep,
             steps=options.steps or None,
         ),

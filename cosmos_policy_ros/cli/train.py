@@ -14,6 +14,8 @@ from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
 
+CONFIGS = {'policy': 'train.yaml', 'planning': 'planning.yaml', 'improve': 'improve.yaml'}
+
 
 @dataclass(frozen=True)
 class Train(ReadingOptions):
@@ -29,6 +31,8 @@ class Train(ReadingOptions):
     Example: cosmos-policy train --data data/transfer_cube data/insert_peg --out runs/two_tasks
     Example: cosmos-policy train --role planning --data data/demos data/rollouts
     --init runs/train --out runs/planning
+    Example: cosmos-policy train --role improve --data data/demos data/rollouts
+    --init runs/train --out runs/improved
     Example: torchrun --nproc-per-node 8 .venv/bin/cosmos-policy train --data data --out runs/train
     """
 
@@ -37,11 +41,13 @@ class Train(ReadingOptions):
     more tasks."""
     out: Path
     """Checkpoint folder; its subfolder work/ keeps what resuming needs."""
-    role: Literal['policy', 'planning'] = 'policy'
+    role: Literal['policy', 'planning', 'improve'] = 'policy'
     """policy: a checkpoint that acts. planning: one that scores what the checkpoint of --init
-    proposes, from its rollouts (cosmos-policy evaluate --record) and the demonstrations."""
+    proposes, from its rollouts (cosmos-policy evaluate --record) and the demonstrations. improve:
+    one that acts, from the same, and is told which chunks went better than --init expected."""
     config: Path | None = None
-    """Training configuration, by default config/train.yaml or, for planning, planning.yaml."""
+    """Training configuration, by default config/train.yaml, or planning.yaml or improve.yaml for
+    those roles, which take from --init what they leave out of its rate, rows and images."""
     robot: Path = robot_file('aloha_sim')
     """Robot YAML of the episodes."""
     init: Path | None = None
@@ -54,15 +60,24 @@ class Train(ReadingOptions):
 
 def run(options: Train) -> int:
     """Train and print the figures."""
+    from cosmos_policy_ros.core.config import read_config
     from cosmos_policy_ros.training.config import read_train_config
     from cosmos_policy_ros.training.trainer import train
 
     check_output('--json', options.json)
-    name = 'planning.yaml' if options.role == 'planning' else 'train.yaml'
-    config = read_train_config(options.config or share_path('config', name))
+    path = options.config or share_path('config', CONFIGS[options.role])
+    fits_init = options.role != 'policy' and options.init is not None
+    base = read_config(options.init / 'policy.json') if fits_init and options.init else None
+    config = read_train_config(path, base)
     if options.role == 'planning' and (options.init is None or config.ranges != 'init'):
         msg = 'a planning checkpoint needs --init, the checkpoint whose candidates it will score, '
         msg += 'and ranges: init in its configuration'
+        raise ConfigError(msg)
+    if options.role == 'improve' and (options.init is None or not config.advantage):
+        msg = (
+            '--role improve needs --init, the checkpoint whose value tells what went better than '
+        )
+        msg += 'expected, and advantage: true in its configuration'
         raise ConfigError(msg)
     robot = read_robot(options.robot, simulated=True)
     reading = reading_of(options, robot)

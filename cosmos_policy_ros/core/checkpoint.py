@@ -131,8 +131,8 @@ def check_planning(base: Checkpoint, planning: Checkpoint) -> None:
         ConfigError: Layout, sizes, ranges, a task's embedding or the autoencoder differ.
     """
     free = ('sigma_max', 'sigma_min', 'rho', 'action_steps', 'future_steps', 'value_steps',
-            'value_kind', 'return_discount', 'drop_hidden_frames', 'two_steps_are_one',
-            'single_member_steps', 'base_seed', 'open_loop_rows')  # fmt: skip
+            'value_kind', 'return_discount', 'drop_hidden_frames', 'advantage',
+            'two_steps_are_one', 'single_member_steps', 'base_seed', 'open_loop_rows')  # fmt: skip
     wanted, got = ({**asdict(c.config), **dict.fromkeys(free)} for c in (base, planning))
     different = [name for name in wanted if wanted[name] != got[name]]
     pairs = ((f.name, getattr(base.stats, f.name)) for f in fields(NormStats))

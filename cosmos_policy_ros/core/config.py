@@ -78,6 +78,8 @@ class PolicyConfig:
             denoised, are not in its sequence; otherwise they stand there as noise.
         committed_rows: Most committed rows that the network was shown in training, in the
             ``blank`` frame; 0 if it was never shown any, as the official networks.
+        advantage: Whether the network was told in training which chunks went better than
+            expected, see ``core.advantage``; it is then asked for better ones.
         two_steps_are_one: A denoising in two steps is a single network call at ``sigma_max``, as
             the official sampler makes it.
         single_member_steps: Denoising steps of a future or value that has no other member beside
@@ -116,6 +118,7 @@ class PolicyConfig:
     return_discount: float
     drop_hidden_frames: bool = False
     committed_rows: int = 0
+    advantage: bool = False
     two_steps_are_one: bool = False
     single_member_steps: int = 0
     base_seed: int = 0
@@ -134,7 +137,7 @@ class PolicyConfig:
         for name in ('cameras', 'joint_names'):
             _expect(self, name, _is_names(getattr(self, name)), 'distinct names, at least one')
         flags = ('centre_crop', 'independent_frames', 'drop_hidden_frames')
-        for name in (*flags, 'two_steps_are_one', 'flip_images'):
+        for name in (*flags, 'advantage', 'two_steps_are_one', 'flip_images'):
             _expect(self, name, isinstance(getattr(self, name), bool), 'true or false')
         for name in ('single_member_steps', 'base_seed', 'resize_first'):
             number = getattr(self, name)

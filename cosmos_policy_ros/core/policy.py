@@ -21,6 +21,7 @@ from dataclasses import replace
 from functools import partial
 import time
 
+from cosmos_policy_ros.core.advantage import write_label
 from cosmos_policy_ros.core.backend import Backend
 from cosmos_policy_ros.core.codec import read_value, read_vector, write_vector
 from cosmos_policy_ros.core.committed import BLANK, write_committed
@@ -92,7 +93,7 @@ class CosmosPolicy:
         self.max_rows, self._clock = max_rows, clock
         self.grippers = np.flatnonzero(~config.arm_joints).tolist()
         self._vision = Vision(backend, config)
-        self._encoded_text: tuple[str, Tensor] | None = None  # of the last task
+        self._encoded_text: dict[tuple[str, bool], Tensor] = {}  # of the last task
         used = residuals if self.conditioning == 'corrected' else None
         self._correction = Correction(used, config.arm_joints)
         arms = config.arm_joints
@@ -194,7 +195,13 @@ class CosmosPolicy:
         deadline = deadline or Deadline()
         deadline.start_stage(self._steps_behind(query))
         acted = self.denoise(
-            given, 'policy', [steps], keep=query.keep, correct=correct, deadline=deadline
+            given,
+            'policy',
+            [steps],
+            keep=query.keep,
+            correct=correct,
+            deadline=deadline,
+            guidance=self._guidance(query),
         )
         # 3. The committed rows are played whatever was denoised, so they stand in the chunk.
         acted = self._overwrite(acted, committed)
@@ -275,7 +282,8 @@ class CosmosPolicy:
         seeds = (query.seed,) * len(imagined.seeds)
         given = replace(imagined, latents=latents, seeds=seeds)
         steps = query.steps or self.config.action_steps
-        return self.denoise(given, 'policy', [steps], deadline=deadline)
+        guidance = self._guidance(query)
+        return self.denoise(given, 'policy', [steps], deadline=deadline, guidance=guidance)
 
     def _imagine(
         self, given: Sample, query: PlanQuery, deadline: Deadline, depth: int = 1
@@ -348,12 +356,24 @@ class CosmosPolicy:
         keep: Sequence[int] = (),
         correct: Correct | None = None,
         deadline: Deadline | None = None,
+        guidance: float = 0.0,
     ) -> Sample:
-        """Return the rows with their unknown frames denoised, see ``sampling.denoise_frames``."""
+        """Return the rows with their unknown frames denoised, see ``sampling.denoise_frames``.
+
+        Args:
+            given: R rows whose known frames are used.
+            kind: Which frames are known.
+            steps: Denoising steps of each of the members of a row.
+            seed_stride: Seed distance between the members of a row.
+            keep: Rows kept after each step.
+            correct: Estimated chunks -> what to go on with.
+            deadline: When to make no more steps.
+            guidance: See ``PlanQuery.guidance``; 0 for the task's text without a label.
+        """
         return denoise_frames(
             self.backend,
             self.config,
-            self._encode_text(given.task),
+            self._encode_text(given.task, labelled=guidance > 0.0),
             given,
             kind,
             steps,
@@ -362,6 +382,8 @@ class CosmosPolicy:
             max_rows=self.max_rows,
             correct=correct,
             deadline=deadline,
+            plain_text=self._encode_text(given.task) if guidance > 1.0 else None,
+            guidance=guidance,
         )
 
     def future_member_steps(self, members: int) -> list[int]:
@@ -482,13 +504,19 @@ class CosmosPolicy:
         return sum(scorer.future_member_steps(futures)) + max(futures, 1) * of_one
 
     def _check_stages(self, query: PlanQuery) -> None:
-        """Refuse futures for a value that is never shown them."""
+        """Refuse futures for a value that is never shown them, and guidance without a label."""
         if query.futures and self.scorer.values_actions:
             msg = (
                 'this policy values actions without futures (value_q); got '
                 f'futures={query.futures}, give 0'
             )
             raise ValueError(msg)
+        if query.guidance > 1.0 and not self.config.advantage:
+            msg = (
+                f'guidance {query.guidance:g} needs a checkpoint that was told what went better '
+                'than expected, and this one was not; train it with --role improve, or give 1'
+            )
+            raise ConfigError(msg)
 
     @torch.inference_mode()
     def read_images(self, given: Sample) -> dict[str, NDArray[np.uint8]]:
@@ -503,8 +531,22 @@ class CosmosPolicy:
         write_vector(latents, self.layout.index('proprio'), unit[None])
         return latents
 
-    def _encode_text(self, task: str) -> Tensor:
-        """Return keys and values of a task's text, computed when the task changes."""
-        if self._encoded_text is None or self._encoded_text[0] != task:
-            self._encoded_text = task, self.backend.encode_text(self.text.lookup(task))
-        return self._encoded_text[1]
+    def _guidance(self, query: PlanQuery) -> float:
+        """Return the guidance of the action chunks, 0 where the checkpoint knows no label."""
+        return query.guidance if self.config.advantage else 0.0
+
+    def _encode_text(self, task: str, labelled: bool = False) -> Tensor:
+        """Return keys and values of a task's text, computed when the task changes.
+
+        Args:
+            task: Instruction.
+            labelled: Whether with the label of chunks that went better than expected.
+        """
+        if any(known != task for known, _ in self._encoded_text):
+            self._encoded_text.clear()
+        if (task, labelled) not in self._encoded_text:
+            text = self.text.lookup(task)
+            if labelled:
+                text = write_label(text[None], torch.ones(1))[0]
+            self._encoded_text[task, labelled] = self.backend.encode_text(text)
+        return self._encoded_text[task, labelled]

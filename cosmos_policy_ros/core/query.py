@@ -9,6 +9,8 @@ from numbers import Integral, Real
 
 from cosmos_policy_ros.types import ConfigError
 
+LEAST_GUIDANCE, MOST_GUIDANCE = 1.0, 3.0  # beyond 0, which leaves the label out
+
 
 @dataclass(frozen=True)
 class PlanQuery:
@@ -32,6 +34,10 @@ class PlanQuery:
         paired: Whether futures and values of all candidates are drawn with the noise of candidate
             0, so that the candidates differ by what they do and not by luck; otherwise with that
             of their own, as in the reference.
+        guidance: How strongly a checkpoint that was told what went better than expected is asked
+            for that, see ``core.advantage``: 0 not at all, 1 as in training, up to 3 beyond, which
+            calls the network twice for every step. Other checkpoints know nothing but 0 and 1,
+            which are the same for them.
         seed: Base seed; candidate i is drawn with ``seed + i``.
         steps: Denoising steps of the action chunk; None takes the checkpoint's.
         budget_s: Time for the answer from the call of ``plan`` on [s]; denoising ends early where
@@ -46,6 +52,7 @@ class PlanQuery:
     keep: tuple[int, ...] = ()
     temperature: float = 0.0
     paired: bool = False
+    guidance: float = 1.0
     seed: int = 0
     steps: int | None = None
     budget_s: float | None = None
@@ -79,6 +86,15 @@ class PlanQuery:
             raise ConfigError(msg)
         if not (isinstance(self.temperature, Real) and 0.0 <= self.temperature < math.inf):
             msg = f'the temperature of a query is a number of at least 0, got {self.temperature!r}'
+            raise ConfigError(msg)
+        guided = isinstance(self.guidance, Real) and (
+            self.guidance == 0.0 or LEAST_GUIDANCE <= self.guidance <= MOST_GUIDANCE
+        )
+        if not guided:
+            msg = (
+                f'the guidance of a query is 0 or from {LEAST_GUIDANCE:g} to {MOST_GUIDANCE:g}, '
+                f'got {self.guidance!r}'
+            )
             raise ConfigError(msg)
         if not isinstance(self.paired, bool):
             msg = f'paired is true or false, got {self.paired!r}'

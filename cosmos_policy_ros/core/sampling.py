@@ -73,6 +73,8 @@ def denoise_frames(
     max_rows: int | None = None,
     correct: Correct | None = None,
     deadline: Deadline | None = None,
+    plain_text: Tensor | None = None,
+    guidance: float = 1.0,
 ) -> Sample:
     """Return the rows with their unknown frames denoised, one or more members of each.
 
@@ -91,6 +93,9 @@ def denoise_frames(
         correct: (r, H, A) estimated chunks, normalised -> what to go on with, after every network
             call; for a kind that denoises the action.
         deadline: When to make no more steps, the stage begun; None makes all.
+        plain_text: The text without its label, for a guidance beyond 1; None for none.
+        guidance: How far the action is moved from what the plain text makes of it to what
+            ``text`` makes of it, and beyond. Future and value stay those of ``text``.
 
     Returns:
         R * members rows, the members of a row side by side; fewer if some were not kept.
@@ -109,7 +114,13 @@ def denoise_frames(
     x_init = torch.stack([noise[s] for s in seeds]).to(backend.device) * config.sigma_max
 
     def velocity(latents: Tensor, t: Tensor, _rows: Tensor) -> Tensor:
-        return backend.denoise(latents, t, text, target, positions)
+        found = backend.denoise(latents, t, text, target, positions)
+        if plain_text is None:
+            return found
+        plain = backend.denoise(latents, t, plain_text, target, positions)
+        place, guided = unknown.index(config.layout.index('action')), found.clone()
+        guided[:, :, place] += (guidance - 1.0) * (found - plain)[:, :, place]
+        return guided
 
     def correct_chunk(estimate: Tensor) -> Tensor:
         """Return the clean estimates with another chunk; what its copies differ by stays."""

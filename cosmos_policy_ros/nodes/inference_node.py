@@ -130,6 +130,13 @@ class InferenceParams:
         'true judges all candidates with the same noise, so that they differ by what they do; '
         'false with noise of their own, as the reference.',
     )
+    guidance: float = param(
+        1.0,
+        'How strongly a checkpoint of train --role improve is asked for what goes better than '
+        'expected: 0 not at all, 1 as trained, up to 3 beyond, which takes twice the time.',
+        0.0,
+        3.0,
+    )
     seed: int = param(
         0,
         "Seed of the noise of candidate 0, added to the checkpoint's base seed; candidate i uses "
@@ -182,6 +189,7 @@ class InferenceNode(Node):
             depth=p.depth,
             temperature=p.temperature,
             paired=p.paired,
+            guidance=p.guidance,
             keep=read_keep(p.keep),
             seed=self.policy.config.base_seed + p.seed,
         )

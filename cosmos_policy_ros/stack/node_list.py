@@ -51,6 +51,7 @@ ARGUMENTS = {
     'depth': Argument(int, 'Chunks imagined one after the other before a candidate is valued.'),
     'temperature': Argument(float, 'How far candidates are spread as different plans.'),
     'paired': Argument(bool, 'Whether all candidates are judged with the same noise.'),
+    'guidance': Argument(float, 'How strongly better chunks than expected are asked for.'),
     'selection': Argument(str, 'When another candidate is played: decisive, reference, argmax.'),
     'speed_scale': Argument(float, 'Share of its own speed at which the policy moves the arms.'),
     'seam': Argument(str, 'How a new chunk takes over: committed, blend or official.'),
@@ -137,7 +138,7 @@ CAMERA = NodeSpec('camera', 'camera_node', ('robot',), only_with='cameras')
 INFERENCE = NodeSpec('inference', 'inference_node', (
     'robot', 'checkpoint', 'planning_checkpoint', 'backend', 'device', 'precision', 'candidates',
     'keep', 'futures', 'values', 'depth', 'temperature', 'paired',
-    'seed',
+    'guidance', 'seed',
 ))  # fmt: skip
 PLAYBACK = ('seam', 'interpolation', 'blend_s')  # the planner has to know what is played
 PLANNER = NodeSpec(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from cosmos_policy_ros.core.advantage import write_label
 from cosmos_policy_ros.core.codec import write_value, write_vector
 from cosmos_policy_ros.core.committed import BLANK, write_committed
 from cosmos_policy_ros.core.config import PolicyConfig
@@ -124,7 +125,7 @@ def velocity_error(
     x0, noise, mask = x0[:, :, frames], noise[:, :, frames], mask[:, frames]
     x0, mask, noise, sigma = (t.to(device) for t in (x0, mask, noise, sigma))
     network_input, timestep, target = training_input(x0, noise, sigma, mask)
-    text = cache.text[batch.task].to(device)
+    text = write_label(cache.text[batch.task], torch.from_numpy(batch.label)).to(device)
     with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == 'bfloat16'):
         velocity = predict_velocity(transformer, network_input, timestep, text, mask, frames)
     error = torch.zeros(len(x0), *policy.latent_shape, device=device)

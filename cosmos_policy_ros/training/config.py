@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from cosmos_policy_ros.config_file import read_config_file
+from cosmos_policy_ros.config_file import build, read_mapping
+from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.training.dataset import Mixture
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig, TransformerConfig
 from cosmos_policy_ros.types import ConfigError
@@ -16,7 +17,10 @@ import yaml
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
     'autoencoder', 'transformer', 'lora', 'value_kind', 'drop_hidden_frames', 'ranges',
-    'sigma_low', 'sigma_high', 'committed_rows', 'action_steps',
+    'sigma_low', 'sigma_high', 'committed_rows', 'action_steps', 'advantage',
+)  # fmt: skip
+FROM_INIT = (  # what a checkpoint has in common with the one that it learns from or works with
+    'cameras', 'image_size', 'rate_hz', 'horizon', 'return_discount', 'committed_rows',
 )  # fmt: skip
 
 
@@ -67,6 +71,10 @@ class TrainConfig:
         committed_rows: Most rows of a chunk that are committed before it is planned, see
             ``core.committed``; half of the samples have 1 to as many. 0 trains a policy that
             knows nothing of what is still being played.
+        advantage: Whether policy samples are labelled by whether the return was better than the
+            value of --init expected, see ``core.advantage``. All rollouts are then imitated,
+            failures too, each under its label.
+        label_drop: Share of those samples without their label.
         measure_every: Steps between two measurements on the episodes held out.
         save_s: Time between two saved states [s]; they are saved when the log gets a line.
         mixture: How often each kind of sample is drawn.
@@ -105,6 +113,8 @@ class TrainConfig:
     compile: bool = False
     augment: int = 0
     committed_rows: int = 0
+    advantage: bool = False
+    label_drop: float = 0.3
     measure_every: int = 1000
     save_s: float = 300.0
     mixture: Mixture = field(default_factory=Mixture)
@@ -118,15 +128,27 @@ class TrainConfig:
         return round(self.tick_hz / self.rate_hz)
 
 
-def read_train_config(path: Path) -> TrainConfig:
+def read_train_config(path: Path, base: PolicyConfig | None = None) -> TrainConfig:
     """Read a training YAML file; what it leaves out keeps its default.
+
+    Args:
+        path: The file.
+        base: Facts of the checkpoint of --init, for a run whose checkpoint has to fit it: those of
+            ``FROM_INIT`` that the file leaves out, and whether images are cropped, are taken from
+            there. None takes the defaults.
 
     Raises:
         ConfigError: The file is missing, has an unknown key, a value of another type, or values
             that cannot be.
     """
     hint = 'config/train.yaml is a place to start'
-    config = read_config_file(TrainConfig, path, 'training configuration', hint)
+    given = read_mapping(path, 'training configuration', hint)
+    config = build(TrainConfig, given, str(path))
+    if base is not None:
+        taken = {name: getattr(base, name) for name in FROM_INIT if name not in given}
+        if 'augment' not in given:
+            taken['augment'] = int(base.centre_crop)
+        config = replace(config, **taken)
     positive = ('image_size', 'tick_hz', 'rate_hz', 'horizon', 'batch_size', 'learning_rate')
     counts = ('updates', 'warmup', 'decay', 'accumulate', 'measure_every')
     for name in (*positive, *counts):
@@ -138,6 +160,7 @@ def read_train_config(path: Path) -> TrainConfig:
     _expect(steps is None or steps > 0, f'{path}: action_steps', 'above 0')
     for name in ('held_out', 'ema', 'return_discount'):
         _expect(0 < getattr(config, name) <= 1, f'{path}: {name}', 'above 0, at most 1')
+    _expect(0 <= config.label_drop < 1, f'{path}: label_drop', 'at least 0, below 1')
     below = config.committed_rows < config.horizon
     _expect(below, f'{path}: committed_rows', f'below the horizon, {config.horizon}')
     whole = abs(config.tick_hz / config.rate_hz - config.stride) < 1e-9

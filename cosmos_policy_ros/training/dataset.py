@@ -12,7 +12,7 @@ moment they led until they gave back, where the episode came to a success.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -67,6 +67,8 @@ class Batch:
         version: (B,) int64 which version of the images, 0 for the unchanged one.
         committed: (B,) int64 how many rows of ``chunk`` are committed, see ``core.committed``;
             they are shown to the network and carry no loss.
+        label: (B,) int64 1 for a chunk that went better than expected, -1 for one that did not, 0
+            for no label, see ``core.advantage``.
     """
 
     kind: NDArray[np.int64]
@@ -81,6 +83,7 @@ class Batch:
     task: NDArray[np.int64]
     version: NDArray[np.int64]
     committed: NDArray[np.int64]
+    label: NDArray[np.int64]
 
     def part(self, index: int, n_parts: int) -> Batch:
         """Return the batch of every ``n_parts``-th sample from ``index`` on."""
@@ -133,6 +136,8 @@ class SampleTable:
         discount: float,
         mixture: Mixture,
         n_versions: int = 1,
+        labels: Sequence[NDArray[np.bool_]] | None = None,
+        label_drop: float = 0.0,
     ) -> None:
         """Index the ticks.
 
@@ -143,17 +148,25 @@ class SampleTable:
             discount: Factor per row of the chunk by which a later success is worth less.
             mixture: How often each kind is drawn.
             n_versions: Versions of every image in the latent cache.
+            labels: Of every episode, (S,) bool whether a chunk that begins at a tick went better
+                than expected; then all rollouts are imitated, each chunk under its label. None
+                labels nothing.
+            label_drop: Share of the policy samples that lose their label.
 
         Raises:
             ConfigError: There is no demonstration to imitate.
         """
+        self._labels, self._label_drop, self._discount = labels, label_drop, discount
         self.episodes, self.horizon, self.stride = list(episodes), horizon, stride
         self.mixture, self.n_versions = mixture, n_versions
         self._returns = [
             monte_carlo_returns(len(t.actions), t.success, discount ** (1.0 / stride))
             for t in self.episodes
         ]
-        self._imitable = [_find_imitable(episode, mixture) for episode in self.episodes]
+        self._imitable = [
+            _find_imitable(episode, mixture) if labels is None else episode.expert
+            for episode in self.episodes
+        ]
         imitated: list[NDArray[np.int64]] = []
         mended: list[NDArray[np.int64]] = []  # of those, what people did who took over
         successes: list[NDArray[np.int64]] = []
@@ -190,7 +203,32 @@ class SampleTable:
             group[is_demo & (rng.random(n) < self.mixture.intervention)] = 3
         picks = [groups[g][rng.integers(len(groups[g]))] for g in group]
         version = rng.integers(self.n_versions, size=n)
-        return self.take(np.array(picks), kind, version)
+        batch = self.take(np.array(picks), kind, version)
+        if self._labels is None:
+            return batch
+        better = np.array([self._labels[e][t] for e, t in picks])
+        kept = (kind == POLICY) & (rng.random(n) >= self._label_drop)
+        return replace(batch, label=np.where(kept, np.where(better, 1, -1), 0))
+
+    def labelled(self, labels: Sequence[NDArray[np.bool_]], label_drop: float) -> SampleTable:
+        """Return the same samples with labels, see ``__init__``."""
+        return SampleTable(
+            self.episodes,
+            self.horizon,
+            self.stride,
+            self._discount,
+            self.mixture,
+            self.n_versions,
+            labels,
+            label_drop,
+        )
+
+    def returns_ahead(self, episode: int) -> NDArray[np.float32]:
+        """Return the (S,) float32 return at the end of the chunk that begins at every tick."""
+        returns = self._returns[episode]
+        ticks = np.arange(len(returns))
+        ends = chunk_end(ticks, len(returns), self.horizon, self.stride)
+        return np.asarray(returns[ends], dtype=np.float32)
 
     def imitated(self) -> NDArray[np.int64]:
         """Return the (n, 2) episode and tick of every sample to imitate."""
@@ -218,7 +256,8 @@ class SampleTable:
         if version is None:
             version = np.zeros(len(picks), dtype=np.int64)
         columns = [np.stack(c) for c in zip(*rows, strict=True)]
-        columns = [kind.astype(np.int64), *columns, task, version, np.zeros_like(task)]
+        none = np.zeros_like(task)
+        columns = [kind.astype(np.int64), *columns, task, version, none, none]
         return Batch(*columns)
 
     def _sample(self, episode: int, tick: int) -> tuple[NDArray[np.generic], ...]:

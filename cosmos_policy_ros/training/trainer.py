@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """One training run from a folder of episodes to a checkpoint, resumable after every stage.
 
-1. episodes -> images and joints · 2. autoencoder · 3. latents of all images · 4. transformer ·
-5. checkpoint. ``<out>/work`` keeps what a resumed run needs; it may be deleted afterwards.
+1. episodes -> images and joints · 2. autoencoder · 3. latents of all images, and with
+``advantage`` the labels of all chunks · 4. transformer · 5. checkpoint. ``<out>/work`` keeps what
+a resumed run needs; it may be deleted afterwards.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.training.advantages import label_samples
 from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
 from cosmos_policy_ros.training.distributed import join_ranks
 from cosmos_policy_ros.training.episode_cache import (
@@ -96,6 +98,8 @@ def train(
                 vae = load_autoencoder(files, work, config, first_vae, ranks.device)
                 # 3. latents
                 training_data = load_training_data(files, vae, work, robot, config, start)
+                if config.advantage:
+                    training_data = label_samples(training_data, start, work, config, ranks.device)
             ranks.barrier()
         # 4. transformer
         first = start.transformer if start else None

@@ -232,6 +232,7 @@ def _policy_config(
         value_kind=config.value_kind,
         drop_hidden_frames=config.drop_hidden_frames,
         committed_rows=config.committed_rows,
+        advantage=config.advantage,
         return_discount=config.return_discount,
         **sampler,
     )

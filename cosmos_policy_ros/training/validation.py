@@ -7,8 +7,9 @@ it predicted with what happened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from cosmos_policy_ros.core.advantage import write_label
 from cosmos_policy_ros.core.codec import read_value, read_vector
 from cosmos_policy_ros.core.correction import Residuals
 from cosmos_policy_ros.core.networks import predict_velocity
@@ -77,6 +78,8 @@ def build_validation_set(
 ) -> ValidationSet:
     """Draw a validation set from the held-out episodes; every call draws the same samples.
 
+    A policy that knows labels is asked for what goes better than expected, as on a robot.
+
     Args:
         training_data: Held-out samples and the files of their images.
         config: Cameras and image size.
@@ -86,6 +89,8 @@ def build_validation_set(
     table = training_data.held_out
     imitated, outcomes = table.imitated(), table.outcomes()
     batch = table.take(imitated[rng.integers(len(imitated), size=n)], np.full(n, POLICY))
+    if config.advantage:
+        batch = replace(batch, label=np.ones(n, dtype=np.int64))
     picks = outcomes[rng.integers(len(outcomes), size=n)]
     n_images = n if training_data.policy.independent_frames else FEW
     rows = np.stack([batch.image_row[:n_images], batch.future_row[:n_images]])
@@ -120,8 +125,8 @@ def predict(
     """
     policy = training_data.policy
     size, value = (policy.horizon, policy.action_size), policy.layout.index('value')
-    latents = _denoise(transformer, validation_set.policy, training_data, device, precision)
-    valued = _denoise(transformer, validation_set.value, training_data, device, precision)
+    latents = denoise_batch(transformer, validation_set.policy, training_data, device, precision)
+    valued = denoise_batch(transformer, validation_set.value, training_data, device, precision)
     unit = read_vector(latents, policy.layout.index('action'), size[0] * size[1])
     current = validation_set.current_images
     return Predictions(
@@ -209,7 +214,7 @@ def compute_residuals(
     )
 
 
-def _denoise(
+def denoise_batch(
     transformer: CosmosTransformer3DModel,
     batch: Batch,
     training_data: TrainingData,
@@ -247,7 +252,8 @@ def _denoise_part(
     policy, frames = training_data.policy, frames_of(batch, training_data.policy)
     sequences = latent_sequences(batch, training_data.latents, policy, training_data.stats)
     context = sequences[:, :, frames].to(device)
-    text = training_data.latents.text[batch.task].to(device)
+    text = training_data.latents.text[batch.task]
+    text = write_label(text, torch.from_numpy(batch.label)).to(device)
     mask = torch.from_numpy(known_table(policy)[batch.kind])[:, frames].to(device)
     target = torch.nonzero(mask[0] == 0).flatten()  # the same in all samples of a kind
     steps = policy.value_steps if (batch.kind == VALUE).all() else policy.action_steps

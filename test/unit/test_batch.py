@@ -28,6 +28,7 @@ def batch(kind: int, imitate: list[bool]) -> Batch:
         np.zeros(1, np.int64),
         np.zeros(1, np.int64),
         np.zeros(1, np.int64),
+        np.zeros(1, np.int64),
     )
 
 

@@ -134,6 +134,7 @@ def still_batch(n: int, kind: int, horizon: int = 16) -> Batch:
         task=np.zeros(n, np.int64),
         version=np.zeros(n, np.int64),
         committed=np.zeros(n, np.int64),
+        label=np.zeros(n, np.int64),
     )
 
 

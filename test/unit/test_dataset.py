@@ -136,3 +136,41 @@ def test_interventions_have_a_share_of_the_policy_samples() -> None:
     assert np.mean(drawn < 10) == pytest.approx(0.5 + 0.5 * 20 / 910, abs=0.04)
     alone = SampleTable(episodes[:1], 1, 1, 0.9, Mixture(demo=1.0, intervention=0.5))
     assert len(alone.draw(10, np.random.default_rng(0)).kind) == 10
+
+
+def test_labelled_samples_imitate_failures_too_each_under_its_label() -> None:
+    """Half of the ticks of a failure went better than expected; disturbances stay left out."""
+    episodes = [episode(40), episode(40, demo=False, success=False, pushed=slice(30, 40))]
+    labels = [np.zeros(40, np.bool_), np.arange(40) < 20]
+    table = SampleTable(episodes, 4, 1, 0.9, Mixture(demo=1.0)).labelled(labels, 0.0)
+    batch = table.draw(2000, np.random.default_rng(0))
+    failures = batch.value == 0.0
+    ticks = batch.chunk[:, 0, 0]
+    assert 0.35 < failures.mean() < 0.5
+    assert ticks[failures].max() == 29
+    assert (batch.label[failures] == np.where(ticks[failures] < 20, 1, -1)).all()
+    assert (batch.label[~failures] == -1).all()
+
+
+def test_labels_are_dropped_and_only_policy_samples_have_one() -> None:
+    """Three in ten lose it; world model and value are asked without."""
+    table = SampleTable([episode(40), episode(40, demo=False)], 4, 1, 0.9, Mixture())
+    batch = table.labelled([np.ones(40, np.bool_)] * 2, 0.3).draw(4000, np.random.default_rng(0))
+    policy = batch.kind == POLICY
+    assert 0.66 < (batch.label[policy] == 1).mean() < 0.74
+    assert not batch.label[~policy].any()
+
+
+def test_samples_without_labels_are_drawn_as_ever() -> None:
+    """Labels change which chunks are imitated, and draw their own numbers last."""
+    table = SampleTable([episode(40)], 4, 1, 0.9, Mixture())
+    plain = table.draw(50, np.random.default_rng(0))
+    labelled = table.labelled([np.ones(40, np.bool_)], 0.3).draw(50, np.random.default_rng(0))
+    assert not plain.label.any()
+    assert (plain.chunk == labelled.chunk).all()
+
+
+def test_returns_ahead_are_those_when_chunks_end() -> None:
+    """At most the episode's last."""
+    table = SampleTable([episode(6)], 2, 1, 0.5, Mixture())
+    assert table.returns_ahead(0).tolist() == [0.125, 0.25, 0.5, 1.0, 1.0, 1.0]

@@ -185,6 +185,7 @@ def samples(kinds: list[int]) -> Batch:
         task=np.zeros(n, np.int64),
         version=np.zeros(n, np.int64),
         committed=np.zeros(n, np.int64),
+        label=np.zeros(n, np.int64),
     )
 
 

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which chunks of demonstrations and rollouts went better than expected.
+
+The value of a checkpoint, denoised together with the action at an observation, is the return that
+it expects when the chunk ends. The return that came then tells whether the chunk went better:
+its advantage is the difference. It ranks scenes well where it cannot rank candidates of one, and
+this needs no more. What people did who took over from a policy counts as better.
+
+Source: RECAP of pi*0.6 (Physical Intelligence 2025). Differs: the return of the episode is taken
+at the end of the chunk, and the threshold is 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import copy
+from dataclasses import replace
+import logging
+from pathlib import Path
+
+from cosmos_policy_ros.core.checkpoint import Checkpoint
+from cosmos_policy_ros.core.codec import read_value
+from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.training.config import TrainConfig
+from cosmos_policy_ros.training.dataset import CachedEpisode, POLICY
+from cosmos_policy_ros.training.training_data import TrainingData
+from cosmos_policy_ros.training.validation import denoise_batch
+from cosmos_policy_ros.types import ConfigError
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import track
+import torch
+
+logger = logging.getLogger(__name__)
+FILE = 'advantages.npz'
+VALUE_ROWS = 4  # rows between two values that are predicted; between them they are interpolated
+
+
+def label_samples(
+    training_data: TrainingData,
+    start: Checkpoint | None,
+    work: Path,
+    config: TrainConfig,
+    device: torch.device,
+) -> TrainingData:
+    """Return the training data with every chunk labelled; its advantages are found once.
+
+    Args:
+        training_data: Samples without labels.
+        start: The checkpoint whose value tells what was to be expected.
+        work: Folder of the run, which keeps the advantages.
+        config: Precision, and how many samples lose their label.
+        device: Where to compute.
+
+    Raises:
+        ConfigError: There is no such checkpoint, or the episodes changed since their advantages
+            were found.
+    """
+    if start is None:
+        msg = 'advantage: true labels chunks by the value of the checkpoint of --init; give --init'
+        raise ConfigError(msg)
+    table, file = training_data.trained, work / FILE
+    if not file.exists():
+        found = find_advantages(training_data, start, config, device)
+        with whole_file(file) as partial:
+            np.savez(partial, *found)
+    with np.load(file) as data:
+        advantages = [data[name] for name in data.files]
+    if [len(a) for a in advantages] != [len(e.actions) for e in table.episodes]:
+        msg = f'{file} is of other episodes; begin another run with --out'
+        raise ConfigError(msg)
+    labels = [
+        (advantage > 0.0) | episode.intervention
+        for advantage, episode in zip(advantages, table.episodes, strict=True)
+    ]
+    logger.info('better than expected: %s', describe_labels(table.episodes, labels))
+    return replace(training_data, trained=table.labelled(labels, config.label_drop))
+
+
+@torch.no_grad()
+def find_advantages(
+    training_data: TrainingData, start: Checkpoint, config: TrainConfig, device: torch.device
+) -> list[NDArray[np.float32]]:
+    """Return the (S,) float32 advantage of the chunk that begins at every tick, by episode.
+
+    Args:
+        training_data: Samples, and the layout and noise levels of the checkpoint.
+        start: The checkpoint whose value is asked, without a label.
+        config: Precision of the network.
+        device: Where to compute.
+    """
+    table = training_data.trained
+    transformer = copy.deepcopy(start.transformer).to(device).eval()
+    index, found = training_data.policy.layout.index('value'), []
+    for number, episode in enumerate(track(table.episodes, 'judging chunks')):
+        last = len(episode.actions) - 1
+        ticks = np.unique(np.append(np.arange(0, last, VALUE_ROWS * table.stride), last))
+        picks = np.stack([np.full_like(ticks, number), ticks], axis=1)
+        batch = table.take(picks, np.full(len(ticks), POLICY))
+        latents = denoise_batch(transformer, batch, training_data, device, config.precision)
+        expected = np.interp(np.arange(last + 1), ticks, read_value(latents, index).numpy())
+        found.append((table.returns_ahead(number) - expected).astype(np.float32))
+    return found
+
+
+def describe_labels(episodes: Sequence[CachedEpisode], labels: Sequence[NDArray[np.bool_]]) -> str:
+    """Return the shares of chunks that went better, for people."""
+    groups: dict[str, list[NDArray[np.bool_]]] = {}
+    for episode, better in zip(episodes, labels, strict=True):
+        kind = 'demonstrations' if episode.demo else 'successes' if episode.success else 'failures'
+        groups.setdefault(kind, []).append(better)
+    shares = {kind: np.concatenate(rows) for kind, rows in groups.items()}
+    return ', '.join(f'{100 * b.mean():.0f} % of {len(b)} in {k}' for k, b in shares.items())
