@@ -4,7 +4,7 @@
 PYTHON ?=
 ARGS ?=
 
-.PHONY: help setup messages demo test test-all lint docs clean
+.PHONY: help setup messages demo test test-all fuzz lint docs clean
 
 PYTEST = .venv/bin/python -m pytest -q
 EVERY_CORE = --numprocesses=logical --maxprocesses=8 --dist=loadfile
@@ -16,6 +16,7 @@ help:
 	@echo 'make demo      set up, then watch the simulated robot hand over the cube in 5 episodes'
 	@echo 'make test      set up, then run all tests but the slow ones (8 minutes on 2 cores)'
 	@echo 'make test-all  set up, then run all tests (half an hour)'
+	@echo 'make fuzz      set up, then give every reader 100,000 damaged inputs (half an hour on 2 cores)'
 	@echo 'make lint      set up, then run ruff and mypy'
 	@echo 'make docs      set up, then write the documents as a site to site/'
 	@echo 'make setup     only set up .venv'
@@ -40,6 +41,11 @@ test: messages
 	$(PYTEST) $(QUICK) $(EVERY_CORE) test/unit
 	$(PYTEST) $(QUICK) $(ALONE)
 endif
+
+# Inputs with damage for every reader; a test of make test takes 2,000 of them.
+FUZZ ?= 100000
+fuzz: setup
+	$(PYTEST) test/unit/test_fuzz.py --fuzz=$(FUZZ) --timeout=0 $(EVERY_CORE) --dist=load
 
 test-all: messages
 	$(PYTEST) $(EVERY_CORE) test/unit

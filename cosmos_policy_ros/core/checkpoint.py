@@ -38,6 +38,8 @@ RESIDUALS = 'residuals.safetensors'
 TRANSFORMER = 'transformer'
 VAE = 'vae'
 WEIGHTS = 'diffusion_pytorch_model.safetensors'
+LAYERS, MOST_LAYERS = ('num_layers', 'num_res_blocks'), 200  # the 2B network has 28
+LARGEST = 1_000_000  # of any other size; that of a text embedding is 100,000
 
 
 class Checkpoint(NamedTuple):
@@ -85,8 +87,8 @@ def load_checkpoint(
     )
     try:
         check_parts(checkpoint)
-    except ConfigError as error:
-        msg = f'{path}: {error}'
+    except (ValueError, TypeError, AttributeError, ArithmeticError) as error:
+        msg = f'{path}: {error}'  # damaged facts of a network too, that no arithmetic takes
         raise ConfigError(msg) from error
     return checkpoint
 
@@ -178,11 +180,13 @@ def _load_network(
         if config.get('_class_name') != cls.__name__:
             msg = f'{path / "config.json"} is for {config.get("_class_name")}, not {cls.__name__}'
             raise ConfigError(msg)
+        _check_sizes(config)
         with torch.device('meta'):
             network = cls.from_config(config)
     except ConfigError:
         raise
-    except (ValueError, TypeError, AttributeError, RuntimeError, KeyError) as error:
+    except (ValueError, TypeError, AttributeError, RuntimeError, LookupError, ArithmeticError,
+            AssertionError, MemoryError) as error:  # fmt: skip
         msg = f'{path / "config.json"} does not describe a {cls.__name__}: {error}'
         raise ConfigError(msg) from error
     empty = network.state_dict()
@@ -199,6 +203,16 @@ def _load_network(
         weights = {k: file.get_tensor(k).to(kind, copy=True) for k, kind in kinds.items()}
     network.load_state_dict(weights, strict=part is None, assign=True)
     return network.eval()
+
+
+def _check_sizes(config: dict[str, Any]) -> None:
+    """Refuse a damaged size before a network of it is built for hours."""
+    for name, value in config.items():
+        most = MOST_LAYERS if name in LAYERS else LARGEST
+        numbers = value if isinstance(value, list) else [value]
+        if any(isinstance(number, int | float) and not number <= most for number in numbers):
+            msg = f'{name} is {value}, at most {most} is possible'
+            raise ValueError(msg)
 
 
 def _check_shapes(file: Path, wanted: dict[str, tuple[int, ...]]) -> None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 BASE = 2  # columns of a mobile base behind those of the arms: forward and turning speed
+FASTEST_HZ, LATEST_NS = 1e4, 2**62  # of what an episode can be
 CAMERA_PREFIX = 'cam_'  # ALOHA's camera ``cam_high`` is ``high`` in our robot files
 
 
@@ -167,11 +168,17 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
             if array.shape[1:] == (robot.size + BASE,):
                 msg += f'; where the last {BASE} are those of a mobile base: --drop base'
             raise ValueError(msg)
+        if array.dtype.kind not in 'fiu':
+            msg = f'{name} are of type {array.dtype}, numbers are expected'
+            raise ValueError(msg)
     for name in ('task', 'source'):
         if getattr(labels, name) is None:
             msg = f'it has no {name}; give it with --{name}'
             raise ValueError(msg)
     n, rate_hz, start_ns = len(rows.proprio), labels.rate_hz or 0.0, labels.start_ns or 0
+    if not (0 < rate_hz <= FASTEST_HZ and 0 <= start_ns < LATEST_NS):
+        msg = f'{rate_hz:g} rows per second from {start_ns} ns on cannot be'
+        raise ValueError(msg)
     if len(rows.actions) != n:
         msg = f'it has {len(rows.actions)} rows of actions and {n} of measured joints'
         raise ValueError(msg)

@@ -18,9 +18,7 @@ import json
 import os
 from pathlib import Path
 import shutil
-from typing import Any
 
-from cosmos_policy_ros.data.assemble import read_circumstances
 from cosmos_policy_ros.data.bags.files import (
     FROM,
     METADATA,
@@ -31,11 +29,12 @@ from cosmos_policy_ros.data.bags.files import (
     relabelled,
     TO,
 )
+from cosmos_policy_ros.data.bags.reader import bag_labels
 from cosmos_policy_ros.data.bags.recording import next_episode
 from cosmos_policy_ros.data.bags.writer import custom_text, INFORMATION
 from cosmos_policy_ros.data.episodes import StoredEpisode
-from cosmos_policy_ros.data.hdf5 import cut_hdf5, files_of, relabel_hdf5
-from cosmos_policy_ros.data.lerobot.meta import read_meta
+from cosmos_policy_ros.data.hdf5 import cut_hdf5, files_of, hdf5_labels, relabel_hdf5
+from cosmos_policy_ros.data.lerobot.reader import lerobot_labels
 from cosmos_policy_ros.data.lerobot.relabel import relabel_lerobot
 from cosmos_policy_ros.data.quality import find_motion
 from cosmos_policy_ros.outputs import whole_file, whole_folder
@@ -74,32 +73,20 @@ def list_labels(stored: StoredEpisode, fps: float) -> Listed:
     Raises:
         ConfigError: It cannot be opened.
     """
-    found: Mapping[str, Any]
+    invalid = ''
     if stored.format == 'bag':
         with open_bag(stored.path) as bag:
-            found, invalid = bag.custom, bag.custom.get('invalid', '')
+            labels, invalid = bag_labels(bag.custom, stored.path), bag.custom.get('invalid', '')
             seconds = (bag.end_ns - bag.start_ns) * 1e-9
     elif stored.format == 'hdf5':
-        try:
-            with h5py.File(stored.path) as file:
-                found = dict(file.attrs) | {'task': file.attrs.get('task_description')}
-                seconds = len(file['action']) / float(file.attrs.get('rate_hz', fps))
-        except (OSError, LookupError, TypeError, ValueError) as error:
-            msg = f'episode {stored.path}: {error}'
-            raise ConfigError(msg) from error
-        invalid = ''
+        labels, n = hdf5_labels(stored.path)
+        seconds = n / (labels.rate_hz or fps)
     else:
-        meta = read_meta(stored.path)
-        entry = meta.episodes[stored.number]
-        found = entry | {'task': next(iter(entry['tasks']), None)}
-        seconds, invalid = entry['length'] / float(meta.info['fps']), ''
-    told = {name: found.get(name) for name in ('task', 'source', 'success')}
-    labels: dict[str, Value] = {k: str(v) for k, v in told.items() if v not in (None, '')}
-    if 'success' in labels:
-        labels['success'] = labels['success'] in ('true', 'True', '1')
-    where = f'episode {stored.path}'
-    labels |= read_circumstances({'operator_id': found.get('operator'), **found}, where).known
-    return Listed(seconds, labels, invalid)
+        labels, n = lerobot_labels(stored.path, stored.number)
+        seconds = n / (labels.rate_hz or fps)
+    told = {name: getattr(labels, name) for name in LABELS[:3]}
+    known = {name: value for name, value in told.items() if value is not None}
+    return Listed(seconds, known | labels.circumstances.known, invalid)
 
 
 def relabel(stored: StoredEpisode, labels: Mapping[str, Value]) -> None:

@@ -65,7 +65,10 @@ KNOWN = (
     'compress_len',
     'relative_action',
 )
-_DAMAGE = (OSError, LookupError, ValueError, TypeError, RuntimeError, VideoError)
+_DAMAGE = (
+    OSError, LookupError, ValueError, TypeError, RuntimeError, MemoryError, VideoError,
+    AttributeError, ArithmeticError,
+)  # fmt: skip
 
 
 def read_hdf5(path: Path, robot: RobotSpec, reading: Reading | None = None) -> Episode:
@@ -96,13 +99,23 @@ def check_hdf5(path: Path) -> None:
         _dataset(file, 'action')
 
 
+def hdf5_labels(path: Path) -> tuple[Labels, int]:
+    """Return the labels of a file and its number of rows, which is quick.
+
+    Raises:
+        ConfigError: It is damaged or lacks a dataset.
+    """
+    with _named(path), h5py.File(path, 'r') as file:
+        return _labels(file), len(_dataset(file, 'action'))
+
+
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
     """Name the file in whatever goes wrong with it."""
     try:
         yield
     except _DAMAGE as error:
-        msg = f'episode {path}: {error}'
+        msg = f'episode {path}: {str(error) or type(error).__name__}'
         raise ConfigError(msg) from error
 
 

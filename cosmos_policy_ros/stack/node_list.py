@@ -14,7 +14,6 @@ from pathlib import Path
 import sys
 
 from cosmos_policy_ros.resources import PACKAGE, robot_file, share_path
-import yaml
 
 Value = bool | int | float | str
 MISTAKE = 78  # exit status of a node that a ConfigError ends, EX_CONFIG of sysexits.h
@@ -293,9 +292,32 @@ def parameter_file() -> Path:
 
 
 def parameters(spec: NodeSpec) -> dict[str, Value]:
-    """Return the parameters of a node's section of that file."""
-    sections = yaml.safe_load(parameter_file().read_text(encoding='utf-8'))
-    return dict(sections[spec.section]['ros__parameters'])
+    """Return the parameters of a node's section of that file; raises as ``read_parameters``."""
+    return read_parameters(parameter_file(), spec.section)
+
+
+def read_parameters(file: Path, section: str) -> dict[str, Value]:
+    """Return the parameters in a section of a YAML file.
+
+    Raises:
+        ConfigError: The file is missing or damaged, or has no such section with parameters.
+    """
+    # late: who only needs names waits for no numpy
+    from cosmos_policy_ros.config_file import read_mapping
+    from cosmos_policy_ros.types import ConfigError
+
+    sections = read_mapping(file, 'parameter file', 'install the package again')
+    found = sections.get(section)
+    values = found.get('ros__parameters') if isinstance(found, dict) else None
+    if not isinstance(values, dict):
+        msg = f'{file}: no {section}: with ros__parameters: in it; it has {list(sections)}'
+        raise ConfigError(msg)
+    for name, value in values.items():
+        if not isinstance(value, bool | int | float | str | list):
+            msg = f'{file}: {section}: {name} must be a number, text, a truth or a list, got '
+            msg += repr(value)
+            raise ConfigError(msg)
+    return values
 
 
 def node_parameters(spec: NodeSpec, values: Mapping[str, Value]) -> dict[str, Value]:

@@ -25,7 +25,7 @@ from cosmos_policy_ros.data.bags.torn import read_torn_mcap, scan_sqlite
 from cosmos_policy_ros.data.bags.writer import INFORMATION, typestore
 from cosmos_policy_ros.data.reading import note
 from cosmos_policy_ros.types import ConfigError
-from rosbags.rosbag2 import Reader, ReaderError
+from rosbags.rosbag2 import Reader, ReaderError, storage_mcap, storage_sqlite3
 from rosbags.serde import SerdeError
 import yaml
 import zstandard
@@ -40,10 +40,12 @@ RELABELLED = 'relabelled'  # custom data: names of the labels that were changed 
 Message = tuple[str, int, bytes]  # topic, arrival [ns], serialized
 Messages = dict[str, list[tuple[int, Any]]]  # topic -> (time [ns], message)
 
-# what rosbags raises, by where a file is damaged
+# what rosbags raises, by where a file is damaged, and the libraries that it reads with
 _DAMAGE = (
     ReaderError, SerdeError, OSError, ValueError, LookupError, struct.error, AssertionError,
-    TypeError, AttributeError, sqlite3.Error, zstandard.ZstdError, yaml.YAMLError,
+    TypeError, AttributeError, ArithmeticError, MemoryError, RuntimeError, sqlite3.Error,
+    zstandard.ZstdError, yaml.YAMLError,
+    storage_sqlite3.apsw.Error, storage_mcap.zstd.ZstdError,  # type: ignore[attr-defined]
 )  # fmt: skip
 
 
@@ -150,7 +152,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
             msg = str(error) if named else f'episode {path}: {error}'
             raise ConfigError(msg) from error
         except _DAMAGE as error:
-            msg = f'episode {path} cannot be read ({error})'
+            msg = f'episode {path} cannot be read ({str(error) or type(error).__name__})'
             raise ConfigError(msg) from error
 
 
@@ -162,7 +164,12 @@ def _open(path: Path, stack: ExitStack) -> Bag:
     storages = [
         _open_storage(file, information, stack) for file in _storage_files(path, information)
     ]
-    types = {topic: kind for storage in storages for topic, kind in storage.types.items()}
+    types = {
+        topic: kind
+        for storage in storages
+        for topic, kind in storage.types.items()
+        if isinstance(topic, str) and isinstance(kind, str)  # a damaged table may hold others
+    }
     spans = [(s.start_ns, s.end_ns) for s in storages if s.end_ns]
     recorded_ns = min((start for start, _ in spans), default=0)
     start_ns, end_ns = recorded_ns, max((end for _, end in spans), default=0)

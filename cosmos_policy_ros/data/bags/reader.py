@@ -82,7 +82,7 @@ def read_bag(
         if invalid := bag.custom.get('invalid'):
             msg = f'episode {path} is invalid: {invalid}'
             raise ValueError(msg)
-        labels = _labels(bag.custom, path)
+        labels = bag_labels(bag.custom, path)
         if bag.torn and 'success' not in relabelled(bag.custom):  # nobody has judged what is left
             labels = replace(labels, success=None)
         labels = labels.completed(reading.labels)
@@ -98,8 +98,12 @@ def read_bag(
         return _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
 
 
-def _labels(custom: Mapping[str, str], path: Path) -> Labels:
-    """Return what the custom data of a bag says."""
+def bag_labels(custom: Mapping[str, str], path: Path) -> Labels:
+    """Return what the custom data of a bag says.
+
+    Raises:
+        ValueError: A label is none.
+    """
     source, success = custom.get('source'), custom.get('success')
     judged = {'true': True, 'false': False, None: None}
     if source not in ('demo', 'rollout', None):

@@ -14,6 +14,7 @@ Source: huggingface/lerobot ``src/lerobot/datasets/dataset_reader.py``.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,10 @@ import pyarrow.parquet as pq
 
 TIME = 'timestamp'
 SUCCESS = 'next.success'  # per row, from LeRobot's own evaluation
-_DAMAGE = (OSError, LookupError, ValueError, TypeError, VideoError, pa.ArrowException)
+_DAMAGE = (
+    OSError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
+    VideoError, pa.ArrowException,
+)  # fmt: skip
 
 
 def read_lerobot(
@@ -77,6 +81,21 @@ def read_lerobot(
         return _episode(root, meta, meta.episodes[number], robot, reading or Reading())
     except _DAMAGE as error:
         msg = f'episode {number} of {root}: {error}'
+        raise ConfigError(msg) from error
+
+
+def lerobot_labels(root: Path, number: int) -> tuple[Labels, int]:
+    """Return the labels of an episode and its number of rows, which is quick.
+
+    Raises:
+        ConfigError: ``meta/`` is damaged.
+    """
+    meta = _meta(root, (root / INFO).stat().st_mtime_ns)
+    try:
+        entry = meta.episodes[number]
+        return _labels(meta.info, entry, f'episode {number} of {root}'), int(entry['length'])
+    except _DAMAGE as error:
+        msg = f'episode {number} of {root}: {error!r}'
         raise ConfigError(msg) from error
 
 
@@ -171,16 +190,9 @@ def _episode(
         msg = f'it has the tasks {entry["tasks"]}, one is expected'
         raise ValueError(msg)
     where = f'episode {entry["episode_index"]} of {root}'
-    success = entry.get('success', bool(rows[SUCCESS].any()) if SUCCESS in rows else None)
-    stored = Labels(
-        task=entry['tasks'][0] if entry['tasks'] else None,
-        source=entry.get('source'),
-        success=success,
-        rate_hz=float(info['fps']),
-        start_ns=entry.get('start_ns'),
-        robot=None if info.get('robot_type') == 'unknown' else info.get('robot_type'),
-        circumstances=read_circumstances(entry, where),
-    )
+    stored = _labels(info, entry, where)
+    if SUCCESS in rows and 'success' not in entry:
+        stored = replace(stored, success=bool(rows[SUCCESS].any()))
     joints = {
         name: _in_order(rows[name], features[name], robot, reading, f'{root}: {name}')
         for name in (STATE, ACTION, *MOTION.values())
@@ -200,6 +212,20 @@ def _episode(
         human_intervention=rows.get(HUMAN_INTERVENTION),
     )
     return assemble(found, stored.completed(reading.labels), robot, reading.other_robot)
+
+
+def _labels(info: dict[str, Any], entry: dict[str, Any], where: str) -> Labels:
+    """Return what ``meta/`` says about an episode."""
+    robot = info.get('robot_type')
+    return Labels(
+        task=entry['tasks'][0] if entry['tasks'] else None,
+        source=entry.get('source'),
+        success=entry.get('success'),
+        rate_hz=float(info['fps']),
+        start_ns=entry.get('start_ns'),
+        robot=None if robot == 'unknown' else robot,
+        circumstances=read_circumstances(entry, where),
+    )
 
 
 def _in_order(
