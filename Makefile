@@ -8,9 +8,10 @@ ARGS ?=
 
 PYTEST = .venv/bin/python -m pytest -q
 EVERY_CORE = --numprocesses=logical --maxprocesses=8 --dist=loadfile
-QUICK = -m 'not (gpu or hardware or slow)'
-# One after the other: neighbours that keep the processor busy would make them miss their deadlines.
-ALONE = test/nodes test/system
+# One after the other but for patient ones: neighbours that keep the processor busy would make them
+# miss their deadlines.
+TOGETHER = (unit or patient) and not (gpu or hardware)
+ALONE = (nodes or system) and not (unit or patient or gpu or hardware)
 
 help:
 	@echo 'make demo      set up, then watch the simulated robot hand over the cube in 5 episodes'
@@ -38,8 +39,8 @@ test: messages
 	$(PYTEST) $(ARGS)
 else
 test: messages
-	$(PYTEST) $(QUICK) $(EVERY_CORE) test/unit
-	$(PYTEST) $(QUICK) $(ALONE)
+	$(PYTEST) -m '$(TOGETHER) and not slow' $(EVERY_CORE)
+	$(PYTEST) -m '$(ALONE) and not slow'
 endif
 
 # Inputs with damage for every reader; a test of make test takes 2,000 of them.
@@ -48,8 +49,8 @@ fuzz: setup
 	$(PYTEST) test/unit/test_fuzz.py --fuzz=$(FUZZ) --timeout=0 $(EVERY_CORE) --dist=load
 
 test-all: messages
-	$(PYTEST) $(EVERY_CORE) test/unit
-	$(PYTEST) $(ALONE)
+	$(PYTEST) -m '$(TOGETHER)' $(EVERY_CORE)
+	$(PYTEST) -m '$(ALONE)'
 
 lint: setup
 	.venv/bin/ruff check .

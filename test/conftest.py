@@ -45,11 +45,13 @@ TIERS = ('unit', 'nodes', 'system')  # folders, and markers of what is in them
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark every test with the folder it is in; slow arithmetic of unit/ counts as system."""
+    """Mark every test with its folder; slow arithmetic of unit/ is a patient system test."""
     for item in items:
         for tier in set(TIERS) & set(item.path.relative_to(Path(__file__).parent).parts[:1]):
             slow = tier == 'unit' and item.get_closest_marker('slow')
             item.add_marker('system' if slow else tier)
+            if slow:
+                item.add_marker('patient')
 
 
 @pytest.fixture(scope='session', autouse=True)

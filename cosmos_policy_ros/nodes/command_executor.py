@@ -659,9 +659,10 @@ def _open_playback(
     if params.teleop and params.takeover:
         msg = 'teleop and takeover are both true: with teleop a person leads from the beginning'
         raise ConfigError(msg)
+    settings = params.playback  # refused also where no chunk is played
     if params.teleop:
         return Teleop(robot, params.approach_speed, watchdog)
-    playback = Playback(robot, params.playback, watchdog)
+    playback = Playback(robot, settings, watchdog)
     if params.takeover:
         return Takeover(robot, playback, params.approach_speed, params.max_apart)
     return playback

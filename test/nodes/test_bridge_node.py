@@ -33,6 +33,8 @@ from std_msgs.msg import String
 from visualization_msgs.msg import Marker, MarkerArray
 from websockets.sync.client import connect
 
+pytestmark = pytest.mark.patient
+
 ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
 
 

@@ -26,6 +26,8 @@ from ros_domains import ros_domain
 from sensor_msgs.msg import Image, JointState
 from std_msgs.msg import Float64MultiArray, String
 
+pytestmark = pytest.mark.patient
+
 ROOT = Path(__file__).parents[2]
 ROBOT_FILE = ROOT / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)

@@ -16,6 +16,8 @@ from rclpy.serialization import deserialize_message, serialize_message
 from sensor_msgs.msg import PointCloud2
 from trajectory_msgs.msg import JointTrajectory
 
+pytestmark = pytest.mark.patient
+
 JOINTS = ('left/waist', 'left/gripper', 'right/waist', 'right/gripper')
 STAMP_NS = 1_700_000_000_123_456_789
 

@@ -13,6 +13,8 @@ from rclpy.qos import DurabilityPolicy, qos_profile_sensor_data, QoSProfile
 from sensor_msgs.msg import Image
 from std_srvs.srv import Trigger
 
+pytestmark = pytest.mark.patient
+
 
 def test_qualities_of_service_are_the_profiles_of_ros() -> None:
     """Other programs that name these profiles fit."""

@@ -10,6 +10,8 @@ import sys
 from cosmos_policy_ros.resources import share_path
 import pytest
 
+pytestmark = pytest.mark.patient
+
 rclpy = pytest.importorskip('rclpy')
 
 NAMES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')

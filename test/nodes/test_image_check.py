@@ -21,6 +21,8 @@ from rclpy.serialization import serialize_message
 from samples import ROBOT, sample_image
 from sensor_msgs.msg import CompressedImage, Image
 
+pytestmark = pytest.mark.patient
+
 CAMERA = ROBOT.cameras[0]  # 320x240
 NOW_NS = 1_700_000_000_000_000_000
 MS = 1_000_000

@@ -19,7 +19,7 @@ from launch_bench import LAUNCH, run_launch, write_prefix
 from ros_domains import wait_for
 from tiny import save_tiny_checkpoint
 
-pytestmark = pytest.mark.usefixtures('domain')
+pytestmark = [pytest.mark.patient, pytest.mark.usefixtures('domain')]
 OUTER = """
 from launch import LaunchDescription
 from launch.actions import GroupAction, IncludeLaunchDescription

@@ -27,7 +27,7 @@ from cosmos_policy_ros.stack.node_list import (
 from ros_domains import wait_for
 from tiny import save_tiny_checkpoint
 
-pytestmark = pytest.mark.usefixtures('domain')
+pytestmark = [pytest.mark.patient, pytest.mark.usefixtures('domain')]
 READY = {
     SIM: 'simulating',
     INFERENCE: 'answering with',

@@ -37,6 +37,8 @@ from cosmos_policy_ros.nodes.visualizer_node import VisualizerParams
 from cosmos_policy_ros.stack.node_list import SEED_STRIDE
 from reference import parameter_lines
 
+pytestmark = pytest.mark.patient
+
 FILE = Path(__file__).parents[2] / 'config' / 'nodes.yaml'
 SECTIONS: dict[str, dict[str, Any]] = {
     node: section['ros__parameters']

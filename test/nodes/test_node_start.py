@@ -17,6 +17,8 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.node_list import MISTAKE
 from tiny import save_tiny_checkpoint
 
+pytestmark = pytest.mark.patient
+
 ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
 
@@ -80,7 +82,7 @@ def test_robot_file_with_an_unknown_key(tmp_path: Path) -> None:
 def test_seam_that_does_not_exist() -> None:
     """The known ones are named, even where leader arms are followed and no chunk is played."""
     result = start('command_executor', f'robot:={ROBOT_FILE}', 'teleop:=true', 'seam:=weld')
-    expect_one_line(result, "seam 'weld' does not exist", "['blend', 'committed']")
+    expect_one_line(result, "seam 'weld' does not exist", "['blend', 'committed', 'official']")
 
 
 def test_camera_that_the_simulator_does_not_have(tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+pytestmark = pytest.mark.patient
+
 
 @dataclass(frozen=True)
 class WatchParams:

@@ -23,6 +23,8 @@ from rclpy.node import Node
 from samples import ROBOT
 from std_msgs.msg import String
 
+pytestmark = pytest.mark.patient
+
 MS = 1_000_000
 IMAGE_AGE_S, JOINT_AGE_S = 0.25, 0.1
 HIGH, LEFT = '/high/image_raw', '/follower_left/joint_states'

@@ -16,6 +16,8 @@ from cosmos_policy_ros.stack.processes import start_node, stop_nodes
 from cosmos_policy_ros.stack.security import permissions
 from node_bench import ros_node
 
+pytestmark = pytest.mark.patient
+
 ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
 SPECS = (EXECUTOR, PLANNER, INFERENCE, RECORDER)
 LONG_S = 120.0  # nodes may take to start where others use the processor
