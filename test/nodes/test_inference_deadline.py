@@ -127,6 +127,18 @@ def test_answer_comes_before_the_committed_rows_end(bench: DeadlineBench) -> Non
     assert int(report['reduced']) >= 1
 
 
+def test_depth_is_given_up_before_candidates(bench: DeadlineBench) -> None:
+    """Two chunks of four candidates take 1.3 s with two steps; without a hurry 3.2 s."""
+    plain = bench.inference._query
+    bench.inference._query = replace(plain, depth=2)
+    report, came_s = bench.report_of(bench.observation(3))
+    free, _ = bench.report_of(bench.observation(0))
+    bench.inference._query = plain
+    assert (report['depth_used'], report['candidates_used']) == ('1', '4')
+    assert came_s < 1.0
+    assert (free['depth_used'], free['steps_used']) == ('2', '5')
+
+
 def test_machine_that_gets_slower_in_between_costs_steps(bench: DeadlineBench) -> None:
     """What was planned for would take three times the time; the newest estimate is sent."""
     bench.sluggish.row_s = 3 * bench.ROW_S
