@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where ``config/`` and ``models/`` of this package lie, and which robot file a name means."""
+"""Where ``config/``, ``models/`` and reports of faults lie, and which robot file a name means."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 PACKAGE = 'cosmos_policy_ros'
@@ -49,3 +50,9 @@ def robot_file(robot: str | Path) -> Path:
             path, which is returned as it is.
     """
     return find_robot_file(str(robot)) or Path(robot)
+
+
+def fault_reports() -> Path:
+    """Return the folder of the reports of faults: in that of the logs of ROS 2."""
+    home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
+    return Path(os.environ.get('ROS_LOG_DIR') or home / 'log').expanduser() / 'fault_reports'

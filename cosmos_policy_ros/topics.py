@@ -139,7 +139,16 @@ IMAGE = Topic(
     'sensor_msgs/msg/Image',
     DRIVER,
     ('driver', 'camera', 'sim', 'fake_sensor'),
-    ('inference', 'command_executor', 'recorder', 'operator', 'check', 'visualizer', 'monitor'),
+    (
+        'inference',
+        'command_executor',
+        'recorder',
+        'operator',
+        'check',
+        'visualizer',
+        'monitor',
+        'black_box',
+    ),
     'One image of a camera in any encoding of colours, stamped when it was taken.',
     subscriber_qos=SENSOR,
 )
@@ -176,6 +185,7 @@ JOINT_STATES = Topic(
         'check',
         'visualizer',
         'monitor',
+        'black_box',
     ),
     'Measured joints of a follower arm [rad] and of its gripper, in the unit of its driver.',
     subscriber_qos=SENSOR,
@@ -221,7 +231,7 @@ TASK = Topic(
     'std_msgs/msg/String',
     LATCHED,
     ('person', 'console', 'sim', 'fake_sensor'),
-    ('inference', 'planner', 'recorder', 'operator', 'visualizer'),
+    ('inference', 'planner', 'recorder', 'operator', 'visualizer', 'black_box'),
     'Language instruction of the episodes to come, at most 200 characters. Another one ends the '
     'queries: the planner has to be activated again.',
 )
@@ -232,7 +242,7 @@ QUERY = Topic(
     'trajectory_msgs/msg/JointTrajectory',
     NEWEST,
     ('planner',),
-    ('inference', 'recorder', 'operator', 'visualizer'),
+    ('inference', 'recorder', 'operator', 'visualizer', 'black_box'),
     'A query; row 0 of its answer is due at its stamp. The points are the committed rows, due '
     'from the stamp on at the rate of the policy: they are played until the answer comes, which '
     'begins with them. Without points nothing is committed.',
@@ -242,7 +252,7 @@ CANDIDATES = Topic(
     'sensor_msgs/msg/PointCloud2',
     STREAM,
     ('inference',),
-    ('planner', 'recorder', 'operator', 'visualizer', 'monitor'),
+    ('planner', 'recorder', 'operator', 'visualizer', 'monitor', 'black_box'),
     'All candidates of one answer with their values, as a little-endian table '
     '(``candidate_table.py``) with the stamp of the query.',
 )
@@ -251,7 +261,7 @@ INFERENCE_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('inference',),
-    ('planner', 'operator', 'demonstrator', 'replay', 'monitor', 'status'),
+    ('planner', 'operator', 'demonstrator', 'replay', 'monitor', 'status', 'black_box'),
     'What an inference node had time for in its last answer (``status.InferenceStatus``), sent '
     'just before that answer; several nodes share it.',
 )
@@ -260,7 +270,7 @@ PLANNER_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('planner',),
-    ('monitor', 'status'),
+    ('monitor', 'status', 'black_box'),
     'Pace of the queries and the last choice (``status.PlannerStatus``), by which others decide.',
 )
 IMAGINATION = Topic(
@@ -286,7 +296,7 @@ ACTION_CHUNK = Topic(
     'trajectory_msgs/msg/JointTrajectory',
     NEWEST,
     ('planner', 'replay', 'arms'),
-    ('command_executor', 'recorder', 'operator', 'visualizer', 'monitor'),
+    ('command_executor', 'recorder', 'operator', 'visualizer', 'monitor', 'black_box'),
     'The chosen action chunk: joint targets [rad; gripper 0..1] with times of their own.',
 )
 FUTURE_IMAGE = Topic(
@@ -327,7 +337,7 @@ JOINT_COMMAND = Topic(
     'sensor_msgs/msg/JointState',
     STREAM,
     ('command_executor',),
-    ('planner', 'recorder', 'operator', 'replay', 'arms', 'visualizer'),
+    ('planner', 'recorder', 'operator', 'replay', 'arms', 'visualizer', 'black_box'),
     'Joint targets that were really sent to the arms [rad; gripper 0..1].',
 )
 EXECUTOR_STATUS = Topic(
@@ -345,6 +355,7 @@ EXECUTOR_STATUS = Topic(
         'visualizer',
         'monitor',
         'status',
+        'black_box',
     ),
     'State and figures of the executor (``status.ExecutorStatus``), by which others decide.',
 )
@@ -429,7 +440,7 @@ EXPERT = Topic(
     'std_msgs/msg/Bool',
     STREAM,
     ('demonstrator',),
-    ('recorder', 'operator'),
+    ('recorder', 'operator', 'black_box'),
     "Whether the action is the expert's own; false while a disturbance is played.",
 )
 HUMAN_INTERVENTION = Topic(
@@ -437,7 +448,7 @@ HUMAN_INTERVENTION = Topic(
     'std_msgs/msg/Bool',
     LATCHED,
     ('command_executor',),
-    ('recorder', 'operator'),
+    ('recorder', 'operator', 'black_box'),
     'Whether a person acts in place of the policy from now on: whether what is sent to the arms '
     'is where the leaders are. Sent when that changes, before the first such command; before the '
     'first message nobody does.',
@@ -447,7 +458,7 @@ SUCCESS = Topic(
     'std_msgs/msg/Bool',
     STREAM,
     ('sim',),
-    ('recorder', 'operator', 'demonstrator', 'replay'),
+    ('recorder', 'operator', 'demonstrator', 'replay', 'black_box'),
     'Whether the simulated task is done now, 10 times a second.',
 )
 SIM_STATE = Topic(
@@ -464,7 +475,7 @@ SIM_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('sim',),
-    ('operator', 'demonstrator', 'replay', 'monitor', 'status'),
+    ('operator', 'demonstrator', 'replay', 'monitor', 'status', 'black_box'),
     'Speed of the simulation (``status.SimStatus``), by which others decide.',
 )
 RECORDER_STATUS = Topic(
@@ -472,7 +483,7 @@ RECORDER_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('recorder',),
-    ('demonstrator', 'monitor', 'status'),
+    ('demonstrator', 'monitor', 'status', 'black_box'),
     'Whether an episode is being recorded (``status.RecorderStatus``), by which others decide.',
 )
 CLOCK = Topic(
@@ -490,8 +501,18 @@ DIAGNOSTICS = Topic(
     'diagnostic_msgs/msg/DiagnosticArray',
     STREAM,
     ('sim', 'camera', 'inference', 'planner', 'command_executor', 'recorder', 'monitor'),
-    ('recorder', 'operator', 'monitor'),
+    ('recorder', 'operator', 'monitor', 'black_box'),
     'Health of every node, for people and recordings; no program decides by it.',
+    namespaced=False,
+)
+
+ROSOUT = Topic(
+    '/rosout',
+    'rcl_interfaces/msg/Log',
+    STREAM,
+    ('driver',),
+    ('black_box',),
+    'What every node logs; ROS 2 itself publishes it.',
     namespaced=False,
 )
 
@@ -584,6 +605,20 @@ SET_PLANNER_PARAMETERS = Service(
     'planner',
     ('person', 'console'),
     'Set the parameter ``speed_scale``, the only one that may change while the planner runs.',
+)
+LIST_PARAMETERS = Service(
+    '/<node>/list_parameters',
+    'rcl_interfaces/srv/ListParameters',
+    'driver',
+    ('black_box',),
+    'Names of the parameters of any node, for a report of a fault.',
+)
+GET_PARAMETERS = Service(
+    '/<node>/get_parameters',
+    'rcl_interfaces/srv/GetParameters',
+    'driver',
+    ('black_box',),
+    'Their values.',
 )
 LIST_CONTROLLER_PARAMETERS = Service(
     '/<arm>_controller/list_parameters',

@@ -18,7 +18,7 @@ MARKS = {'ok': ('green', 'âœ“'), 'warning': ('yellow', '!'), 'error': ('red', 'â
 
 @dataclass(frozen=True)
 class Doctor:
-    """Look at machine, graphics, packages, ROS 2, shared memory and messages.
+    """Look at machine, graphics, packages, ROS 2, shared memory, reports of faults and messages.
 
     Each line has what was found, and where that is not well what is expected and what to do.
     Nothing is changed; for the last lines cameras and arms are imitated by processes that publish
@@ -44,6 +44,7 @@ def run(options: Doctor) -> int:
         doctor.examine_packages,
         doctor.examine_ros,
         doctor.examine_shared_memory,
+        doctor.examine_reports,
     ]
     if not options.quick:
         examinations.append(doctor.examine_messages)

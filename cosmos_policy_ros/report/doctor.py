@@ -18,9 +18,10 @@ import subprocess
 import sys
 import tempfile
 
+from cosmos_policy_ros.data.bags.message_ring import list_reports
 from cosmos_policy_ros.finding import Finding, judge
 from cosmos_policy_ros.report.machine import describe_machine, load_average
-from cosmos_policy_ros.resources import PACKAGE, robot_file
+from cosmos_policy_ros.resources import fault_reports, PACKAGE, robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import CHECK, FAKE_SENSOR
@@ -206,6 +207,14 @@ def examine_ros() -> Iterator[Finding]:
         found = f'{"there" if there else "not there"}; only for {user}'
         yield Finding('ROS 2', package, found)
     yield from _find_discovery()
+
+
+def examine_reports() -> Iterator[Finding]:
+    """Yield where the newest report of a fault is, which ``black_box`` has written."""
+    folder = fault_reports()
+    reports = list_reports(folder)
+    found = f'{len(reports)}, the newest {reports[-1]}' if reports else f'none in {folder}'
+    yield Finding('faults', 'reports', found)
 
 
 def _find_discovery() -> Iterator[Finding]:

@@ -79,6 +79,7 @@ ARGUMENTS = {
     'port': Argument(int, 'Port at which it listens.'),
     'read_only': Argument(bool, 'Let people look at the console and press nothing.'),
     'pedal': Argument(str, 'Input device whose keys an operator presses.'),
+    'black_box': Argument(bool, 'Keep the last 30 s, and write them at every fault and stop.'),
     'rviz': Argument(bool, 'Open RViz on what the visualizer draws.'),
     'teleop': Argument(bool, 'Follow the leader arms instead of a policy.'),
     'takeover': Argument(bool, 'Let a person at the leader arms take over from the policy.'),
@@ -169,6 +170,7 @@ OPERATE = NodeSpec('operate', 'operate_node', ('pedal',))
 MONITOR = NodeSpec('monitor', 'monitor_node', ('robot', 'checkpoint'))
 TRIAL = NodeSpec('trial', 'trial_node', ('robot', 'instruction', 'scene', 'seconds', 'out'))
 STATUS = NodeSpec('status', 'status_node', ())  # in a terminal
+BLACK_BOX = NodeSpec('black_box', 'black_box_node', ('robot',), only_with='black_box')
 VISUALIZER = NodeSpec('visualizer', 'visualizer_node', ('robot',))
 CHECK = NodeSpec('check', 'check_node', ('robot', 'out'))  # looks once, then ends
 LOGGED_CHECK = replace(CHECK, arguments=('robot',))
@@ -180,9 +182,15 @@ ARMS_STACK = (
 REPLAY_STACK = (SIM, EXECUTOR)
 POLICY_STACK = (INFERENCE, PLANNER, EXECUTOR)
 TELEOP_STACK = (TELEOP,)
-WATCH_STACK = (MONITOR, VISUALIZER, BRIDGE, CONSOLE)  # for people; nobody else needs them
+WATCH_STACK = (
+    MONITOR,
+    VISUALIZER,
+    BLACK_BOX,
+    BRIDGE,
+    CONSOLE,
+)  # for people; nobody else needs them
 ROBOT_STACK = (CAMERA, LOGGED_CHECK, *POLICY_STACK, *WATCH_STACK)  # whose arm drivers run already
-ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK, CONSOLE)
+ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK, BLACK_BOX, CONSOLE)
 RECORD_STACK = (RECORDER,)  # beside one of the others
 DEMONSTRATION_STACK = (SIM, *TELEOP_STACK, *RECORD_STACK)  # led by the demonstrator
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for
@@ -212,6 +220,7 @@ def default_values() -> dict[str, Value]:
     values['driver'] = 'sim'
     values['teleop'] = True  # who takes it was started for it
     values |= {
+        'black_box': True,
         'cameras': False,
         'rviz': False,
         'bridge': False,

@@ -11,11 +11,13 @@ Source: ros2/sros2 ``policy/schemas/policy.xsd``, version 0.2.0 of the policy.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+import math
 from xml.etree import ElementTree
 
-from cosmos_policy_ros.robot import CommandOutput, RobotSpec
+from cosmos_policy_ros.robot import CommandOutput, following_leaders, RobotSpec
 from cosmos_policy_ros.stack.node_list import (
     ARMS,
+    BLACK_BOX,
     BRIDGE,
     CAMERA,
     CHECK,
@@ -45,15 +47,19 @@ from cosmos_policy_ros.topics import (
     CLOCK,
     COMPRESSED_IMAGE,
     CONTROLLER_STATE,
+    FREE_LEADER,
     FUTURE_IMAGE,
     future_image,
     GET_CONTROLLER_PARAMETERS,
+    GET_PARAMETERS,
     GRIPPER_COMMAND,
     IMAGE,
     JOINT_STATES,
     LEADER_JOINT_STATES,
     LIST_CONTROLLER_PARAMETERS,
+    LIST_PARAMETERS,
     PARALLEL_GRIPPER_COMMAND,
+    ROSOUT,
     Service,
     SERVICES,
     Topic,
@@ -76,6 +82,7 @@ NODES = (
     BRIDGE,
     CONSOLE,
     OPERATE,
+    BLACK_BOX,
 )
 OTHERS = ('driver', 'person')
 LOOKERS = ('person', 'bridge', 'console', 'operate')  # who may look at everything
@@ -120,7 +127,7 @@ def permissions(node: str, robot: RobotSpec) -> dict[tuple[str, str], set[str]]:
         robot: As for ``write_policy``.
     """
     may = {
-        ('topic', 'publish'): {'/rosout', '/parameter_events'},
+        ('topic', 'publish'): {ROSOUT.name, '/parameter_events'},
         ('topic', 'subscribe'): {CLOCK.name, '/parameter_events'},
         ('service', 'reply'): {f'/{node}/{service}' for service in PARAMETER_SERVICES},
         ('service', 'request'): set(),
@@ -151,8 +158,10 @@ def _names(row: Row, robot: RobotSpec) -> Iterator[str]:
     if '<' not in row.name:
         yield row.name
         return
-    cameras, leaders = robot.cameras, [arm.leader for arm in robot.arms]
-    outputs = [output for arm in robot.arms for output in arm.outputs]
+    cameras, leaders = robot.cameras, [arm.leader for arm in robot.arms if arm.leader]
+    led = following_leaders(robot, math.inf) if len(leaders) == len(robot.arms) else None
+    arms = (*robot.arms, *(led.arms if led else ()))
+    outputs = [output for arm in arms for output in arm.outputs]
     if row == IMAGE:
         yield from (camera.topic for camera in cameras)
     elif row == CAMERA_INFO:
@@ -164,7 +173,11 @@ def _names(row: Row, robot: RobotSpec) -> Iterator[str]:
     elif row == JOINT_STATES:
         yield from robot.joint_state_topics
     elif row == LEADER_JOINT_STATES:
-        yield from (leader.joint_state_topic for leader in leaders if leader is not None)
+        yield from (leader.joint_state_topic for leader in leaders)
+    elif row == FREE_LEADER:
+        yield from (leader.free_service for leader in leaders if leader.free_service)
+    elif row in (LIST_PARAMETERS, GET_PARAMETERS):
+        yield from (row.at(f'/{spec.section}').name for spec in NODES)
     else:
         yield from _driver_names(row, outputs)
 

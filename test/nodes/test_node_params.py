@@ -14,6 +14,7 @@ import yaml
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.nodes.arms_node import ArmsParams
+from cosmos_policy_ros.nodes.black_box_node import BlackBoxParams
 from cosmos_policy_ros.nodes.bridge_node import BridgeParams
 from cosmos_policy_ros.nodes.camera_node import CameraParams
 from cosmos_policy_ros.nodes.check_node import CheckParams
@@ -59,6 +60,7 @@ CLASSES = {
     'faults': FaultsParams,
     'estop': EstopParams,
     'arms': ArmsParams,
+    'black_box': BlackBoxParams,
     'bridge': BridgeParams,
     'console': ConsoleParams,
     'operate': OperateParams,

@@ -229,7 +229,7 @@ def test_a_list_of_devices_is_a_list_of_inference_nodes() -> None:
 def test_the_camera_node_is_started_where_it_is_asked_for(wanted: bool) -> None:
     """Without the argument other programs publish the images."""
     names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {'cameras': wanted})]
-    assert names == ['camera'] * wanted + ['check', 'command_executor']
+    assert names == ['camera'] * wanted + ['check', 'command_executor', 'black_box']
     names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {})]
     assert names == ['check', 'command_executor']
 

@@ -58,7 +58,8 @@ def test_nodes_open_their_topics_in_their_namespace() -> None:
 
 def test_only_diagnostics_and_what_the_robot_file_names_are_outside() -> None:
     """Tools of ROS look for that name; names of the robot file are full ones already."""
-    assert [topic.name for topic in TOPICS if not topic.namespaced] == ['/clock', '/diagnostics']
+    outside = ['/clock', '/diagnostics', '/rosout']
+    assert [topic.name for topic in TOPICS if not topic.namespaced] == outside
     assert IMAGE.at('/robot1/high/image_raw').ros_name == '/robot1/high/image_raw'
 
 
