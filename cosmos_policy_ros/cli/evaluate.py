@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Annotated, Any, TYPE_CHECKING
+from typing import Annotated, Any, Literal, TYPE_CHECKING
 
 from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli.counts import check_counts
@@ -27,6 +27,11 @@ import tyro
 if TYPE_CHECKING:
     from cosmos_policy_ros.evaluation import EpisodeResult, LivePace
 
+DEFAULT_TASK = 'transfer_cube'
+TASK_HELP = (
+    f'Simulated task: {" or ".join(TASKS)}. Of a benchmark the number or the name of a task of '
+    'the suite; by default all of them.'
+)
 DEMO_OPTIONS = (
     'checkpoint',
     'planning_checkpoint',
@@ -53,15 +58,22 @@ class Evaluate:
     Example: cosmos-policy evaluate --checkpoint models/aloha_sim --episodes 100
     --seed 100000 --json evaluation.json
     Example: cosmos-policy evaluate --latency-from runs/20261123-101500/report.json
+    Example: cosmos-policy evaluate --sim libero --suite libero_10
+    --checkpoint models/cosmos_libero --json libero_10.json
     """
 
     checkpoint: Path = share_path('models', 'aloha_sim')
     """Checkpoint folder."""
     planning_checkpoint: Path | None = None
     """Checkpoint folder that scores the candidates; otherwise the first one does so itself."""
-    task: Annotated[str, tyro.conf.arg(help=f'Simulated task: {" or ".join(TASKS)}.')] = (
-        'transfer_cube'
-    )
+    sim: Literal['aloha', 'libero', 'robocasa'] = 'aloha'
+    """Simulator: that of the package, or one of a benchmark, by the benchmark's own protocol: the
+    simulator stands while the policy plans, then plays the rows that the checkpoint says. libero
+    needs the extra of its name, robocasa an installation of your own."""
+    suite: str | None = None
+    """Suite of the benchmark: libero_spatial, libero_object, libero_goal, libero_10, or a task of
+    RoboCasa."""
+    task: Annotated[str, tyro.conf.arg(help=TASK_HELP)] = DEFAULT_TASK
     instruction: str | None = None
     """Instruction given to the policy, a task of the checkpoint or a paraphrase; by
     default the simulated task's own."""
@@ -71,9 +83,10 @@ class Evaluate:
     without: tuple[Ingredient, ...] = ()
     """Ingredients of hard states that are as in training, to see what makes them hard."""
     episodes: int = 100
-    """Number of episodes."""
+    """Number of episodes; of each task of a benchmark, which has 50 start states at most."""
     seed: int = UNSEEN_SEED
-    """Episode i uses seed + i; training used seeds below 100000."""
+    """Episode i uses seed + i; training used seeds below 100000. In a benchmark it is the seed of
+    every query, by default the checkpoint's own, and trial i has start state i."""
     candidates: int = 1  # the plain policy, what a success rate is first of all about
     """Candidates N per query; the best by value is played."""
     keep: tuple[int, ...] = ()
@@ -136,7 +149,7 @@ class Evaluate:
     robot: Path = robot_file('aloha_sim')
     """Robot YAML."""
     json: Path | None = None
-    """Write the figures to this file."""
+    """Write the figures to this file; that of a benchmark is read first, and played on."""
     record: Path | None = None
     """Write a bag of every episode to this folder, with all candidates and their values, to train
     on (--role planning) or to look at (cosmos-policy report)."""
@@ -156,6 +169,11 @@ def run(options: Evaluate) -> int:
 
     check_counts(options, 'episodes', 'candidates', 'workers', 'threads')
     check_output('--json', options.json)
+    if options.sim != 'aloha':
+        return _run_suite(options)
+    if options.suite is not None:
+        msg = '--suite is of a benchmark; give --sim libero or --sim robocasa besides'
+        raise ConfigError(msg)
     pace: dict[str, Any] = {
         'replan_s': options.replan_s,
         'latencies_s': (options.latency_s,),
@@ -228,6 +246,121 @@ def run(options: Evaluate) -> int:
         rows = [asdict(result) for result in results]
         write_figures(options.json, figures, options, instruction=match._asdict(), results=rows)
     return 0
+
+
+def _run_suite(options: Evaluate) -> int:
+    """Play trials of a benchmark's suite, print its figures beside the paper's and write them."""
+    from cosmos_policy_ros.evaluation.agent import Agent
+    from cosmos_policy_ros.evaluation.benchmark import (
+        play_suite,
+        read_trials,
+        summarize_trials,
+        Trial,
+        TrialResult,
+    )
+    from cosmos_policy_ros.sim.simulator import find_simulator, SIMULATORS
+
+    _refuse_for_suite(options)
+    open_suite, _ = find_simulator(options.sim)
+    assert options.suite is not None
+    suite = open_suite(options.suite)
+    names = _find_tasks(options, suite.tasks)
+    query = PlanQuery(
+        candidates=options.candidates,
+        futures=options.futures,
+        values=options.values,
+        depth=options.depth,
+        keep=options.keep,
+        steps=options.steps or None,
+    )
+    agent = Agent(
+        checkpoint=options.checkpoint,
+        planning_checkpoint=options.planning_checkpoint,
+        query=query,
+        backend=options.backend,
+        precision=options.precision,
+        threads=options.threads,
+        conditioning='replaced',  # nothing is committed to
+    )
+    given = Evaluate.__dataclass_fields__['robot'].default
+    file = robot_file(SIMULATORS[options.sim].robot) if options.robot == given else options.robot
+    robot = read_robot(file, simulated=True)
+    agent.load(robot)  # a mistake shows here, not in a worker process
+    seed = None if options.seed == UNSEEN_SEED else options.seed
+    measured = {
+        **{'sim': options.sim, 'suite': options.suite, 'seed': seed, **agent.describe()},
+        **{'backend': options.backend, 'precision': options.precision},
+        'query': {name: getattr(query, name) for name in ('candidates', 'futures', 'values')},
+        'steps': options.steps,
+    }
+    done = read_trials(options.json, measured)
+    known = {(result.task, result.seed) for result in done}
+    wanted = [Trial(n, i) for n in names for i in range(min(options.episodes, suite.starts))]
+    missing = [trial for trial in wanted if (trial.task, trial.seed) not in known]
+    with Progress() as progress:
+        bar = progress.add_task('trials', total=len(wanted), completed=len(wanted) - len(missing))
+
+        def note(result: TrialResult) -> None:
+            done.append(result)
+            n = sum(one.success for one in done)
+            progress.update(bar, advance=1, description=f'{n} of {len(done)} succeeded')
+            if options.json:
+                figures = summarize_trials(done, suite.paper)
+                rows = [asdict(one) for one in done]
+                write_figures(options.json, figures, options, measured=measured, results=rows)
+
+        play_suite(
+            agent,
+            options.sim,
+            options.suite,
+            robot,
+            missing,
+            seed=seed,
+            workers=options.workers,
+            on_result=note,
+        )
+    figures = summarize_trials(done, suite.paper)
+    tasks = figures.pop('tasks')
+    rates = {f'  {name}': f'{n["successes"]} of {n["episodes"]}' for name, n in tasks.items()}
+    print_figures(figures | rates)
+    return 0
+
+
+def _refuse_for_suite(options: Evaluate) -> None:
+    """Refuse what a benchmark's own protocol does not have.
+
+    Raises:
+        ConfigError: There is no suite, or an option is given that means nothing there.
+    """
+    if options.suite is None:
+        msg = f'--sim {options.sim} needs --suite'
+        raise ConfigError(msg)
+    unused = (
+        'instruction', 'states', 'without', 'spread_rad', 'explore', 'replan_s', 'latency_s',
+        'seam', 'latency_from', 'conditioning', 'record',
+    )  # fmt: skip
+    defaults = {f.name: f.default for f in fields(options)}
+    given = [f'--{n.replace("_", "-")}' for n in unused if getattr(options, n) != defaults[n]]
+    if given:
+        msg = f'{", ".join(given)} means nothing to --sim {options.sim}, with its own protocol'
+        raise ConfigError(msg)
+
+
+def _find_tasks(options: Evaluate, tasks: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the tasks of a suite that are played, by number or name; all where none is given.
+
+    Raises:
+        ConfigError: There is no such task.
+    """
+    if options.task == DEFAULT_TASK:
+        return tasks
+    if options.task.isdigit() and int(options.task) < len(tasks):
+        return (tasks[int(options.task)],)
+    if options.task not in tasks:
+        shown = '\n  '.join(f'{i} {task}' for i, task in enumerate(tasks))
+        msg = f'{options.suite} has no task {options.task!r}; it has\n  {shown}'
+        raise ConfigError(msg)
+    return (options.task,)
 
 
 def _as_in_demo(options: Evaluate, live: LivePace) -> Evaluate:

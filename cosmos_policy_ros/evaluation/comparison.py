@@ -75,5 +75,8 @@ def describe_difference(first: Mapping[str, Any], other: Mapping[str, Any]) -> s
 def outcomes(figures: Mapping[str, Any]) -> dict[tuple[Any, ...], bool]:
     """Return (task, start states, seed) of every scene -> whether it succeeded."""
     options = figures.get('options', {})
-    kind = options.get('task', ''), options.get('states', 'normal')
-    return {(*kind, result['seed']): bool(result['success']) for result in figures['results']}
+    task, states = options.get('task', ''), options.get('states', 'normal')
+    return {
+        (result.get('task', task), states, result['seed']): bool(result['success'])
+        for result in figures['results']
+    }

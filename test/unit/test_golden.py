@@ -11,12 +11,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.backends import load_cosmos_policy
-from cosmos_policy_ros.core.checkpoint import load_checkpoint
+from cosmos_policy_ros.backends.torch_backend import TorchBackend
+from cosmos_policy_ros.core.checkpoint import Checkpoint, load_checkpoint
 from cosmos_policy_ros.core.codec import write_value, write_vector
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.core.diffusion import training_input
 from cosmos_policy_ros.core.networks import decode_video, encode_video, predict_velocity
+from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.official.checkpoint import import_checkpoint, Sources
 from cosmos_policy_ros.core.official.names import TRANSFORMER_2B, VAE_WAN
 from cosmos_policy_ros.core.official.presets import Preset, preset
@@ -40,25 +41,28 @@ WHAT = ('latents', 'noise')  # of a training batch
 
 
 @pytest.fixture(scope='module')
-def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder of weights and text under the official names, which all presets share."""
+def imported(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """Return the checkpoint of files with the official names; all presets share the weights."""
     folder = tmp_path_factory.mktemp('release')
     for part in ('transformer', 'vae'):
         shapes = GOLDEN['tensors'][part].items()
         weights = {n: torch.from_numpy(rule.weight(n, tuple(shape))) for n, shape in shapes}
         torch.save(weights, folder / f'{part}.pt')
     torch.save({TASK: torch.from_numpy(rule.embedding()).bfloat16()}, folder / 'text.pt')
-    return folder
+    (folder / 'stats.json').write_text(json.dumps(rule.statistics(14, 14)))
+    names = ('transformer.pt', 'vae.pt', 'stats.json', 'text.pt')
+    sources = Sources(*(folder / name for name in names))
+    import_checkpoint(sources, folder / 'out', preset('aloha'), None, SIZES, VAE_SIZES)
+    return load_checkpoint(folder / 'out')
 
 
-def load(files: Path, out: Path, name: Preset, **changes: Any) -> CosmosPolicy:
-    """Return the imported policy of a preset, some of its facts changed."""
+def load(imported: Checkpoint, name: Preset, **changes: Any) -> CosmosPolicy:
+    """Return the policy of a preset, some of its facts changed."""
     config = replace(preset(name), **changes)
-    stats = files / f'{name}.json'
-    stats.write_text(json.dumps(rule.statistics(config.action_size, config.proprio_size)))
-    sources = Sources(files / 'transformer.pt', files / 'vae.pt', stats, files / 'text.pt')
-    import_checkpoint(sources, out, config, None, SIZES, VAE_SIZES)
-    return load_cosmos_policy(out, 'torch', precision='float32')
+    ranges = rule.statistics(config.action_size, config.proprio_size)
+    stats = NormStats(**{key: np.array(numbers) for key, numbers in ranges.items()})
+    networks = TorchBackend(imported.transformer, imported.vae)
+    return CosmosPolicy(networks, config, stats, imported.text)
 
 
 def observe(config: PolicyConfig, size: tuple[int, int]) -> Observation:
@@ -70,10 +74,10 @@ def observe(config: PolicyConfig, size: tuple[int, int]) -> Observation:
 
 @pytest.mark.parametrize('name', LAYOUTS)
 def test_images_of_the_models_size_give_the_official_answer(
-    files: Path, tmp_path: Path, name: Preset
+    imported: Checkpoint, name: Preset
 ) -> None:
     """Nothing between image and network: all rows, grippers from -0.66 to 1.40 as they are."""
-    policy = load(files, tmp_path / name, name, centre_crop=False, jpeg_quality=0)
+    policy = load(imported, name, centre_crop=False, jpeg_quality=0)
     want = GOLDEN['presets'][name]['exact']
     got = policy.plan(observe(policy.config, (224, 224)), PlanQuery(1, seed=SEED)).candidates
     np.testing.assert_allclose(got.positions[0], want['actions'], atol=WITHIN['exact_actions'])
@@ -94,10 +98,10 @@ QUERIES = {
 
 @pytest.mark.parametrize('name', LAYOUTS)
 def test_images_of_cameras_and_simulators_give_the_official_answer(
-    files: Path, tmp_path: Path, name: Preset
+    imported: Checkpoint, name: Preset
 ) -> None:
     """The preset as it is, images as they are drawn: flips, JPEG, sizes and crop are its facts."""
-    policy = load(files, tmp_path / name, name)
+    policy = load(imported, name)
     block, within = QUERIES[name]
     want = GOLDEN['presets'][name][block]
     obs = observe(policy.config, want['picture_size'])
@@ -121,10 +125,11 @@ def test_images_of_cameras_and_simulators_give_the_official_answer(
     assert off.max() < WITHIN['query_latent'][name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', LAYOUTS)
 def test_predicted_images_are_the_official_ones(files: Path, tmp_path: Path, name: Preset) -> None:
     """Mean, deviation and single pixels, which a random decoder amplifies."""
-    policy = load(files, tmp_path / name, name, jpeg_quality=0)
+    policy = load(imported, name, jpeg_quality=0)
     want = GOLDEN['presets'][name]['query']
     answer = policy.plan(observe(policy.config, want['picture_size']), PlanQuery(1, seed=SEED))
     check_images(policy.images(answer), want['future_pictures'])
@@ -140,10 +145,11 @@ def check_images(got: dict[str, np.ndarray], want: dict[str, Any]) -> None:
         np.testing.assert_allclose(found, seen['values'], atol=WITHIN['future_16'], rtol=0)
 
 
-def test_planning_gives_the_official_values(files: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_planning_gives_the_official_values(imported: Checkpoint) -> None:
     """Fifteen values of three futures, among them those of two steps that are one call."""
-    base = load(files, tmp_path / 'base', 'aloha')
-    scorer = load(files, tmp_path / 'scorer', 'aloha-planning')
+    base = load(imported, 'aloha')
+    scorer = load(imported, 'aloha-planning')
     base.scorer = scorer
     want = GOLDEN['presets']['aloha-planning']['planning']
     obs = observe(base.config, GOLDEN['presets']['aloha-planning']['native_picture_size'])
@@ -164,11 +170,11 @@ def test_planning_gives_the_official_values(files: Path, tmp_path: Path) -> None
 
 @pytest.mark.parametrize('name', ['aloha', 'libero', 'aloha-planning'])
 def test_one_forward_and_the_loss_are_the_official_ones(
-    files: Path, tmp_path: Path, name: Preset
+    imported: Checkpoint, name: Preset
 ) -> None:
     """Every mask; 10 times the mean over all frames, of which known ones count nothing."""
-    policy = load(files, tmp_path / name, name)
-    network = load_checkpoint(tmp_path / name).transformer
+    policy = load(imported, name)
+    network = imported.transformer
     config, layout = policy.config, policy.layout
     text = policy.text.lookup(TASK)[None]
     shape = config.latent_shape
@@ -207,10 +213,9 @@ def test_one_forward_and_the_loss_are_the_official_ones(
     assert 10.0 * error.mean().item() == pytest.approx(want['loss'], rel=WITHIN['loss_relative'])
 
 
-def test_autoencoder_is_the_official_one(files: Path, tmp_path: Path) -> None:
+def test_autoencoder_is_the_official_one(imported: Checkpoint) -> None:
     """Both ways, on noise."""
-    load(files, tmp_path / 'vae', 'libero')
-    vae = load_checkpoint(tmp_path / 'vae').vae
+    vae = imported.vae
     video = (0.5 * rule.normal('vae_video', (1, 3, 9, 64, 64))).clip(-1, 1)
     latents = torch.from_numpy(rule.normal('vae_latents', (1, 16, 3, 8, 8)))
     with torch.inference_mode():
@@ -223,6 +228,7 @@ def test_autoencoder_is_the_official_one(files: Path, tmp_path: Path) -> None:
         np.testing.assert_allclose(found, want['values'], atol=within, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ('name', 'changes'),
     [
@@ -232,10 +238,10 @@ def test_autoencoder_is_the_official_one(files: Path, tmp_path: Path) -> None:
     ],
 )
 def test_a_fact_that_is_missing_shows(
-    files: Path, tmp_path: Path, name: Preset, changes: dict[str, Any]
+    imported: Checkpoint, name: Preset, changes: dict[str, Any]
 ) -> None:
     """The golden numbers tell what they are to keep."""
-    policy = load(files, tmp_path / name, name, **changes)
+    policy = load(imported, name, **changes)
     block, within = QUERIES[name]
     want = GOLDEN['presets'][name][block]
     obs = observe(policy.config, want['picture_size'])

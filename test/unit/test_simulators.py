@@ -1,0 +1,298 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulators of benchmarks, and the protocol by which a policy is measured in them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+import json
+from pathlib import Path
+import sys
+import types
+from typing import Any
+
+from cosmos_policy_ros.cli import main
+from cosmos_policy_ros.core.official.presets import preset
+from cosmos_policy_ros.core.protocol import Answer
+from cosmos_policy_ros.core.query import PlanQuery
+from cosmos_policy_ros.evaluation import benchmark
+from cosmos_policy_ros.evaluation.benchmark import play_trial, summarize_trials, Trial, TrialResult
+from cosmos_policy_ros.evaluation.comparison import compare_evaluations, read_evaluation
+from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.sim import libero, robocasa
+from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.robosuite import RobosuiteSim
+from cosmos_policy_ros.sim.simulator import find_simulator, Simulator, SIMULATORS, Suite
+from cosmos_policy_ros.types import Candidates, ConfigError, Observation
+import numpy as np
+import pytest
+from samples import ROBOT
+from tiny import save_tiny_checkpoint, tiny_config
+
+PANDA = read_robot(share_path('config', 'robots', 'libero_panda.yaml'), simulated=True)
+IDLE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+CAMERAS = {'wrist': 'eye', 'primary': 'front'}
+
+
+class Kitchen:
+    """An environment with the members of robosuite's: the hand moves by what it is told.
+
+    Attributes:
+        actions: What it was told.
+        done_after: Steps after which the task is done.
+    """
+
+    def __init__(self, done_after: int = 10**6) -> None:
+        """Begin with the hand in the middle."""
+        self.actions: list[list[float]] = []
+        self.done_after, self.closed = done_after, False
+        self.sim = self
+        self.hand = np.zeros(3)
+
+    def seen(self) -> dict[str, Any]:
+        """Return an observation."""
+        return {
+            'robot0_gripper_qpos': np.array([0.04, -0.04]),
+            'robot0_eef_pos': self.hand.copy(),
+            'robot0_eef_quat': np.array([1.0, 0.0, 0.0, 0.0]),
+            'cup_pos': np.array([0.1, 0.2, 0.3]),
+        }
+
+    def reset(self) -> dict[str, Any]:
+        """Put the hand into the middle."""
+        self.hand = np.zeros(3)
+        self.actions.clear()
+        return self.seen()
+
+    def step(self, action: list[float]) -> tuple[dict[str, Any], float, bool, dict[str, Any]]:
+        """Move the hand."""
+        self.actions.append(action)
+        self.hand += 0.05 * np.array(action[:3])
+        return self.seen(), 0.0, False, {}
+
+    def check_success(self) -> bool:
+        """Whether it was long enough."""
+        return len(self.actions) >= self.done_after
+
+    _check_success = check_success
+
+    def render(self, camera_name: str, height: int, width: int) -> np.ndarray:
+        """Return an image whose first row is dark and whose last is bright."""
+        rows = np.linspace(0, 255, height).astype(np.uint8)[:, None, None]
+        return np.repeat(np.repeat(rows, width, axis=1), 3, axis=2)
+
+    def get_ep_meta(self) -> dict[str, str]:
+        """Return the instruction."""
+        return {'lang': 'pick the cup'}
+
+    def close(self) -> None:
+        """Be closed."""
+        self.closed = True
+
+
+class Nudge:
+    """Answers every query with rows that count up, two of them beyond the range."""
+
+    tasks = ('pick the cup',)
+
+    def __init__(self, **changes: Any) -> None:
+        """Take the facts of LIBERO, some of them changed."""
+        self.config = replace(preset('libero'), **changes)
+        self.seen: list[Observation] = []
+        self.seeds: list[int] = []
+
+    def check(self, obs: Observation) -> None:
+        """Take everything."""
+
+    def plan(self, obs: Observation, query: PlanQuery) -> Answer:
+        """Answer."""
+        self.seen.append(obs)
+        self.seeds.append(query.seed)
+        rows = np.zeros((1, self.config.horizon, self.config.action_size), np.float32)
+        rows[0, :, 0] = 0.01 * np.arange(self.config.horizon)
+        rows[0, :, 6] = -0.67
+        rows[0, 0, 6], rows[0, 1, 6] = 1.35, -1.2
+        value = np.full((1, 1), 0.1 * len(self.seen), np.float32)
+        candidates = Candidates(obs.stamp_ns, rows, value, np.zeros((1, 9), np.float32))
+        return Answer(candidates, None)
+
+    def images(self, answer: Answer, rows: Any = None) -> dict[str, np.ndarray]:
+        """Return nothing."""
+        return {}
+
+
+def kitchen_sim(kitchen: Kitchen) -> RobosuiteSim:
+    """Return the simulator of an environment."""
+    return RobosuiteSim(
+        kitchen, lambda _: kitchen.reset(), lambda: 'pick the cup', CAMERAS, (8, 6)
+    )
+
+
+def suite(most_steps: int, settle: int = 3) -> Suite:
+    """Return a suite of one task."""
+    return Suite(('cup',), 2, settle, IDLE, most_steps, 0.9)
+
+
+def test_a_trial_settles_then_plays_the_rows_of_the_policy_and_asks_again() -> None:
+    """Ten rows of sixteen, twice and a part; grippers inside the range of the robot file only."""
+    kitchen, policy = Kitchen(), Nudge(open_loop_rows=10)
+    result = play_trial(
+        policy, kitchen_sim(kitchen), PANDA, suite(25), Trial('cup', 1), PlanQuery(1, seed=195)
+    )
+    assert (result.success, result.steps, result.seed) == (False, 25, 1)
+    assert kitchen.actions[:3] == [list(IDLE)] * 3
+    played = np.array(kitchen.actions[3:])
+    counted = np.array([*range(10), *range(10), *range(5)])
+    np.testing.assert_allclose(played[:, 0], 0.01 * counted, atol=1e-6)
+    np.testing.assert_allclose(played[:4, 6], [1.0, -1.0, -0.67, -0.67], atol=1e-6)
+    assert policy.seeds == [195, 195, 195]
+    assert result.values == (0.1, 0.2, 0.3)
+    assert result.middle_value == pytest.approx(0.2)
+    assert [obs.stamp_ns for obs in policy.seen] == [0, 500_000_000, 1_000_000_000]
+    assert {obs.task for obs in policy.seen} == {'pick the cup'}
+    assert policy.seen[0].proprio.tolist() == pytest.approx([0.04, -0.04, 0, 0, 0, 1, 0, 0, 0])
+
+
+def test_a_trial_ends_when_the_task_is_done() -> None:
+    """In the middle of the rows."""
+    kitchen = Kitchen(done_after=3 + 5)
+    sim = kitchen_sim(kitchen)
+    result = play_trial(Nudge(), sim, PANDA, suite(25), Trial('cup', 0), PlanQuery(1))
+    assert (result.success, result.steps) == (True, 5)
+
+
+def test_images_are_handed_over_as_they_are_drawn() -> None:
+    """The lowest row first; turning them over is a fact of the checkpoint."""
+    policy = Nudge()
+    sim = kitchen_sim(Kitchen())
+    play_trial(policy, sim, PANDA, suite(1), Trial('cup', 0), PlanQuery(1))
+    image = policy.seen[0].images['primary']
+    assert (image.shape, image[0, 0, 0], image[-1, 0, 0]) == ((8, 6, 3), 0, 255)
+
+
+def test_objects_have_places() -> None:
+    """Of scripts; an unknown one names those that there are."""
+    sim = kitchen_sim(Kitchen())
+    sim.reset(0)
+    assert sim.place('cup').tolist() == [0.1, 0.2, 0.3]
+    with pytest.raises(ConfigError, match=r"no object 'pot'; there are \['cup', 'robot0_eef'\]"):
+        sim.place('pot')
+
+
+def test_the_simulated_aloha_is_such_a_simulator_too() -> None:
+    """Rows of 12.5 Hz are held for four of its steps, 50 Hz."""
+    sim: Simulator = AlohaSim('transfer_cube', (24, 32))
+    policy = Nudge(**{
+        name: getattr(tiny_config(), name) for name in ('cameras', 'latent_channels')
+    })  # fmt: skip
+    policy.config = replace(
+        policy.config, joint_names=ROBOT.joint_names, action_size=14, proprio_size=14, rate_hz=12.5
+    )
+    policy.plan = lambda obs, query: Answer(  # type: ignore[method-assign]
+        Candidates(
+            obs.stamp_ns,
+            np.repeat(obs.proprio[None, None], 16, axis=1),
+            np.zeros((1, 1), np.float32),
+            obs.proprio[None],
+        ),
+        None,
+    )
+    idle = tuple(ROBOT.start.tolist())
+    try:
+        rules = Suite(('transfer_cube',), 1, 2, idle, 8)
+        result = play_trial(policy, sim, ROBOT, rules, Trial('transfer_cube', 3), PlanQuery(1))
+        assert (result.steps, len(result.values)) == (8, 1)
+        assert sim.data.time == pytest.approx((2 + 8) * 0.02)  # type: ignore[attr-defined]
+    finally:
+        sim.close()
+
+
+def test_robocasa_is_spoken_to_as_its_environments_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seven numbers and a base that stands still; by a stand-in for what is on no index."""
+    kitchen, given = Kitchen(), {}
+    package, tools = types.ModuleType('robocasa'), types.ModuleType('robocasa.utils.env_utils')
+    package.__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    tools.create_env = lambda **options: given.update(options) or kitchen  # type: ignore[attr-defined]
+    for name, module in (('robocasa', package), ('robocasa.utils.env_utils', tools)):
+        monkeypatch.setitem(sys.modules, name, module)
+    rules = robocasa.open_suite('PnPCounterToSink')
+    sim = robocasa.open_task('PnPCounterToSink', 'PnPCounterToSink', (8, 6))
+    assert given['env_name'] == 'PnPCounterToSink'
+    assert given['camera_names'] == [
+        'robot0_eye_in_hand', 'robot0_agentview_left', 'robot0_agentview_right',
+    ]  # fmt: skip
+    sim.reset(7)
+    assert kitchen.seed == 7  # type: ignore[attr-defined]
+    sim.step(np.array(rules.idle, np.float32))
+    assert kitchen.actions == [[*IDLE, 0.0, 0.0, 0.0, 0.0, -1.0]]
+    assert sim.task == 'pick the cup'
+    sim.close()
+    assert kitchen.closed
+
+
+def test_what_is_not_installed_or_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line each."""
+    monkeypatch.setattr('importlib.util.find_spec', lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'cosmos_policy_ros\[libero\]'"):
+        libero.open_suite('libero_10')
+    with pytest.raises(ConfigError, match="LIBERO has no suite 'libero_11'; choose one of"):
+        libero.open_suite('libero_11')
+    with pytest.raises(ConfigError, match='RoboCasa is not installed'):
+        robocasa.open_task('x', 'x', (8, 8))
+    with pytest.raises(ConfigError, match="no simulator 'gazebo'; choose one of"):
+        find_simulator('gazebo')
+    assert set(SIMULATORS) == {'libero', 'robocasa'}
+
+
+def result(task: str, seed: int, success: bool) -> TrialResult:
+    """Return the result of a trial."""
+    return TrialResult(task, seed, success, 20, 0.5, (0.5,), (3.0,))
+
+
+def test_figures_of_a_suite_stand_beside_those_of_the_paper() -> None:
+    """Every task with its interval."""
+    rows = [result('a', 0, True), result('a', 1, True), result('b', 0, False)]
+    figures = summarize_trials(rows, 0.976)
+    assert (figures['episodes'], figures['successes'], figures['paper']) == (3, 2, 0.976)
+    assert figures['tasks']['a'] == {
+        'episodes': 2, 'successes': 2, 'interval_95': [pytest.approx(0.342, abs=1e-3), 1.0],
+    }  # fmt: skip
+    assert figures['tasks']['b']['successes'] == 0
+
+
+def test_command_plays_a_suite_goes_on_and_is_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What the file has already is not played again; another checkpoint needs another file."""
+    checkpoint, file = tmp_path / 'tiny', tmp_path / 'suite.json'
+    facts = {'cameras': ('wrist', 'primary'), 'rate_hz': 20.0, 'proprio_size': 7}
+    save_tiny_checkpoint(checkpoint, PANDA, **facts)
+    monkeypatch.setattr(type(PANDA), 'proprio_size', property(lambda robot: 7))
+    played: list[Trial] = []
+
+    def play(agent: Any, sim: str, name: str, robot: Any, trials: Any, **options: Any) -> None:
+        for trial in trials:
+            played.append(trial)
+            options['on_result'](result(trial.task, trial.seed, trial.seed == 0))
+
+    monkeypatch.setattr(benchmark, 'play_suite', play)
+    monkeypatch.setattr(libero, 'open_suite', lambda name: Suite(('a', 'b'), 50, 3, IDLE, 20, 0.9))
+
+    def run(*words: str) -> None:
+        fixed = ('evaluate', '--sim', 'libero', '--suite', 'libero_10', '--json', str(file))
+        given = ('--checkpoint', str(checkpoint), *words)
+        monkeypatch.setattr('sys.argv', ['cosmos-policy', *fixed, *given])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code in (0, None)
+
+    run('--episodes', '2', '--task', '1')
+    assert played == [Trial('b', 0), Trial('b', 1)]
+    run('--episodes', '2')
+    assert played[2:] == [Trial('a', 0), Trial('a', 1)]
+    figures = json.loads(file.read_text())
+    assert (figures['episodes'], figures['successes'], figures['paper']) == (4, 2, 0.9)
+    assert compare_evaluations(['x'], [read_evaluation(file)]).count('50.0 %') == 1
+    with pytest.raises(AssertionError):
+        run('--episodes', '2', '--seed', '196')
+    assert 'has results of something else' in capsys.readouterr().err
