@@ -40,6 +40,14 @@ LAYOUTS: tuple[Preset, ...] = ('aloha', 'libero', 'robocasa')
 WHAT = ('latents', 'noise')  # of a training batch
 
 
+def slow(name: Preset) -> Any:
+    """Return a parameter whose test takes half a minute."""
+    return pytest.param(name, marks=pytest.mark.slow)
+
+
+ONE_QUICKLY = ['libero', slow('aloha'), slow('robocasa')]
+
+
 @pytest.fixture(scope='module')
 def imported(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """Return the checkpoint of files with the official names; all presets share the weights."""
@@ -96,7 +104,7 @@ QUERIES = {
 }
 
 
-@pytest.mark.parametrize('name', LAYOUTS)
+@pytest.mark.parametrize('name', ONE_QUICKLY)
 def test_images_of_cameras_and_simulators_give_the_official_answer(
     imported: Checkpoint, name: Preset
 ) -> None:
@@ -127,7 +135,7 @@ def test_images_of_cameras_and_simulators_give_the_official_answer(
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', LAYOUTS)
-def test_predicted_images_are_the_official_ones(files: Path, tmp_path: Path, name: Preset) -> None:
+def test_predicted_images_are_the_official_ones(imported: Checkpoint, name: Preset) -> None:
     """Mean, deviation and single pixels, which a random decoder amplifies."""
     policy = load(imported, name, jpeg_quality=0)
     want = GOLDEN['presets'][name]['query']
@@ -168,7 +176,7 @@ def test_planning_gives_the_official_values(imported: Checkpoint) -> None:
     check_images(scorer.images(answer), want['future_pictures_of_last_member'])
 
 
-@pytest.mark.parametrize('name', ['aloha', 'libero', 'aloha-planning'])
+@pytest.mark.parametrize('name', [*ONE_QUICKLY, slow('aloha-planning')])
 def test_one_forward_and_the_loss_are_the_official_ones(
     imported: Checkpoint, name: Preset
 ) -> None:
