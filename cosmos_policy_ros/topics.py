@@ -296,7 +296,15 @@ ACTION_CHUNK = Topic(
     'trajectory_msgs/msg/JointTrajectory',
     NEWEST,
     ('planner', 'replay', 'arms'),
-    ('command_executor', 'recorder', 'operator', 'visualizer', 'monitor', 'black_box'),
+    (
+        'command_executor',
+        'recorder',
+        'operator',
+        'inference',
+        'visualizer',
+        'monitor',
+        'black_box',
+    ),
     'The chosen action chunk: joint targets [rad; gripper 0..1] with times of their own.',
 )
 FUTURE_IMAGE = Topic(
@@ -305,9 +313,9 @@ FUTURE_IMAGE = Topic(
     DRIVER,
     ('inference',),
     ('operator', 'visualizer', 'monitor'),
-    'Predicted image of a camera at the end of the candidate with the highest mean value, stamped '
-    'when it is due; sent while subscribed. All inference nodes share it, and the planner may '
-    'choose by other rules: the chunk that is played may be another one.',
+    'Predicted image of a camera at the end of the candidate that is played, stamped when it is '
+    'due; sent while subscribed, by the inference node whose candidate was chosen. Without a '
+    'planner it is the candidate with the highest mean value.',
     subscriber_qos=SENSOR,
 )
 

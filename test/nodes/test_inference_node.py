@@ -19,12 +19,13 @@ from cosmos_policy_ros.nodes.inference_node import InferenceNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
     candidates_from_message,
+    chunk_message,
     image_message,
     joint_state_message,
     trajectory_message,
 )
 from cosmos_policy_ros.ros.endpoints import create_publisher
-from cosmos_policy_ros.types import Candidates
+from cosmos_policy_ros.types import ActionChunk, Candidates
 from diagnostic_msgs.msg import DiagnosticArray
 from node_bench import SteppedBench
 import rclpy
@@ -186,6 +187,29 @@ def test_same_observation_gives_the_same_answer(bench: Bench) -> None:
     """The noise depends on the seed alone."""
     first, second = bench.answered_again(), bench.answered_again()
     np.testing.assert_array_equal(first.positions, second.positions)
+
+
+def test_future_that_is_shown_is_that_of_the_candidate_that_is_played(bench: Bench) -> None:
+    """The planner may keep candidate 0, or play one of another inference node."""
+    answer = bench.answered()
+    best = int(answer.values.mean(axis=1).argmax())
+    other = (best + 1) % 3
+    assert bench.inference._find_played(answer) == best  # nobody chooses
+    chunks = bench.node.create_publisher(JointTrajectory, '/policy/action_chunk', 1)
+    bench.wait(lambda: bench.inference.count_publishers('/policy/action_chunk'))
+    bench.wait(chunks.get_subscription_count)
+    for positions, played in (
+        (answer.positions[other], other),
+        (answer.positions[other, :2], other),  # a part of it
+        (answer.positions[other] + 0.1, None),
+    ):
+        bench.inference._chosen = None
+        chunk = ActionChunk(answer.stamp_ns, positions.astype(np.float32), 25.0)
+        chunks.publish(chunk_message(chunk, ROBOT.joint_names))
+        bench.wait(lambda: bench.inference._chosen)
+        assert bench.inference._find_played(answer) == played
+    bench.node.destroy_publisher(chunks)
+    bench.wait(lambda: not bench.inference.count_publishers('/policy/action_chunk'))
 
 
 def test_future_images_are_published_while_somebody_looks(bench: Bench) -> None:
