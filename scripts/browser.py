@@ -31,11 +31,15 @@ def find_browser() -> str | None:
 
 
 class Page:
-    """One page of a browser."""
+    """One page of a browser.
 
-    def __init__(self, socket: ClientConnection) -> None:
+    Attributes:
+        process: Number of the process of the browser.
+    """
+
+    def __init__(self, socket: ClientConnection, process: int) -> None:
         """Take a connection to the debugger of the page."""
-        self._socket, self._numbers = socket, itertools.count(1)
+        self.process, self._socket, self._numbers = process, socket, itertools.count(1)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Return the result of a method of the protocol.
@@ -106,13 +110,12 @@ class Page:
 
 
 @contextmanager
-def open_page(width: int = 1400, height: int = 900, niceness: int = 0) -> Iterator[Page]:
+def open_page(width: int = 1400, height: int = 900) -> Iterator[Page]:
     """Yield an empty page of a browser that is gone at the end of the block.
 
     Args:
         width: Of its window [px].
         height: Of its window [px].
-        niceness: Of the browser, up to 19, which leaves the processor to all others.
 
     Raises:
         FileNotFoundError: No browser is installed.
@@ -124,8 +127,7 @@ def open_page(width: int = 1400, height: int = 900, niceness: int = 0) -> Iterat
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         process = subprocess.Popen(
             [
-                'nice', '-n', str(niceness), browser,
-                '--headless=new', '--no-sandbox', '--disable-dev-shm-usage',
+                browser, '--headless=new', '--no-sandbox', '--disable-dev-shm-usage',
                 '--enable-unsafe-swiftshader', f'--window-size={width},{height}',
                 f'--user-data-dir={folder}', '--remote-debugging-port=0', 'about:blank',
             ],
@@ -134,7 +136,7 @@ def open_page(width: int = 1400, height: int = 900, niceness: int = 0) -> Iterat
         )  # fmt: skip
         try:
             with connect(_find_page(Path(folder)), max_size=None) as socket:
-                yield Page(socket)
+                yield Page(socket, process.pid)
         finally:
             process.terminate()
             process.wait(timeout=10.0)
@@ -150,7 +152,7 @@ def _find_page(folder: Path) -> str:
     while time.monotonic() < end_s:
         if file.exists() and len(lines := file.read_text(encoding='utf-8').splitlines()) == 2:
             with connect(f'ws://127.0.0.1:{lines[0]}{lines[1]}') as socket:
-                targets = Page(socket).call('Target.getTargets')['targetInfos']
+                targets = Page(socket, 0).call('Target.getTargets')['targetInfos']
             pages = [target['targetId'] for target in targets if target['type'] == 'page']
             if pages:
                 return f'ws://127.0.0.1:{lines[0]}/devtools/page/{pages[0]}'

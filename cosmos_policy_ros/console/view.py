@@ -14,6 +14,12 @@ from importlib.util import find_spec
 import io
 from typing import Any
 
+from cosmos_policy_ros.console.marker_shapes import (
+    find_balls,
+    find_lines,
+    find_texts,
+    LivingMarkers,
+)
 from cosmos_policy_ros.console.urdf import quaternion, Shape, UrdfModel
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -22,6 +28,8 @@ from numpy.typing import NDArray
 HISTORY = 240  # plans that are kept, some three minutes
 MOST_CANDIDATES = 16  # whose values are drawn
 THICK_M = 0.005  # width of a marker from which its line is drawn bold
+BALL_M = 0.015
+PANEL = 300  # [px] width of the plots
 CHOSEN, CANDIDATE, LATENCY = '#2563c9', '#e0a11b', '#c3241a'
 
 
@@ -51,6 +59,8 @@ class View:
         self._server.request_share_url = _refuse_to_share
         self.port = self._server.get_port()
         self._server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
+        self._server.gui.main_panel.dock_right()
+        self._server.gui.main_panel.set_width(PANEL)
         self._server.initial_camera.position = (0.0, -0.9, 0.75)
         self._server.initial_camera.look_at = (0.0, 0.0, 0.1)
         self._server.scene.add_grid('/floor', 2.0, 2.0, cell_size=0.1, section_size=0.5)
@@ -59,8 +69,8 @@ class View:
         self._plans: deque[tuple[float, ...]] = deque(maxlen=HISTORY)
         self._model: UrdfModel | None = None
         self._frames: dict[str, Any] = {}  # link -> what is drawn below it
-        self._drawn: dict[tuple[str, int], tuple[Any, float]] = {}  # marker, until when [s]
-        self._labels: dict[tuple[str, int], Any] = {}
+        self._living = LivingMarkers()
+        self._labels: dict[str, Any] = {}  # texts by their names
 
     @property
     def is_open(self) -> bool:
@@ -104,22 +114,19 @@ class View:
         """Draw markers as RViz does; each is gone when its time is over.
 
         Args:
-            markers: visualization_msgs/Marker messages; empty only takes away what is over.
+            markers: visualization_msgs/Marker messages; none only takes away what is over.
             now_s: Time now [s, monotonic].
         """
-        before = set(self._drawn)
-        is_new = False
-        for marker in markers:
-            is_new = True
-            if marker.action == marker.DELETEALL:
-                self._drawn.clear()
-            else:
-                lasts = marker.lifetime
-                until_s = now_s + lasts.sec + lasts.nanosec * 1e-9
-                self._drawn[marker.ns, marker.id] = marker, until_s
-        self._drawn = {key: entry for key, entry in self._drawn.items() if now_s < entry[1]}
-        if is_new or before != set(self._drawn):
-            self._draw([marker for marker, _ in self._drawn.values()])
+        if not self._living.update(markers, now_s):
+            return
+        drawn = self._living.markers
+        bold = [marker for marker in drawn if marker.scale.x > THICK_M]
+        thin = [marker for marker in drawn if marker.scale.x <= THICK_M]
+        with self._server.atomic():
+            self._draw_lines('/thin', thin, 1.5)
+            self._draw_lines('/bold', bold, 5.0)
+            self._draw_balls(drawn)
+            self._draw_texts(drawn)
 
     def add_plan(self, at_s: float, scores: Iterable[float], chosen: float, ms: float) -> None:
         """Continue the plots with a plan.
@@ -160,68 +167,35 @@ class View:
             height=190,
         )
 
-    def _draw(self, markers: list[Any]) -> None:
-        """Draw markers that are there now, all lines of a width as one."""
-        bold = [m for m in markers if m.scale.x > THICK_M]
-        with self._server.atomic():
-            self._draw_lines('/thin', [m for m in markers if m not in bold], 1.5)
-            self._draw_lines('/bold', bold, 5.0)
-            self._draw_balls([m for m in markers if m.type in (m.SPHERE, m.SPHERE_LIST)])
-            self._draw_texts([m for m in markers if m.type == m.TEXT_VIEW_FACING])
-
     def _draw_lines(self, name: str, markers: list[Any], width: float) -> None:
-        """Draw the lines among markers."""
-        segments, colours = [], []
-        for marker in markers:
-            places = _places(marker.points)
-            if marker.type == marker.LINE_STRIP and len(places) > 1:
-                pairs = np.stack([places[:-1], places[1:]], axis=1)
-            elif marker.type == marker.LINE_LIST and len(places) > 1:
-                pairs = places.reshape(-1, 2, 3)
-            else:
-                continue
-            segments.append(pairs)
-            colours.append(np.broadcast_to(_colour(marker), pairs.shape))
-        if segments:
-            points, paint = np.concatenate(segments), np.concatenate(colours)
-            self._server.scene.add_line_segments(name, points, paint, line_width=width)
+        """Draw the lines among markers as one object."""
+        points, colours = find_lines(markers)
+        if len(points):
+            self._server.scene.add_line_segments(name, points, colours, line_width=width)
         else:
             self._server.scene.remove_by_name(name)
 
     def _draw_balls(self, markers: list[Any]) -> None:
-        """Draw the balls among markers, those of a limit too."""
-        places = [
-            _places(m.points) if m.type == m.SPHERE_LIST else _places([m.pose.position])
-            for m in markers
-        ]
-        if not places:
+        """Draw the balls among markers as one object, all of one size."""
+        points, colours = find_balls(markers)
+        if len(points):
+            self._server.scene.add_point_cloud(
+                '/balls', points, colours, point_size=BALL_M, point_shape='circle'
+            )
+        else:
             self._server.scene.remove_by_name('/balls')
-            return
-        colours = [
-            np.broadcast_to(_colour(marker), of_marker.shape)
-            for marker, of_marker in zip(markers, places, strict=True)
-        ]
-        self._server.scene.add_point_cloud(
-            '/balls',
-            np.concatenate(places),
-            np.concatenate(colours),
-            point_size=0.015,
-            point_shape='circle',
-        )
 
     def _draw_texts(self, markers: list[Any]) -> None:
         """Draw the texts among markers."""
-        wanted = {(m.ns, m.id): m for m in markers}
-        for key in [key for key in self._labels if key not in wanted]:
-            self._labels.pop(key).remove()
-        for key, marker in wanted.items():
-            [place] = _places([marker.pose.position])
-            if key not in self._labels:
-                name = f'/text/{key[0]}_{key[1]}'
-                self._labels[key] = self._server.scene.add_label(name, marker.text)
-            if self._labels[key].text != marker.text:
-                self._labels[key].text = marker.text
-            self._labels[key].position = place
+        wanted = find_texts(markers)
+        for name in [name for name in self._labels if name not in wanted]:
+            self._labels.pop(name).remove()
+        for name, (text, place) in wanted.items():
+            if name not in self._labels:
+                self._labels[name] = self._server.scene.add_label(f'/text/{name}', text)
+            elif self._labels[name].text != text:
+                self._labels[name].text = text
+            self._labels[name].position = place
 
 
 def _mesh(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
@@ -240,18 +214,6 @@ def _mesh(shape: Shape) -> tuple[NDArray[np.float32], NDArray[np.uint32]]:
             mesh = trimesh.creation.cylinder(shape.size[0], shape.size[1], sections=24)
     mesh.apply_transform(shape.pose)
     return np.asarray(mesh.vertices, np.float32), np.asarray(mesh.faces, np.uint32)
-
-
-def _places(points: Iterable[Any]) -> NDArray[np.float32]:
-    """Return the (n, 3) coordinates of geometry_msgs/Point messages."""
-    return np.array([(p.x, p.y, p.z) for p in points], np.float32).reshape(-1, 3)
-
-
-def _colour(marker: Any) -> NDArray[np.uint8]:
-    """Return the (3,) colour of a marker, paler where it is not opaque, on white."""
-    c = marker.color
-    rgb = np.array([c.r, c.g, c.b]) * c.a + (1.0 - c.a)
-    return np.asarray(rgb * 255, np.uint8)
 
 
 def _refuse_to_share() -> None:
