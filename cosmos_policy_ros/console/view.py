@@ -79,11 +79,11 @@ class View:
 
     def show_robot(self, model: UrdfModel) -> None:
         """Draw a robot in place of what was drawn before."""
-        if self._model is not None:
-            self._server.scene.remove_by_name('/robot')
+        scene = self._server.scene
+        scene.remove_by_name('/robot')
+        scene.add_frame('/robot', show_axes=False)
         self._model = model
         links = {shape.link for shape in model.shapes}
-        scene = self._server.scene
         self._frames = {
             link: scene.add_frame(f'/robot/{i}', show_axes=False)
             for i, link in enumerate(sorted(links))

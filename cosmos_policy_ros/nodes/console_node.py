@@ -8,7 +8,9 @@ images and poses are subscribed to while a page is open.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import secrets
 from threading import Thread
@@ -22,6 +24,7 @@ from cosmos_policy_ros.console.view import View
 from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
 from cosmos_policy_ros.image_decoder import image_of
+from cosmos_policy_ros.mujoco_import import mujoco
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.endpoints import create_subscription
@@ -29,6 +32,7 @@ from cosmos_policy_ros.ros.newest import NewestMessages
 from cosmos_policy_ros.ros.operator_desk import OperatorDesk
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stream_rates import StreamRates
+from cosmos_policy_ros.sim.urdf import write_urdf
 from cosmos_policy_ros.status import PlannerStatus
 from cosmos_policy_ros.topics import (
     IMAGES,
@@ -37,6 +41,7 @@ from cosmos_policy_ros.topics import (
     ROBOT_DESCRIPTION,
     ROBOT_JOINT_STATES,
 )
+import numpy as np
 from rclpy.node import Node
 from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
@@ -89,6 +94,8 @@ class ConsoleNode(Node):
         self._streams: StreamRates | None = None  # while a page is open, as the others
         self._followed: list[Subscription] = []
         self._queries = 0  # of the planner at the last plan that was drawn
+        if self.robot.scene is not None:
+            self._draw_robot(partial(_describe_scene, Path(self.robot.scene)))
         create_subscription(self, ROBOT_DESCRIPTION, self._on_description)
         self.create_timer(LOOK_S, self._look)
         self.create_timer(POSE_S, self._move)
@@ -164,11 +171,12 @@ class ConsoleNode(Node):
 
     def _on_description(self, message: String) -> None:
         """Draw the robot, beside the callbacks: its meshes take a second to read."""
-        Thread(target=self._draw_robot, args=(message.data,), daemon=True).start()
+        Thread(target=self._draw_robot, args=(lambda: message.data,), daemon=True).start()
 
-    def _draw_robot(self, description: str) -> None:
+    def _draw_robot(self, describe: Callable[[], str]) -> None:
+        """Draw the robot of a URDF; where that cannot be had, the arms are not drawn."""
         try:
-            self._view.show_robot(UrdfModel(description, _find_package))
+            self._view.show_robot(UrdfModel(describe(), _find_package))
         except ValueError as error:
             self.get_logger().error(str(error))
 
@@ -194,6 +202,16 @@ class ConsoleNode(Node):
                     positions[known] = position
         whole = joints.take(ROBOT_JOINT_STATES)
         return positions | (dict(zip(whole.name, whole.position, strict=False)) if whole else {})
+
+
+def _describe_scene(path: Path) -> str:
+    """Return the scene of a robot file as a URDF, to be drawn until a driver publishes its own.
+
+    Raises:
+        ValueError: The file is damaged, or has what URDF cannot say.
+    """
+    model = mujoco.MjModel.from_xml_path(str(path))
+    return write_urdf(model, path.stem, lambda name: name, np.zeros(3))
 
 
 def _find_package(name: str) -> Path | None:

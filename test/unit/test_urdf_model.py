@@ -6,13 +6,16 @@ from __future__ import annotations
 from pathlib import Path
 
 from cosmos_policy_ros.console.urdf import quaternion, UrdfModel
+from cosmos_policy_ros.mujoco_import import mujoco
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.description import describe_robot, joint_positions, link_poses
 from cosmos_policy_ros.sim.robot_scene import load_scene
+from cosmos_policy_ros.sim.urdf import write_urdf
 import numpy as np
 import pytest
 
-ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
+ROBOT_FOLDER = Path(__file__).parents[2] / 'config' / 'robots'
+ROBOT = read_robot(ROBOT_FOLDER / 'aloha_sim.yaml')
 ARM = """<robot name="arm">
   <material name="red"><color rgba="1 0 0 0.5"/></material>
   <link name="base">
@@ -67,6 +70,18 @@ def test_a_quaternion_is_the_rotation_also_for_half_turns() -> None:
     np.testing.assert_allclose(np.abs(quaternion(np.diag([-1.0, 1.0, -1.0]))), [0, 0, 1, 0])
     quarter = np.array([[0.0, -1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
     np.testing.assert_allclose(quaternion(quarter), [np.sqrt(0.5), 0, 0, np.sqrt(0.5)])
+
+
+def test_the_scene_of_a_robot_file_is_drawn_where_there_is_no_description() -> None:
+    """Its simple shapes, by the joints as the robot file calls them."""
+    aloha = read_robot(ROBOT_FOLDER / 'aloha.yaml')
+    scene = mujoco.MjModel.from_xml_path(str(aloha.scene))
+    model = UrdfModel(write_urdf(scene, 'scene', str, np.zeros(3)), nowhere)
+    before = model.place_links({})
+    after = model.place_links({'follower_left/waist': 1.0})
+    moved = {link for link in before if not np.allclose(before[link], after[link])}
+    assert moved
+    assert all('left' in link for link in moved if not link.startswith('body_'))
 
 
 @pytest.mark.parametrize('text', ['', 'no xml', '<robot><joint/></robot>'])
