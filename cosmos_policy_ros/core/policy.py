@@ -135,6 +135,23 @@ class CosmosPolicy:
                 raise ValueError(msg)
         self.text.lookup(obs.task)
 
+    def check_query(self, query: PlanQuery) -> None:
+        """Refuse a query that this policy cannot answer, whatever the observation.
+
+        Raises:
+            ValueError: The policy values actions without futures, and futures are wanted.
+            ConfigError: More is pruned than denoised, a temperature is wanted and the checkpoint
+                has no residuals, or guidance and it knows no label.
+        """
+        query.check(self.config.action_steps)
+        self._check_stages(query)
+        if query.temperature and self._variations is None:
+            msg = (
+                'candidates at a temperature are drawn from the residuals of the checkpoint, and '
+                f'this one has none; {HOW_TO_MEASURE}'
+            )
+            raise ConfigError(msg)
+
     def plan(self, obs: Observation, query: PlanQuery) -> Answer:
         """Return candidates with the future and the value that the model expects of each.
 
@@ -170,11 +187,10 @@ class CosmosPolicy:
 
         Raises:
             ValueError: See ``plan``.
-            ConfigError: A temperature is wanted and the checkpoint has no residuals.
+            ConfigError: See ``check_query``.
         """
         self.check(obs)
-        query.check(self.config.action_steps)
-        self._check_stages(query)
+        self.check_query(query)
         # 1. Images, proprio -> the current frames, known and the same in all rows.
         images = self._vision.prepare(obs.images).to(self.backend.device)
         known = self._encode(images, obs.proprio)
@@ -440,17 +456,8 @@ class CosmosPolicy:
         return replace(acted, latents=latents)
 
     def _vary(self, acted: Sample, committed: Tensor, temperature: float) -> Sample:
-        """Return as many rows whose chunks are different plans, the first as it is.
-
-        Raises:
-            ConfigError: The checkpoint has no residuals.
-        """
-        if self._variations is None:
-            msg = (
-                'candidates at a temperature are drawn from the residuals of the checkpoint, and '
-                f'this one has none; {HOW_TO_MEASURE}'
-            )
-            raise ConfigError(msg)
+        """Return as many rows whose chunks are different plans, the first as it is."""
+        assert self._variations is not None
         n = len(acted.seeds)
         if n == 1:
             return acted

@@ -90,6 +90,7 @@ class Agent:
                 robot, or cannot answer the query; or it cannot judge displaced candidates.
         """
         from cosmos_policy_ros.core.config import check_robot
+        from cosmos_policy_ros.core.policy import CosmosPolicy
 
         policy = load_policy(
             self.checkpoint,
@@ -103,6 +104,8 @@ class Agent:
         self.query.check(policy.config.action_steps)
         if self.displacement.spread_rad:
             require_stages(policy)
+        if isinstance(policy, CosmosPolicy):
+            policy.check_query(self.query)
         return policy
 
     def describe(self) -> dict[str, str]:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from cosmos_policy_ros.core.correction import Residuals
 from cosmos_policy_ros.core.policy import CosmosPolicy
@@ -152,8 +153,9 @@ def test_committed_rows_stay_at_a_temperature() -> None:
 
 def test_without_residuals_a_temperature_is_refused() -> None:
     """The command that measures them is named."""
-    with pytest.raises(ConfigError, match='cosmos-policy residuals measures them'):
-        tiny_policy().plan(OBS, PlanQuery(2, temperature=1.0))
+    for refuse in (tiny_policy().check_query, partial(tiny_policy().plan, OBS)):
+        with pytest.raises(ConfigError, match='cosmos-policy residuals measures them'):
+            refuse(PlanQuery(2, temperature=1.0))
 
 
 @pytest.mark.parametrize('temperature', [-1.0, float('nan'), float('inf')])
