@@ -10,7 +10,7 @@ that a policy is shown in training exactly what it will be shown on the robot.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Generic, Protocol, TypeVar
@@ -192,7 +192,7 @@ def camera_image(
     """Return the (height, width, 3) uint8 RGB image in a message of one camera.
 
     Args:
-        camera: Size that the robot file gives, and the topic for messages.
+        camera: Size and order of colours that the robot file gives, and the topic for messages.
         message: A message of ``image_decoder.IMAGE_TYPES``.
         decoder: That of the camera's topic, which video needs.
 
@@ -202,7 +202,7 @@ def camera_image(
     Raises:
         ValueError: As ``ImageDecoder.decode``, or the size is not that of the robot file.
     """
-    image = (decoder or ImageDecoder()).decode(message)
+    image = (decoder or ImageDecoder()).decode(message, camera.colours)
     if image is not None and image.shape[:2] != (camera.height, camera.width):
         height, width = image.shape[:2]
         wanted = f'{camera.width}x{camera.height}'
@@ -226,12 +226,23 @@ def arm_pose(arm: ArmSpec, message: Any) -> NDArray[np.float32]:
             finite.
     """
     positions = joint_positions(arm, message)
-    missing = [name for name in arm.state_joints if name not in positions]
-    if missing:
-        msg = f'{arm.joint_state_topic} lacks the joints {missing}; it has {list(message.name)}'
-        raise ValueError(msg)
+    if len(positions) < arm.size:
+        raise ValueError(describe_missing(arm, message))
     pose = np.array([positions[name] for name in arm.state_joints], dtype=np.float64)
     return arm.pose_of_state(pose).astype(np.float32)
+
+
+def describe_missing(arm: ArmSpec, message: Any, seen: Collection[str] = ()) -> str:
+    """Return which joints of an arm a sensor_msgs/JointState lacks.
+
+    Args:
+        arm: The arm.
+        message: The message.
+        seen: Joints that other messages have.
+    """
+    there = {*message.name, *seen}
+    missing = [name for name in arm.state_joints if name not in there]
+    return f'{arm.joint_state_topic} lacks the joints {missing}; it has {list(message.name)}'
 
 
 def joint_positions(arm: ArmSpec, message: Any) -> dict[str, float]:
@@ -313,6 +324,11 @@ class ArmStream:
         """When the joint that is oldest now was measured [ns]; raises as ``first_ns``."""
         return min(max(part.last_ns for part in parts) for parts in self._by_joint())
 
+    @property
+    def newest_ns(self) -> int:
+        """When any of its joints was measured last [ns]; raises as ``first_ns``."""
+        return max(max(part.last_ns for part in parts) for parts in self._by_joint())
+
     def push(self, stamp_ns: int, message: Any) -> str | None:
         """Append what a message says about the arm, or return why it cannot be true.
 
@@ -392,6 +408,43 @@ class ArmStream:
             [part for names, part in self._parts.items() if joint in names]
             for joint in self._arm.state_joints
         ]
+
+
+class JointParts:
+    """Whole poses of one arm from messages that may each hold some of its joints.
+
+    A pose is given when every joint has been measured anew since the last one, with the stamp of
+    the joint that was measured first: it is never newer than any of its parts.
+    """
+
+    def __init__(self, arm: ArmSpec) -> None:
+        """Start without a message."""
+        self._arm = arm
+        self._seen: set[str] = set()
+        self._newest: dict[str, tuple[int, float]] = {}  # since the last pose
+
+    def join(self, stamp_ns: int, message: Any) -> Stamped[NDArray[np.float32]] | None:
+        """Return the (size,) pose [rad; gripper 0..1] that a message completes, None without one.
+
+        Args:
+            stamp_ns: Time of the measurement [ns, ROS clock].
+            message: sensor_msgs/JointState, perhaps that of another arm on the topic.
+
+        Raises:
+            ValueError: As ``joint_positions``, or a joint has never been measured.
+        """
+        mine = joint_positions(self._arm, message)
+        names = self._arm.state_joints
+        self._seen |= mine.keys()
+        self._newest |= {name: (stamp_ns, position) for name, position in mine.items()}
+        if not self._seen.issuperset(names):
+            raise ValueError(describe_missing(self._arm, message, self._seen))
+        if len(self._newest) < len(names):
+            return None
+        positions = np.array([self._newest[name][1] for name in names], np.float64)
+        oldest_ns = min(stamp for stamp, _ in self._newest.values())
+        self._newest.clear()
+        return Stamped(oldest_ns, self._arm.pose_of_state(positions).astype(np.float32))
 
 
 def _joined(used: Mapping[str, tuple[int, float, Any]]) -> Any:

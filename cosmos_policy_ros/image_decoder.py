@@ -22,7 +22,7 @@ IMAGE_TYPES = (IMAGE, COMPRESSED_IMAGE, COMPRESSED_VIDEO, VIDEO_PACKET)
 ENCODINGS = {  # name in sensor_msgs/Image -> bytes per pixel
     'rgb8': 3,
     'bgr8': 3,
-    '8UC3': 3,  # says no order of colours; taken for OpenCV's, which is that of bgr8
+    '8UC3': 3,
     'rgba8': 4,
     'bgra8': 4,
     '8UC4': 4,
@@ -38,11 +38,11 @@ ORDERS = {  # RGB as channels of the pixels
     'rgba8': (0, 1, 2),
     'bgr8': (2, 1, 0),
     'bgra8': (2, 1, 0),
-    '8UC3': (2, 1, 0),
-    '8UC4': (2, 1, 0),
     'mono8': (0, 0, 0),
     '8UC1': (0, 0, 0),
 }
+UNNAMED = ('8UC3', '8UC4')  # that name no order of colours; OpenCV's is that of bgr8
+COLOURS = ('bgr', 'rgb')
 DEPTH = ('16UC1', 'mono16', '32FC1')
 VIDEO_FORMATS = {'h264': 'h264', 'libx264': 'h264', 'h265': 'hevc', 'hevc': 'hevc'}
 IMAGE_MODES = ('RGB', 'RGBA', 'L', 'P')  # of a decoded file that can be shown as RGB
@@ -55,11 +55,12 @@ class ImageDecoder:
         """Start before the first message."""
         self._video: Any = None
 
-    def decode(self, message: Any) -> NDArray[np.uint8] | None:
+    def decode(self, message: Any, colours: str = 'bgr') -> NDArray[np.uint8] | None:
         """Return the (height, width, 3) uint8 RGB image of a message.
 
         Args:
             message: Image, CompressedImage, CompressedVideo or FFMPEGPacket.
+            colours: Order of the colours where the encoding names none, one of ``COLOURS``.
 
         Returns:
             The image, a view of the message where that is possible; None for video before its
@@ -70,7 +71,7 @@ class ImageDecoder:
                 it says.
         """
         if hasattr(message, 'step'):
-            return image_array(message)
+            return image_array(message, colours)
         form = str(getattr(message, 'format', None) or getattr(message, 'encoding', ''))
         codec = VIDEO_FORMATS.get(form.lower().partition(';')[0].partition('/')[0].strip())
         if codec is not None:
@@ -96,21 +97,29 @@ class ImageDecoder:
         return frames[-1].to_ndarray(format='rgb24') if frames else None
 
 
-def image_of(message: Any) -> NDArray[np.uint8]:
+def image_of(message: Any, colours: str = 'bgr') -> NDArray[np.uint8]:
     """Return the (height, width, 3) uint8 RGB image of a message that needs no other.
+
+    Args:
+        message: As of ``ImageDecoder.decode``, and so is the other.
+        colours: Order of the colours where the encoding names none.
 
     Raises:
         ValueError: As ``ImageDecoder.decode``, or it is video without a key frame.
     """
-    image = ImageDecoder().decode(message)
+    image = ImageDecoder().decode(message, colours)
     if image is None:
         msg = 'video without a key frame shows nothing'
         raise ValueError(msg)
     return image
 
 
-def image_array(message: Any) -> NDArray[np.uint8]:
+def image_array(message: Any, colours: str = 'bgr') -> NDArray[np.uint8]:
     """Return the (height, width, 3) uint8 RGB pixels of a sensor_msgs/Image, a view if possible.
+
+    Args:
+        message: sensor_msgs/Image.
+        colours: Order of the colours where the encoding names none.
 
     Raises:
         ValueError: It is depth, the encoding is not one of ``ENCODINGS``, or the sizes disagree.
@@ -125,7 +134,7 @@ def image_array(message: Any) -> NDArray[np.uint8]:
     pixels = data.reshape(height, step)[:, : channels * width].reshape(height, width, channels)
     if channels == 2:
         return _rgb_of_yuv(pixels, message.encoding)
-    order = ORDERS[message.encoding]
+    order = ORDERS[f'{colours}8' if message.encoding in UNNAMED else message.encoding]
     if order == (0, 1, 2):
         return pixels[:, :, :3]
     return pixels[:, :, 2::-1] if order == (2, 1, 0) else pixels.repeat(3, axis=2)

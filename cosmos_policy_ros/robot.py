@@ -10,6 +10,7 @@ from typing import Literal
 
 from cosmos_policy_ros.config_file import read_config_file
 from cosmos_policy_ros.gripper import GripperSpec
+from cosmos_policy_ros.image_decoder import COLOURS
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
@@ -243,6 +244,8 @@ class CameraSpec:
         exposure_us: Fixed exposure [µs]; without one the camera chooses it.
         transport: How its images come: ``raw`` on the topic, or ``compressed``, as JPEG or PNG on
             ``<topic>/compressed``.
+        colours: Order of the colours of the encodings 8UC3 and 8UC4, which name none: ``bgr``, as
+            OpenCV has them, or ``rgb``.
     """
 
     name: str
@@ -255,6 +258,7 @@ class CameraSpec:
     device: str = ''
     exposure_us: float | None = None
     transport: str = 'raw'
+    colours: str = 'bgr'
 
 
 @dataclass(frozen=True)
@@ -411,6 +415,8 @@ def read_robot(path: Path, namespace: str = '/', simulated: bool = False) -> Rob
         _expect(camera.driver in known, f'{where}: driver {camera.driver!r}', f'of {[*known]}')
         carried = camera.transport in TRANSPORTS
         _expect(carried, f'{where}: transport {camera.transport!r}', f'one of {TRANSPORTS}')
+        ordered = camera.colours in COLOURS
+        _expect(ordered, f'{where}: colours {camera.colours!r}', f'one of {COLOURS}')
         named = bool(camera.driver) == bool(camera.device)
         _expect(named, f'{where}: driver and device', 'given both or none')
         exposed = camera.exposure_us is None or camera.exposure_us > 0

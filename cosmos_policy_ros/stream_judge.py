@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from cosmos_policy_ros.align import camera_image
-from cosmos_policy_ros.image_decoder import ImageDecoder
+from cosmos_policy_ros.image_decoder import ImageDecoder, UNNAMED
 from cosmos_policy_ros.robot import CameraSpec, RobotSpec
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,7 @@ MAX_JOINT_AGE_S = 0.1  # of a joint state and a command
 AHEAD_S = 0.05  # a stamp after its arrival, beyond what synchronised clocks differ by
 STEP_S = 0.1  # back in time, beyond messages that overtake each other
 LEAP_S = 1.0  # ahead of what the arrivals say, beyond what a disk or a network holds back
+UNSTAMPED = 'has no stamps, its headers are 0'
 FROZEN_S = 0.5  # the same image for longer is told: no sensor is without noise
 
 
@@ -78,7 +79,7 @@ class StampJudge:
         if not self.n:
             return ''
         if not self._stamped:
-            return f'{self._name} has no stamps, its headers are 0'
+            return f'{self._name} {UNSTAMPED}'
         if max(self._n_late, self._n_ahead) * 2 <= self.n:
             return ''
         late_s = median(self._late_ns) * 1e-9
@@ -100,12 +101,14 @@ class ImageLook:
     Attributes:
         n: Images so far.
         frozen: When the same image was shown too long: from and to [ns].
+        unnamed: Encoding of images that names no order of colours, empty where it names one.
     """
 
     def __init__(self, camera: CameraSpec) -> None:
         """Start before the first image."""
         self.n = 0
         self.frozen: list[tuple[int, int]] = []
+        self.unnamed = ''
         self._camera, self._decoder = camera, ImageDecoder()
         self._last: Any = None
         self._since_ns = 0
@@ -121,6 +124,8 @@ class ImageLook:
             ValueError: As ``camera_image``.
         """
         self.n += 1
+        if (encoding := getattr(message, 'encoding', '')) in UNNAMED:
+            self.unnamed = encoding
         self.compare(message.data, arrival_ns)
         return camera_image(self._camera, message, self._decoder)
 
@@ -132,6 +137,16 @@ class ImageLook:
             if self.frozen and self.frozen[-1][0] == self._since_ns:
                 del self.frozen[-1]
             self.frozen.append((self._since_ns, arrival_ns))
+
+
+def describe_unnamed(camera: CameraSpec, encoding: str) -> str:
+    """Return what is taken for the order of the colours of an encoding that names none."""
+    order = {'bgr': 'blue, green, red', 'rgb': 'red, green, blue'}[camera.colours]
+    other = 'rgb' if camera.colours == 'bgr' else 'bgr'
+    return (
+        f'{camera.topic} sends {encoding}, which names no order of colours; taken as {order}. '
+        f'Where red looks blue, give the camera colours: {other} in the robot file'
+    )
 
 
 def joint_targets(robot: RobotSpec, message: Any, topic: str) -> NDArray[np.float32]:

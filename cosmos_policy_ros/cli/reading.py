@@ -45,27 +45,30 @@ class ReadingOptions:
     """Take data sets of a robot of another name that has the same joints."""
 
 
-def reading_of(options: ReadingOptions, robot: RobotSpec) -> Reading:
+def reading_of(options: ReadingOptions, robot: RobotSpec | None) -> Reading:
     """Return the options as the readers take them.
 
     Args:
         options: The options of a command.
-        robot: Robot file, whose streams may be mapped.
+        robot: Robot file, whose streams may be mapped; None where there is none.
 
     Raises:
-        ConfigError: A topic is mapped to a stream that the robot does not have.
+        ConfigError: A topic is mapped to a stream that the robot does not have, or of no robot.
     """
     # late: the readers of all formats load slowly
     from cosmos_policy_ros.data.assemble import Labels
     from cosmos_policy_ros.data.bags.sources import stream_topics
     from cosmos_policy_ros.data.reading import Reading
 
-    known = stream_topics(robot)
+    known = {} if robot is None else stream_topics(robot)
+    if options.map and robot is None:
+        msg = '--map names streams of a robot file; give it with --robot'
+        raise ConfigError(msg)
     topics = {}
     for pair in options.map:
         topic, equals, stream = pair.partition('=')
         if not equals or stream not in known:
-            msg = f'--map {pair}: expected TOPIC=STREAM, where the streams of {robot.name} are '
+            msg = f'--map {pair}: expected TOPIC=STREAM, where the streams are '
             msg += ', '.join(known)
             raise ConfigError(msg)
         topics[known[stream]] = topic

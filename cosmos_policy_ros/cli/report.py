@@ -44,6 +44,6 @@ def run(options: Report) -> int:
         raise ConfigError(msg)
     check_output('--out', options.out)
     robot = None if options.robot is None else read_robot(options.robot)
-    reading = None if robot is None else reading_of(options, robot)
+    reading = reading_of(options, robot)
     written = write_report(options.bags, options.out, robot, options.n_images, reading)
     return 0 if written else 1

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli.counts import check_counts
+from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
@@ -16,7 +17,7 @@ import tyro
 
 
 @dataclass(frozen=True)
-class Residuals:
+class Residuals(ReadingOptions):
     """Measure on demonstrations how the errors of predicted chunks go together.
 
     The figures go into the checkpoint folder, as residuals.safetensors. With them a network that
@@ -73,6 +74,7 @@ def run(options: Residuals) -> int:
             robot,
             options.samples,
             lambda total: progress.update(bar, advance=1, total=total),
+            reading_of(options, robot),
         )
     file = options.checkpoint / RESIDUALS
     with whole_file(file) as partial:

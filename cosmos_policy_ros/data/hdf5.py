@@ -37,7 +37,7 @@ from cosmos_policy_ros.data.assemble import (
     Rows,
     used_rows,
 )
-from cosmos_policy_ros.data.image_rows import ImageRows, shown
+from cosmos_policy_ros.data.image_rows import ImageRows, shown, watch_frozen
 from cosmos_policy_ros.data.reading import note, Reading
 from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
@@ -143,6 +143,7 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
     if files:
         stored = stored.completed(Labels(rate_hz=video_rate(next(iter(files.values())))))
     labels = stored.completed(reading.labels).completed(Labels(rate_hz=robot.control_rate_hz))
+    rate_hz = labels.rate_hz or 1.0
     images: dict[str, Images] = {}
     image_index = {}
     for name, key in keys.items():
@@ -150,11 +151,14 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         index = _dataset(file, f'{INDEX}/{key}')[()] if indexed else np.arange(n_stored)
         rows, image_index[name] = distinct(index[:n])
         if place == VIDEOS:
-            images[name] = pick_frames(files[key], rows, n_stored)
+            found = pick_frames(files[key], rows, n_stored)
         else:
             data = _dataset(file, f'{IMAGES}/{key}')
             swapped = _swapped(file, data, reading)
-            images[name] = _images(path, data, rows, n_stored, swapped, labels.rate_hz or 1.0)
+            found = _images(path, data, rows, n_stored, swapped, rate_hz)
+        looked_at = place == IMAGES and data.ndim != 4  # files, which are decoded for that
+        where = f'{path}: {place}/{key}'
+        images[name] = found if looked_at else watch_frozen(found, proprio, rate_hz, where)
     _note_what_is_left(file, path, reading)
     expert, intervened = (
         file[name][:n] if name in file else None for name in ('expert', 'human_intervention')
@@ -164,7 +168,7 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         for stream, name in MOTION.items()
     }
     motion = {stream: rows if rows is None else rows[:n] for stream, rows in motion.items()}
-    found = Rows(
+    episode = Rows(
         proprio[:n],
         actions[: len(actions) - n_stored + n],
         expert,
@@ -173,7 +177,7 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         **motion,
         human_intervention=intervened,
     )
-    return assemble(found, labels, robot, reading.other_robot)
+    return assemble(episode, labels, robot, reading.other_robot)
 
 
 def _swapped(file: h5py.File, data: h5py.Dataset, reading: Reading) -> bool:

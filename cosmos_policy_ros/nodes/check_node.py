@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 import time
 
-from cosmos_policy_ros.align import arm_pose, implausible, stamp_of
+from cosmos_policy_ros.align import implausible, JointParts, stamp_of
 from cosmos_policy_ros.control.limit_check import compare_limits, read_limits
 from cosmos_policy_ros.control.safety import WatchdogLimits
 from cosmos_policy_ros.control.stream_check import Stream
@@ -96,6 +96,7 @@ class CheckNode(Node):
                 self, camera_images(camera.topic, camera.transport), callback, raw=True
             )
         self._poses: dict[str, np.ndarray] = {}
+        self._parts = {arm.name: JointParts(arm) for arm in self.robot.arms}
         for arm in robot.arms:
             stream = Stream(robot.joint_streams[arm.name], robot.joint_state_rate_hz)
             self._joints[arm.name] = stream
@@ -234,10 +235,10 @@ class CheckNode(Node):
     def _on_joints(self, arm: ArmSpec, message: JointState) -> None:
         now_ns, refusal = self._now_ns(), ''
         try:
-            pose = arm_pose(arm, message)
-            refusal = implausible(arm, pose, None, 0.0) or ''
-            if not refusal:
-                self._poses[arm.name] = pose
+            pose = self._parts[arm.name].join(stamp_of(message), message)
+            refusal = '' if pose is None else implausible(arm, pose.value, None, 0.0) or ''
+            if pose is not None and not refusal:
+                self._poses[arm.name] = pose.value
         except ValueError as error:
             refusal = str(error)
         self._joints[arm.name].add(stamp_of(message), now_ns, refusal)

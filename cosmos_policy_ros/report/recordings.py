@@ -103,7 +103,7 @@ def read_recording(
         ConfigError: It cannot be read, or is no bag and nobody says which robot it is of.
     """
     if stored.format == 'bag':
-        return read_overview(stored.path, robot or robot_of(stored.path), n_images)
+        return read_overview(stored.path, robot or robot_of(stored.path), n_images, reading)
     if robot is None:
         msg = f'{stored.path}: rows are read by the joints of a robot file; give it with --robot'
         raise ConfigError(msg)

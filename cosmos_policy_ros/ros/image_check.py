@@ -12,6 +12,7 @@ import struct
 
 from cosmos_policy_ros.image_decoder import check_encoding, ENCODINGS
 from cosmos_policy_ros.robot import CameraSpec
+from cosmos_policy_ros.stream_judge import UNSTAMPED
 import numpy as np
 
 LOOKED_AT = 8  # rows of an image, evenly spread; any noise of the sensor shows in them
@@ -171,7 +172,7 @@ class ImageCheck:
             ahead_s = (stamp_ns - now_ns) * 1e-9
             return f'its stamp is {ahead_s:.1f} s ahead of this clock; synchronise the machines'
         if stamp_ns <= self._stamp_ns:
-            return 'its stamp is not newer than the last'
+            return 'its stamp is not newer than the last' if stamp_ns else UNSTAMPED
         if level < BLACK_LEVEL:
             return 'it is black; look at lens, light and exposure'
         if self._camera.noise and rows == self._rows:

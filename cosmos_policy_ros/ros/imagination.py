@@ -44,6 +44,7 @@ class ImaginationFollower:
             share: Share of the area of a live image that the predicted ones show.
         """
         self._robot, self._share, self._clock = robot, share, node.get_clock()
+        self._colours = {camera.name: camera.colours for camera in robot.cameras}
         self._answers: list[tuple[Candidates, float]] = []  # of the newest query, with their rate
         self._due: dict[int, int] = {}  # stamp of predicted images -> when they are really due
         self._expected: dict[int, Expectation] = {}  # by when it is due [ns, ROS clock]
@@ -114,7 +115,7 @@ class ImaginationFollower:
         before = dict(expected.before)
         live = self._sensors.take(self._images[camera.name])
         if live is not None:
-            before[camera.name] = shrink(image_of(live), self._share)
+            before[camera.name] = shrink(image_of(live, camera.colours), self._share)
         images = {**expected.images, camera.name: shrink(image_of(message))}
         self._expected[expected.due_ns] = expected._replace(images=images, before=before)
 
@@ -129,7 +130,8 @@ class ImaginationFollower:
         for camera in cameras:
             message = self._sensors.take(self._images[camera])
             if message is not None and stamp_of(message) >= due_ns:
-                found[camera] = shrink(image_of(message), self._share)
+                colours = self._colours[camera]
+                found[camera] = shrink(image_of(message, colours), self._share)
         return found
 
     def _take_pose(self, due_ns: int) -> NDArray[np.float32] | None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from cosmos_policy_ros.align import arm_pose, stamp_of
+from cosmos_policy_ros.align import JointParts, stamp_of
 from cosmos_policy_ros.control.joint_filter import JointFilter, LONGEST_S
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription
@@ -44,6 +44,7 @@ class JointStates:
         self._names = robot.joint_streams
         self._arms = robot.arms
         self._filters = [JointFilter(arm, longest_s) for arm in robot.arms]
+        self._parts = {arm.name: JointParts(arm) for arm in robot.arms}
         for arm, joints in zip(robot.arms, self._filters, strict=True):
             topic = JOINT_STATES.at(arm.joint_state_topic)
             create_subscription(node, topic, partial(self.on_message, arm, joints))
@@ -51,14 +52,16 @@ class JointStates:
     def on_message(self, arm: ArmSpec, joints: JointFilter, message: JointState) -> None:
         """Take a joint state of an arm, or note why it is refused."""
         now_ns = self._clock.now().nanoseconds
+        # a stamp ahead of this clock would never grow old; one of zero has no meaning
+        stamp_ns = min(stamp_of(message) or now_ns, now_ns)
         try:
-            pose = arm_pose(arm, message)
+            pose = self._parts[arm.name].join(stamp_ns, message)
         except ValueError as error:
             self._note(self._names[arm.name], str(error))
             return
-        # a stamp ahead of this clock would never grow old; one of zero has no meaning
-        stamp_ns = min(stamp_of(message) or now_ns, now_ns)
-        self._note(self._names[arm.name], joints.add(stamp_ns, pose, self.trusting))
+        if pose is not None:
+            reason = joints.add(pose.stamp_ns, pose.value, self.trusting)
+            self._note(self._names[arm.name], reason)
 
     def measure(self, now_ns: int) -> tuple[NDArray[np.float32] | None, float]:
         """Return the (A,) float32 joints [rad; gripper 0..1] and the age of the oldest arm [s].

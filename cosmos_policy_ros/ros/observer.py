@@ -10,17 +10,18 @@ from __future__ import annotations
 from functools import partial
 
 from cosmos_policy_ros.align import (
-    arm_pose,
+    ArmStream,
     camera_image,
-    push_pose,
+    describe_missing,
     sample_at,
     stamp_of,
     StreamBuffer,
 )
-from cosmos_policy_ros.image_decoder import ImageDecoder
+from cosmos_policy_ros.image_decoder import ImageDecoder, UNNAMED
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription
 from cosmos_policy_ros.ros.image_check import ImageCheck
+from cosmos_policy_ros.stream_judge import describe_unnamed, UNSTAMPED
 from cosmos_policy_ros.topics import (
     camera_images,
     JOINT_STATES,
@@ -71,9 +72,10 @@ class Observer:
         self._checks = {camera.name: ImageCheck(camera) for camera in robot.cameras}
         self._joint_streams = robot.joint_streams
         self._arms = {
-            arm: StreamBuffer[NDArray[np.float32]](stream, KEPT_POSES)
-            for arm, stream in self._joint_streams.items()
+            arm.name: ArmStream(arm, self._joint_streams[arm.name], KEPT_POSES)
+            for arm in robot.arms
         }
+        self._unnamed: set[str] = set()  # topics whose images name no order of colours
         for camera in robot.cameras:
             create_subscription(
                 node, camera_images(camera.topic, camera.transport), partial(self.on_image, camera)
@@ -106,7 +108,7 @@ class Observer:
         return Observation(
             stamp_ns=stamp_ns,
             images={name: image.value for name, image in images.items()},
-            proprio=np.concatenate([poses[a.name].value for a in self._robot.arms]),
+            proprio=np.concatenate([poses[a.name].value.pose for a in self._robot.arms]),
             task=self.task,
         )
 
@@ -132,6 +134,7 @@ class Observer:
         if image is None:  # video that began between two key frames
             return
         stamp_ns, now_ns = stamp_of(message), self._clock.now().nanoseconds
+        self._note_unnamed(camera, message)
         refusal = self._checks[camera.name].refuse_image(image, stamp_ns, now_ns)
         if not refusal:
             self._cameras[camera.name].push(stamp_ns, image)
@@ -139,15 +142,24 @@ class Observer:
 
     def on_joints(self, arm: ArmSpec, message: JointState) -> None:
         """Take a joint state of an arm, or note why it is refused."""
-        try:
-            pose = arm_pose(arm, message)
-        except ValueError as error:
-            self.refused[self._joint_streams[arm.name]] = str(error)
+        if not set(arm.state_joints) & set(message.name):  # of another arm on the topic
+            if not len(self._arms[arm.name]):
+                self._note(self._joint_streams[arm.name], describe_missing(arm, message))
             return
         reason = self._find_ahead(stamp_of(message))
-        if reason is None:
-            reason = push_pose(self._arms[arm.name], arm, stamp_of(message), pose)
-        self._note(self._joint_streams[arm.name], reason)
+        try:
+            reason = reason or self._arms[arm.name].push(stamp_of(message), message)
+        except ValueError as error:
+            reason = str(error)
+        unstamped = reason is not None and not stamp_of(message)
+        self._note(self._joint_streams[arm.name], UNSTAMPED if unstamped else reason)
+
+    def _note_unnamed(self, camera: CameraSpec, message: Image) -> None:
+        """Log once what is taken for colours that have no order."""
+        encoding = getattr(message, 'encoding', '')
+        if encoding in UNNAMED and camera.topic not in self._unnamed:
+            self._unnamed.add(camera.topic)
+            self._log.warning(describe_unnamed(camera, encoding))
 
     def _find_ahead(self, stamp_ns: int) -> str | None:
         """Return that a stamp is too far ahead of this clock [ns, ROS clock], None if not."""

@@ -16,6 +16,7 @@ from cosmos_policy_ros.core.correction import Residuals
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.data.episodes import read_episode
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.dataset import CachedEpisode, Mixture, POLICY, SampleTable
 from cosmos_policy_ros.training.episode_cache import name_episodes
@@ -46,6 +47,7 @@ def measure_residuals(
     robot: RobotSpec,
     samples: int,
     on_episode: Callable[[int], None] = lambda _: None,
+    reading: Reading | None = None,
 ) -> Measured:
     """Predict chunks of recorded demonstrations and compare them with what was demonstrated.
 
@@ -59,6 +61,7 @@ def measure_residuals(
         robot: Robot of the episodes.
         samples: Chunks to predict, spread evenly over the episodes.
         on_episode: Called with the number of episodes after each.
+        reading: What the recordings leave open.
 
     Raises:
         ConfigError: An episode cannot be read, its rate does not fit the policy's, its task has no
@@ -70,7 +73,7 @@ def measure_residuals(
     demonstrated: list[NDArray[np.float32]] = []
     used = 0
     for name, stored in episodes.items():
-        episode = read_episode(stored, robot)
+        episode = read_episode(stored, robot, reading=reading)
         on_episode(len(episodes))
         if episode.source != 'demo' or not episode.success or not episode.expert.any():
             logger.info('left out: %s has nothing to imitate', name)

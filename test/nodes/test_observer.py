@@ -218,3 +218,45 @@ def test_compressed_camera_is_seen(node: Node) -> None:
     observer.on_image(camera, message)
     assert camera.topic not in observer.refused
     assert observer.ages_s(10**9)[camera.topic] == 0.0
+
+
+def test_arm_and_gripper_may_come_from_two_drivers(node: Node) -> None:
+    """Each part has its own age; the one that is too old is what the observation waits for."""
+    observer = fed(node, START_NS)
+    left = ROBOT.arms[0]
+    observer.on_joints(left, joint_state_message(JOINTS, [0.03] * 6, START_NS + 40 * MS))
+    got = observer.observation(START_NS + 45 * MS)
+    np.testing.assert_allclose(got.proprio[:6], 0.03)
+    with pytest.raises(TimeoutError, match='/follower_left/joint_states is 60 ms old'):
+        observer.observation(START_NS + 60 * MS)
+    observer.on_joints(left, joint_state_message(['left_finger'], [0.02], START_NS + 55 * MS))
+    right = joint_state_message((*JOINTS, 'left_finger'), [0.02] * 7, START_NS + 55 * MS)
+    observer.on_joints(ROBOT.arms[1], right)
+    assert observer.observation(START_NS + 60 * MS).proprio[0] == pytest.approx(0.03)
+
+
+def test_stamps_of_zero_are_named(node: Node) -> None:
+    """Else an image would be fifty years old."""
+    observer = fed(node, START_NS, skip='/high/image_raw')
+    image = np.full((240, 320, 3), 90, np.uint8)
+    for _ in range(2):
+        observer.on_image(ROBOT.cameras[0], image_message(image, 0, ''))
+    camera = ROBOT.cameras[0].topic
+    assert observer.refused[camera] == 'has no stamps, its headers are 0'
+
+
+def test_order_of_colours_that_an_encoding_does_not_name_is_in_the_robot_file(node: Node) -> None:
+    """The observation follows it, and one line says which was taken."""
+    robot = replace(ROBOT, cameras=(replace(ROBOT.cameras[0], colours='rgb'),))
+    observer = Observer(node, robot, max_image_age_s=0.1, max_joint_age_s=0.05)
+    image = np.full((240, 320, 3), (200, 90, 10), np.uint8)
+    message = image_message(image, START_NS, '')
+    message.encoding = '8UC3'
+    observer.on_image(robot.cameras[0], message)
+    observer.on_task(String(data='move'))
+    for arm in robot.arms:
+        observer.on_joints(
+            arm, joint_state_message((*JOINTS, 'left_finger'), [0.02] * 7, START_NS)
+        )
+    name = robot.cameras[0].name
+    assert observer.observation(START_NS).images[name][0, 0].tolist() == [200, 90, 10]

@@ -11,6 +11,7 @@ from cosmos_policy_ros.align import (
     ArmStream,
     camera_image,
     implausible,
+    JointParts,
     push_pose,
     sample_at,
     StreamBuffer,
@@ -247,3 +248,29 @@ def test_messages_of_other_arms_on_the_topic_are_no_messages_of_this_one() -> No
     stream.push(MS, part(left_finger=0.058))
     with pytest.raises(TimeoutError, match=r"lacks the joints \['waist', .*it has \['left_finger"):
         stream.newest_at(MS, 0.1)
+
+
+def test_parts_of_an_arm_make_a_pose_as_old_as_the_oldest() -> None:
+    """The arm at its rate, the gripper at another; nothing is given twice or made up."""
+    parts = JointParts(ARM)
+    arm, finger = (
+        lambda value: SimpleNamespace(name=[*ARM.joints], position=[value] * 6),
+        lambda value: SimpleNamespace(name=['left_finger'], position=[value]),
+    )
+    with pytest.raises(ValueError, match=r"lacks the joints \['left_finger'\]"):
+        parts.join(10, arm(0.1))
+    assert parts.join(20, finger(0.03)) is not None
+    assert parts.join(30, arm(0.2)) is None
+    assert parts.join(40, arm(0.3)) is None
+    pose = parts.join(50, finger(0.03))
+    assert pose is not None
+    assert pose.stamp_ns == 40
+    assert pose.value[:6].tolist() == pytest.approx([0.3] * 6)
+    assert parts.join(60, SimpleNamespace(name=['other'], position=[0.0])) is None
+
+
+def test_arm_in_one_message_has_its_stamp() -> None:
+    """Nothing waits for a second one."""
+    whole = SimpleNamespace(name=[*ARM.joints, 'left_finger'], position=[0.1] * 6 + [0.03])
+    parts = JointParts(ARM)
+    assert [pose.stamp_ns for ns in (5, 6) if (pose := parts.join(ns, whole))] == [5, 6]

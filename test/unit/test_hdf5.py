@@ -404,3 +404,26 @@ def test_images_are_read_when_they_are_looked_at(tmp_path: Path) -> None:
     np.testing.assert_array_equal(high[-1], sample_image(5))
     np.testing.assert_array_equal(high[2:4][1], sample_image(3))
     np.testing.assert_array_equal(np.stack([*high[[1, 5]]]), [sample_image(1), sample_image(5)])
+
+
+@pytest.mark.parametrize('videos', [False, True])
+def test_images_that_stand_still_while_the_arms_move_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, videos: bool
+) -> None:
+    """Raw pixels and videos, when they are read; at rest an image may stay the same."""
+    n = 60
+    ticks = np.arange(n)
+    rows = (0.3 + 0.5 * np.maximum(ticks - 30, 0)[:, None] / n * np.ones(14)).astype(np.float32)
+    images = {c.name: np.full((1, 240, 320, 3), 90, np.uint8) for c in ROBOT.cameras}
+    episode = replace(
+        sample_episode(0, n), proprio=rows, actions=rows, images=images,
+        image_index={name: np.zeros(n, np.int64) for name in images},
+    )  # fmt: skip
+    write_hdf5(tmp_path / 'a.hdf5', episode, ROBOT, videos=videos)
+    with h5py.File(tmp_path / 'a.hdf5', 'r+') as file:
+        del file['observations/image_index']  # as of another recorder, with an image per row
+    got = read_hdf5(tmp_path / 'a.hdf5', ROBOT)
+    assert 'frozen' not in caplog.text
+    for image in got.images['high']:
+        assert image.shape == (240, 320, 3)
+    assert 'cam_high: shows the same image for 1.18 s from 0.00 s on while the arms' in caplog.text

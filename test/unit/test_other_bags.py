@@ -185,7 +185,42 @@ def test_compressed_images_are_read(tmp_path: Path, suffix: str) -> None:
     np.testing.assert_allclose(right, [48, 48, 48], atol=4)
     assert episode.image_index['high'].tolist()[:9] == [0] * 4 + [1] * 4 + [2]
     overview = read_overview(tmp_path / 'a', ROBOT)
-    assert overview.images[HIGH + suffix][0][1].shape == (240, 320, 3)
+    assert overview.images[HIGH][0][1].shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize(('colours', 'left'), [('rgb', [255, 50, 50]), ('bgr', [50, 50, 255])])
+def test_encoding_without_an_order_of_colours_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, colours: str, left: list[int]
+) -> None:
+    """The robot file says the order, live as in a bag; one line says which was taken."""
+    rows = images_as(recording(), IMAGE, lambda ns, at_s: raw_image(ns, brightness(at_s), '8UC3'))
+    cameras = tuple(replace(camera, colours=colours) for camera in ROBOT.cameras)
+    bag = write_bag_of(tmp_path / 'a', rows, DEMO)
+    episode = read_bag(bag, replace(ROBOT, cameras=cameras), 50.0)
+    at_1_s = episode.images['high'][12]
+    np.testing.assert_allclose(at_1_s[120, 40], left, atol=4)
+    other = 'bgr' if colours == 'rgb' else 'rgb'
+    assert f'{HIGH} sends 8UC3, which names no order of colours' in caplog.text
+    assert f'give the camera colours: {other} in the robot file' in caplog.text
+
+
+def test_report_follows_names_and_times_that_a_person_gives(tmp_path: Path) -> None:
+    """A camera of another name and joints without stamps are shown as convert reads them."""
+    left = ROBOT.arms[0].joint_state_topic
+    rows = [
+        row._replace(topic='/cam0') if row.topic == HIGH else row
+        for row in recording(stamp=lambda topic, ns: 0 if topic == left else ns)
+    ]
+    bag = write_bag_of(tmp_path / 'a', rows, DEMO)
+    assert (
+        'follower_left' not in read_overview(bag, ROBOT).measured
+        or len(read_overview(bag, ROBOT).measured['follower_left'].time_s) < 2
+    )
+    reading = Reading(topics={HIGH: '/cam0'}, stamps='arrival')
+    overview = read_overview(bag, ROBOT, 2, reading)
+    assert len(overview.images[HIGH]) == 2
+    assert len(overview.topics[HIGH].time_s) == 25
+    assert len(overview.measured['follower_left'].time_s) == 200
 
 
 def test_video_is_read(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ are those of arrival, in seconds since the first message of the bag.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,13 @@ from cosmos_policy_ros.data.bags.series import (
     Mode,
     Series,
 )
-from cosmos_policy_ros.data.bags.writer import BOOL
+from cosmos_policy_ros.data.bags.sources import camera_topic
+from cosmos_policy_ros.data.bags.writer import BOOL, JOINT_STATE, read_stamp
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.image_decoder import (
+    COMPRESSED_IMAGE,
     COMPRESSED_VIDEO,
+    IMAGE,
     image_of,
     IMAGE_TYPES,
     ImageDecoder,
@@ -140,38 +145,46 @@ def is_camera(topic: str, msg_type: str) -> bool:
     return msg_type in IMAGE_TYPES and not topic.startswith(FUTURE_PREFIX)
 
 
-def read_overview(path: Path, robot: RobotSpec | None, n_images: int = 8) -> Overview:
+def read_overview(
+    path: Path, robot: RobotSpec | None, n_images: int = 8, reading: Reading | None = None
+) -> Overview:
     """Read one bag.
 
     Args:
         path: Bag folder.
         robot: Robot whose topics the bag holds, None when nobody knows it.
         n_images: Images kept per camera, evenly over time.
+        reading: Names of topics in the bag, and which time of its messages counts.
 
     Raises:
         ConfigError: The folder is no bag, is damaged, or holds no message.
     """
+    reading = reading or Reading()
     arrivals: dict[str, list[int]] = defaultdict(list)
     messages: dict[str, Messages] = defaultdict(list)
     with open_bag(path) as bag:
-        metadata, types = dict(bag.custom), dict(bag.types)
+        names = _names_of_robot(bag.types, robot, reading)
+        metadata, types = dict(bag.custom), {names.get(t, t): k for t, k in bag.types.items()}
+        clock = _Clock(reading.stamps == 'header')
         decoded = _decoded_topics(types, robot)
         start_ns, seconds = bag.start_ns, (bag.end_ns - bag.start_ns) * 1e-9
         cameras = {t: _Sampler(seconds, n_images) for t in types if is_camera(t, types[t])}
         videos = {t: ImageDecoder() for t in cameras if types[t] in VIDEO}
-        for topic, bag_ns, data in bag.messages():
-            at_s = (bag_ns - start_ns) * 1e-9
-            arrivals[topic].append(bag_ns)
+        for name, bag_ns, data in bag.messages():
+            topic = names.get(name, name)
+            when_ns = clock.time_ns(bag.types[name], bag_ns, data)
+            at_s = (when_ns - start_ns) * 1e-9
+            arrivals[topic].append(when_ns)
             if topic in videos:
-                cameras[topic].push(at_s, videos[topic].decode(bag.decode(topic, data)))
+                cameras[topic].push(at_s, videos[topic].decode(bag.decode(name, data)))
             elif topic in cameras:
-                cameras[topic].push(at_s, data)
+                cameras[topic].push(at_s, (name, data))
             elif topic in decoded:
-                messages[topic].append((at_s, bag.decode(topic, data)))
+                messages[topic].append((at_s, bag.decode(name, data)))
         for topic, sampler in cameras.items():
             kept = [(at_s, shown) for at_s, shown in sampler.finish() if shown is not None]
             messages[topic] = [
-                (at_s, bag.decode(topic, shown) if isinstance(shown, bytes) else shown)
+                (at_s, bag.decode(*shown) if isinstance(shown, tuple) else shown)
                 for at_s, shown in kept
             ]
     if not arrivals:
@@ -183,11 +196,41 @@ def read_overview(path: Path, robot: RobotSpec | None, n_images: int = 8) -> Ove
         time_s = np.array([(ns - start_ns) * 1e-9 for ns in arrivals[topic]], dtype=np.float64)
         topics[topic] = Timing(types.get(topic, ''), time_s, seconds, expected.get(topic))
     recording = Overview(path, metadata, robot, seconds, topics)
-    _fill(recording, messages, start_ns)
+    _fill(recording, messages, start_ns, reading.stamps == 'arrival')
     return recording
 
 
-def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> None:
+def _names_of_robot(
+    types: Mapping[str, str], robot: RobotSpec | None, reading: Reading
+) -> dict[str, str]:
+    """Return name of a topic in the bag -> its name in the robot file, where they differ."""
+    names = {there: here for here, there in reading.topics.items() if there in types}
+    for camera in robot.cameras if robot else ():
+        found = camera_topic(types, reading.topics.get(camera.topic, camera.topic))
+        names |= {} if found is None else {found: camera.topic}
+    return names
+
+
+class _Clock:
+    """The time of messages that counts; headers of another clock are moved to the bag's."""
+
+    def __init__(self, headers: bool) -> None:
+        self._headers = headers
+        self._late_ns: int | None = None  # of the first message with a header
+
+    def time_ns(self, kind: str, bag_ns: int, data: bytes) -> int:
+        """Return when a message was sensed, or arrived [ns]."""
+        if not self._headers or kind not in (IMAGE, COMPRESSED_IMAGE, JOINT_STATE):
+            return bag_ns
+        stamp_ns = read_stamp(data)
+        if self._late_ns is None:
+            self._late_ns = bag_ns - stamp_ns
+        return stamp_ns + self._late_ns
+
+
+def _fill(
+    recording: Overview, messages: dict[str, Messages], start_ns: int, arrivals: bool
+) -> None:
     """Add the series, and a remark for what cannot be used."""
     robot, remarks = recording.robot, recording.remarks
     if commands := messages[JOINT_COMMAND.name]:
@@ -197,7 +240,7 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
         except ValueError as error:
             remarks.append(f'{JOINT_COMMAND.name}: {error}')
     for arm in robot.arms if robot else ():
-        series, dropped = measured_series(messages[arm.joint_state_topic], arm)
+        series, dropped = measured_series(messages[arm.joint_state_topic], arm, arrivals)
         if len(series.time_s):
             recording.measured[arm.name] = series
         if dropped:
@@ -207,9 +250,12 @@ def _fill(recording: Overview, messages: dict[str, Messages], start_ns: int) -> 
             recording.flags[topic] = flag_series(messages[topic])
         if not is_camera(topic, timing.type):
             continue
+        colours = (
+            next((c.colours for c in robot.cameras if c.topic == topic), 'bgr') if robot else 'bgr'
+        )
         try:
             recording.images[topic] = [
-                (at_s, shown if isinstance(shown, np.ndarray) else image_of(shown))
+                (at_s, shown if isinstance(shown, np.ndarray) else image_of(shown, colours))
                 for at_s, shown in messages[topic]
             ]
         except ValueError as error:

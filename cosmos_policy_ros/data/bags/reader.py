@@ -29,11 +29,16 @@ from cosmos_policy_ros.data.bags.files import Bag, open_bag, relabelled
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.sources import find_sources, Sources
 from cosmos_policy_ros.data.image_rows import ImageRows
-from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.data.reading import note, Reading
 from cosmos_policy_ros.data.velocity_effort import collect_streams
 from cosmos_policy_ros.image_decoder import IMAGE, ImageDecoder
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
-from cosmos_policy_ros.stream_judge import ImageLook, MAX_IMAGE_AGE_S, MAX_JOINT_AGE_S
+from cosmos_policy_ros.stream_judge import (
+    describe_unnamed,
+    ImageLook,
+    MAX_IMAGE_AGE_S,
+    MAX_JOINT_AGE_S,
+)
 from cosmos_policy_ros.types import Episode, Images
 import numpy as np
 from numpy.typing import NDArray
@@ -213,6 +218,9 @@ class _Reader:
             elif self._kept is not None:
                 self._kept.setdefault(name, {})[look.n - 1] = image
         for topic, look in looks.items():
+            if look.unnamed:
+                what = describe_unnamed(cameras[by_topic[topic]], look.unnamed)
+                note(str(self._bag.path.parent), what)
             for from_ns, to_ns in look.frozen if 'rate_hz' not in self._bag.custom else ():
                 logger.warning(
                     'episode %s: %s shows the same image for %.2f s from %s on: frozen',
@@ -344,7 +352,7 @@ class _Reader:
             image_index[camera.name] = index.astype(np.int64)
             if self._kept is None:
                 topic, path = self._sources.cameras[camera.name], self._bag.path
-                read = _reread(path, topic)
+                read = _reread(path, topic, camera.colours)
                 images[camera.name] = ImageRows(self._sizes[camera.name], read, used)
             else:
                 kept = self._kept[camera.name]
@@ -359,7 +367,7 @@ class _Reader:
         return sent[-1].value.data if sent else labels.task or ''
 
 
-def _reread(path: Path, topic: str) -> Any:
+def _reread(path: Path, topic: str, colours: str) -> Any:
     """Return what reads the images of some messages of a topic once more."""
 
     def read(wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
@@ -371,7 +379,7 @@ def _reread(path: Path, topic: str) -> Any:
                 if number > last:
                     return
                 if number in numbers or kind != IMAGE:  # video needs all before it
-                    image = decoder.decode(bag.decode(topic, data))
+                    image = decoder.decode(bag.decode(topic, data), colours)
                     if number in numbers and image is not None:
                         yield image
 

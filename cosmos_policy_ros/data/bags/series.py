@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cosmos_policy_ros.align import arm_pose, push_pose, stamp_of, StreamBuffer
+from cosmos_policy_ros.align import ArmStream, joint_positions, stamp_of
 from cosmos_policy_ros.candidate_table import read_table
 from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
@@ -107,24 +107,34 @@ def command_series(messages: Messages, joints: tuple[str, ...]) -> Series:
     return _series(messages, np.array(rows, dtype=np.float64).reshape(len(rows), len(joints)))
 
 
-def measured_series(messages: Messages, arm: ArmSpec) -> tuple[Series, list[str]]:
+def measured_series(
+    messages: Messages, arm: ArmSpec, arrivals: bool = False
+) -> tuple[Series, list[str]]:
     """Return the measured poses of an arm (S, size), and why others were dropped.
 
-    The bag reader drops the same ones.
+    The bag reader drops the same ones. Parts of the arm in messages of their own are joined.
+
+    Args:
+        messages: sensor_msgs/JointState of the topic of the arm.
+        arm: The arm.
+        arrivals: Whether the time of arrival counts, where stamps cannot be trusted.
     """
-    stream = StreamBuffer[NDArray[np.float32]](arm.joint_state_topic)
+    stream = ArmStream(arm, arm.joint_state_topic, 1)
     kept: Messages = []
     dropped: list[str] = []
     for at_s, message in messages:
+        stamp_ns = round(at_s * 1e9) if arrivals else stamp_of(message)
         try:
-            pose = arm_pose(arm, message)
-            reason = push_pose(stream, arm, stamp_of(message), pose)
+            mine = joint_positions(arm, message)
+            reason = stream.push(stamp_ns, message)
         except ValueError as error:
             reason = str(error)
-        if reason is None:
-            kept.append((at_s, pose))
-        else:
+        if reason is not None:
             dropped.append(reason)
+        elif mine and len(stream):
+            kept.append((at_s, stream.newest_at(stream.newest_ns, np.inf).value.pose))
+    if messages and not kept and not dropped:
+        dropped.append(f'{arm.joint_state_topic} lacks some of the joints {arm.state_joints}')
     poses = np.array([pose for _, pose in kept], dtype=np.float64)
     return _series(kept, poses.reshape(len(kept), arm.size)), dropped
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable
-import struct
 from typing import Any
 
 from cosmos_policy_ros.align import ArmStream, stamp_of
 from cosmos_policy_ros.data.bags.preflight import find_stale
-from cosmos_policy_ros.data.bags.writer import typestore
+from cosmos_policy_ros.data.bags.writer import read_stamp, typestore
 from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.stream_judge import (
@@ -77,7 +76,7 @@ class StreamWatch:
             return ''
         self.newest_ns[topic] = arrival_ns
         self._kept[topic].append((arrival_ns, msg_type, data))
-        step = self._clocks[topic].push(arrival_ns, _read_stamp(data))
+        step = self._clocks[topic].push(arrival_ns, read_stamp(data))
         if self._episode is None:
             return ''
         at = f'{topic} at {self._episode.at_s(arrival_ns):.2f} s: '
@@ -212,9 +211,3 @@ class _Episode:
             for topic, look in self._cameras.items()
             for since, to in look.frozen
         )
-
-
-def _read_stamp(data: bytes) -> int:
-    """Return the stamp of a serialized message that begins with a header [ns]."""
-    sec, nanosec = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
-    return sec * 10**9 + nanosec

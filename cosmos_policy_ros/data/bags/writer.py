@@ -20,6 +20,7 @@ from functools import lru_cache
 import io
 from pathlib import Path
 import shutil
+import struct
 from typing import Any
 
 from cosmos_policy_ros.image_decoder import COMPRESSED_VIDEO, IMAGE, VIDEO_PACKET
@@ -270,3 +271,9 @@ def message_header(stamp_ns: int, frame_id: str = '') -> Any:
     return types['std_msgs/msg/Header'](
         types['builtin_interfaces/msg/Time'](sec, nanosec), frame_id
     )
+
+
+def read_stamp(data: bytes) -> int:
+    """Return the stamp of a serialized message that begins with a header [ns]."""
+    sec, nanosec = struct.unpack_from('<iI' if data[1] & 1 else '>iI', data, 4)
+    return sec * 10**9 + nanosec

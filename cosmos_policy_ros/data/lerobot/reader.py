@@ -28,7 +28,7 @@ from cosmos_policy_ros.data.assemble import (
     read_circumstances,
     Rows,
 )
-from cosmos_policy_ros.data.image_rows import ImageRows
+from cosmos_policy_ros.data.image_rows import ImageRows, watch_frozen
 from cosmos_policy_ros.data.lerobot.columns import find_columns, plain_names
 from cosmos_policy_ros.data.lerobot.meta import (
     ACTION,
@@ -162,6 +162,7 @@ def _episode(
     root: Path, meta: Meta, entry: dict[str, Any], robot: RobotSpec, reading: Reading
 ) -> Episode:
     info, n = meta.info, int(entry['length'])
+    where = f'episode {entry["episode_index"]} of {root}'
     features = info['features']
     shown = {
         key.removeprefix(CAMERAS): feature['dtype']
@@ -180,16 +181,17 @@ def _episode(
         picks, image_index[name] = distinct(rows.get(INDEX + key, np.arange(n)))
         feature = CAMERAS + key
         if shown[key] == 'image':
-            images[name] = _stored_images(root, meta, entry, feature, picks)
+            found = _stored_images(root, meta, entry, feature, picks)
+            images[name] = watch_frozen(found, rows[STATE], float(info['fps']), f'{where}: {key}')
             continue
         place = f'videos/{feature}'
         start_s = float(entry[f'{place}/from_timestamp'])
         video = data_file(root, info, entry, place)
-        images[name] = pick_frames(video, picks, n, start_s, info['fps'])
+        found = pick_frames(video, picks, n, start_s, info['fps'])
+        images[name] = watch_frozen(found, rows[STATE], float(info['fps']), f'{where}: {key}')
     if len(entry['tasks']) > 1:
         msg = f'it has the tasks {entry["tasks"]}, one is expected'
         raise ValueError(msg)
-    where = f'episode {entry["episode_index"]} of {root}'
     stored = _labels(info, entry, where)
     if SUCCESS in rows and 'success' not in entry:
         stored = replace(stored, success=bool(rows[SUCCESS].any()))
@@ -202,7 +204,7 @@ def _episode(
         stream: check_rows(joints.get(name), joints[STATE].shape, f'{where}: {name}')
         for stream, name in MOTION.items()
     }
-    found = Rows(
+    episode = Rows(
         joints[STATE],
         joints[ACTION],
         rows.get('expert'),
@@ -211,7 +213,7 @@ def _episode(
         **motion,
         human_intervention=rows.get(HUMAN_INTERVENTION),
     )
-    return assemble(found, stored.completed(reading.labels), robot, reading.other_robot)
+    return assemble(episode, stored.completed(reading.labels), robot, reading.other_robot)
 
 
 def _labels(info: dict[str, Any], entry: dict[str, Any], where: str) -> Labels:
