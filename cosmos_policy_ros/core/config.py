@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from safetensors import safe_open, SafetensorError
 
 FORMAT_VERSION = 1
+# Beyond what anybody means, of numbers that would take memory, time or another generator.
+MOST_STEPS, MOST_SEED, MOST_SIDE = 1000, 2**31, 8192
 CROP_AREA = 0.9  # part of an image kept by the centre crop, the mean of the training crops
 
 ValueKind = Literal['value', 'value_future_only', 'value_q']
@@ -139,12 +141,16 @@ class PolicyConfig:
         flags = ('centre_crop', 'independent_frames', 'drop_hidden_frames')
         for name in (*flags, 'advantage', 'two_steps_are_one', 'flip_images'):
             _expect(self, name, isinstance(getattr(self, name), bool), 'true or false')
-        for name in ('single_member_steps', 'base_seed', 'resize_first'):
+        for name, most in (
+            ('single_member_steps', MOST_STEPS),
+            ('base_seed', MOST_SEED),
+            ('open_loop_rows', self.horizon),
+            ('jpeg_quality', 100),
+            ('resize_first', MOST_SIDE),
+        ):
             number = getattr(self, name)
-            _expect(self, name, number == 0 or _is_count(number), 'a whole number from 0')
-        for name, most in (('open_loop_rows', self.horizon), ('jpeg_quality', 100)):
-            number = getattr(self, name)
-            fits = number == 0 or (_is_count(number) and number <= most)
+            none = isinstance(number, int) and not isinstance(number, bool) and number == 0
+            fits = none or (_is_count(number) and number <= most)
             _expect(self, name, fits, f'a whole number from 0 to {most}')
         _expect(self, 'text_encoder', isinstance(self.text_encoder, str), 'text')
         counts = ('horizon', 'action_size', 'proprio_size', 'image_size', 'latent_channels')

@@ -182,6 +182,11 @@ def test_broken_policy_json(folder: Path) -> None:
         ({'sigma_min': 90.0}, 'sigma_min must be below sigma_max'),
         ({'return_discount': 1.5}, 'return_discount must be at most 1'),
         ({'action_size': 5}, 'action_size must be the 4 joint_names, got 5'),
+        ({'open_loop_rows': 7}, 'open_loop_rows must be a whole number from 0 to 6, got 7'),
+        ({'jpeg_quality': 101}, 'jpeg_quality must be a whole number from 0 to 100, got 101'),
+        ({'base_seed': -1}, 'base_seed must be a whole number from 0 to 2147483648, got -1'),
+        ({'resize_first': 10**9}, 'resize_first must be a whole number from 0 to 8192'),
+        ({'two_steps_are_one': 1}, 'two_steps_are_one must be true or false'),
     ],
 )
 def test_wrong_fields(folder: Path, changes: dict[str, Any], match: str) -> None:
