@@ -300,6 +300,8 @@ class OperatorDesk:
     def _tell(self, level: Literal['ok', 'warn', 'error'], text: str) -> None:
         """Keep what became of a request for the screens, and log what went wrong."""
         self.note = Note(level, text)
+        if not self._node.context.ok():
+            return  # it is being ended
         if level == 'error':
             self._node.get_logger().error(text)
         else:
