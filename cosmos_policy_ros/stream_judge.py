@@ -35,6 +35,7 @@ class StampJudge:
 
     Attributes:
         n: Messages that are judged by.
+        span_s: From the first message to the newest [s].
     """
 
     def __init__(self, name: str, max_late_s: float, kept: int | None = None) -> None:
@@ -45,7 +46,7 @@ class StampJudge:
             max_late_s: Most that a message may arrive after its stamp, by the median [s].
             kept: Newest messages that are judged by; None takes all.
         """
-        self.n = 0
+        self.n, self.span_s, self._first_ns = 0, 0.0, 0
         self._name, self._kept, self._max_late_ns = name, kept, max_late_s * 1e9
         self._late_ns: deque[int] = deque()
         self._n_late = self._n_ahead = 0
@@ -66,6 +67,8 @@ class StampJudge:
             if step_s < -STEP_S or leap_s > LEAP_S:
                 way = 'back' if step_s < 0 else 'ahead'
                 step = f'its stamps step {way} by {abs(step_s):.3f} s'
+        self._first_ns = self._first_ns or arrival_ns
+        self.span_s = (arrival_ns - self._first_ns) * 1e-9
         self._last = arrival_ns, stamp_ns
         self._stamped = self._stamped or stamp_ns != 0
         self._count(arrival_ns - stamp_ns, 1)

@@ -247,18 +247,19 @@ def _merge(options: Episodes, rows: list[_Row], robot: RobotSpec) -> int:
 
 
 def _print_table(rows: list[_Row], n: int) -> None:
-    names = list(next((row.numbers for row in rows if row.numbers), {}))
-    table = Table(
-        'episode', 'outcome', 's', 'source', 'task', 'who', box=None, padding=(0, 2, 0, 0)
-    )
-    for name in names[1:]:
+    names = list(next((row.numbers for row in rows if row.numbers), {}))[1:]
+    facts = () if names else ('source', 'task', 'operator_id')  # one or the other fits a terminal
+    table = Table('episode', 'outcome', 's', box=None, padding=(0, 2, 0, 0))
+    for fact in facts:
+        table.add_column(fact, no_wrap=True, overflow='ellipsis', max_width=40)
+    for name in names:
         table.add_column(name, justify='right')
     for row in rows:
         about = row.listed.labels if row.listed else {}
         seconds = f'{row.listed.seconds:.1f}' if row.listed else ''
-        facts = [str(about.get(name, '')) for name in ('source', 'task', 'operator_id')]
-        numbers = [f'{row.numbers[name]:.3g}' if row.numbers else '' for name in names[1:]]
-        table.add_row(row.stored.name, row.outcome, seconds, *facts, *numbers)
+        told = [str(about.get(fact, '')) for fact in facts]
+        numbers = [f'{row.numbers[name]:.3g}' if row.numbers else '' for name in names]
+        table.add_row(row.stored.name, row.outcome, seconds, *told, *numbers)
     console = Console()
     console.print(table)
     for row in rows:
@@ -266,9 +267,9 @@ def _print_table(rows: list[_Row], n: int) -> None:
         if reason:
             console.print(f'{row.stored.name}: {reason}', highlight=False, soft_wrap=True)
     counts = {word: sum(row.outcome == word for row in rows) for word in OUTCOMES}
-    told = ', '.join(f'{count} {word}' for word, count in counts.items() if count)
+    outcomes = ', '.join(f'{count} {word}' for word, count in counts.items() if count)
     total_s = sum(row.listed.seconds for row in rows if row.listed)
-    console.print(f'{len(rows)} of {n} episodes, {total_s:.1f} s: {told}', highlight=False)
+    console.print(f'{len(rows)} of {n} episodes, {total_s:.1f} s: {outcomes}', highlight=False)
 
 
 def _write_json(file: Path | None, rows: list[_Row]) -> None:

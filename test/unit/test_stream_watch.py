@@ -8,7 +8,7 @@ from typing import Any
 
 from cosmos_policy_ros.data.bags.clocks import check_stamps, Row
 from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
-from cosmos_policy_ros.data.bags.writer import typestore
+from cosmos_policy_ros.data.bags.writer import decode_cdr, typestore
 from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, IMAGE
 from cosmos_policy_ros.stream_judge import StampJudge
 import numpy as np
@@ -133,7 +133,7 @@ def test_what_turns_bad_is_said_with_time_and_topic() -> None:
 
 
 def test_clock_that_is_set_while_recording_is_said_at_once() -> None:
-    """Its stamps step; a clock that was another from the start on is told by 50 messages."""
+    """Its stamps step; one that was another from the start on is told after 3 s, or at the end."""
     watch = StreamWatch(ROBOT)
     watch.begin(START_NS)
     assert feed(watch, recording(0.5)) == ''
@@ -142,11 +142,31 @@ def test_clock_that_is_set_while_recording_is_said_at_once() -> None:
     assert said == f'{HIGH} at 0.99 s: its stamps step back by 1.480 s'
     watch.begin(START_NS)
     names = [*JOINTS, 'left_finger']
-    late = changed(LEFT, lambda ns: joint_state(ns - 10**9, names, [0.1] * 7))
-    assert feed(watch, late[:100]) == ''
+    late = [
+        row._replace(message=joint_state(row.arrival_ns - 10**9, names, [0.1] * 7))
+        if row.topic == LEFT
+        else row
+        for row in without(recording(3.2), *(camera.topic for camera in ROBOT.cameras))
+    ]
+    begun = [row for row in late if row.arrival_ns < START_NS + 2 * 10**9]
+    assert feed(watch, begun) == ''
     assert watch.check(START_NS, 0.5) == ''
-    assert feed(watch, late[100:]) == ''
+    assert watch.check(START_NS, 0.5, ended=True).startswith(f'{LEFT} is stamped 1.000 s before')
+    assert feed(watch, late[len(begun) :]) == ''
     assert watch.check(START_NS, 0.5).startswith(f'{LEFT} is stamped 1.000 s before its arrival')
+
+
+def test_padding_behind_a_message_is_passed_over_and_damage_is_told() -> None:
+    """Some serializers leave up to 8 zeros, and so does a bag of what they sent."""
+    state = joint_state(START_NS, [*JOINTS, 'left_finger'], [0.1] * 7)
+    data = bytes(typestore().serialize_cdr(state, JOINT_STATE))
+    for n in (0, 3, 4, 8):
+        assert decode_cdr(data + bytes(n), JOINT_STATE).position.tolist() == [0.1] * 7
+    watch = StreamWatch(ROBOT)
+    watch.begin(START_NS)
+    assert watch.see(LEFT, JOINT_STATE, data + bytes(8), START_NS) == ''
+    said = watch.see(LEFT, JOINT_STATE, data[:60], START_NS)
+    assert said.startswith(f'{LEFT} at 0.00 s: a message of 60 bytes is damaged')
 
 
 @pytest.mark.parametrize('late_s', [0.0, 0.09, 0.11, -0.04, -0.06])

@@ -22,7 +22,7 @@ import tempfile
 from typing import Any
 
 from cosmos_policy_ros.data.bags.torn import read_torn_mcap, scan_sqlite
-from cosmos_policy_ros.data.bags.writer import INFORMATION, typestore
+from cosmos_policy_ros.data.bags.writer import decode_cdr, INFORMATION, typestore
 from cosmos_policy_ros.data.reading import note
 from cosmos_policy_ros.types import ConfigError
 from rosbags.rosbag2 import Reader, ReaderError, storage_mcap, storage_sqlite3
@@ -86,7 +86,7 @@ class Bag:
         if self.types[topic] not in typestore().types:
             msg = f'{topic} is of type {self.types[topic]}, which is not known'
             raise ConfigError(msg)
-        return typestore().deserialize_cdr(data, self.types[topic])
+        return decode_cdr(data, self.types[topic])
 
 
 @dataclass(frozen=True)

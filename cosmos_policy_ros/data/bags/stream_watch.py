@@ -13,7 +13,7 @@ from typing import Any
 
 from cosmos_policy_ros.align import ArmStream, stamp_of
 from cosmos_policy_ros.data.bags.preflight import find_stale
-from cosmos_policy_ros.data.bags.writer import read_stamp, typestore
+from cosmos_policy_ros.data.bags.writer import decode_cdr, read_stamp
 from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.stream_judge import (
@@ -24,8 +24,10 @@ from cosmos_policy_ros.stream_judge import (
     StampJudge,
 )
 from cosmos_policy_ros.topics import JOINT_COMMAND
+from rosbags.serde import SerdeError
 
-KEPT = 50  # newest messages of a stream that its clock is judged by
+KEPT = 200  # newest messages of a stream that its clock is judged by before an episode
+SETTLED_S = 3.0  # [s] of messages from which a clock is judged in one: a start delays the first
 KEPT_JOINTS = 20  # joint states that are kept for a look, from all who publish parts of them
 DECODE_NS = 10**9  # between two compressed images that are decoded: each costs milliseconds
 
@@ -130,7 +132,7 @@ class StreamWatch:
         """
         assert self._episode is not None
         for clock in self._clocks.values():
-            if (clock.n >= KEPT or ended) and (reason := clock.fault()):
+            if (clock.span_s >= SETTLED_S or ended) and (reason := clock.fault()):
                 return reason
         if reason := self._episode.find_silent(now_ns, max_silence_s):
             return f'at {self._episode.at_s(now_ns):.2f} s: {reason}'
@@ -167,7 +169,11 @@ class _Episode:
         Raises:
             ValueError: A reader would refuse it.
         """
-        message = typestore().deserialize_cdr(data, msg_type)
+        try:
+            message = decode_cdr(data, msg_type)
+        except SerdeError as error:
+            msg = f'a message of {len(data)} bytes is damaged: {error}'
+            raise ValueError(msg) from error
         if topic in self._cameras:
             self._see_image(topic, msg_type, message, arrival_ns)
         elif topic == JOINT_COMMAND.name:

@@ -39,6 +39,7 @@ from rosbags.interfaces import (
 )
 from rosbags.rosbag2 import CompressionFormat, CompressionMode, StoragePlugin, Writer
 from rosbags.rosbag2.storage_mcap import McapWriter
+from rosbags.serde import SerdeError
 from rosbags.typesys import get_types_from_msg, get_typestore, Stores
 from rosbags.typesys.store import Typestore
 import yaml
@@ -271,6 +272,27 @@ def message_header(stamp_ns: int, frame_id: str = '') -> Any:
     return types['std_msgs/msg/Header'](
         types['builtin_interfaces/msg/Time'](sec, nanosec), frame_id
     )
+
+
+def decode_cdr(data: bytes, msg_type: str) -> Any:
+    """Return a serialized message of a type of ``typestore()``.
+
+    Up to 8 bytes of zeros behind it are passed over, which some middlewares and serializers leave.
+
+    Raises:
+        SerdeError: It is damaged.
+    """
+    try:
+        return typestore().deserialize_cdr(data, msg_type)
+    except SerdeError:
+        if any(data[-4:]):
+            raise
+    try:
+        return typestore().deserialize_cdr(data[:-4], msg_type)
+    except SerdeError:
+        if any(data[-8:]):
+            raise
+    return typestore().deserialize_cdr(data[:-8], msg_type)
 
 
 def read_stamp(data: bytes) -> int:
