@@ -19,7 +19,7 @@ from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.sim.states import Ingredient, States
-from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
+from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.types import ConfigError
 from rich.progress import Progress
 import tyro
@@ -146,6 +146,11 @@ class Evaluate:
     """Let a scripted person take over where the policy gets no farther for 3 s or loses what it
     had, and lead until the task is done; with --record for train to imitate. A success may be the
     person's then."""
+    seconds: float = EPISODE_S
+    """Length of an episode [s]."""
+    stop_when_done: bool = False
+    """End an episode as soon as the value says that the task is done, as the planner does with its
+    parameter of that name; success is judged then."""
     robot: Path = robot_file('aloha_sim')
     """Robot YAML."""
     json: Path | None = None
@@ -194,6 +199,8 @@ def run(options: Evaluate) -> int:
         without=options.without,
         playback=PlaybackSettings(seam=options.seam),
         mended=options.mend,
+        seconds=options.seconds,
+        stop_when_done=options.stop_when_done,
         **pace,
     )
     agent = Agent(

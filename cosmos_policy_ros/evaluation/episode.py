@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from cosmos_policy_ros.control.chunk_player import SeamJump
 from cosmos_policy_ros.control.collision import open_scene, tool_distances_m
+from cosmos_policy_ros.control.done import DoneWatch
 from cosmos_policy_ros.control.pacing import most_committed_rows, Pacer
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.takeover import Takeover
@@ -33,7 +34,6 @@ from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.person import MENDS_S, Person
 from cosmos_policy_ros.sim.task_words import task_synonyms
-from cosmos_policy_ros.sim.tasks import EPISODE_S
 from cosmos_policy_ros.types import Candidates, Observation, Plan
 import numpy as np
 
@@ -81,6 +81,8 @@ class EpisodeResult:
         interventions: Ticks whose target safety changed.
         intervention_reasons: How many of them for which reason, see ``Safety``.
         taken_over_s: When a person took over [s]; None where nobody did.
+        done_s: When the value said that the task is done, and the episode ended [s]; None where it
+            did not, or was not asked.
     """
 
     seed: int
@@ -100,6 +102,7 @@ class EpisodeResult:
     interventions: int
     intervention_reasons: Mapping[str, int]
     taken_over_s: float | None = None
+    done_s: float | None = None
 
 
 def play_scene(
@@ -222,12 +225,13 @@ def play_episode(
     chunks_refused, best_reward = 0, 0
     intervened = False
     taken_over_s: float | None = None
+    watch, done_s = DoneWatch() if scenario.stop_when_done else None, None
     metadata = {**describe_scene(scenario, task, seed), **details}
     with open_rollout(bag, sim, robot, metadata) as rollout:
-        for tick in range(round((EPISODE_S + MENDS_S) * robot.control_rate_hz)):
+        for tick in range(round((scenario.seconds + MENDS_S) * robot.control_rate_hz)):
             now_ns = tick * period_ns
             led = person is not None and person.leads
-            if now_ns >= EPISODE_S * 1e9 and not led:
+            if done_s is not None or (now_ns >= scenario.seconds * 1e9 and not led):
                 break
             if person is not None and person.is_done:
                 break
@@ -253,6 +257,9 @@ def play_episode(
                 passed = math.ceil((answer.arrival_ns - chunk.stamp_ns) * 1e-9 * rate_hz - 1e-6)
                 rows.append((answer.committed_rows, passed))
                 rollout.write_answer(answer.proposal.candidates, chunk, now_ns)
+                score = float(answer.proposal.plan.scores[answer.proposal.plan.best])
+                if watch is not None and watch.note(score, chunk.stamp_ns):
+                    done_s = now_ns * 1e-9
                 try:
                     playback.add(chunk, answer.arrival_ns)
                 except ValueError:  # wholly in the past
@@ -302,6 +309,7 @@ def play_episode(
         interventions=playback.safety.interventions,
         intervention_reasons=dict(playback.safety.intervention_reasons),
         taken_over_s=taken_over_s,
+        done_s=done_s,
     )
 
 

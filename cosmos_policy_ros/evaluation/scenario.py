@@ -9,6 +9,7 @@ import math
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.sim.states import check_states, Ingredient, States
+from cosmos_policy_ros.sim.tasks import EPISODE_S
 from cosmos_policy_ros.types import ConfigError
 
 
@@ -31,6 +32,8 @@ class Scenario:
         playback: Seam and interpolation of the action chunks, as of the command executor.
         mended: Whether a scripted person watches, takes over where the policy gets no farther, and
             leads until the task is done.
+        seconds: Length of an episode [s].
+        stop_when_done: Whether an episode ends as soon as the value says that the task is done.
     """
 
     task: str = 'transfer_cube'
@@ -43,6 +46,8 @@ class Scenario:
     image_ages_s: tuple[float, ...] = ()
     playback: PlaybackSettings = field(default_factory=PlaybackSettings)
     mended: bool = False
+    seconds: float = EPISODE_S
+    stop_when_done: bool = False
 
     def __post_init__(self) -> None:
         """Check every field.
@@ -59,7 +64,7 @@ class Scenario:
         if not self.latencies_s:
             msg = 'latencies_s is empty; give at least one time from a query to its answer'
             raise ConfigError(msg)
-        for name in ('replan_s', 'margin_s', 'latencies_s', 'image_ages_s'):
+        for name in ('replan_s', 'margin_s', 'latencies_s', 'image_ages_s', 'seconds'):
             value = getattr(self, name)
             for time_s in value if isinstance(value, tuple) else (value,):
                 if not (math.isfinite(time_s) and time_s >= 0.0):

@@ -32,9 +32,12 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
         all episodes; ``committed_rows``, percentiles of the ``conditioned`` rows of the queries
         and of the ``real`` ones that had passed when the answers came; ``chunks_refused``;
         ``interventions``, ``interventions_per_episode`` and ``intervention_reasons``;
-        ``taken_over``, in how many a person took over, and ``mended``, how many of them succeeded.
+        ``taken_over``, in how many a person took over, and ``mended``, how many of them succeeded;
+        ``said_done``, how many ended since the value said so, ``done_rightly``, how many of those
+        were done, and ``done_s``, percentiles of when.
     """
     successes = sum(r.success for r in results)
+    done_s = [r.done_s for r in results if r.done_s is not None]
     query_ms = [ms for r in results for ms in r.query_ms]
     return {
         'episodes': len(results),
@@ -59,4 +62,7 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
         **intervention_figures([r.intervention_reasons for r in results]),
         'taken_over': sum(r.taken_over_s is not None for r in results),
         'mended': sum(r.taken_over_s is not None and r.success for r in results),
+        'said_done': len(done_s),
+        'done_rightly': sum(r.done_s is not None and r.success for r in results),
+        'done_s': rounded_percentiles(done_s) if done_s else None,
     }

@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.collision import open_scene, tool_distances_m
+from cosmos_policy_ros.control.done import DONE_ABOVE, DoneWatch, ENGAGED_BELOW, HELD_S
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
 from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
@@ -112,6 +113,11 @@ class PlannerParams(PlaybackParams):
         1.0,
         live=True,
     )
+    stop_when_done: bool = param(
+        False,
+        'true ends the queries once the value says that the task is done: it fell below '
+        f'{ENGAGED_BELOW} and has held above {DONE_ABOVE} for {HELD_S:g} s since.',
+    )
     most_rows: int = param(
         MOST_ROWS,
         'Most committed rows of a query; more tolerate slower answers, and the arms react later. '
@@ -168,6 +174,7 @@ class PlannerNode(Node):
         self._asked: dict[int, _Asked] = {}  # by the stamp of the query
         self._merger = CandidateMerger(p.merge_s)
         self._plan: Plan | None = None
+        self._done = DoneWatch()
         self._n_plans, self._n_choices = 0, 0  # since the start
         self._committed, self._delay_rows, self._mismatch_rad = 0, 0.0, float('nan')  # of it
         self._trouble, self._astray = '', ''
@@ -223,6 +230,7 @@ class PlannerNode(Node):
         self._asked.clear()
         self._since_ns = self._now_ns()
         self._merger.start(self._since_ns, n_publishers)
+        self._done.restart()
 
     def _on_status(self, status: ExecutorStatus) -> None:
         """End the queries when motion ends, and wait with them while a person has taken over."""
@@ -354,7 +362,11 @@ class PlannerNode(Node):
             self.get_logger().warning(self._merger.shortfall)
         elif 0 < merged.n_before < merged.n_answers:
             self.get_logger().info(f'{merged.n_answers} inference nodes answer')
-        self._report()
+        done = self._done.note(float(self._plan.scores[self._plan.best]), stamp_ns)
+        if done and p.stop_when_done:
+            self._end(f'the task is done: its value has been above {DONE_ABOVE} for {HELD_S:g} s')
+        else:
+            self._report()
 
     def _find_allowed(self, candidates: Candidates) -> NDArray[np.bool_] | None:
         """Return which candidates keep the clearance of the robot's scene, None without one."""

@@ -53,6 +53,7 @@ ARGUMENTS = {
     'guidance': Argument(float, 'How strongly better chunks than expected are asked for.'),
     'selection': Argument(str, 'When another candidate is played: decisive, reference, argmax.'),
     'speed_scale': Argument(float, 'Share of its own speed at which the policy moves the arms.'),
+    'stop_when_done': Argument(bool, 'End the queries once the value says that the task is done.'),
     'seam': Argument(str, 'How a new chunk takes over: committed, blend or official.'),
     'interpolation': Argument(str, 'The way between the rows of a chunk: spline or linear.'),
     'blend_s': Argument(float, 'How long a new chunk takes to take over [s].'),
@@ -141,9 +142,9 @@ INFERENCE = NodeSpec('inference', 'inference_node', (
     'guidance', 'seed',
 ))  # fmt: skip
 PLAYBACK = ('seam', 'interpolation', 'blend_s')  # the planner has to know what is played
-PLANNER = NodeSpec(
-    'planner', 'planner_node', ('robot', 'checkpoint', 'selection', 'speed_scale', *PLAYBACK)
-)
+PLANNER = NodeSpec('planner', 'planner_node', (
+    'robot', 'checkpoint', 'selection', 'speed_scale', 'stop_when_done', *PLAYBACK,
+))  # fmt: skip
 EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', 'takeover', *PLAYBACK))
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
 TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))

@@ -337,6 +337,22 @@ def test_nothing_is_asked_while_a_person_has_taken_over(bench: Bench) -> None:
     bench.wait(lambda: bench.chunks)
 
 
+def test_queries_end_when_the_value_says_that_the_task_is_done(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where that is asked for; by default a high value is no reason to stop."""
+    bench.restart()
+    params = bench.planner.params
+    for stops in (False, True):
+        monkeypatch.setattr(bench.planner, 'params', replace(params, stop_when_done=stops))
+        bench.answer(bench.restart(), [0.5])
+        for _ in range(5):  # 0.8 s apart
+            bench.answer(bench.next_query(), [0.97])
+        n = len(bench.queries)
+        bench.spin(1.2)
+        assert (len(bench.queries) > n) is not stops
+
+
 @pytest.fixture
 def two(bench: Bench) -> Iterator[Bench]:
     """Return a planner that sees two inference nodes."""

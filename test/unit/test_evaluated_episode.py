@@ -199,3 +199,27 @@ def test_nobody_takes_over_from_a_policy_unasked(sim: AlohaSim) -> None:
     """The episode has its usual length, and fails."""
     result = play(sim, Waver())
     assert (result.success, result.taken_over_s) == (False, None)
+
+
+def test_an_episode_ends_when_the_value_says_so(sim: AlohaSim) -> None:
+    """A value that falls and then holds for 3 s ends it; one that never fell does not."""
+
+    class Sure(Waver):
+        """A policy that is unsure once, and then sure."""
+
+        def __call__(self, observation: Observation) -> Proposal:
+            """Answer a query."""
+            proposal = super().__call__(observation)
+            score = 0.5 if len(self.seen) == self.doubts_at else 0.97
+            plan = replace(proposal.plan, scores=np.array([score], np.float32))
+            return proposal._replace(plan=plan)
+
+        doubts_at = 2
+
+    result = play(sim, Sure(), stop_when_done=True)
+    assert len(result.values) == 2 + 5  # the last of them is 3.2 s behind the first high one
+    assert result.done_s is not None
+    assert result.done_s < 7.0
+    unmoved = Sure()
+    unmoved.doubts_at = 0
+    assert play(sim, unmoved, stop_when_done=True).done_s is None

@@ -231,7 +231,7 @@ def test_the_camera_node_is_started_where_it_is_asked_for(wanted: bool) -> None:
     names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {'cameras': wanted})]
     assert names == ['camera'] * wanted + ['check', 'command_executor', 'black_box']
     names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {})]
-    assert names == ['check', 'command_executor']
+    assert names == ['check', 'command_executor', 'black_box']
 
 
 def test_the_default_is_one_inference_node() -> None:
