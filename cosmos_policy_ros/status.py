@@ -19,6 +19,7 @@ T = TypeVar('T', bound='Status')
 Mode = Literal['disabled', 'playing', 'ended', 'hold', 'fault']
 State = Literal['disabled', 'enabled', 'fault']
 LedBy = Literal['policy', 'person']
+Stage = Literal['unconfigured', 'inactive', 'active']
 Phase = Literal[
     'waiting', 'disabled', 'ready', 'running', 'taken over', 'holding', 'fault', 'stopped'
 ]
@@ -150,6 +151,7 @@ class InferenceStatus:
         task_similarity: How alike both are, 1 for the same words.
         tasks: Tasks that the checkpoint knows.
         oldest_stream_s: Age of the oldest newest message of a stream [s]; infinite without one.
+        stage: State of its life cycle; only ``active`` nodes answer.
     """
 
     stamp_ns: int = 0
@@ -173,6 +175,11 @@ class InferenceStatus:
     task_similarity: float = 0.0
     tasks: tuple[str, ...] = ()
     oldest_stream_s: float = math.inf
+    stage: Stage = 'active'
+
+    def __post_init__(self) -> None:
+        """Check that the stage exists."""
+        _expect_one_of('stage', self.stage, get_args(Stage))
 
     def figures(self) -> dict[str, object]:
         """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""

@@ -124,6 +124,9 @@ class StackReports:
         if missing or gone:
             return 'waiting', '; '.join(gone) or f'no report of {", ".join(missing)} yet'
         assert planner is not None
+        inference = self.get(InferenceStatus)
+        if inference is not None and inference.stage != 'active':
+            return 'waiting', f'{NAMES[InferenceStatus]} is {inference.stage}; see ros2 lifecycle'
         if executor.state == 'disabled':
             return 'disabled', planner.stopped
         troubles = [executor.reason, planner.trouble, imagination.warning]

@@ -7,11 +7,16 @@ thread. A query that arrives while the worker is busy waits; a newer one takes i
 A query is to be answered before its committed rows end. Where the time would not suffice for all
 candidates and denoising steps, fewer are computed, by a model of the latency that is fitted while
 the node runs (``control/latency_model.py``).
+
+It is a managed node: configured it has its networks, active it answers, deactivated it keeps them
+and answers nothing, cleaned up it has freed them. Unless told otherwise it configures and
+activates itself.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 import contextlib
 from dataclasses import dataclass, replace
 import math
@@ -42,7 +47,7 @@ from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscriptio
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.sim.task_words import task_synonyms
-from cosmos_policy_ros.status import InferenceStatus
+from cosmos_policy_ros.status import InferenceStatus, Stage
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
     CANDIDATES,
@@ -52,7 +57,8 @@ from cosmos_policy_ros.topics import (
 )
 from cosmos_policy_ros.types import ActionChunk, Candidates, Observation
 import numpy as np
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.publisher import Publisher
 from trajectory_msgs.msg import JointTrajectory
 
 AUTO = 'auto'
@@ -148,6 +154,10 @@ class InferenceParams:
         0.0,
         3.0,
     )
+    autostart: bool = param(
+        True,
+        'Whether it configures and activates itself; false waits for ros2 lifecycle set.',
+    )
     seed: int = param(
         0,
         "Seed of the noise of candidate 0, added to the checkpoint's base seed; candidate i uses "
@@ -166,19 +176,107 @@ class InferenceParams:
     )
 
 
-class InferenceNode(Node):
+class InferenceNode(LifecycleNode):
     """Observations at the stamps of queries, a policy in a worker thread, candidates out."""
 
     def __init__(self) -> None:
-        """Load the checkpoint, warm up and open the topics.
+        """Open the topics that a node has in any state; load and answer if it starts by itself.
+
+        Raises:
+            ConfigError: The robot file is wrong; with ``autostart`` also as ``_load``.
+        """
+        super().__init__('inference')
+        self.params = p = declare(self, InferenceParams)
+        self.robot = read_robot(Path(p.robot), self.get_namespace())
+        self._instruction, self._match = '', Match('', 0.0)
+        self._model = LatencyModel()
+        self._stage: Stage = 'unconfigured'
+        self._failure: Exception | None = None  # of the last transition
+        self._candidates: Publisher | None = None  # while it is active
+        self._futures: dict[str, Publisher] = {}  # likewise
+        self._worker: NewestWorker[Observation] | None = None  # likewise
+        self._status = StatusReport(self, INFERENCE_STATUS, self.get_name(), self.robot.name)
+        self._used = InferenceStatus()  # of the last answer
+        self._reduced_in_a_row, self._n_replaced = 0, 0
+        self._observer = Observer(self, self.robot, p.max_image_age_s, p.max_joint_age_s)
+        self._latency_ms: deque[float] = deque(maxlen=1000)
+        self._answered, self._refused, self._reason = 0, 0, ''
+        self._chosen: ActionChunk | None = None  # of the planner
+        self._choice = threading.Condition()  # of the worker, for the above
+        self._starting = p.autostart
+        if p.autostart:
+            self._start()
+        self._starting = False
+        create_subscription(self, QUERY, self._on_query)
+        create_subscription(self, ACTION_CHUNK, self._on_chunk)
+        self.create_timer(1.0, self._report)
+        if not p.autostart:
+            self.get_logger().info(f'{self._stage}; ros2 lifecycle set {self._path} configure')
+
+    def destroy_node(self) -> None:
+        """Stop the worker, then the node."""
+        if getattr(self, '_worker', None) is not None:
+            self._worker.stop()
+        super().destroy_node()
+
+    def on_configure(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the networks."""
+        return self._attempt(self._load, 'inactive')
+
+    def on_activate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Answer from now on."""
+        return self._attempt(self._open, 'active')
+
+    def on_deactivate(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Answer nothing more, once the answer on its way has left."""
+        return self._attempt(self._close, 'inactive')
+
+    def on_cleanup(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the networks."""
+        return self._attempt(self._unload, 'unconfigured')
+
+    def on_shutdown(self, _state: LifecycleState) -> TransitionCallbackReturn:
+        """Answer nothing more, for good."""
+        return self._attempt(self._unload, 'unconfigured')
+
+    @property
+    def _path(self) -> str:
+        """Its name with its namespace, as commands take it."""
+        return self.get_fully_qualified_name()
+
+    def _start(self) -> None:
+        """Configure and activate.
+
+        Raises:
+            ConfigError: As ``_load``.
+        """
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                assert self._failure is not None
+                raise self._failure
+
+    def _attempt(self, work: Callable[[], None], stage: Stage) -> TransitionCallbackReturn:
+        """Do what a transition means; rclpy would drop an error without a word."""
+        self._failure = None
+        try:
+            work()
+        except Exception as error:
+            self._failure = error
+            if not self._starting:  # else the node ends, and says it then
+                self.get_logger().error(f'stays {self._stage}: {error}')
+            return TransitionCallbackReturn.FAILURE
+        self._stage = stage
+        self._report()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _load(self) -> None:
+        """Load the checkpoint and warm up.
 
         Raises:
             ConfigError: The checkpoint or the text encoder is damaged, the checkpoint was trained
                 for another robot, or it cannot answer such a query.
         """
-        super().__init__('inference')
-        self.params = p = declare(self, InferenceParams)
-        self.robot = read_robot(Path(p.robot), self.get_namespace())
+        p = self.params
         planning = Path(p.planning_checkpoint) if p.planning_checkpoint else None
         self.policy: Policy = load_policy(
             Path(p.checkpoint),
@@ -192,7 +290,6 @@ class InferenceNode(Node):
         )
         check_robot(self.policy.config, self.robot)
         self._matcher = TaskMatcher(self.policy.tasks, task_synonyms())
-        self._instruction, self._match = '', Match('', 0.0)
         self._query = PlanQuery(
             candidates=PlanQuery.candidates if p.candidates == AUTO else p.candidates,
             futures=p.futures,
@@ -207,34 +304,37 @@ class InferenceNode(Node):
         self._model = LatencyModel()
         self._measure()
 
-        self._candidates = create_publisher(self, CANDIDATES)
+    def _open(self) -> None:
+        """Open what answers leave on."""
+        self._worker = NewestWorker(self._work, 'policy')
         self._futures = {
             camera: create_publisher(self, future_image(camera))
             for camera in self.policy.config.cameras
         }
-        self._status = StatusReport(self, INFERENCE_STATUS, self.get_name(), self.robot.name)
-        self._used = InferenceStatus()  # of the last answer
-        self._reduced_in_a_row = 0
-        self._observer = Observer(self, self.robot, p.max_image_age_s, p.max_joint_age_s)
-        self._latency_ms: deque[float] = deque(maxlen=1000)
-        self._answered, self._refused, self._reason = 0, 0, ''
-        self._chosen: ActionChunk | None = None  # of the planner
-        self._choice = threading.Condition()  # of the worker, for the above
-        self._worker = NewestWorker(self._work, 'policy')
-        create_subscription(self, QUERY, self._on_query)
-        create_subscription(self, ACTION_CHUNK, self._on_chunk)
-        self.create_timer(1.0, self._report)
+        self._candidates = create_publisher(self, CANDIDATES)
+        p = self.params
         self.get_logger().info(
             f'answering with {self._query.candidates} candidates, {p.futures} futures and '
             f'{p.values} values at depth {p.depth} from {p.checkpoint} on {p.device} with '
             f'{self.policy}: {self._describe_latency()}'
         )
 
-    def destroy_node(self) -> None:
-        """Stop the worker, then the node."""
-        if hasattr(self, '_worker'):
+    def _close(self) -> None:
+        """Stop the worker and close what answers leave on: nobody waits for this node then."""
+        if self._worker is not None:
             self._worker.stop()
-        super().destroy_node()
+            self._n_replaced += self._worker.replaced
+        closed = [self._candidates, *self._futures.values()]
+        self._worker, self._candidates, self._futures = None, None, {}
+        for publisher in closed:
+            if publisher is not None:
+                self.destroy_publisher(publisher)
+
+    def _unload(self) -> None:
+        """Close, and free the networks."""
+        self._close()
+        if self._stage != 'unconfigured':
+            del self.policy
 
     def _measure(self) -> None:
         """Answer made-up queries: first to warm up, then to learn how long they take."""
@@ -273,7 +373,9 @@ class InferenceNode(Node):
         )
 
     def _on_query(self, message: JointTrajectory) -> None:
-        """Take the observation of a query and hand it to the worker."""
+        """Take the observation of a query and hand it to the worker; nothing if not active."""
+        if self._worker is None:
+            return
         try:
             config, now_ns = self.policy.config, self.get_clock().now().nanoseconds
             joints = self.robot.joint_names
@@ -328,6 +430,7 @@ class InferenceNode(Node):
         rate_hz = self.policy.config.rate_hz
         message = candidates_message(answer.candidates, rate_hz, self.robot.joint_names)
         self._note_answer(obs, query, answer, time.perf_counter() - start_s)
+        assert self._candidates is not None  # closed only once the worker has stopped
         self._candidates.publish(message)
         if any(has_listeners(p) for p in self._futures.values()):
             self._show(answer)
@@ -434,7 +537,7 @@ class InferenceNode(Node):
 
     def _report(self) -> None:
         """Publish what was used, latency, counts and ages; end when the worker died."""
-        if not self._worker.alive:
+        if self._worker is not None and not self._worker.alive:
             msg = 'the policy worker stopped; see the exception above'
             raise RuntimeError(msg)
         ages_s = self._observer.ages_s(self.get_clock().now().nanoseconds)
@@ -447,13 +550,14 @@ class InferenceNode(Node):
             latency_c_s=self._model.c_s,
             answered=self._answered,
             refused=self._refused,
-            replaced=self._worker.replaced,
+            replaced=self._n_replaced + (self._worker.replaced if self._worker else 0),
+            stage=self._stage,
             query_ms_last=latency[-1],
             query_ms_p50=query_ms['p50'],
             query_ms_p99=query_ms['p99'],
             task=self._match.task,
             task_similarity=self._match.similarity,
-            tasks=tuple(self.policy.tasks),
+            tasks=() if self._stage == 'unconfigured' else tuple(self.policy.tasks),
             oldest_stream_s=max(ages_s.values()),
         )
         trouble = self._describe_trouble(status)
@@ -461,6 +565,9 @@ class InferenceNode(Node):
 
     def _describe_trouble(self, status: InferenceStatus) -> str:
         """Return why queries are not answered in full, for people; empty when all is well."""
+        if self._stage != 'active':
+            step = 'configure' if self._stage == 'unconfigured' else 'activate'
+            return f'{self._stage}; ros2 lifecycle set {self._path} {step}'
         if self._reason:
             return f'query refused: {self._reason}'
         if self._reduced_in_a_row < PERSISTENT:

@@ -40,7 +40,7 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.playback_params import PlaybackParams
-from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, PlannerStatus, State
+from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, PlannerStatus, Stage, State
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
     ACTIVATE,
@@ -181,6 +181,7 @@ class PlannerNode(Node):
         self._stopped = ''  # why the queries ended by themselves
         self._n_ignored = 0  # answers, since the start
         self._depth = 1  # of the newest answer
+        self._inference_stage: Stage | None = None  # of the node that reported last
         self._executor_state: State | None = None
         self._taken_over = False  # by a person, so that nothing is asked of the policy
         self._task: str | None = None
@@ -221,9 +222,15 @@ class PlannerNode(Node):
             response.message = f'a query every {self.params.replan_s} s'
         else:
             response.success = False
-            response.message = f'nobody publishes {CANDIDATES.ros_name}; start an inference node'
+            response.message = f'nobody publishes {CANDIDATES.ros_name}; {self._how_to_answer()}'
         self.get_logger().info(response.message)
         return response
+
+    def _how_to_answer(self) -> str:
+        """Return what lets somebody answer, where nobody does."""
+        if self._inference_stage in (None, 'active'):
+            return 'start an inference node'
+        return f'the inference node is {self._inference_stage}; see ros2 lifecycle'
 
     def _begin(self, n_publishers: int) -> None:
         """Let no answer to a query before now count."""
@@ -248,6 +255,7 @@ class PlannerNode(Node):
     def _on_inference(self, status: InferenceStatus) -> None:
         """Note how deep an answer is, which leaves just behind its status."""
         self._depth = max(status.depth_used, 1)
+        self._inference_stage = status.stage
 
     def _on_task(self, message: String) -> None:
         """End the queries when another task is to be done than the one that is being done."""
@@ -415,6 +423,8 @@ class PlannerNode(Node):
         if self._taken_over and self._pacer.active:
             state = 'a person has taken over; querying once they give back'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
+        if not self.count_publishers(CANDIDATES.ros_name):
+            silent = f'no answer for {waiting_s:.1f} s; {self._how_to_answer()}'
         plan = self._plan
         status = PlannerStatus(
             active=self._pacer.active,

@@ -95,6 +95,14 @@ PARAMETER_SERVICES = (
     'set_parameters_atomically',
     'get_type_description',
 )
+LIFECYCLE_SERVICES = (
+    'change_state',
+    'get_state',
+    'get_available_states',
+    'get_available_transitions',
+    'get_transition_graph',
+)
+MANAGED = (INFERENCE,)  # nodes with a life cycle
 Row = Topic | Service | Action
 
 
@@ -146,9 +154,14 @@ def permissions(node: str, robot: RobotSpec) -> dict[tuple[str, str], set[str]]:
                 may[kind, answers].update(_names(row, robot))
             if node in row.clients:
                 may[kind, asks].update(_names(row, robot))
+    managed = [spec.section for spec in MANAGED]
+    if node in managed:
+        may['topic', 'publish'].add(f'/{node}/transition_event')
+        may['service', 'reply'].update(f'/{node}/{service}' for service in LIFECYCLE_SERVICES)
     if node == 'person':
         owners = [spec.section for spec in NODES]
         asked = {f'/{owner}/{service}' for owner in owners for service in PARAMETER_SERVICES}
+        asked |= {f'/{owner}/{service}' for owner in managed for service in LIFECYCLE_SERVICES}
         may['service', 'request'].update(asked)
     return may
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -27,6 +28,8 @@ from cosmos_policy_ros.ros.convert import (
 from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.types import ActionChunk, Candidates
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState, GetState
 from node_bench import SteppedBench
 import rclpy
 from rclpy.node import Node
@@ -302,3 +305,57 @@ def test_report_tells_latency_and_age(bench: Bench) -> None:
     assert status.name == 'inference'
     assert float(values['query_ms_p50']) > 0
     assert float(values['oldest_stream_ms']) >= 0
+
+
+def change(bench: Bench, transition: int) -> bool:
+    """Ask the node for a transition as ``ros2 lifecycle set`` does; return whether it came."""
+    client = bench.node.create_client(ChangeState, '/inference/change_state')
+    bench.wait(client.service_is_ready)
+    request = ChangeState.Request(transition=Transition(id=transition))
+    return bool(bench.call(client, request).success)
+
+
+def stage(bench: Bench) -> str:
+    """Return what ``ros2 lifecycle get`` says."""
+    client = bench.node.create_client(GetState, '/inference/get_state')
+    bench.wait(client.service_is_ready)
+    return str(bench.call(client, GetState.Request()).current_state.label)
+
+
+def test_a_deactivated_node_answers_nothing_until_it_is_active_again(bench: Bench) -> None:
+    """It keeps its networks, and nobody waits for its answers: it is no publisher of them."""
+    assert stage(bench) == 'active'
+    bench.answered()
+    assert change(bench, Transition.TRANSITION_DEACTIVATE)
+    assert stage(bench) == 'inactive'
+    bench.wait(lambda: not bench.node.count_publishers('/policy/candidates'))
+    bench.reports.clear()
+    bench.wait(lambda: bench.reports)
+    said = bench.reports[-1].status[0].message
+    assert said == 'inactive; ros2 lifecycle set /inference activate'
+    bench.answers.clear()
+    bench.sense()
+    bench.ask()
+    bench.spin(0.5)
+    assert bench.answers == []
+    assert change(bench, Transition.TRANSITION_ACTIVATE)
+    bench.wait(lambda: bench.node.count_publishers('/policy/candidates'))
+    bench.answered()
+
+
+def test_a_cleaned_up_node_loads_again_and_says_why_it_cannot(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error of a transition is no end of the node."""
+    assert change(bench, Transition.TRANSITION_DEACTIVATE)
+    assert change(bench, Transition.TRANSITION_CLEANUP)
+    assert stage(bench) == 'unconfigured'
+    with monkeypatch.context() as patch:
+        missing = replace(bench.inference.params, checkpoint='/nowhere')
+        patch.setattr(bench.inference, 'params', missing)
+        assert not change(bench, Transition.TRANSITION_CONFIGURE)
+    assert stage(bench) == 'unconfigured'
+    assert change(bench, Transition.TRANSITION_CONFIGURE)
+    assert change(bench, Transition.TRANSITION_ACTIVATE)
+    bench.wait(lambda: bench.node.count_publishers('/policy/candidates'))
+    bench.answered()

@@ -20,6 +20,7 @@ from build_site import PAGES
 from cosmos_policy_ros.cli import commands, parse
 from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.stack.node_list import stack_arguments
+from cosmos_policy_ros.stack.security import MANAGED
 from cosmos_policy_ros.topics import SERVICES, TOPICS
 from reference import launch_stack, NODES, parameter_lines
 import yaml
@@ -144,6 +145,7 @@ def check_ros2(words: list[str]) -> None:
         'topic': check_topic,
         'param': check_param,
         'security': check_security,
+        'lifecycle': check_lifecycle,
     }
     assert words[0] in verbs, f'ros2 {words[0]} is not checked'
     verbs[words[0]](words[1:])
@@ -154,6 +156,13 @@ def check_security(words: list[str]) -> None:
     options = {'create_keystore': set(), 'generate_artifacts': {'-k', '-p', '-e'}}
     assert words[0] in options, words
     assert {word for word in words[1:] if word.startswith('-')} <= options[words[0]], words
+
+
+def check_lifecycle(words: list[str]) -> None:
+    """Know the node that has a life cycle, and its transitions."""
+    verb, node, transition = words
+    assert (verb, node.removeprefix('/')) == ('set', *(spec.name for spec in MANAGED)), words
+    assert transition in {'configure', 'activate', 'deactivate', 'cleanup'}, words
 
 
 def check_launch(words: list[str]) -> None:

@@ -99,3 +99,9 @@ def test_a_world_that_is_not_as_imagined_is_a_reason() -> None:
     found = reports(PLAYING, ASKING, ImaginationStatus(warning=warning)).summarize(0.1)
     assert (found.phase, found.reason, severity(found)) == ('running', warning, 'warn')
     assert found.imagination == warning
+
+
+def test_an_inference_node_that_is_not_active_is_waited_for() -> None:
+    """It reports, and answers nothing."""
+    found = reports(PLAYING, ASKING, InferenceStatus(stage='inactive')).summarize(0.1)
+    assert (found.phase, found.reason) == ('waiting', 'inference is inactive; see ros2 lifecycle')
