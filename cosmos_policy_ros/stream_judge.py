@@ -78,7 +78,7 @@ class StampJudge:
         return step
 
     def fault(self) -> str:
-        """Return why the stamps are of another clock, empty when they are not."""
+        """Return why stamps and arrivals do not fit, empty when they do."""
         if not self.n:
             return ''
         if not self._stamped:
@@ -86,10 +86,13 @@ class StampJudge:
         if max(self._n_late, self._n_ahead) * 2 <= self.n:
             return ''
         late_s = median(self._late_ns) * 1e-9
-        side, limit_s = ('before', self._max_late_ns * 1e-9) if late_s > 0 else ('after', AHEAD_S)
+        if late_s > 0:
+            side, limit_s, why = 'before', self._max_late_ns * 1e-9, ', or late on the way'
+        else:
+            side, limit_s, why = 'after', AHEAD_S, ''
         return (
             f'{self._name} is stamped {abs(late_s):.3f} s {side} its arrival by the median, limit '
-            f'{limit_s:.3f} s: another clock'
+            f'{limit_s:.3f} s: another clock{why}'
         )
 
     def _count(self, late_ns: int, by: int) -> None:

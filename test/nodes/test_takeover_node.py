@@ -188,9 +188,12 @@ class Bench(ThreadedBench):
         wait_for(lambda: np.allclose(arms.waists(arms.leaders), 0.2, atol=1e-3))
 
     def move(self, waist: float) -> None:
-        """Let the policy move both waists."""
-        self.arms.send(waist)
-        wait_for(lambda: np.allclose(self.arms.waists(self.arms.followers), waist, atol=1e-3))
+        """Let the policy move both waists; what it saw during a hold is sent anew."""
+        end_s = time.monotonic() + 30.0
+        while not np.allclose(self.arms.waists(self.arms.followers), waist, atol=1e-3):
+            assert time.monotonic() < end_s, self.arms.status.reason
+            self.arms.send(waist)
+            time.sleep(0.3)
 
     def end(self) -> None:
         """Disable, with leaders that nobody holds."""

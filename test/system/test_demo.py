@@ -100,7 +100,7 @@ def test_the_best_of_two_candidates_was_played(finished: Finished) -> None:
     """The planner leaves candidate 0 only for a better one."""
     for answer in finished.report['episodes'][0]['candidates']:
         assert len(answer['values']) == 2
-        assert answer['values'][answer['best']] == max(answer['values'])
+        assert answer['best'] == 0 or answer['values'][1] > answer['values'][0]
 
 
 def test_simulator_kept_real_time_and_its_cameras_their_rate(finished: Finished) -> None:

@@ -15,6 +15,7 @@ Source: rosbag2 bag format version 9, https://mcap.dev/spec.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import contextlib
 import fcntl
 from functools import lru_cache
 import io
@@ -277,22 +278,16 @@ def message_header(stamp_ns: int, frame_id: str = '') -> Any:
 def decode_cdr(data: bytes, msg_type: str) -> Any:
     """Return a serialized message of a type of ``typestore()``.
 
-    Up to 8 bytes of zeros behind it are passed over, which some middlewares and serializers leave.
+    Up to 8 bytes behind it are passed over, which some middlewares and serializers leave there,
+    cleared or not.
 
     Raises:
         SerdeError: It is damaged.
     """
-    try:
-        return typestore().deserialize_cdr(data, msg_type)
-    except SerdeError:
-        if any(data[-4:]):
-            raise
-    try:
-        return typestore().deserialize_cdr(data[:-4], msg_type)
-    except SerdeError:
-        if any(data[-8:]):
-            raise
-    return typestore().deserialize_cdr(data[:-8], msg_type)
+    for end in (len(data), len(data) - 4):
+        with contextlib.suppress(SerdeError):
+            return typestore().deserialize_cdr(data[:end], msg_type)
+    return typestore().deserialize_cdr(data[: len(data) - 8], msg_type)
 
 
 def read_stamp(data: bytes) -> int:

@@ -56,6 +56,7 @@ class GripperAction:
         kind = action_class(self.driver, self.action)
         joint = joints.output.joints[0]
         running: tuple[Any, float, Future] | None = None  # goal, its position, how it ended
+        ended: dict[bytes, Future] = {}  # how every goal ended whose result is not made yet
         moved_s = 0.0
 
         def now_s() -> float:
@@ -78,12 +79,12 @@ class GripperAction:
             position = self.position(goal.request, joint)
             assert position is not None
             running, moved_s = (goal, position, Future()), now_s()
+            ended[bytes(goal.goal_id.uuid)] = running[2]  # which may be before it is executed
             joints.command(np.array([position]))
             goal.execute()
 
         async def execute(goal: Any) -> Any:
-            waits = running is not None and running[0] is goal
-            outcome = await running[2] if waits else 'replaced'
+            outcome = await ended.pop(bytes(goal.goal_id.uuid))
             result = kind.Result()
             self.fill(result, joint, float(joints.measure()[0]), outcome)
             {'reached': goal.succeed, 'canceled': goal.canceled}.get(outcome, goal.abort)()
