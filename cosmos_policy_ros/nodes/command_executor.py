@@ -39,6 +39,7 @@ from cosmos_policy_ros.ros.endpoints import (
     create_slow_service,
     create_subscription,
 )
+from cosmos_policy_ros.ros.handover import Handover
 from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.leaders import leader_topics, Leaders
 from cosmos_policy_ros.ros.params import declare, param, run_node
@@ -221,7 +222,6 @@ class CommandExecutor(Node):
         self._mode = 'disabled'
         self._time = SteadyTime(time.perf_counter())
         self._settle: Callable[[str], None] | None = None  # answers who enables, while that lasts
-        self._settle_handover: Callable[[str], None] | None = None  # who takes over or gives back
         self._intervenes: bool | None = None  # as last published
         self._outputs = [JOINT_COMMAND.ros_name, *command_topics(robot.arms)]
         self._outputs += leader_topics(robot) if p.takeover else []
@@ -234,7 +234,11 @@ class CommandExecutor(Node):
         self._commands = create_publisher(self, JOINT_COMMAND)
         self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME, robot.name)
         self._joints = JointStates(self, robot, self._note)
-        self._leaders, self._handing = self._open_leaders(), Conversation()
+        self._leaders, self._handover = self._open_leaders(), None
+        if self._takeover is not None and self._leaders is not None:
+            self._handover = Handover(
+                self._takeover, self._leaders, self._now_ns, self._report_now
+            )
         self._interventions = create_publisher(self, HUMAN_INTERVENTION) if p.takeover else None
         self._note_intervention()
         watched = robot.cameras if p.max_image_age_s and not p.teleop else ()
@@ -360,7 +364,7 @@ class CommandExecutor(Node):
         """Set up the drivers that need it, one after the other."""
         for setup in self._setups.values():
             await setup.prepare()
-        if self._takeover is not None and self._leaders is not None:
+        if self._leaders is not None:
             await self._leaders.take_hold(self._now_ns())
         measured, _ = self._joints.measure(self._now_ns())
         if self._may_enter and measured is not None:
@@ -424,7 +428,7 @@ class CommandExecutor(Node):
         try:
             if trouble or (trouble := self._find_obstacle()):
                 raise ValueError(trouble)
-            if self._takeover is not None and self._leaders is not None:
+            if self._leaders is not None:
                 self._leaders.begin(now_ns)
             self.playback.enable(*self._joints.measure(now_ns), now_ns)
             self._n_refused = 0
@@ -435,67 +439,25 @@ class CommandExecutor(Node):
         settle(trouble)
 
     def _abandon(self, reason: str) -> None:
-        """End a preparation that runs, and answer who asked for it."""
+        """End a preparation or a handover that runs, and answer who asked for it."""
         self._preparing.stop()
         if self._settle is not None:
             settle, self._settle = self._settle, None
             settle(f'not enabled: {reason}')
-        self._handing.stop()
-        if self._settle_handover is not None:
-            settle, self._settle_handover = self._settle_handover, None
-            settle(f'nobody leads now: {reason}')
+        if self._handover is not None:
+            self._handover.abandon(reason)
 
     def _on_take_over(
         self, request: SetBool.Request, response: SetBool.Response, answer: Callable[[], None]
     ) -> None:
-        """Let the leader arms lead once they are free, or the policy once they hold."""
+        """Let the leader arms lead, or the policy again."""
         person = bool(request.data)
         done = 'the leader arms lead' if person else 'the policy leads'
-        settle, taking = self._answering(response, answer, done), self._takeover
-        if taking is None or self._leaders is None:
+        settle = self._answering(response, answer, done)
+        if self._handover is None:
             settle('this executor was started without takeover: true, nobody can take over')
-            return
-        if taking.led_by == ('person' if person else 'policy') and not taking.pause:
-            settle('')
-            return
-        if self._settle_handover is not None:
-            settle('the leaders are being let go or made to hold for another call; try again')
-            return
-        try:
-            if person:
-                taking.lead(*self._leaders.states.measure(self._now_ns()))
-                taking.take_over('the leaders are being let go')
-            else:
-                taking.pause = 'the leaders begin to hold'
-        except ValueError as error:
-            settle(f'not taken over: {error}')
-            return
-        self._report_now()
-        self._settle_handover = settle
-        hand = self._leaders.let_go() if person else self._leaders.take_hold(self._now_ns())
-        self._handing.start(hand, lambda trouble: self._finish_handover(person, trouble))
-
-    def _finish_handover(self, person: bool, trouble: str) -> None:
-        """Let a person or the policy lead now, or stand still for what is in the way."""
-        settle, self._settle_handover = self._settle_handover, None
-        taking, now_ns = self._takeover, self._now_ns()
-        assert settle is not None
-        assert taking is not None
-        safety = self.playback.safety
-        try:
-            if trouble or safety.state != 'enabled':
-                raise ValueError(trouble or f'motion has ended: {safety.reason}')
-            if not person:
-                assert self._leaders is not None
-                self._leaders.begin(now_ns)
-        except ValueError as error:
-            taking.pause = trouble = f'{error}; try again or disable'
         else:
-            taking.pause = ''
-            if not person:
-                taking.give_back(now_ns)
-        self._report_now()
-        settle(trouble)
+            self._handover.start(person, settle)
 
     def _note_intervention(self) -> None:
         """Publish whether a person's hands lead, where that has changed."""
@@ -590,7 +552,7 @@ class CommandExecutor(Node):
         self._note_intervention()
         if command is not None:
             self._send(command, due_s, missed)
-            if self._takeover is not None and self._leaders is not None:
+            if self._leaders is not None:
                 self._leaders.follow(command.positions, now_ns)
         self._sending = command is not None
         self._set_trust()

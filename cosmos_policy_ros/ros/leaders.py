@@ -93,11 +93,6 @@ class Leaders:
         self._pack: Pack = open_arms(node, moved.arms, period_s)
         self._watches: dict[str, Watch] = open_watches(node, moved.arms, period_s)
 
-    @property
-    def follow_at_all(self) -> bool:
-        """Whether they are moved."""
-        return self._safety is not None
-
     async def let_go(self) -> None:
         """Move no more, and make them light in the hand.
 
