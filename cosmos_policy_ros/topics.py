@@ -230,7 +230,7 @@ TASK = Topic(
     '/task',
     'std_msgs/msg/String',
     LATCHED,
-    ('person', 'console', 'sim', 'fake_sensor'),
+    ('person', 'console', 'operate', 'sim', 'fake_sensor'),
     ('inference', 'planner', 'recorder', 'operator', 'visualizer', 'black_box'),
     'Language instruction of the episodes to come, at most 200 characters. Another one ends the '
     'queries: the planner has to be activated again.',
@@ -611,7 +611,7 @@ SET_PLANNER_PARAMETERS = Service(
     '/planner/set_parameters',
     'rcl_interfaces/srv/SetParameters',
     'planner',
-    ('person', 'console'),
+    ('person', 'console', 'operate'),
     'Set the parameter ``speed_scale``, the only one that may change while the planner runs.',
 )
 LIST_PARAMETERS = Service(

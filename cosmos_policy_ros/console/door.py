@@ -26,7 +26,7 @@ import logging
 import select
 import socket
 import sys
-from threading import Condition, Lock, Thread
+from threading import Condition, Event, Lock, Thread
 import time
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
@@ -91,6 +91,7 @@ class Door:
     Attributes:
         url: Where a browser on this machine finds the page, with the token.
         images: What ``/images`` streams.
+        closing: Set once it is closed.
     """
 
     def __init__(
@@ -122,7 +123,7 @@ class Door:
         if not (access.token or is_loopback(host)):
             msg = f'{host} can be reached by other machines, which needs a token'
             raise ConfigError(msg)
-        self.images = ImageStream()
+        self.images, self.closing = ImageStream(), Event()
         self.page, self.access, self.view_port = page, access, view_port
         self.state, self.press = state, press
         self._n_pages, self._lock = 0, Lock()
@@ -150,6 +151,7 @@ class Door:
 
     def close(self) -> None:
         """Listen no more."""
+        self.closing.set()
         self._server.shutdown()
         self._server.server_close()
 
@@ -159,8 +161,12 @@ class _Server(ThreadingHTTPServer):
     door: Door
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Leave a visitor that is gone, which is no error."""
-        logger.debug('%s is gone: %r', client_address, sys.exc_info()[1])
+        """Leave a visitor that is gone, or comes at the end; anything else is an error."""
+        error = sys.exc_info()[1]
+        if isinstance(error, OSError) or self.door.closing.is_set():
+            logger.debug('%s is gone: %r', client_address, error)
+        else:
+            logger.error('%s is not answered', client_address, exc_info=error)
 
 
 class _Visit(BaseHTTPRequestHandler):
@@ -229,7 +235,7 @@ class _Visit(BaseHTTPRequestHandler):
             reason = f'requests of {origin} are refused'
         elif not token and not _is_loopback_name(host):
             reason = f'{host} is no name of this machine'
-        elif token and not any(hmac.compare_digest(t, token) for t in (given, self._known())):
+        elif token and not any(_is_same(word, token) for word in (given, self._known())):
             reason = 'open the address with the token that the console printed'
         else:
             return True
@@ -344,6 +350,11 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_same(given: str, token: str) -> bool:
+    """Return whether a token is the right one, in a time that tells nothing."""
+    return hmac.compare_digest(given.encode(), token.encode())
 
 
 def _is_loopback_name(host: str) -> bool:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import redirect_stdout
 from importlib.util import find_spec
 import io
+from threading import Lock
 from typing import Any
 
 from cosmos_policy_ros.console.marker_shapes import (
@@ -69,6 +70,7 @@ class View:
         self._plans: deque[tuple[float, ...]] = deque(maxlen=HISTORY)
         self._model: UrdfModel | None = None
         self._frames: dict[str, Any] = {}  # link -> what is drawn below it
+        self._lock = Lock()  # of both
         self._living = LivingMarkers()
         self._labels: dict[str, Any] = {}  # texts by their names
 
@@ -78,37 +80,38 @@ class View:
         return bool(self._server.get_clients())
 
     def show_robot(self, model: UrdfModel) -> None:
-        """Draw a robot in place of what was drawn before."""
-        scene = self._server.scene
-        scene.remove_by_name('/robot')
-        scene.add_frame('/robot', show_axes=False)
-        self._model = model
+        """Draw a robot in place of what was drawn before, in any thread: meshes take a second."""
+        scene, meshes = self._server.scene, [_mesh(shape) for shape in model.shapes]
         links = {shape.link for shape in model.shapes}
-        self._frames = {
-            link: scene.add_frame(f'/robot/{i}', show_axes=False)
-            for i, link in enumerate(sorted(links))
-        }
-        for i, shape in enumerate(model.shapes):
-            vertices, faces = _mesh(shape)
-            scene.add_mesh_simple(
-                f'{self._frames[shape.link].name}/{i}',
-                vertices,
-                faces,
-                color=shape.colour[:3],
-                opacity=shape.colour[3] if shape.colour[3] < 1.0 else None,
-                flat_shading=True,
-            )
+        with self._lock:
+            scene.remove_by_name('/robot')
+            scene.add_frame('/robot', show_axes=False)
+            self._model = model
+            self._frames = {
+                link: scene.add_frame(f'/robot/{i}', show_axes=False)
+                for i, link in enumerate(sorted(links))
+            }
+            for i, (shape, (vertices, faces)) in enumerate(zip(model.shapes, meshes, strict=True)):
+                scene.add_mesh_simple(
+                    f'{self._frames[shape.link].name}/{i}',
+                    vertices,
+                    faces,
+                    color=shape.colour[:3],
+                    opacity=shape.colour[3] if shape.colour[3] < 1.0 else None,
+                    flat_shading=True,
+                )
         self.move({})
 
     def move(self, positions: Mapping[str, float]) -> None:
         """Put the joints of the robot to positions [rad; m] by name; the others are at 0."""
-        if self._model is None:
-            return
-        poses = self._model.place_links(positions)
-        with self._server.atomic():
-            for link, frame in self._frames.items():
-                frame.position = poses[link][:3, 3]
-                frame.wxyz = quaternion(poses[link][:3, :3])
+        with self._lock:
+            if self._model is None:
+                return
+            poses = self._model.place_links(positions)
+            with self._server.atomic():
+                for link, frame in self._frames.items():
+                    frame.position = poses[link][:3, 3]
+                    frame.wxyz = quaternion(poses[link][:3, :3])
 
     def show_markers(self, markers: Iterable[Any], now_s: float) -> None:
         """Draw markers as RViz does; each is gone when its time is over.

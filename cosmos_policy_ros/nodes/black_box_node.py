@@ -108,6 +108,7 @@ class BlackBoxNode(Node):
         self._well = True  # as the executor reported last
         self._reason = ''  # of the report that is due
         self._due_s = math.inf  # when it is to be written [s, monotonic]
+        self._kept: tuple[list[Kept], str, datetime] | None = None  # of it, while nodes are asked
         self._writer: Thread | None = None
         self._caller, self._asking = Caller(self), Conversation()
         self._told: dict[str, dict[str, Any]] = {}  # node -> name -> value
@@ -124,9 +125,11 @@ class BlackBoxNode(Node):
         )
 
     def destroy_node(self) -> None:
-        """Write the report that is due, or finish the one that is being written."""
+        """Write the report that is due, or finish the one that is being made."""
         if self._writer is not None:
             self._writer.join()
+        if self._kept is not None:
+            self._write(*self._kept)
         if self._due_s < math.inf:
             self._write(self._ring.snapshot(), self._reason, datetime.now())
         super().destroy_node()
@@ -166,17 +169,19 @@ class BlackBoxNode(Node):
         if time.monotonic() < self._due_s:
             return
         self._due_s = math.inf
-        if self._writer is not None and self._writer.is_alive():
+        writes = self._writer is not None and self._writer.is_alive()
+        if writes or self._kept is not None:
             self.get_logger().warning(f'not kept, since another report is written: {self._reason}')
             return
-        arguments = self._ring.snapshot(), self._reason, datetime.now()
+        self._kept, self._told = (self._ring.snapshot(), self._reason, datetime.now()), {}
+        self._asking.start(self._ask_parameters(), self._start_writing)
 
-        def write(_trouble: str) -> None:
-            self._writer = Thread(target=self._write, args=arguments, daemon=True)
-            self._writer.start()
-
-        self._told = {}
-        self._asking.start(self._ask_parameters(), write)
+    def _start_writing(self, _trouble: str) -> None:
+        """Write what was kept, beside the callbacks."""
+        kept, self._kept = self._kept, None
+        assert kept is not None
+        self._writer = Thread(target=self._write, args=kept, daemon=True)
+        self._writer.start()
 
     async def _ask_parameters(self) -> None:
         """Ask the nodes of this namespace, one after the other; one that is dead is left out."""

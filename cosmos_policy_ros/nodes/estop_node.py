@@ -9,16 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import json
-import os
-import select
 import sys
 
-from cosmos_policy_ros.ros.control_loop import EventsExecutor
 from cosmos_policy_ros.ros.emergency_stop import EmergencyStop
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.standard_input import spin_lines
 from rclpy.node import Node
-
-SPIN_S = 0.01  # [s] between two looks at the standard input
 
 
 @dataclass(frozen=True)
@@ -41,19 +37,11 @@ class EstopNode(Node):
 
     def run(self) -> None:
         """Press and reset until the standard input ends."""
-        executor, words = EventsExecutor(), b''
-        executor.add_node(self)
         _report('started')
-        while self.context.ok():
-            executor.spin_once(timeout_sec=SPIN_S)
+        for words in spin_lines(self):
             self._stop.update()
-            if select.select([sys.stdin], [], [], 0.0)[0]:
-                read = os.read(sys.stdin.fileno(), 4096)
-                if not read:
-                    return
-                *lines, words = (words + read).split(b'\n')
-                for line in lines:
-                    self._stop.press(line.decode())
+            for word in words:
+                self._stop.press(word)
 
 
 def _report(event: str, **details: object) -> None:

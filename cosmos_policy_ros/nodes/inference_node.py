@@ -17,11 +17,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-import contextlib
 from dataclasses import dataclass, replace
 import math
 from pathlib import Path
-import threading
 import time
 
 from cosmos_policy_ros.align import stamp_of
@@ -37,7 +35,6 @@ from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
     candidates_message,
-    chunk_from_message,
     image_message,
     optical_frame,
     query_rows,
@@ -46,16 +43,16 @@ from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, has_listeners
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.played_choice import PlayedChoice
 from cosmos_policy_ros.sim.task_words import task_synonyms
 from cosmos_policy_ros.status import InferenceStatus, Stage
 from cosmos_policy_ros.topics import (
-    ACTION_CHUNK,
     CANDIDATES,
     future_image,
     INFERENCE_STATUS,
     QUERY,
 )
-from cosmos_policy_ros.types import ActionChunk, Candidates, Observation
+from cosmos_policy_ros.types import Observation
 import numpy as np
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.publisher import Publisher
@@ -63,8 +60,6 @@ from trajectory_msgs.msg import JointTrajectory
 
 AUTO = 'auto'
 PERSISTENT = 10  # reduced answers in a row before the operator is warned
-CHOICE_S = 0.3  # how long the planner's choice is waited for before a future is shown
-SAME_RAD = 1e-3  # by which a chosen chunk may differ from its candidate, rounded on the way
 
 
 @dataclass(frozen=True)
@@ -201,14 +196,12 @@ class InferenceNode(LifecycleNode):
         self._observer = Observer(self, self.robot, p.max_image_age_s, p.max_joint_age_s)
         self._latency_ms: deque[float] = deque(maxlen=1000)
         self._answered, self._refused, self._reason = 0, 0, ''
-        self._chosen: ActionChunk | None = None  # of the planner
-        self._choice = threading.Condition()  # of the worker, for the above
         self._starting = p.autostart
         if p.autostart:
             self._start()
         self._starting = False
         create_subscription(self, QUERY, self._on_query)
-        create_subscription(self, ACTION_CHUNK, self._on_chunk)
+        self._choice = PlayedChoice(self, self.robot.joint_names)
         self.create_timer(1.0, self._report)
         if not p.autostart:
             self.get_logger().info(f'{self._stage}; ros2 lifecycle set {self._path} configure')
@@ -496,7 +489,7 @@ class InferenceNode(LifecycleNode):
         The answer has left by now, and one candidate costs a fraction of all.
         """
         candidates = answer.candidates
-        which = self._find_played(candidates)
+        which = self._choice.find(candidates)
         if which is None:
             return
         shown = self.policy.images(answer, [which])
@@ -505,35 +498,6 @@ class InferenceNode(LifecycleNode):
         for camera, images in shown.items():
             message = image_message(images[0], due_ns, optical_frame(camera, self.get_namespace()))
             self._futures[camera].publish(message)
-
-    def _on_chunk(self, message: JointTrajectory) -> None:
-        """Take the planner's choice; malformed chunks are for the executor to refuse."""
-        with contextlib.suppress(ValueError):
-            chunk = chunk_from_message(message, self.robot.joint_names)
-            with self._choice:
-                self._chosen = chunk
-                self._choice.notify_all()
-
-    def _find_played(self, candidates: Candidates) -> int | None:
-        """Return the candidate that the planner chose, None if it is another node's.
-
-        Where no planner chooses in time, that is the one with the best mean value.
-        """
-        best = int(candidates.values.mean(axis=1).argmax())
-        if not self.count_publishers(ACTION_CHUNK.ros_name):
-            return best
-
-        def has_chosen() -> bool:
-            return self._chosen is not None and self._chosen.stamp_ns >= candidates.stamp_ns
-
-        with self._choice:
-            self._choice.wait_for(has_chosen, CHOICE_S)
-            chunk = self._chosen
-        if chunk is None or chunk.stamp_ns != candidates.stamp_ns:
-            return best
-        rows = candidates.positions[:, : len(chunk.positions)]
-        apart_rad = np.abs(rows - chunk.positions).max(axis=(1, 2))
-        return int(apart_rad.argmin()) if apart_rad.min() < SAME_RAD else None
 
     def _report(self) -> None:
         """Publish what was used, latency, counts and ages; end when the worker died."""

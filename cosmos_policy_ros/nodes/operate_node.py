@@ -9,19 +9,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import json
-import os
 from pathlib import Path
-import select
 import sys
 import time
 
 from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
-from cosmos_policy_ros.ros.control_loop import EventsExecutor
 from cosmos_policy_ros.ros.operator_desk import OperatorDesk
 from cosmos_policy_ros.ros.params import declare, param, run_node
+from cosmos_policy_ros.ros.standard_input import spin_lines
 from rclpy.node import Node
-
-SPIN_S = 0.01  # [s] between two looks at the standard input
 
 
 @dataclass(frozen=True)
@@ -51,18 +47,10 @@ class OperateNode(Node):
 
     def run(self) -> None:
         """Take keys until the standard input ends."""
-        executor, words = EventsExecutor(), b''
-        executor.add_node(self)
         next_s, note = 0.0, self.desk.note
-        while self.context.ok():
-            executor.spin_once(timeout_sec=SPIN_S)
-            if select.select([sys.stdin], [], [], 0.0)[0]:
-                read = os.read(sys.stdin.fileno(), 4096)
-                if not read:
-                    return
-                *lines, words = (words + read).split(b'\n')
-                for line in lines:
-                    self.desk.press_key(line.decode())
+        for keys in spin_lines(self):
+            for key in keys:
+                self.desk.press_key(key)
             if time.monotonic() >= next_s or note != self.desk.note:
                 next_s, note = time.monotonic() + 1.0 / self.params.report_hz, self.desk.note
                 sys.stdout.write(json.dumps(self.desk.view()) + '\n')

@@ -43,21 +43,23 @@ class StreamRates:
         ]
 
     def _on_message(self, name: str, _data: bytes) -> None:
-        self._arrivals_s[name].append(time.monotonic())
+        arrivals_s, now_s = self._arrivals_s[name], time.monotonic()
+        arrivals_s.append(now_s)
+        while now_s - arrivals_s[0] > WINDOW_S:
+            arrivals_s.popleft()
 
     def rows(self) -> list[dict[str, Any]]:
         """Return a row for every stream: name, rate_hz, nominal_hz, lost (0 to 1) and age_s.
 
         The age is that of the newest message [s], None before the first. What a sensor sends too
-        slowly counts as lost too.
+        slowly counts as lost too. Any thread may ask.
         """
         now_s = time.monotonic()
         window_s = min(max(now_s - self._since_s, 0.1), WINDOW_S)
         rows = []
-        for name, arrivals_s in self._arrivals_s.items():
+        for name, arriving_s in self._arrivals_s.items():
+            arrivals_s = list(arriving_s)  # which goes on in the thread of the node
             age_s = now_s - arrivals_s[-1] if arrivals_s else None
-            while len(arrivals_s) > 1 and now_s - arrivals_s[0] > window_s:
-                arrivals_s.popleft()
             n = sum(now_s - at_s <= window_s for at_s in arrivals_s)
             rate_hz, nominal_hz = n / window_s, self._nominal_hz[name]
             lost = min(max(1.0 - rate_hz / nominal_hz, 0.0), 1.0)

@@ -152,3 +152,13 @@ def test_a_stop_just_before_the_end_is_written(reports: Path) -> None:
     bench.wait(lambda: not bench.box._well)
     bench.close()
     assert len(list_reports(reports)) == 1
+
+
+def test_an_end_while_nodes_are_asked_loses_no_report(reports: Path) -> None:
+    """One that does not answer takes a second."""
+    bench = Bench()
+    bench.robot.status = FAULT
+    bench.wait(lambda: bench.box._kept)
+    assert list_reports(reports) == []
+    bench.close()
+    assert len(list_reports(reports)) == 1

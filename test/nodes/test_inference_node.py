@@ -197,7 +197,7 @@ def test_future_that_is_shown_is_that_of_the_candidate_that_is_played(bench: Ben
     answer = bench.answered()
     best = int(answer.values.mean(axis=1).argmax())
     other = (best + 1) % 3
-    assert bench.inference._find_played(answer) == best  # nobody chooses
+    assert bench.inference._choice.find(answer) == best  # nobody chooses
     chunks = bench.node.create_publisher(JointTrajectory, '/policy/action_chunk', 1)
     bench.wait(lambda: bench.inference.count_publishers('/policy/action_chunk'))
     bench.wait(chunks.get_subscription_count)
@@ -205,12 +205,13 @@ def test_future_that_is_shown_is_that_of_the_candidate_that_is_played(bench: Ben
         (answer.positions[other], other),
         (answer.positions[other, :2], other),  # a part of it
         (answer.positions[other] + 0.1, None),
+        (np.tile(answer.positions[other], (2, 1)), None),  # of a policy with longer chunks
     ):
-        bench.inference._chosen = None
+        bench.inference._choice._chosen = None
         chunk = ActionChunk(answer.stamp_ns, positions.astype(np.float32), 25.0)
         chunks.publish(chunk_message(chunk, ROBOT.joint_names))
-        bench.wait(lambda: bench.inference._chosen)
-        assert bench.inference._find_played(answer) == played
+        bench.wait(lambda: bench.inference._choice._chosen)
+        assert bench.inference._choice.find(answer) == played
     bench.node.destroy_publisher(chunks)
     bench.wait(lambda: not bench.inference.count_publishers('/policy/action_chunk'))
 

@@ -11,21 +11,53 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.stack.node_list import EXECUTOR, INFERENCE, PLANNER, RECORDER
+from cosmos_policy_ros.ros.operator_desk import OperatorDesk
+from cosmos_policy_ros.stack.node_list import BLACK_BOX, EXECUTOR, INFERENCE, PLANNER, RECORDER
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
 from cosmos_policy_ros.stack.security import permissions
 from node_bench import ros_node
+from rclpy.node import Node
 
 pytestmark = pytest.mark.patient
 
 ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
-SPECS = (EXECUTOR, PLANNER, INFERENCE, RECORDER)
+SPECS = (EXECUTOR, PLANNER, INFERENCE, RECORDER, BLACK_BOX)
 LONG_S = 120.0  # nodes may take to start where others use the processor
 READY = {  # node -> a service or topic that it opens last
     'command_executor': '/command_executor/reset',
     'planner': '/planner/activate',
     'recorder': '/recorder/discard',
 }
+
+
+def find_opened(watcher: Node, name: str) -> dict[tuple[str, str], set[str]]:
+    """Return what a node has on the graph, by kind and what it does with it."""
+    where = (name, '/')
+    found = {
+        ('topic', 'publish'): watcher.get_publisher_names_and_types_by_node(*where),
+        ('topic', 'subscribe'): watcher.get_subscriber_names_and_types_by_node(*where),
+        ('service', 'reply'): watcher.get_service_names_and_types_by_node(*where),
+        ('service', 'request'): watcher.get_client_names_and_types_by_node(*where),
+    }
+    return {do: {n for n, _ in names} for do, names in found.items()}
+
+
+def find_forbidden(
+    name: str, opened: dict[tuple[str, str], set[str]]
+) -> dict[tuple[str, str], set[str]]:
+    """Return what a node opened and may not."""
+    allowed = permissions(name, ROBOT)
+    return {do: names - allowed[do] for do, names in opened.items() if names - allowed[do]}
+
+
+@pytest.mark.parametrize('name', ['console', 'operate'])
+def test_the_desk_of_an_operator_opens_nothing_else(name: str) -> None:
+    """It is the same one behind a page and in a terminal."""
+    with ros_node(name) as node:
+        OperatorDesk(node)
+        opened = find_opened(node, name)
+        assert len(opened['service', 'request']) > 10
+        assert find_forbidden(name, opened) == {}
 
 
 def test_nodes_open_nothing_but_what_the_policy_allows(tmp_path: Path) -> None:
@@ -44,19 +76,9 @@ def test_nodes_open_nothing_but_what_the_policy_allows(tmp_path: Path) -> None:
                 time.sleep(0.2)
             time.sleep(1.0)
             for spec in SPECS:
-                where = (spec.name, '/')
-                found = {
-                    ('topic', 'publish'): watcher.get_publisher_names_and_types_by_node(*where),
-                    ('topic', 'subscribe'): watcher.get_subscriber_names_and_types_by_node(*where),
-                    ('service', 'reply'): watcher.get_service_names_and_types_by_node(*where),
-                    ('service', 'request'): watcher.get_client_names_and_types_by_node(*where),
-                }
-                opened[spec.name] = {do: {n for n, _ in names} for do, names in found.items()}
+                opened[spec.name] = find_opened(watcher, spec.name)
         finally:
             stop_nodes(nodes)
     for name, found in opened.items():
-        assert len(found['topic', 'publish']) > 2, name  # it was seen at all
-        allowed = permissions(name, ROBOT)
-        assert {
-            do: names - allowed[do] for do, names in found.items() if names - allowed[do]
-        } == {}
+        assert len(found['topic', 'subscribe']) > 2, name  # it was seen at all
+        assert find_forbidden(name, found) == {}

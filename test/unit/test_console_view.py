@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
 import time
 
 import pytest
@@ -51,6 +52,18 @@ def test_the_view_comes_up_in_a_browser(tmp_path: Path) -> None:
             view.move({'turn': 1.0})
             page.save_screenshot(tmp_path / 'view.png')
         assert (tmp_path / 'view.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_a_robot_that_is_drawn_anew_may_move_meanwhile() -> None:
+    """As when a driver publishes its description while somebody looks."""
+    renamed = ARM.replace('"upper"', '"lower"')
+    models = [UrdfModel(text, nowhere) for text in (renamed, ARM) * 20]
+    assert {s.link for s in models[0].shapes} != {s.link for s in models[1].shapes}
+    with opened() as (view, _):
+        drawing = Thread(target=lambda: [view.show_robot(model) for model in models])
+        drawing.start()
+        while drawing.is_alive():
+            view.move({'turn': 1.0})
 
 
 def test_no_visitor_opens_a_tunnel_to_the_internet() -> None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 import http.client
 import json
+import logging
 import socket
 import threading
 import time
@@ -127,6 +128,7 @@ def test_a_console_that_others_can_reach_wants_a_token() -> None:
         assert it.door.url == f'http://localhost:{it.door.port}/?token=secret'
         assert it.visit('GET', '/', Host='robot').status == 403
         assert it.visit('GET', '/?token=wrong', Host='robot').status == 403
+        assert it.visit('GET', '/?token=%C3%A9', Host='robot').status == 403
         assert it.press(operation='stop') == 403
         answer = it.visit('GET', '/?token=secret&view=off', Host='robot')
         assert (answer.status, answer.headers['Location']) == (303, '/?view=off')
@@ -162,6 +164,18 @@ def test_states_come_again_and_again_while_a_page_is_open() -> None:
         while it.door.n_pages:
             assert time.monotonic() < end_s
             time.sleep(0.01)
+
+
+def test_a_state_that_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The page shows that the connection is cut, and nobody else would know why."""
+    with opened() as it, caplog.at_level(logging.ERROR):
+        it.door.state = lambda: {'phase': object()}
+        assert it.visit('GET', '/state').read() == b''
+        end_s = time.monotonic() + 10.0
+        while not caplog.records:
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+    assert 'not JSON serializable' in str(caplog.records[0].exc_info)
 
 
 def test_images_come_as_they_are_made() -> None:
