@@ -12,6 +12,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+import math
 from types import SimpleNamespace
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -264,7 +265,7 @@ def joint_positions(arm: ArmSpec, message: Any) -> dict[str, float]:
         msg = f'{topic} has a joint twice: {list(names)}'
         raise ValueError(msg)
     mine = {name: float(by_name[name]) for name in arm.state_joints if name in by_name}
-    if bad := [name for name, position in mine.items() if not np.isfinite(position)]:
+    if bad := [name for name, position in mine.items() if not math.isfinite(position)]:
         msg = f'{topic} has a NaN or infinite position for {bad}'
         raise ValueError(msg)
     return mine
@@ -462,28 +463,6 @@ def _joined(used: Mapping[str, tuple[int, float, Any]]) -> Any:
         numbers = [rows[id(m)].get(name) for name, (_, _, m) in used.items()]
         joined[stream] = [] if None in numbers else numbers
     return SimpleNamespace(**joined)
-
-
-def push_pose(
-    stream: StreamBuffer[NDArray[np.float32]],
-    arm: ArmSpec,
-    stamp_ns: int,
-    pose: NDArray[np.float32],
-) -> str | None:
-    """Append a measured pose, or return why it cannot be true and was dropped.
-
-    Args:
-        stream: The arm's poses so far.
-        arm: The arm's limits.
-        stamp_ns: Time of the measurement [ns, ROS clock].
-        pose: (size,) float32 [rad; gripper 0..1].
-    """
-    last = stream.newest_at(stream.last_ns, np.inf) if len(stream) else None
-    dt_s = (stamp_ns - last.stamp_ns) * 1e-9 if last else 0.0
-    reason = implausible(arm, pose, last.value if last else None, max(dt_s, 0.0))
-    if reason is None and not stream.push(stamp_ns, pose):
-        reason = f'{stream.name}: stamp is not newer than the last'
-    return reason
 
 
 def implausible(

@@ -34,7 +34,6 @@ class StampJudge:
     """The stamps of one stream against the arrivals of its messages.
 
     Attributes:
-        n: Messages that are judged by.
         span_s: From the first message to the newest [s].
     """
 
@@ -46,10 +45,10 @@ class StampJudge:
             max_late_s: Most that a message may arrive after its stamp, by the median [s].
             kept: Newest messages that are judged by; None takes all.
         """
-        self.n, self.span_s, self._first_ns = 0, 0.0, 0
+        self.span_s, self._first_ns = 0.0, 0
         self._name, self._kept, self._max_late_ns = name, kept, max_late_s * 1e9
-        self._late_ns: deque[int] = deque()
-        self._n_late = self._n_ahead = 0
+        self._late_ns: deque[int] = deque()  # of the messages that are judged by
+        self._n_late = self._n_ahead = 0  # of them, those that are beyond a limit
         self._stamped = False  # whether any stamp is not 0
         self._last: tuple[int, int] | None = None
 
@@ -73,17 +72,17 @@ class StampJudge:
         self._stamped = self._stamped or stamp_ns != 0
         self._count(arrival_ns - stamp_ns, 1)
         self._late_ns.append(arrival_ns - stamp_ns)
-        if self._kept is not None and self.n > self._kept:
+        if self._kept is not None and len(self._late_ns) > self._kept:
             self._count(self._late_ns.popleft(), -1)
         return step
 
     def fault(self) -> str:
         """Return why stamps and arrivals do not fit, empty when they do."""
-        if not self.n:
+        if not self._late_ns:
             return ''
         if not self._stamped:
             return f'{self._name} {UNSTAMPED}'
-        if max(self._n_late, self._n_ahead) * 2 <= self.n:
+        if max(self._n_late, self._n_ahead) * 2 <= len(self._late_ns):
             return ''
         late_s = median(self._late_ns) * 1e-9
         if late_s > 0:
@@ -96,7 +95,6 @@ class StampJudge:
         )
 
     def _count(self, late_ns: int, by: int) -> None:
-        self.n += by
         self._n_late += by * (late_ns > self._max_late_ns)
         self._n_ahead += by * (late_ns < -AHEAD_S * 1e9)
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TYPE_CHECKING
@@ -121,8 +121,9 @@ def run(options: Episodes) -> int:
         msg = f'no file or folder {missing[0]}; give a recording or a folder of recordings'
         raise ConfigError(msg)
     if options.action == 'restore':
-        back = [place for path in options.paths for place in restore(path)]
-        print('\n'.join([*(f'{place} is back' for place in back), f'{len(back)} restored']))
+        back = [place for path in options.paths for place in restore(path, options.dry_run)]
+        told = 'would be restored' if options.dry_run else 'restored'
+        print('\n'.join([*(f'{place}: {told}' for place in back), f'{len(back)} {told}']))
         return 0
     robot = read_robot(options.robot)
     found = [stored for path in options.paths for stored in list_episodes(path)]
@@ -148,7 +149,7 @@ def _pick(options: Episodes, found: list[StoredEpisode], robot: RobotSpec) -> li
     """Return the episodes that the options pick, measured where that is wanted."""
     from cosmos_policy_ros.data.episode_edits import list_labels
     from cosmos_policy_ros.data.episodes import read_episode
-    from cosmos_policy_ros.data.quality import matches, measure, numbers_of, read_limit
+    from cosmos_policy_ros.data.quality import matches, measure, read_limit
 
     limits = [read_limit(text) for text in options.where]
     picked = (
@@ -169,8 +170,8 @@ def _pick(options: Episodes, found: list[StoredEpisode], robot: RobotSpec) -> li
             continue
         try:
             row = _Row(stored, list_labels(stored, robot.control_rate_hz), {})
-            if measured and row.outcome in wanted:
-                numbers = numbers_of(measure(read_episode(stored, robot, reading=reading), robot))
+            if measured and row.outcome in wanted and row.outcome != 'invalid':  # nobody reads it
+                numbers = asdict(measure(read_episode(stored, robot, reading=reading), robot))
                 row = _Row(stored, row.listed, numbers)
         except ConfigError as error:
             row = _Row(stored, None, {}, str(error))

@@ -11,6 +11,7 @@ their labels are in its tables, and all else is a new data set.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+import contextlib
 from dataclasses import dataclass
 import errno
 from itertools import pairwise, zip_longest
@@ -176,10 +177,9 @@ def trim(stored: StoredEpisode, episode: Episode, margin_s: float) -> float:
         return left_s
     _expect_own_file(stored)
     rows = slice(round(from_s * episode.rate_hz), round(to_s * episode.rate_hz) + 1)
-    partial = stored.path.with_name(f'.{stored.path.name}')
-    cut_hdf5(stored.path, partial, rows)
-    move_to_trash(stored)
-    partial.rename(stored.path)
+    with whole_file(stored.path) as partial:
+        cut_hdf5(stored.path, partial, rows)
+        move_to_trash(stored)
     return left_s
 
 
@@ -214,7 +214,8 @@ def split(stored: StoredEpisode, at_s: Sequence[float]) -> list[Path]:
         _expect_inside(path, at_s, n / rate_hz)
         edges = [0, *(round(s * rate_hz) for s in at_s), n]
         for part, (begin, end) in zip(parts, pairwise(edges), strict=True):
-            cut_hdf5(path, part, slice(begin, end))
+            with whole_file(part) as partial:
+                cut_hdf5(path, partial, slice(begin, end))
     else:
         with open_bag(path) as bag:
             begin_s = (bag.start_ns - bag.recorded_ns) * 1e-9
@@ -269,21 +270,26 @@ def move_to_trash(stored: StoredEpisode) -> Path:
     trash = stored.path.parent / TRASH
     trash.mkdir(exist_ok=True)
     place = _free_name(trash / stored.path.name)
-    files = [stored.path] if stored.format == 'bag' else files_of(stored.path)
-    for file in files[1:]:
-        file.rename(_free_name(trash / file.name))
+    if stored.format == 'hdf5':
+        with contextlib.suppress(ConfigError):  # a damaged file names no videos, and is moved too
+            for video in files_of(stored.path)[1:]:
+                video.rename(_free_name(trash / video.name))
     stored.path.rename(place)
     return place
 
 
-def restore(folder: Path) -> list[Path]:
+def restore(folder: Path, dry_run: bool = False) -> list[Path]:
     """Move everything in the trash of a folder back, and return where it is.
 
     What has taken the name of one meanwhile keeps it: that one stays in the trash.
+
+    Args:
+        folder: Folder that has a ``.trash``.
+        dry_run: Only return where it would be.
     """
     found = sorted((folder / TRASH).iterdir()) if (folder / TRASH).is_dir() else []
     back = [(path, folder / path.name) for path in found if not (folder / path.name).exists()]
-    for path, place in back:
+    for path, place in back if not dry_run else ():
         path.rename(place)
     return [place for _, place in back]
 

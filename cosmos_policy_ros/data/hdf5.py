@@ -298,7 +298,7 @@ def cut_hdf5(path: Path, out: Path, rows: slice) -> None:
 
     Args:
         path: HDF5 file.
-        out: File to make, which must not exist.
+        out: File to make, which must not exist; a failure leaves a piece of it.
         rows: Rows that are kept.
 
     Raises:
@@ -309,13 +309,9 @@ def cut_hdf5(path: Path, out: Path, rows: slice) -> None:
             msg = 'its images are in videos beside it; convert it to bags first'
             raise ValueError(msg)
         n = len(_dataset(file, 'action'))
-        try:
-            with _create(out) as new:
-                new.attrs.update(file.attrs)
-                file.visititems(lambda name, item: _copy_rows(item, new, name, n, rows))
-        except BaseException:
-            out.unlink(missing_ok=True)
-            raise
+        with _create(out) as new:
+            new.attrs.update(file.attrs)
+            file.visititems(lambda name, item: _copy_rows(item, new, name, n, rows))
 
 
 def _copy_rows(item: Any, new: h5py.File, name: str, n: int, rows: slice) -> None:

@@ -9,7 +9,7 @@ applied to numbers that were measured without knowing it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 import operator
 import re
 
@@ -98,11 +98,6 @@ def read_limit(text: str) -> Limit:
         raise ConfigError(msg) from None
 
 
-def numbers_of(evidence: Evidence) -> dict[str, float]:
-    """Return name -> number."""
-    return asdict(evidence)
-
-
 def measure(episode: Episode, robot: RobotSpec) -> Evidence:
     """Return what an episode is like; every image is looked at once.
 
@@ -111,7 +106,7 @@ def measure(episode: Episode, robot: RobotSpec) -> Evidence:
         robot: Limits of its joints.
     """
     ticks = len(episode.stamps_ns)
-    seen = [look_at(images) for images in episode.images.values()]
+    seen = [_look_at(images) for images in episode.images.values()]
     first, last = find_motion(episode)
     runs = [np.diff(np.flatnonzero(np.diff(i, prepend=-1, append=-1))).max()
             for i in episode.image_index.values()]  # fmt: skip
@@ -153,7 +148,7 @@ class _Seen:
     duplicated: float
 
 
-def look_at(images: Images) -> _Seen:
+def _look_at(images: Images) -> _Seen:
     """Return what the (U, height, width, 3) uint8 images of a camera are like."""
     measured = set(np.linspace(0, len(images) - 1, min(SAMPLED, len(images))).astype(int).tolist())
     sharpness, dark, bright, equal = [], [], [], 0

@@ -12,7 +12,6 @@ from cosmos_policy_ros.align import (
     camera_image,
     implausible,
     JointParts,
-    push_pose,
     sample_at,
     StreamBuffer,
     tick_grid,
@@ -195,9 +194,9 @@ def test_fast_but_possible_motion_is_plausible() -> None:
 
 def test_jump_is_dropped_and_named() -> None:
     """A jump no motor can make is left out; the pose before stays the newest."""
-    stream = StreamBuffer[np.ndarray](ARM.joint_state_topic)
-    assert push_pose(stream, ARM, 0, np.zeros(7, np.float32)) is None
-    reason = push_pose(stream, ARM, 10 * MS, np.full(7, 1.0, np.float32))
+    stream = ArmStream(ARM, ARM.joint_state_topic)
+    assert stream.push(0, part(**dict.fromkeys(ARM.state_joints, 0.0))) is None
+    reason = stream.push(10 * MS, part(**dict.fromkeys(ARM.state_joints, 1.0)))
     assert reason is not None
     assert 'waist jumped +1.00 rad in 10 ms' in reason
     assert len(stream) == 1
@@ -205,9 +204,9 @@ def test_jump_is_dropped_and_named() -> None:
 
 def test_new_pose_is_believed_after_a_while() -> None:
     """An arm that was moved while nobody listened is not refused for ever."""
-    stream = StreamBuffer[np.ndarray](ARM.joint_state_topic)
-    push_pose(stream, ARM, 0, np.zeros(7, np.float32))
-    assert push_pose(stream, ARM, 500 * MS, np.full(7, 1.0, np.float32)) is None
+    stream = ArmStream(ARM, ARM.joint_state_topic)
+    stream.push(0, part(**dict.fromkeys(ARM.state_joints, 0.0)))
+    assert stream.push(500 * MS, part(**dict.fromkeys(ARM.state_joints, 1.0))) is None
 
 
 def part(**positions: float) -> SimpleNamespace:

@@ -12,6 +12,7 @@ from typing import Any
 from cosmos_policy_ros.cli.episodes import Episodes, run
 from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.bags.series import read_commands
+from cosmos_policy_ros.data.episode_edits import write_custom
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
@@ -239,8 +240,29 @@ def test_deleted_episodes_can_be_restored(bags: Path) -> None:
     do('delete', bags, outcome=('failure',))
     assert names(bags) == ['.trash', 'e0', 'e2']
     assert len(list_episodes(bags)) == 2
+    do('restore', bags, dry_run=True)
+    assert names(bags) == ['.trash', 'e0', 'e2']
     do('restore', bags)
     assert names(bags) == ['.trash', 'e0', 'e1', 'e2']
+
+
+def test_damaged_file_can_be_deleted(tmp_path: Path) -> None:
+    """It cannot say which videos belong to it, and is in the way of the others."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)
+    (tmp_path / 'b.hdf5').write_bytes(b'torn')
+    do('delete', tmp_path, outcome=('damaged',))
+    assert names(tmp_path) == ['.trash', 'a.hdf5']
+    assert names(tmp_path / '.trash') == ['b.hdf5']
+
+
+def test_invalid_episode_is_not_measured_and_stays_invalid(bags: Path, tmp_path: Path) -> None:
+    """The recorder has judged it: it can be opened, but nobody reads it."""
+    write_custom(bags / 'e1', {'invalid': '/high/image_raw was silent for 1 s'})
+    do('list', bags, quality=True, json=tmp_path / 'a.json')
+    found = json.loads((tmp_path / 'a.json').read_text())[1]
+    assert (found['outcome'], found['quality']) == ('invalid', {})
+    assert found['seconds'] == pytest.approx(2.48)
+    assert found['reason'] == '/high/image_raw was silent for 1 s'
 
 
 def test_quality_of_an_episode_that_never_moves(tmp_path: Path) -> None:

@@ -132,6 +132,17 @@ def test_what_turns_bad_is_said_with_time_and_topic() -> None:
     assert said.endswith('ms old, limit 300 ms')
 
 
+def test_clock_that_is_a_little_ahead_spoils_nothing() -> None:
+    """Synchronised clocks differ by milliseconds; the newest pose is then of after the check."""
+    watch = StreamWatch(ROBOT)
+    watch.begin(START_NS)
+    names = [*JOINTS, 'left_finger']
+    ahead = changed(LEFT, lambda ns: joint_state(ns + 20_000_000, names, [0.1] * 7))
+    assert feed(watch, ahead) == ''
+    assert watch.check(NOW_NS, 0.5) == ''
+    assert watch.check(NOW_NS, 0.5, ended=True) == ''
+
+
 def test_clock_that_is_set_while_recording_is_said_at_once() -> None:
     """Its stamps step; one that was another from the start on is told after 3 s, or at the end."""
     watch = StreamWatch(ROBOT)

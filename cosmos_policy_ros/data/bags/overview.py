@@ -250,9 +250,8 @@ def _fill(
             recording.flags[topic] = flag_series(messages[topic])
         if not is_camera(topic, timing.type):
             continue
-        colours = (
-            next((c.colours for c in robot.cameras if c.topic == topic), 'bgr') if robot else 'bgr'
-        )
+        cameras = robot.cameras if robot else ()
+        colours = next((c.colours for c in cameras if c.topic == topic), 'bgr')
         try:
             recording.images[topic] = [
                 (at_s, shown if isinstance(shown, np.ndarray) else image_of(shown, colours))

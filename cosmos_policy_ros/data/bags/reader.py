@@ -293,10 +293,9 @@ class _Reader:
         flags = StreamBuffer[bool](topic)
         for row in self._streams.get(topic, ()):
             flags.push(self._time(row), bool(row.value.data))
-        told = [len(flags) > 0 and flags.first_ns <= ns for ns in stamps.tolist()]
         return np.array([
-            flags.newest_at(ns, np.inf).value if known else before
-            for ns, known in zip(stamps.tolist(), told, strict=True)
+            flags.newest_at(ns, np.inf).value if len(flags) and flags.first_ns <= ns else before
+            for ns in stamps.tolist()
         ], np.bool_)  # fmt: skip
 
     def _grid(self, groups: list[Mapping[str, Any]], rate_hz: float) -> NDArray[np.int64]:

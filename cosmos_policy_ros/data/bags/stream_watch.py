@@ -33,11 +33,7 @@ DECODE_NS = 10**9  # between two compressed images that are decoded: each costs 
 
 
 class StreamWatch:
-    """The streams that an episode cannot do without.
-
-    Attributes:
-        newest_ns: Topic -> when its newest message arrived [ns, ROS clock].
-    """
+    """The streams that an episode cannot do without, and that of the actions."""
 
     def __init__(self, robot: RobotSpec) -> None:
         """Start without a message.
@@ -45,7 +41,6 @@ class StreamWatch:
         Args:
             robot: Robot with the names of topics in bags.
         """
-        self.newest_ns: dict[str, int] = {}
         self._robot = robot
         self._late_s = {camera.topic: MAX_IMAGE_AGE_S for camera in robot.cameras}
         joints = (*robot.joint_state_topics, JOINT_COMMAND.name)
@@ -56,11 +51,6 @@ class StreamWatch:
         }
         self._episode: _Episode | None = None
         self._clocks = self._new_clocks(KEPT)
-
-    @property
-    def topics(self) -> tuple[str, ...]:
-        """Topics of cameras and arms, and that of the actions."""
-        return tuple(self._late_s)
 
     def see(self, topic: str, msg_type: str, data: bytes, arrival_ns: int) -> str:
         """Take the next message of any topic.
@@ -76,7 +66,6 @@ class StreamWatch:
         """
         if topic not in self._late_s:
             return ''
-        self.newest_ns[topic] = arrival_ns
         self._kept[topic].append((arrival_ns, msg_type, data))
         step = self._clocks[topic].push(arrival_ns, read_stamp(data))
         if self._episode is None:
@@ -86,7 +75,7 @@ class StreamWatch:
             return at + step
         try:
             self._episode.see(topic, msg_type, data, arrival_ns)
-        except (ValueError, TimeoutError) as error:
+        except ValueError as error:
             return f'{at}{error}'
         return ''
 
@@ -98,20 +87,20 @@ class StreamWatch:
             max_age_s: Highest age of the newest message of a stream [s].
             actions: Whether commands have to be sent already, as while a person demonstrates.
         """
-        sensors = [topic for topic in self.topics if topic != JOINT_COMMAND.name]
-        stale = find_stale(self.newest_ns, sensors, now_ns, max_age_s)
-        if stale:
+        newest_ns = {topic: kept[-1][0] for topic, kept in self._kept.items() if kept}
+        sensors = [topic for topic in self._kept if topic != JOINT_COMMAND.name]
+        if stale := find_stale(newest_ns, sensors, now_ns, max_age_s):
             return stale
         sent = [JOINT_COMMAND.name] if actions else []
-        if silent := find_stale(self.newest_ns, sent, now_ns, max_age_s):
+        if silent := find_stale(newest_ns, sent, now_ns, max_age_s):
             why = 'without it a demonstration has no actions: enable motion first, or record with'
             return f'{silent}; {why} actions:=state-next'
         trial = _Episode(self._robot, now_ns)
-        for topic in self.topics:
+        for topic, kept in self._kept.items():
             if reason := self._clocks[topic].fault():
                 return f'{reason}; synchronise the machines'
             try:
-                for arrival_ns, msg_type, data in self._kept[topic]:
+                for arrival_ns, msg_type, data in kept:
                     trial.see(topic, msg_type, data, arrival_ns)
             except ValueError as error:
                 return f'{topic}: {error}'
@@ -198,7 +187,10 @@ class _Episode:
         """Return which joints have not been measured for a time [s], empty when all have."""
         if now_ns - self._start_ns < max_s * 1e9:
             return ''
-        return self._first_reason(lambda stream: stream.newest_at(now_ns, max_s))
+        # a stamp may be ahead by what synchronised clocks differ by, and only the newest is kept
+        return self._first_reason(
+            lambda stream: stream.newest_at(max(now_ns, stream.newest_ns), max_s)
+        )
 
     def _first_reason(self, ask: Callable[[ArmStream], object]) -> str:
         """Return why an arm does not have what it is asked for, empty when all have."""

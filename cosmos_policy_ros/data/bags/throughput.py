@@ -5,10 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from pathlib import Path
-import struct
 import time
 
-from cosmos_policy_ros.data.bags.writer import definition
+from cosmos_policy_ros.data.bags.writer import definition, read_stamp
 from rosbags.rosbag2 import Reader, StoragePlugin, Writer
 
 
@@ -51,6 +50,5 @@ def read_stamps(path: Path, topics: Collection[str]) -> dict[str, list[int]]:
     with Reader(path) as bag:
         connections = [c for c in bag.connections if c.topic in found]
         for connection, _, data in bag.messages(connections) if connections else ():
-            sec, nanosec = struct.unpack_from('<iI', data, 4)  # behind the encapsulation
-            found[connection.topic].append(sec * 10**9 + nanosec)
+            found[connection.topic].append(read_stamp(data))
     return found

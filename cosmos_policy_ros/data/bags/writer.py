@@ -284,10 +284,11 @@ def decode_cdr(data: bytes, msg_type: str) -> Any:
     Raises:
         SerdeError: It is damaged.
     """
+    view = memoryview(data)  # a slice of which is no copy of an image
     for end in (len(data), len(data) - 4):
         with contextlib.suppress(SerdeError):
-            return typestore().deserialize_cdr(data[:end], msg_type)
-    return typestore().deserialize_cdr(data[: len(data) - 8], msg_type)
+            return typestore().deserialize_cdr(view[:end], msg_type)
+    return typestore().deserialize_cdr(view[: len(data) - 8], msg_type)
 
 
 def read_stamp(data: bytes) -> int:

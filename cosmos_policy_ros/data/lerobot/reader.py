@@ -182,12 +182,11 @@ def _episode(
         feature = CAMERAS + key
         if shown[key] == 'image':
             found = _stored_images(root, meta, entry, feature, picks)
-            images[name] = watch_frozen(found, rows[STATE], float(info['fps']), f'{where}: {key}')
-            continue
-        place = f'videos/{feature}'
-        start_s = float(entry[f'{place}/from_timestamp'])
-        video = data_file(root, info, entry, place)
-        found = pick_frames(video, picks, n, start_s, info['fps'])
+        else:
+            place = f'videos/{feature}'
+            start_s = float(entry[f'{place}/from_timestamp'])
+            video = data_file(root, info, entry, place)
+            found = pick_frames(video, picks, n, start_s, info['fps'])
         images[name] = watch_frozen(found, rows[STATE], float(info['fps']), f'{where}: {key}')
     if len(entry['tasks']) > 1:
         msg = f'it has the tasks {entry["tasks"]}, one is expected'
