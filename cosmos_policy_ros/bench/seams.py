@@ -24,13 +24,13 @@ from cosmos_policy_ros.evaluation import (
     Scenario,
     summarize_episodes,
 )
+from cosmos_policy_ros.evaluation.earlier import read_earlier
 from cosmos_policy_ros.metrics import wilson_interval
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
-from cosmos_policy_ros.types import ConfigError
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.progress import Progress
@@ -144,19 +144,7 @@ def read_cells(file: Path | None, measured: Mapping[str, Any]) -> list[dict[str,
     Raises:
         ConfigError: The file is another one, or its cells are of something else.
     """
-    if file is None or not file.exists():
-        return []
-    try:
-        figures = json.loads(file.read_text(encoding='utf-8'))
-        cells, before = list(figures['cells']), figures['measured']
-        [_key(cell) for cell in cells]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f'{file} is no file of cosmos-policy bench seams ({error!r}); give another one'
-        raise ConfigError(msg) from error
-    if before != measured:
-        msg = f'{file} has cells of {before}, wanted are {dict(measured)}; give another file'
-        raise ConfigError(msg)
-    return cells
+    return read_earlier(file, measured, 'cells', _read_cell, 'cosmos-policy bench seams')
 
 
 def write_cells(file: Path | None, figures: Mapping[str, Any]) -> None:
@@ -198,6 +186,12 @@ def print_cells(cells: Sequence[Mapping[str, Any]]) -> None:
 def _key(cell: Mapping[str, Any]) -> tuple[str, str, float]:
     """Return task, seam and latency [s] of a cell."""
     return cell['task'], cell['seam'], cell['latency_s']
+
+
+def _read_cell(cell: dict[str, Any]) -> dict[str, Any]:
+    """Return a cell as a file has it, which has to have a key."""
+    _key(cell)
+    return cell
 
 
 def _cell(results: Sequence[EpisodeResult]) -> dict[str, Any]:

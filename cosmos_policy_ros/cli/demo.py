@@ -127,6 +127,7 @@ def _check(options: Demo) -> None:
         options.depth,
         options.keep,
         options.temperature,
+        guidance=options.guidance,
     )
     query.check(config.action_steps)
     residuals = options.checkpoint / 'residuals.safetensors'

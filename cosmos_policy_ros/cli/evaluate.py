@@ -25,7 +25,7 @@ from rich.progress import Progress
 import tyro
 
 if TYPE_CHECKING:
-    from cosmos_policy_ros.evaluation import EpisodeResult, LivePace
+    from cosmos_policy_ros.evaluation import Agent, EpisodeResult, LivePace
 
 DEFAULT_TASK = 'transfer_cube'
 TASK_HELP = (
@@ -163,9 +163,7 @@ class Evaluate:
 def run(options: Evaluate) -> int:
     """Play the episodes, print a table and write the figures."""
     from cosmos_policy_ros.evaluation import (  # loads torch and MuJoCo
-        Agent,
         check_evaluation,
-        Displacement,
         evaluate_scenes,
         read_live_pace,
         Scenario,
@@ -203,27 +201,7 @@ def run(options: Evaluate) -> int:
         stop_when_done=options.stop_when_done,
         **pace,
     )
-    agent = Agent(
-        checkpoint=options.checkpoint,
-        planning_checkpoint=options.planning_checkpoint,
-        query=PlanQuery(
-            candidates=options.candidates,
-            futures=options.futures,
-            values=options.values,
-            depth=options.depth,
-            temperature=options.temperature,
-            paired=options.paired,
-            guidance=options.guidance,
-            keep=options.keep,
-            steps=options.steps or None,
-        ),
-        selection=options.selection,
-        displacement=Displacement(options.spread_rad, options.explore),
-        backend=options.backend,
-        precision=options.precision,
-        threads=options.threads,
-        conditioning=options.conditioning,
-    )
+    agent = _make_agent(options)
     robot = read_robot(options.robot)
     seeds = range(options.seed, options.seed + options.episodes)
     match = check_evaluation(agent, scenario, robot, options.record, seeds)
@@ -255,9 +233,35 @@ def run(options: Evaluate) -> int:
     return 0
 
 
+def _make_agent(options: Evaluate) -> Agent:
+    """Return the policy that the options describe, and how it chooses."""
+    from cosmos_policy_ros.evaluation import Agent, Displacement  # loads torch
+
+    return Agent(
+        checkpoint=options.checkpoint,
+        planning_checkpoint=options.planning_checkpoint,
+        query=PlanQuery(
+            candidates=options.candidates,
+            futures=options.futures,
+            values=options.values,
+            depth=options.depth,
+            temperature=options.temperature,
+            paired=options.paired,
+            guidance=options.guidance,
+            keep=options.keep,
+            steps=options.steps or None,
+        ),
+        selection=options.selection,
+        displacement=Displacement(options.spread_rad, options.explore),
+        backend=options.backend,
+        precision=options.precision,
+        threads=options.threads,
+        conditioning=options.conditioning,
+    )
+
+
 def _run_suite(options: Evaluate) -> int:
     """Play trials of a benchmark's suite, print its figures beside the paper's and write them."""
-    from cosmos_policy_ros.evaluation.agent import Agent
     from cosmos_policy_ros.evaluation.benchmark import (
         play_suite,
         read_trials,
@@ -272,23 +276,10 @@ def _run_suite(options: Evaluate) -> int:
     assert options.suite is not None
     suite = open_suite(options.suite)
     names = _find_tasks(options, suite.tasks)
-    query = PlanQuery(
-        candidates=options.candidates,
-        futures=options.futures,
-        values=options.values,
-        depth=options.depth,
-        keep=options.keep,
-        steps=options.steps or None,
-    )
-    agent = Agent(
-        checkpoint=options.checkpoint,
-        planning_checkpoint=options.planning_checkpoint,
-        query=query,
-        backend=options.backend,
-        precision=options.precision,
-        threads=options.threads,
-        conditioning='replaced',  # nothing is committed to
-    )
+    own = _make_agent(options)
+    # By the protocol every candidate has its own noise, and nothing is committed to.
+    query = replace(own.query, paired=False)
+    agent = replace(own, query=query, conditioning='replaced')
     given = Evaluate.__dataclass_fields__['robot'].default
     file = robot_file(SIMULATORS[options.sim].robot) if options.robot == given else options.robot
     robot = read_robot(file, simulated=True)
@@ -297,8 +288,7 @@ def _run_suite(options: Evaluate) -> int:
     measured = {
         **{'sim': options.sim, 'suite': options.suite, 'seed': seed, **agent.describe()},
         **{'backend': options.backend, 'precision': options.precision},
-        'query': {name: getattr(query, name) for name in ('candidates', 'futures', 'values')},
-        'steps': options.steps,
+        'query': {**asdict(query), 'keep': list(query.keep)},
     }
     done = read_trials(options.json, measured)
     known = {(result.task, result.seed) for result in done}
@@ -343,8 +333,9 @@ def _refuse_for_suite(options: Evaluate) -> None:
         msg = f'--sim {options.sim} needs --suite'
         raise ConfigError(msg)
     unused = (
-        'instruction', 'states', 'without', 'spread_rad', 'explore', 'replan_s', 'latency_s',
-        'seam', 'latency_from', 'conditioning', 'record',
+        'instruction', 'states', 'without', 'paired', 'selection', 'spread_rad', 'explore',
+        'replan_s', 'latency_s', 'seam', 'latency_from', 'conditioning', 'mend', 'seconds',
+        'stop_when_done', 'record',
     )  # fmt: skip
     defaults = {f.name: f.default for f in fields(options)}
     given = [f'--{n.replace("_", "-")}' for n in unused if getattr(options, n) != defaults[n]]

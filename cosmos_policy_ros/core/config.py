@@ -149,8 +149,8 @@ class PolicyConfig:
             ('resize_first', MOST_SIDE),
         ):
             number = getattr(self, name)
-            none = isinstance(number, int) and not isinstance(number, bool) and number == 0
-            fits = none or (_is_count(number) and number <= most)
+            is_whole = isinstance(number, int) and not isinstance(number, bool)
+            fits = is_whole and 0 <= number <= most
             _expect(self, name, fits, f'a whole number from 0 to {most}')
         _expect(self, 'text_encoder', isinstance(self.text_encoder, str), 'text')
         counts = ('horizon', 'action_size', 'proprio_size', 'image_size', 'latent_channels')

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 import time
 
 from cosmos_policy_ros.core.advantage import write_label
@@ -96,8 +96,7 @@ class CosmosPolicy:
         self._encoded_text: dict[tuple[str, bool], Tensor] = {}  # of the last task
         used = residuals if self.conditioning == 'corrected' else None
         self._correction = Correction(used, config.arm_joints)
-        arms = config.arm_joints
-        self._variations = None if residuals is None else Variations(residuals, arms)
+        self._residuals = residuals
 
     def __str__(self) -> str:
         """Return backend and precision of the networks, for people."""
@@ -145,7 +144,7 @@ class CosmosPolicy:
         """
         query.check(self.config.action_steps)
         self._check_stages(query)
-        if query.temperature and self._variations is None:
+        if query.temperature and self._residuals is None:
             msg = (
                 'candidates at a temperature are drawn from the residuals of the checkpoint, and '
                 f'this one has none; {HOW_TO_MEASURE}'
@@ -457,7 +456,6 @@ class CosmosPolicy:
 
     def _vary(self, acted: Sample, committed: Tensor, temperature: float) -> Sample:
         """Return as many rows whose chunks are different plans, the first as it is."""
-        assert self._variations is not None
         n = len(acted.seeds)
         if n == 1:
             return acted
@@ -473,6 +471,12 @@ class CosmosPolicy:
         latents = acted.latents.clone()
         write_vector(latents[1:], index, every[plans[1:]])
         return replace(acted, latents=latents)
+
+    @cached_property
+    def _variations(self) -> Variations:
+        """What draws plans, made for the first query at a temperature."""
+        assert self._residuals is not None
+        return Variations(self._residuals, self.config.arm_joints)
 
     def _members(self, query: PlanQuery, depth: int = 1) -> tuple[int, int]:
         """Return the futures and values of the scorer's stages; 0 is a stage that is left out.

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-import json
 from pathlib import Path
 import time
 from typing import Any
@@ -21,11 +20,12 @@ from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.protocol import Policy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.agent import Agent
+from cosmos_policy_ros.evaluation.earlier import read_earlier
 from cosmos_policy_ros.evaluation.workers import map_seeds
 from cosmos_policy_ros.metrics import auc, rounded_percentiles, wilson_interval
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.simulator import find_simulator, Simulator, Suite
-from cosmos_policy_ros.types import ConfigError, Observation
+from cosmos_policy_ros.types import Observation
 import numpy as np
 
 
@@ -212,20 +212,7 @@ def read_trials(file: Path | None, measured: Mapping[str, Any]) -> list[TrialRes
     Raises:
         ConfigError: The file is another one, or its results are of something else.
     """
-    if file is None or not file.exists():
-        return []
-    try:
-        figures = json.loads(file.read_text(encoding='utf-8'))
-        before, results = figures['measured'], [_read_trial(row) for row in figures['results']]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f'{file} is no file of cosmos-policy evaluate --sim ({error!r}); give another one'
-        raise ConfigError(msg) from error
-    if before != measured:
-        different = {name: (before.get(name), measured[name]) for name in measured}
-        different = {name: pair for name, pair in different.items() if pair[0] != pair[1]}
-        msg = f'{file} has results of something else ({different}); give another file'
-        raise ConfigError(msg)
-    return results
+    return read_earlier(file, measured, 'results', _read_trial, 'cosmos-policy evaluate --sim')
 
 
 def _read_trial(row: Mapping[str, Any]) -> TrialResult:

@@ -12,6 +12,8 @@ from cosmos_policy_ros.sim.states import check_states, Ingredient, States
 from cosmos_policy_ros.sim.tasks import EPISODE_S
 from cosmos_policy_ros.types import ConfigError
 
+LEAST_S = 1.0  # [s] of an episode; a policy is asked in its first 0.1 s
+
 
 @dataclass(frozen=True)
 class Scenario:
@@ -54,7 +56,8 @@ class Scenario:
 
         Raises:
             ConfigError: There is no such task, state or ingredient, ingredients are left out of
-                normal states, there is no latency, or a time is negative or no number.
+                normal states, there is no latency, a time is negative or no number, or an episode
+                is over before a policy was asked.
         """
         find_task(self.task)
         check_states(self.states, self.without)
@@ -70,6 +73,9 @@ class Scenario:
                 if not (math.isfinite(time_s) and time_s >= 0.0):
                     msg = f'{name} must be at least 0 s, got {time_s}'
                     raise ConfigError(msg)
+        if self.seconds < LEAST_S:
+            msg = f'an episode takes at least {LEAST_S:g} s, got {self.seconds}'
+            raise ConfigError(msg)
 
     @property
     def given_instruction(self) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 from cosmos_policy_ros.sim.robosuite import RobosuiteSim
 from cosmos_policy_ros.sim.simulator import Suite
 from cosmos_policy_ros.types import ConfigError
+import numpy as np
 
 CAMERAS = {
     'wrist': 'robot0_eye_in_hand',
@@ -89,7 +90,7 @@ def open_task(suite: str, task: str, size: tuple[int, int]) -> RobosuiteSim:
 
     def reset(start: int) -> Any:
         env.seed = start
-        env.rng = import_module('numpy').random.default_rng(start)
+        env.rng = np.random.default_rng(start)
         return env.reset()
 
     return RobosuiteSim(

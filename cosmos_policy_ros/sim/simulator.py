@@ -89,18 +89,14 @@ class Row:
             ``open_task(suite, task, size)``, which returns a ``Simulator`` with images of
             (height, width).
         robot: Robot file in ``config/robots``.
-        suites: Names of its suites, for people; empty where any name of a task is one.
     """
 
     module: str
     robot: str
-    suites: tuple[str, ...] = ()
 
 
 SIMULATORS = {
-    'libero': Row(
-        'libero', 'libero_panda', ('libero_spatial', 'libero_object', 'libero_goal', 'libero_10')
-    ),
+    'libero': Row('libero', 'libero_panda'),
     'robocasa': Row('robocasa', 'robocasa_panda'),
 }
 OpenSuite = Callable[[str], Suite]

@@ -30,6 +30,7 @@ import yaml
         ({'latencies_s': (0.1, math.nan)}, 'latencies_s must be at least 0 s, got nan'),
         ({'latencies_s': ()}, 'latencies_s is empty'),
         ({'image_ages_s': (-0.1,)}, 'image_ages_s must be at least 0 s, got -0.1'),
+        ({'seconds': 0.0}, 'an episode takes at least 1 s, got 0.0'),
     ],
 )
 def test_scenario_that_cannot_be_played_is_refused(fields: dict[str, Any], message: str) -> None:

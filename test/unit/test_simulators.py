@@ -11,6 +11,7 @@ import types
 from typing import Any
 
 from cosmos_policy_ros.cli import main
+from cosmos_policy_ros.cli.evaluate import Evaluate, run as evaluate
 from cosmos_policy_ros.core.official.presets import preset
 from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
@@ -293,6 +294,19 @@ def test_command_plays_a_suite_goes_on_and_is_compared(
     figures = json.loads(file.read_text())
     assert (figures['episodes'], figures['successes'], figures['paper']) == (4, 2, 0.9)
     assert compare_evaluations(['x'], [read_evaluation(file)]).count('50.0 %') == 1
-    with pytest.raises(AssertionError):
-        run('--episodes', '2', '--seed', '196')
-    assert 'has results of something else' in capsys.readouterr().err
+    for other in (('--seed', '196'), ('--candidates', '4', '--depth', '2')):
+        with pytest.raises(AssertionError):
+            run('--episodes', '2', *other)
+        assert 'has results of something else' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    'option',
+    [{'selection': 'argmax'}, {'paired': False}, {'mend': True}, {'seconds': 5.0}],
+    ids=lambda option: next(iter(option)),
+)
+def test_what_the_protocol_does_not_have_is_refused(option: dict[str, Any]) -> None:
+    """Instead of being left out without a word."""
+    (name,) = option
+    with pytest.raises(ConfigError, match=f'^--{name} means nothing to --sim libero'):
+        evaluate(Evaluate(sim='libero', suite='libero_10', **option))
