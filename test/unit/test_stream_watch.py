@@ -24,6 +24,7 @@ from other_recorders import (
     without,
 )
 import pytest
+from rosbags.serde import SerdeError
 from samples import ROBOT
 
 NOW_NS = START_NS + 990_000_000  # when the last joint state of a second arrives
@@ -168,11 +169,14 @@ def test_clock_that_is_set_while_recording_is_said_at_once() -> None:
 
 
 def test_padding_behind_a_message_is_passed_over_and_damage_is_told() -> None:
-    """Some serializers leave up to 8 zeros, and so does a bag of what they sent."""
+    """Some serializers leave up to 8 bytes there, cleared or not, and so does a bag of theirs."""
     state = joint_state(START_NS, [*JOINTS, 'left_finger'], [0.1] * 7)
     data = bytes(typestore().serialize_cdr(state, JOINT_STATE))
-    for n in (0, 3, 4, 8):
-        assert decode_cdr(data + bytes(n), JOINT_STATE).position.tolist() == [0.1] * 7
+    for left in (bytes(8), b'\t\x7f\x00\x00\xe8>\xf5\x0f'):
+        for n in (0, 3, 4, 8):
+            assert decode_cdr(data + left[:n], JOINT_STATE).position.tolist() == [0.1] * 7
+    with pytest.raises(SerdeError):
+        decode_cdr(data + bytes(12), JOINT_STATE)
     watch = StreamWatch(ROBOT)
     watch.begin(START_NS)
     assert watch.see(LEFT, JOINT_STATE, data + bytes(8), START_NS) == ''
