@@ -16,7 +16,14 @@ from dataclasses import dataclass, replace
 import math
 from typing import NamedTuple
 
-from cosmos_policy_ros.control.seams import Curve, INTERPOLATIONS, PlaybackSettings, SEAMS
+from cosmos_policy_ros.control.seams import (
+    blend,
+    Curve,
+    INTERPOLATIONS,
+    PlaybackSettings,
+    SEAMS,
+    Share,
+)
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import ActionChunk
 import numpy as np
@@ -55,6 +62,7 @@ class _RunningChunk:
     rows_per_ns: float
     takeover_ns: int
     blend_ns: int
+    share: Share
 
     @property
     def n_rows(self) -> int:
@@ -152,12 +160,9 @@ class ChunkPlayer:
         if self._ends is not None:
             rows = rows.clip(*self._ends)
         rows_per_ns = chunk.rate_hz * 1e-9
-        stood_ns = now_ns - max(chunk.stamp_ns, self._running[-1].end_ns if self._running else 0)
-        passed = (now_ns - chunk.stamp_ns) * rows_per_ns
-        if stood_ns > 0:
-            start = passed - stood_ns * rows_per_ns
-            passed = start if self._waits else _skip_rest(rows, start, passed)
-        stamp_ns = chunk.stamp_ns if stood_ns <= 0 else now_ns - round(passed / rows_per_ns)
+        passed = self._find_passed(rows, rows_per_ns, chunk.stamp_ns, now_ns)
+        stood = self._find_stood_ns(chunk.stamp_ns, now_ns) > 0
+        stamp_ns = now_ns - round(passed / rows_per_ns) if stood else chunk.stamp_ns
         new = _RunningChunk(
             observed_ns=chunk.stamp_ns,
             stamp_ns=stamp_ns,
@@ -166,6 +171,7 @@ class ChunkPlayer:
             rows_per_ns=rows_per_ns,
             takeover_ns=max(now_ns, chunk.stamp_ns),
             blend_ns=self._blend_ns,
+            share=self._seam_share,
         )
         self._refuse(new, now_ns)
         jump = SeamJump()
@@ -201,16 +207,17 @@ class ChunkPlayer:
     def distance_rad(self, chunk: ActionChunk, pose: NDArray[np.float32], now_ns: int) -> float:
         """Return how far a chunk passes from a pose at the nearest, over the arm joints [rad].
 
-        Its rows up to the one that is due now count: a policy begins where it saw the arms, while
-        those of a chunk that is not meant for them are all somewhere else.
+        Its rows up to the one that it would begin with count: a policy begins where it saw the
+        arms, while those of a chunk that is not meant for them are all somewhere else.
 
         Args:
             chunk: The chunk.
             pose: (A,) float32 [rad; gripper 0..1].
             now_ns: Time of arrival [ns, ROS clock].
         """
-        due = math.ceil((now_ns - chunk.stamp_ns) * 1e-9 * chunk.rate_hz)
-        gap = np.abs(chunk.positions[: max(due, 0) + 1] - pose)
+        rows, rows_per_ns = chunk.positions.astype(np.float64), chunk.rate_hz * 1e-9
+        passed = self._find_passed(rows, rows_per_ns, chunk.stamp_ns, now_ns)
+        gap = np.abs(rows[: max(math.ceil(passed), 0) + 1] - pose)
         gap = gap if self._arm_joints is None else gap[:, self._arm_joints]
         return float(gap.max(axis=1).min())
 
@@ -273,10 +280,26 @@ class ChunkPlayer:
             return None
         return newest.stamp_ns + round(row / newest.rows_per_ns)
 
+    def _find_stood_ns(self, stamp_ns: int, now_ns: int) -> int:
+        """Return how long the arms have stood since a stamp [ns]; not above 0 if they move."""
+        return now_ns - max(stamp_ns, self._running[-1].end_ns if self._running else 0)
+
+    def _find_passed(
+        self, rows: NDArray[np.float64], rows_per_ns: float, stamp_ns: int, now_ns: int
+    ) -> float:
+        """Return where a chunk would begin now, in rows, see ``add``; negative before row 0."""
+        passed = (now_ns - stamp_ns) * rows_per_ns
+        stood_ns = self._find_stood_ns(stamp_ns, now_ns)
+        if stood_ns <= 0:
+            return passed
+        start = passed - stood_ns * rows_per_ns
+        return start if self._waits else _skip_rest(rows, start, passed)
+
     def _join_held(self, new: _RunningChunk, held: NDArray[np.float64]) -> _RunningChunk:
         """Let a first chunk take over from the held pose, as slowly as that is far away.
 
-        It takes over from itself, moved to where the arms are: its own motion is not delayed.
+        It takes over from itself, moved to where the arms are: its own motion is not delayed. That
+        is so whatever the seam, which is between two chunks.
         """
         gap = new.at(new.takeover_ns) - held
         gap = gap if self._arm_joints is None else np.where(self._arm_joints, gap, 0.0)
@@ -286,7 +309,7 @@ class ChunkPlayer:
         rows = new.rows - gap
         self._running.append(replace(new, rows=rows, curve=self._interpolation(rows)))
         slowly_ns = round(STEEPEST * farthest / JOIN_SPEED * 1e9)
-        return replace(new, blend_ns=max(self._blend_ns, slowly_ns))
+        return replace(new, blend_ns=max(self._blend_ns, slowly_ns), share=blend)
 
     def _gap(self, new: _RunningChunk, now_ns: int) -> NDArray[np.float64]:
         """Return the targets of a new chunk less those of the running ones, of arm joints."""
@@ -295,7 +318,7 @@ class ChunkPlayer:
 
     def _share(self, chunk: _RunningChunk, now_ns: int) -> float:
         """Return the share of a chunk in the target, over those before it, from 0 to 1."""
-        return self._seam_share(now_ns - chunk.takeover_ns, chunk.blend_ns)
+        return chunk.share(now_ns - chunk.takeover_ns, chunk.blend_ns)
 
     def _join(self, now_ns: int) -> NDArray[np.float64]:
         """Return the (A,) target of all running chunks, each laid over those before it."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cosmos_policy_ros.control.playback import Playback
+from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ActionChunk
 import numpy as np
@@ -162,9 +163,9 @@ def test_stale_joints_hold_while_a_chunk_plays(playback: Playback) -> None:
 class Arms:
     """A playback and arms that follow it perfectly, in virtual time."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: PlaybackSettings | None = None) -> None:
         """Enable at time 0."""
-        self.playback, self.tick, self.waist = Playback(ROBOT), 0, [float(START[0])]
+        self.playback, self.tick, self.waist = Playback(ROBOT, settings), 0, [float(START[0])]
         self.playback.enable(START, 0.0, 0)
 
     @property
@@ -245,6 +246,27 @@ def test_chunk_far_from_the_arms_is_refused() -> None:
             arms.run(100)
     assert arms.waist[-1] == pytest.approx(START[0] + 0.29)
     assert arms.speeds().max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_first_chunk_is_joined_slowly_whatever_the_seam() -> None:
+    """``official`` switches from chunk to chunk, and not from a pose that is held."""
+    arms = Arms(PlaybackSettings('official', 'linear'))
+    arms.playback.add(ramp(0, START[0] + 0.29, 0.0), 0)
+    arms.run(100)
+    assert arms.waist[-1] == pytest.approx(START[0] + 0.29)
+    assert arms.speeds().max() == pytest.approx(0.5, abs=0.01)
+
+
+def test_chunk_that_begins_far_from_arms_that_stand_is_refused() -> None:
+    """It would begin with its first row, 1 rad away; that it gets to the arms later is no help."""
+    arms = Arms()
+    arms.playback.add(ramp(0, START[0], 0.0, n_rows=5), 0)
+    arms.run(75)
+    assert arms.playback.mode == 'ended'
+    with pytest.raises(ValueError, match=r'begins 1\.00 rad from where the arms are'):
+        arms.playback.add(ramp(arms.now_ns - 1_000_000_000, START[0] - 1.0, 1.0), arms.now_ns)
+    arms.run(25)
+    assert np.abs(arms.speeds()).max() == 0.0
 
 
 def test_shaking_chunks_are_refused() -> None:
