@@ -128,19 +128,35 @@ class Scene:
         """
         self._move(pose)
         gaps_m = self._find_gaps()
-        nearest, ends = Clearance(LOOK_M, ''), np.zeros(6)
+        nearest = Clearance(LOOK_M, '')
         for k in np.argsort(gaps_m):
             if gaps_m[k] > 0.0 and gaps_m[k] >= nearest.distance_m:
                 break
-            first, second = self._pairs[k]
-            distance_m = mujoco.mj_geomDistance(
-                self._model, self._data, first, second, LOOK_M, ends
-            )
-            if distance_m < nearest.distance_m:
-                shapes = f'{self._names[first]} and {self._names[second]}'
-                places = tuple(tuple(end) for end in ends.reshape(2, 3).tolist())
-                nearest = Clearance(distance_m, shapes, places)
+            found = self._measure(int(k))
+            if found.distance_m < nearest.distance_m:
+                nearest = found
         return nearest
+
+    def near(self, pose: NDArray[np.floating], within_m: float) -> dict[int, Clearance]:
+        """Return the number of a pair of shapes -> how near they are, of those that are near.
+
+        Args:
+            pose: (A,) joints in action order [rad; gripper 0..1], finite.
+            within_m: Distance below which they count as near [m], up to ``LOOK_M``.
+        """
+        self._move(pose)
+        numbers = np.flatnonzero(self._find_gaps() < within_m).tolist()
+        found = {k: self._measure(k) for k in numbers}
+        return {k: pair for k, pair in found.items() if pair.distance_m < within_m}
+
+    def _measure(self, k: int) -> Clearance:
+        """Return how near the shapes of a pair are at the pose of the last ``_move``."""
+        first, second = self._pairs[k]
+        ends = np.zeros(6)
+        distance_m = mujoco.mj_geomDistance(self._model, self._data, first, second, LOOK_M, ends)
+        shapes = f'{self._names[first]} and {self._names[second]}'
+        places = tuple(tuple(end) for end in ends.reshape(2, 3).tolist())
+        return Clearance(distance_m, shapes, places)
 
     def _find_gaps(self) -> NDArray[np.float64]:
         """Return the (pairs,) distances between the bounding boxes along the axes of the world."""

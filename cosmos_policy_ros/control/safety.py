@@ -328,7 +328,7 @@ class Safety:
         else:
             self._held, self._left, before = None, None, copy(self._tracker)
             limited = self._tracker.follow(target, max(elapsed_ns, self._period_ns) * 1e-9)
-            held = self._find_collision()
+            held = self._find_collision(before)
             if held:
                 self._tracker = before
                 self._keep(usable)
@@ -354,9 +354,6 @@ class Safety:
         self._unchanged_s = np.zeros(len(self._arms))
         self._frozen = np.zeros(len(self._arms), dtype=bool)
         self._seen_at = self._tracker.position  # what was commanded when they last changed
-        self._clear_m = -np.inf  # distance that the arms come to rest with
-        if self._scene is not None:
-            self._clear_m = self._scene.clearance(self._tracker.position).distance_m
 
     def _find_start(self, measured: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the (A,) pose to start from, see ``enable``."""
@@ -397,18 +394,27 @@ class Safety:
                 f'{self.limits.names[i]} does not keep its pose; check for a motor without torque'
             )
 
-    def _find_collision(self) -> str:
+    def _find_collision(self, before: JointTracker) -> str:
         """Return what would come too near if the arms braked after this step, empty for nothing.
 
-        Where it is near already, as in a pose in which the arms were parked, it may move away.
+        Two shapes that are near already, as in a pose in which the arms were parked, may move
+        apart. All others keep their distance meanwhile.
+
+        Args:
+            before: Where the arms were before this step, and how fast.
         """
         if self._scene is None:
             return ''
-        near = self._scene.clearance(self._tracker.stopping_position)
-        if near.distance_m < min(self.limits.clearance_m, self._clear_m - NEARER_M):
-            limit_mm, near_mm = self.limits.clearance_m * 1e3, near.distance_m * 1e3
-            return f'{near.shapes} would come within {near_mm:.0f} mm, limit {limit_mm:.0f} mm'
-        self._clear_m = near.distance_m
+        limit_m = self.limits.clearance_m
+        near = self._scene.near(self._tracker.stopping_position, limit_m)
+        was = self._scene.near(before.stopping_position, limit_m) if near else {}
+        for pair, found in near.items():
+            allowed_m = was[pair].distance_m if pair in was else limit_m
+            if found.distance_m < allowed_m - NEARER_M:
+                near_mm, limit_mm = found.distance_m * 1e3, limit_m * 1e3
+                return (
+                    f'{found.shapes} would come within {near_mm:.0f} mm, limit {limit_mm:.0f} mm'
+                )
         return ''
 
     def _check_fault(

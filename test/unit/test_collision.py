@@ -234,6 +234,35 @@ def test_arms_that_are_too_near_may_move_away_alone() -> None:
         assert (pose != low).any() == moves
 
 
+def test_what_is_too_near_already_hides_nothing_else() -> None:
+    """The left gripper lies in the table, and the right one stops above it all the same."""
+    low = START.copy()
+    low[LEFT_SHOULDER] = 0.04
+    safety = Safety(Limits.from_robot(ROBOT), scene=SCENE)
+    safety.enable(low, 0.0)
+    target, pose = low.copy(), low
+    target[RIGHT_SHOULDER] = 0.04
+    for tick in range(1, 150):
+        command = safety.step(target, pose, 0.0, tick * TICK_NS)
+        assert command is not None
+        pose = command.positions
+    right = START.copy()
+    right[7:] = pose[7:]
+    assert right[RIGHT_SHOULDER] > START[RIGHT_SHOULDER] + 0.1
+    assert SCENE.clearance(right).distance_m > ROBOT.clearance_m - 1e-3
+
+
+def test_shapes_that_are_near_are_those_of_the_nearest_one_and_others() -> None:
+    """By the number of their pair."""
+    low = START.copy()
+    low[LEFT_SHOULDER] = low[RIGHT_SHOULDER] = 0.04
+    near = SCENE.near(low, ROBOT.clearance_m)
+    shapes = {found.shapes for found in near.values()}
+    assert {f'table and follower_{side}/finger_roots' for side in ('left', 'right')} <= shapes
+    assert min(found.distance_m for found in near.values()) == SCENE.clearance(low).distance_m
+    assert SCENE.near(START, ROBOT.clearance_m) == {}
+
+
 def test_a_pose_to_rest_at_is_where_braking_ends() -> None:
     """To the last tick, from any speed."""
     rng = np.random.default_rng(1)
