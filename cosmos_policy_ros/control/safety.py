@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter
 from copy import copy
 from dataclasses import dataclass
+import math
 from typing import Literal
 
 from cosmos_policy_ros.control.collision import Scene
@@ -211,7 +212,7 @@ class Safety:
 
         Args:
             measured: (A,) float32 measured joints [rad; gripper 0..1].
-            measured_age_s: Their age [s].
+            measured_age_s: Their age [s]; infinite where a clock was set back since.
             max_excess_rad: How far arm joints may be outside their range [rad]; None is the
                 watchdog's.
         """
@@ -219,6 +220,8 @@ class Safety:
         most = self.watchdog.max_excess_rad if max_excess_rad is None else max_excess_rad
         if self.stopped:
             return f'{EMERGENCY_STOP} is latched; reset it first'
+        if measured is not None and measured_age_s == math.inf:
+            return 'joint states are of before a clock was set back; disable, then enable'
         if measured is None or not measured_age_s <= self.watchdog.max_joint_age_s:
             limit_ms = self.watchdog.max_joint_age_s * 1e3
             return (

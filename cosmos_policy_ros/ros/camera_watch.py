@@ -8,7 +8,7 @@ from functools import partial
 
 from cosmos_policy_ros.robot import CameraSpec
 from cosmos_policy_ros.ros.endpoints import create_subscription
-from cosmos_policy_ros.ros.image_check import ImageCheck
+from cosmos_policy_ros.ros.image_check import AHEAD_NS, ImageCheck
 from cosmos_policy_ros.topics import (
     camera_images,
 )
@@ -54,6 +54,8 @@ class CameraWatch:
                 hint = f': {refusal}' if refusal else '; check that the camera runs'
                 return f'{topic} has sent no image yet{hint}'
             age_s = (now_ns - seen_ns) * 1e-9
+            if seen_ns > now_ns + AHEAD_NS:
+                return f'{topic} has sent nothing since the clock was set back'
             if age_s > max_age_s:
                 age = f'{age_s * 1e3:.0f} ms, limit {max_age_s * 1e3:.0f} ms'
                 if refusal:

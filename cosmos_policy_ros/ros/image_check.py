@@ -171,6 +171,8 @@ class ImageCheck:
         if stamp_ns > now_ns + AHEAD_NS:
             ahead_s = (stamp_ns - now_ns) * 1e-9
             return f'its stamp is {ahead_s:.1f} s ahead of this clock; synchronise the machines'
+        if self._stamp_ns > now_ns + AHEAD_NS:  # it was accepted before the clock was set back
+            self._stamp_ns = -1
         if stamp_ns <= self._stamp_ns:
             return 'its stamp is not newer than the last' if stamp_ns else UNSTAMPED
         if level < BLACK_LEVEL:

@@ -17,6 +17,9 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 Note = Callable[[str, 'str | None'], None]
+AHEAD_NS = (
+    50_000_000  # by which a stamp is ahead of the time only where a clock was set back since
+)
 
 
 class JointStates:
@@ -66,14 +69,17 @@ class JointStates:
     def measure(self, now_ns: int) -> tuple[NDArray[np.float32] | None, float]:
         """Return the (A,) float32 joints [rad; gripper 0..1] and the age of the oldest arm [s].
 
-        That is None and infinity until a pose of every arm is believed.
+        That is None and infinity until a pose of every arm is believed. The age is infinite too
+        where a clock was set back since: nobody knows how old what is stamped later than now is.
         """
         poses = [joints.believed for joints in self._filters]
         believed = [pose for pose in poses if pose is not None]
         if len(believed) < len(poses):
             return None, float('inf')
-        oldest_ns = min(pose.stamp_ns for pose in believed)
-        return np.concatenate([pose.value for pose in believed]), (now_ns - oldest_ns) * 1e-9
+        stamps_ns = [pose.stamp_ns for pose in believed]
+        is_ahead = max(stamps_ns) > now_ns + AHEAD_NS
+        age_s = float('inf') if is_ahead else (now_ns - min(stamps_ns)) * 1e-9
+        return np.concatenate([pose.value for pose in believed]), age_s
 
     def find_unrest(self, longest_gap_s: float) -> str:
         """Return why motion cannot start from the newest poses; empty when it can.

@@ -74,6 +74,27 @@ def test_equal_images_are_believed_of_a_camera_without_noise() -> None:
     assert check.refuse_message(message(image, NOW_NS + MS), NOW_NS) == ''
 
 
+def test_a_clock_that_was_set_back_makes_new_images_new_again() -> None:
+    """Their stamps would not be newer than the last for an hour."""
+    check = ImageCheck(CAMERA)
+    assert check.refuse_message(message(sample_image(1)), NOW_NS) == ''
+    earlier_ns = NOW_NS - 3_600_000 * MS
+    assert check.refuse_message(message(sample_image(2), earlier_ns), earlier_ns) == ''
+    assert 'not newer' in check.refuse_message(message(sample_image(3), earlier_ns), earlier_ns)
+
+
+def test_a_camera_that_was_seen_before_the_clock_was_set_back_is_blind() -> None:
+    """It would pass for seen for an hour, whatever became of it."""
+    with ros_node('watch') as node:
+        watch, check = CameraWatch(node, [CAMERA]), ImageCheck(CAMERA)
+        now_ns = node.get_clock().now().nanoseconds
+        watch._on_image(CAMERA.topic, check, message(sample_image(1), now_ns))
+        assert watch.blind(now_ns + 100 * MS, 0.25) == ''
+        assert watch.blind(now_ns - 3_600_000 * MS, 0.25) == (
+            f'{CAMERA.topic} has sent nothing since the clock was set back'
+        )
+
+
 def test_stamp_that_stands_still_is_refused() -> None:
     """It would be old for the policy, and the arms would move on."""
     check = ImageCheck(CAMERA)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,18 @@ def test_silence_is_told_from_a_driver_that_does_not_run() -> None:
 
         bench.wait(heard)
         assert 'wait for 10 that agree' in joints.find_unrest(0.05)
+
+
+def test_nobody_knows_how_old_a_pose_is_after_a_clock_was_set_back() -> None:
+    """It is not fresh for as long as the clock was set back by."""
+    with ros_node('listener') as node:
+        joints = JointStates(node, ROBOT, lambda *_: None)
+        now_ns = node.get_clock().now().nanoseconds
+        for arm, believed in zip(ROBOT.arms, joints._filters, strict=True):
+            names = [*arm.joints, 'left_finger']
+            for k in range(30, 0, -1):
+                stamp_ns = now_ns - k * 10_000_000
+                message = joint_state_message(names, [*arm.start[:-1], 0.03], stamp_ns)
+                joints.on_message(arm, believed, message)
+        assert joints.measure(now_ns)[1] == pytest.approx(0.01)
+        assert joints.measure(now_ns - 3_600_000_000_000)[1] == math.inf
