@@ -3,8 +3,10 @@
 
 Nothing moves before both leader grippers are closed, so that a leader that lies on the table is
 not followed. Then the followers go to where the leaders are at a low speed, and only there they
-follow. After every hold they approach again. Where a policy acted before and a person takes over
-(``takeover.py``), leaders are near already, and farther ones are not approached at all.
+follow. After every hold they approach again; after one in which the leaders were gone for long,
+as when their driver was started again, once the grippers are closed again. Where a policy acted
+before and a person takes over (``takeover.py``), leaders are near already, and farther ones are
+not approached at all.
 
 Source: Interbotix/aloha ``scripts/teleop.py`` (start with closed leader grippers).
 Differs: ALOHA sends the leaders to a start pose first; here the followers come to the leaders.
@@ -143,7 +145,11 @@ class Teleop:
                 farther.
             hold_reason: Why to hold although leaders and followers are well; empty not to.
         """
-        reason = hold_reason or self._find_silence() or self._find_hold_reason()
+        silence = self._find_silence()
+        longest_s = self.safety.watchdog.fault_joint_age_s
+        if silence and self._leader_age_s > longest_s and math.isinf(self._max_apart):
+            self.phase = 'waiting'  # they may come back anywhere, and who holds them may be gone
+        reason = hold_reason or silence or self._find_hold_reason()
         target = None if reason else self._advance()
         command = self.safety.step(target, measured, measured_age_s, now_ns, reason)
         if command is None:

@@ -116,6 +116,16 @@ def test_a_stale_leader_holds_with_the_reason() -> None:
     assert abs(arms.pose - held).max() <= 0.0101
 
 
+def test_leaders_that_come_back_after_long_are_not_followed_before_grippers_close() -> None:
+    """Their driver was started again, and nobody may be at them."""
+    arms = Arms()
+    arms.follow(moved(0.1))
+    assert arms.tick(moved(0.1), 2.1) == 'hold'
+    assert [arms.tick(moved(0.5, gripper=0.5)) for _ in range(50)] == ['hold'] * 50
+    assert 'close the leader grippers of' in arms.teleop.reason
+    arms.follow(moved(0.5))
+
+
 def test_missing_leaders_hold() -> None:
     """Nothing is made up."""
     arms = Arms()
