@@ -34,9 +34,15 @@ FREE_S = 5.0  # [s] that changing the mode of all motors of a leader may take
 
 
 def leader_topics(robot: RobotSpec) -> list[str]:
-    """Return the topics on which leaders that follow are commanded; none where none does."""
+    """Return the topics on which nobody else may command leaders that follow.
+
+    None are those of a leader with a ``free_service``: what makes it light commands it there.
+    """
     moved = following_leaders(robot, math.inf)
-    return command_topics(moved.arms) if moved else []
+    if moved is None:
+        return []
+    pairs = zip(robot.arms, moved.arms, strict=True)
+    return command_topics([m for a, m in pairs if a.leader and not a.leader.free_service])
 
 
 class Leaders:
@@ -79,12 +85,15 @@ class Leaders:
         self._safety = Safety(Limits.from_robot(moved), watchdog)
         self._setups: dict[str, Setup] = open_setups(node, moved.arms)
         self._frees: list[Client] = []
+        self._switched: list[Setup] = []  # of those whose torque is switched off to let go
         for arm in robot.arms:
             assert arm.leader is not None
             if arm.leader.free_service:
                 service = replace(FREE_LEADER, name=arm.leader.free_service, namespaced=False)
                 self._frees.append(create_client(node, service))
-            elif arm.leader.command_topic not in self._setups:
+            elif arm.leader.command_topic in self._setups:
+                self._switched.append(self._setups[arm.leader.command_topic])
+            else:
                 msg = (
                     f'the leader of {arm.name} follows by driver {arm.leader.driver}, which '
                     'cannot let go of it; give the robot file free_service: of its driver'
@@ -104,9 +113,8 @@ class Leaders:
         if self._safety is None:
             return
         await self._make_light(True)
-        if not self._frees:
-            for setup in self._setups.values():
-                await setup.let_go()
+        for setup in self._switched:
+            await setup.let_go()
 
     async def take_hold(self, now_ns: int) -> None:
         """Let them hold where they are, ready to follow.
