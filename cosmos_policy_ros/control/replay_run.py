@@ -2,7 +2,7 @@
 """A replay while it runs: which chunks are due, whether the executor plays them, what came of it.
 
 A recording cannot be taken up in the middle: when the executor faults, is disabled or holds for
-long, or when a chunk comes too late, the replay is over.
+long, when a person takes over, or when a chunk comes too late, the replay is over.
 """
 
 from __future__ import annotations
@@ -66,8 +66,11 @@ class ReplayRun:
             at_s: Now, since the start of the whole [s].
 
         Raises:
-            RuntimeError: It does not begin, or has stopped.
+            RuntimeError: It does not begin, has stopped, or follows a person.
         """
+        if status.led_by == 'person':
+            msg = f'a person has taken over at {at_s:.1f} s; no further chunk is sent; start again'
+            raise RuntimeError(msg)
         if status.mode in ('playing', 'ended'):
             self._playing_s = max(at_s, 0.0)
             return

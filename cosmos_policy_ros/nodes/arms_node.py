@@ -114,6 +114,7 @@ class ArmsNode(Node):
     def _run(self) -> None:
         p = self.params
         self._prepare()
+        self._held = None  # whatever somebody commanded before
         self.client.enable(True)
         self.client.wait(
             lambda: self._held is not None,

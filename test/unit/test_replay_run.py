@@ -64,6 +64,14 @@ def test_short_hold_is_waited_for() -> None:
         replaying.check(HOLDING, 3.1)
 
 
+def test_a_person_who_takes_over_ends_the_replay() -> None:
+    """The arms are somewhere else when they give back."""
+    replaying = run()
+    replaying.check(PLAYING, 1.0)
+    with pytest.raises(RuntimeError, match=r'a person has taken over at 1\.2 s'):
+        replaying.check(ExecutorStatus('enabled', 'playing', led_by='person'), 1.2)
+
+
 def test_executor_that_somebody_disables_ends_the_replay() -> None:
     """Before it has played it may still be disabled."""
     replaying = run()
