@@ -17,11 +17,12 @@ pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.robot import CommandOutput, read_robot
 from cosmos_policy_ros.ros.arms import DRIVERS, forward, open_watches
+from cosmos_policy_ros.ros.arms.controller import Controller
 from cosmos_policy_ros.ros.arms.trajectory import refuse_parameters, refuse_scaling
 from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
 from cosmos_policy_ros.ros.stand_ins.parameters import serve_parameters
 from cosmos_policy_ros.ros.stand_ins.trajectory_controller import right_parameters
-from node_bench import SteppedBench
+from node_bench import ros_node, SteppedBench
 import rclpy
 from rclpy.node import Node
 from ros_domains import ros_domain
@@ -58,6 +59,14 @@ def test_trajectory_controller_is_refused_where_it_would_saw_refuse_or_stop(
     found = refuse_parameters(RIGHT | changes, OUTPUT, PERIOD_S)
     assert bool(found) == bool(reason)
     assert re.search(reason, found)
+
+
+def test_a_controller_that_takes_a_parameter_away_is_asked_again() -> None:
+    """Between the list of its parameters and their values, of which it then gives none."""
+    with ros_node('asker') as node:
+        controller = Controller(node, '/arm/commands')
+        controller._on_values(['joints', 'gone'], [])
+        assert controller.parameters is None
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,8 @@ class Controller:
         answer.add_done_callback(lambda future: self._on_values(names, future.result().values))
 
     def _on_values(self, names: list[str], values: list[ParameterValue]) -> None:
+        if len(values) < len(names):  # one was taken away meanwhile; it is asked again
+            return
         numbers = [parameter_value_to_python(value) for value in values]
         self.parameters = dict(zip(names, numbers, strict=True))
 
