@@ -9,6 +9,7 @@ import sys
 from typing import Annotated, Literal
 
 from cosmos_policy_ros.report.arms import announce, follows, keep_scales, move_arms
+from cosmos_policy_ros.report.typed import forget_typed
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
@@ -110,4 +111,5 @@ def _wait_for_enter() -> None:
     if not sys.stdin.isatty():
         msg = 'no terminal to ask before the arms move; --yes moves them without asking'
         raise ConfigError(msg)
+    forget_typed()
     input('Press Enter to move, Ctrl-C to leave. ')

@@ -16,6 +16,7 @@ from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.report.rollout import Answer, play_rollout, Rollout, write_rollout_film
 from cosmos_policy_ros.report.score_sheet import verdict, write_csv, write_sheet
+from cosmos_policy_ros.report.typed import forget_typed
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task
@@ -194,6 +195,7 @@ def _ask_in_terminal(console: Console) -> Answer:
 
 
 def _agrees(question: str) -> bool:
+    forget_typed()
     return Prompt.ask(question, default='', show_default=False).strip().lower() != 'q'
 
 
