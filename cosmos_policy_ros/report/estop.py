@@ -19,7 +19,7 @@ import tty
 
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.stack.node_list import ESTOP
-from cosmos_policy_ros.stack.processes import open_node, stop_nodes
+from cosmos_policy_ros.stack.processes import end_input, open_node, stop_nodes
 from cosmos_policy_ros.types import ConfigError
 
 ANSWER_S = 1.0  # [s] after the node's own limit, in which it reports that nobody answers
@@ -91,6 +91,7 @@ def open_client(namespace: str = '') -> Iterator[EstopClient]:
     try:
         yield client
     finally:
+        end_input(client.process)
         stop_nodes([client.process])
 
 
@@ -146,16 +147,29 @@ def watch_keys(domain: int, namespace: str = '') -> None:
             while True:
                 ready, _, _ = select.select([keyboard, client.output], [], [])
                 if keyboard in ready:
-                    key = os.read(keyboard, 64).decode(errors='replace')[-1:]
-                    if key == 'q' or key in END_OF_INPUT:
+                    word = choose_word(os.read(keyboard, 64).decode(errors='replace'))
+                    if not word:
                         break
-                    client.press('reset' if key == 'r' else 'stop')
+                    client.press(word)
                 if client.output in ready:
                     lines = (describe(event, domain) for event in client.read(0.0))
                     _show(*(line for line in lines if line))
         finally:
             termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
     _show('the emergency stop is as it was')
+
+
+def choose_word(typed: str) -> str:
+    """Return what keys that came at once say: ``stop``, ``reset``, or nothing, which is to leave.
+
+    Somebody who hits more than one key wants the arms to stand, whichever they are.
+
+    Args:
+        typed: What the terminal sent.
+    """
+    if typed in END_OF_INPUT or set(typed) == {'q'}:
+        return ''
+    return 'reset' if set(typed) == {'r'} else 'stop'
 
 
 def describe(event: Event, domain: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 import json
 import os
+import re
 import select
 import sys
 import termios
@@ -19,7 +20,7 @@ from typing import Any
 from cosmos_policy_ros.control.operations import KEYS
 from cosmos_policy_ros.report.status import STYLES
 from cosmos_policy_ros.stack.node_list import OPERATE, Value
-from cosmos_policy_ros.stack.processes import open_node, stop_nodes
+from cosmos_policy_ros.stack.processes import end_input, open_node, stop_nodes
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console, Group
 from rich.live import Live
@@ -29,6 +30,7 @@ from rich.text import Text
 REPEAT_S = 0.4  # [s] within which a key that comes again is one that is held down
 LEAVE = ('q', '\x04')  # q and Ctrl-D
 NAMES = {sent: name for name, key in KEYS.items() for sent in key.terminal}
+SEQUENCE = re.compile(r'\x1b(\[[0-?]*[ -/]*[@-~]|O.)')  # of a key that is no character (ECMA-48)
 
 
 class HeldKeys:
@@ -57,11 +59,21 @@ def read_terminal_keys(read: str) -> Iterator[str]:
         read: What came; an arrow is one sequence, which comes as a whole.
     """
     while read:
-        sent = next((s for s in sorted(NAMES, key=len, reverse=True) if read.startswith(s)), '')
-        if sent == '\x1b' and read[1:2] in ('[', 'O'):  # another key that sends a sequence
-            return
-        yield NAMES.get(sent, read[0])
-        read = read[len(sent) or 1 :]
+        sequence = SEQUENCE.match(read)
+        sent = sequence[0] if sequence else read[0]
+        if not sequence or sent in NAMES:  # else it is another key, such as F5
+            yield NAMES.get(sent, sent)
+        read = read[len(sent) :]
+
+
+def choose_keys(read: str) -> list[str]:
+    """Return the keys to take of what a terminal sent at once: an emergency stop, or all.
+
+    Args:
+        read: What came.
+    """
+    keys = [*read_terminal_keys(read)]
+    return ['Escape'] if 'Escape' in keys else keys  # whatever was hit with it
 
 
 def operate(values: Mapping[str, Value], domain: int) -> None:
@@ -89,8 +101,9 @@ def operate(values: Mapping[str, Value], domain: int) -> None:
             while True:
                 ready, _, _ = select.select([keyboard, output], [], [])
                 if keyboard in ready:
-                    keys = [*read_terminal_keys(os.read(keyboard, 64).decode(errors='replace'))]
-                    if not keys or any(key in LEAVE for key in keys):
+                    typed = os.read(keyboard, 64).decode(errors='replace')
+                    keys = choose_keys(typed)
+                    if not typed or any(key in LEAVE for key in keys):
                         return
                     now_s = time.monotonic()
                     for key in (k for k in keys if k in KEYS and held.is_new(k, now_s)):
@@ -110,6 +123,7 @@ def operate(values: Mapping[str, Value], domain: int) -> None:
         raise ConfigError(msg) from error
     finally:
         termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+        end_input(process)
         stop_nodes([process])
 
 

@@ -67,13 +67,14 @@ def terminal(tmp_path: Path) -> Iterator[Terminal]:
 
 
 def test_keys_stop_and_say_what_is_in_their_way(terminal: Terminal) -> None:
-    """Escape alone is the stop, an arrow is none; q leaves."""
+    """Escape is the stop, also with q; an arrow is none; q alone leaves."""
     terminal.wait_to_see('WAITING')
     terminal.press(' ')
     terminal.wait_to_see('Start: no planner reports')
     terminal.press('\x1b[C')
     terminal.wait_to_see('Record next: no recorder reports')
-    terminal.press('\x1b')
+    terminal.press('\x1b[A')  # another arrow, which does nothing
+    terminal.press('\x1bq')
     terminal.wait_to_see('STOPPED, confirmed after')
     terminal.press('E')
     terminal.wait_to_see('Enable: the emergency stop is latched; reset it first')

@@ -10,7 +10,13 @@ import struct
 from typing import Any
 
 from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
-from cosmos_policy_ros.report.operate import draw_desk, HeldKeys, read_terminal_keys
+from cosmos_policy_ros.report.estop import choose_word
+from cosmos_policy_ros.report.operate import (
+    choose_keys,
+    draw_desk,
+    HeldKeys,
+    read_terminal_keys,
+)
 from cosmos_policy_ros.types import ConfigError
 import pytest
 from rich.console import Console
@@ -30,9 +36,21 @@ def test_another_arrow_is_no_emergency_stop() -> None:
 
 
 def test_escape_pressed_in_a_hurry_is_an_emergency_stop() -> None:
-    """Twice, or with another key."""
+    """Twice, with another key, behind one that does nothing, or with the one that leaves."""
     assert [*read_terminal_keys('\x1b\x1b')] == ['Escape', 'Escape']
-    assert 'Escape' in [*read_terminal_keys('\x1bn')]
+    assert [*read_terminal_keys('\x1b[A\x1b')] == ['Escape']
+    assert [*read_terminal_keys('\x1b[15~s')] == ['s']
+    for typed in ('\x1bn', '\x1bq', 'q\x1b', ' \x1b'):
+        assert choose_keys(typed) == ['Escape']
+    assert choose_keys('s ') == ['s', ' ']
+
+
+def test_several_keys_at_once_are_an_emergency_stop_where_any_key_is_one() -> None:
+    """Whichever is the last of them: r alone resets, q alone leaves."""
+    assert [choose_word(typed) for typed in ('x', '\x1b', 'xr', 'rq', 'asdq')] == ['stop'] * 5
+    assert [choose_word(typed) for typed in ('r', 'rr', 'q', '', '\x04')] == [
+        'reset', 'reset', '', '', '',
+    ]  # fmt: skip
 
 
 def test_a_key_that_is_held_down_counts_once() -> None:
