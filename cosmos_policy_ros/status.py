@@ -47,6 +47,8 @@ class ExecutorStatus:
         reason: Why the arms do not just follow, and which messages are refused; empty when all is
             well.
         stopped: Whether an emergency stop is latched, in any state.
+        preparing: Whether motion is about to be enabled, while drivers are being set up for it.
+        enabled_ns: When motion was enabled last [ns, ROS clock]; 0 before.
         led_by: Who leads the arms: ``policy``, which is whoever sends chunks, or ``person``, by
             the leader arms.
         can_take_over: Whether a person at the leader arms can take over from the policy.
@@ -72,6 +74,8 @@ class ExecutorStatus:
     mode: Mode
     reason: str = ''
     stopped: bool = False
+    preparing: bool = False
+    enabled_ns: int = 0
     led_by: LedBy = 'policy'
     can_take_over: bool = False
     joint_age_s: float = math.inf

@@ -22,6 +22,8 @@ def executor_status(
     chunks_refused: int,
     ticks_skipped: int,
     scheduling: str,
+    preparing: bool,
+    enabled_ns: int,
 ) -> ExecutorStatus:
     """Return the status of the executor.
 
@@ -33,6 +35,8 @@ def executor_status(
         chunks_refused: Chunks that could not be played, since enabling.
         ticks_skipped: Ticks without a command, since the start.
         scheduling: Scheduling that the kernel granted.
+        preparing: Whether drivers are being set up to enable motion.
+        enabled_ns: When motion was enabled last [ns, ROS clock]; 0 before.
     """
     reasons = [playback.reason, *(f'{stream}: {why}' for stream, why in refusals.items())]
     late_ms = lateness.newest_ms()
@@ -41,6 +45,8 @@ def executor_status(
         mode=playback.mode,
         reason='; '.join(reason for reason in reasons if reason),
         stopped=playback.safety.stopped,
+        preparing=preparing,
+        enabled_ns=enabled_ns,
         led_by=playback.led_by,
         can_take_over=isinstance(playback, Takeover),
         joint_age_s=joint_age_s,

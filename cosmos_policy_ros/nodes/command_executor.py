@@ -222,6 +222,7 @@ class CommandExecutor(Node):
         self._mode = 'disabled'
         self._time = SteadyTime(time.perf_counter())
         self._settle: Callable[[str], None] | None = None  # answers who enables, while that lasts
+        self._enabled_ns = 0  # when motion was enabled last [ns, ROS clock]
         self._intervenes: bool | None = None  # as last published
         self._outputs = [JOINT_COMMAND.ros_name, *command_topics(robot.arms)]
         self._outputs += leader_topics(robot) if p.takeover else []
@@ -342,8 +343,12 @@ class CommandExecutor(Node):
         elif trouble := self._find_obstacle(MOST_OUTSIDE_RAD if self._may_enter else None):
             settle(f'not enabled: {trouble}')
         else:
+            if self._handover is not None:  # one that has outlived a fault
+                self._handover.abandon('motion is enabled anew')
             self._settle = settle
             self._preparing.start(self._prepare(), self._finish_enabling)
+            if self._settle is not None:  # it takes a while
+                self._report_now()
 
     def _answering(
         self, response: SetBool.Response, answer: Callable[[], None], done: str
@@ -431,7 +436,8 @@ class CommandExecutor(Node):
             if self._leaders is not None:
                 self._leaders.begin(now_ns)
             self.playback.enable(*self._joints.measure(now_ns), now_ns)
-            self._n_refused = 0
+            self._enabled_ns, self._n_refused = now_ns, 0
+            self._mode = 'disabled'  # so that the first tick reports, whatever was before
             self._refusals.pop(ACTION_CHUNK.ros_name, None)
         except ValueError as error:
             trouble = f'not enabled: {error}'
@@ -570,10 +576,13 @@ class CommandExecutor(Node):
             self._leaders.states.trusting = self._joints.trusting
 
     def _send(self, command: JointCommand, due_s: float, missed: int) -> None:
-        """Send every arm its part when it is due, then the whole to whoever records."""
-        ready = (
-            self._pack(command.positions) if all(s.ready for s in self._setups.values()) else []
-        )
+        """Send every arm its part when it is due, then the whole to whoever records.
+
+        Drivers that are being set up get nothing: in a fault their motors may be where no command
+        of before is meant for them.
+        """
+        taken = self._settle is None and all(s.ready for s in self._setups.values())
+        ready = self._pack(command.positions) if taken else []
         sleep_until(due_s)
         began_s = time.perf_counter()
         for leave in ready:
@@ -605,6 +614,8 @@ class CommandExecutor(Node):
             chunks_refused=self._n_refused,
             ticks_skipped=self._skipped,
             scheduling=self._scheduling,
+            preparing=self._settle is not None,
+            enabled_ns=self._enabled_ns,
         )
         level = severity(status, self._refusals)
         self._status.publish(level, status.reason or status.mode, status)

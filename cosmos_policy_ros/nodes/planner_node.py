@@ -7,9 +7,10 @@ plays until then (``control/mirror.py``), so that old and new chunk agree where 
 a query leaves on a row of the running chunk. Answers of several inference nodes to one query are
 merged (``control/merging.py``).
 
-Whatever ends motion, and another instruction, ends the queries too: enabling the arms again moves
-nothing before somebody activates the policy anew. While a person has taken over none leaves, and
-answers to those before do not count; once the person gives back the policy is asked at once.
+Whatever ends motion, another instruction, and the end of the last inference node end the queries
+too: nothing moves because arms are enabled or a node has come back, before somebody activates the
+policy anew. While a person has taken over none leaves, and answers to those before do not count;
+once the person gives back the policy is asked at once.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.playback_params import PlaybackParams
-from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, PlannerStatus, Stage, State
+from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, PlannerStatus, Stage
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
     ACTIVATE,
@@ -65,6 +66,8 @@ LATE_NS = 40_000_000  # how long after a row a query of its stamp may still leav
 MISMATCH_RAD = 0.05  # more between committed rows and commands is a warning
 KEPT_NS = 10_000_000_000  # how long an answer to a query may take at most
 SAME_HZ = 1e-3  # [Hz] by which rates of rows may differ, rounded to float32 times on the way
+APART_NS = 100_000_000  # by which the clocks of two machines may differ
+WATCH_S = 0.1  # [s] between two looks whether anybody can answer
 SHOWN = 60  # characters of an instruction in a message
 
 
@@ -170,7 +173,8 @@ class PlannerNode(Node):
         self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s, self._most_rows, waits)
         self._mirror = ExecutorMirror(self.robot, self._settings)
         self._scene, self._n_rejected = open_scene(self.robot), 0
-        self._since_ns = self._now_ns()  # of the newest activation
+        self._since_ns = self._now_ns()  # answers to queries up to then do not count
+        self._activated_ns = 0
         self._asked: dict[int, _Asked] = {}  # by the stamp of the query
         self._merger = CandidateMerger(p.merge_s)
         self._plan: Plan | None = None
@@ -182,7 +186,6 @@ class PlannerNode(Node):
         self._n_ignored = 0  # answers, since the start
         self._depth = 1  # of the newest answer
         self._inference_stage: Stage | None = None  # of the node that reported last
-        self._executor_state: State | None = None
         self._taken_over = False  # by a person, so that nothing is asked of the policy
         self._task: str | None = None
 
@@ -197,6 +200,7 @@ class PlannerNode(Node):
         subscribe_status(self, INFERENCE_STATUS, InferenceStatus, self._on_inference)
         create_service(self, ACTIVATE, self._on_activate)
         self.create_timer(1.0 / TICK_HZ, self._tick)
+        self.create_timer(WATCH_S, self._watch)
         self.create_timer(1.0, self._report)
         self.get_logger().info(
             f'a query every {p.replan_s} s once activated; best of N by {p.aggregation}, '
@@ -218,6 +222,7 @@ class PlannerNode(Node):
             self._pacer.stop()
             response.message = 'no more queries'
         elif n_publishers:
+            self._activated_ns = self._since_ns
             self._pacer.start()
             response.message = f'a query every {self.params.replan_s} s'
         else:
@@ -240,10 +245,15 @@ class PlannerNode(Node):
         self._done.restart()
 
     def _on_status(self, status: ExecutorStatus) -> None:
-        """End the queries when motion ends, and wait with them while a person has taken over."""
-        before, self._executor_state = self._executor_state, status.state
-        if before == 'enabled' and status.state != 'enabled':
+        """End the queries when motion ends, and wait with them while a person has taken over.
+
+        Only the newest status arrives: motion that ended and was enabled anew meanwhile is known
+        by when it was enabled.
+        """
+        if status.state != 'enabled':
             self._end(f'the executor is in state {status.state}')
+        elif status.enabled_ns > self._activated_ns + APART_NS:
+            self._end('motion was enabled anew')
         was_taken_over, self._taken_over = self._taken_over, status.led_by == 'person'
         if self._taken_over != was_taken_over:
             self._begin(self.count_publishers(CANDIDATES.ros_name))
@@ -256,6 +266,11 @@ class PlannerNode(Node):
         """Note how deep an answer is, which leaves just behind its status."""
         self._depth = max(status.depth_used, 1)
         self._inference_stage = status.stage
+
+    def _watch(self) -> None:
+        """End the queries when nobody is left who answers: whoever comes next moves nothing."""
+        if self._pacer.active and not self.count_publishers(CANDIDATES.ros_name):
+            self._end('no inference node is left')
 
     def _on_task(self, message: String) -> None:
         """End the queries when another task is to be done than the one that is being done."""

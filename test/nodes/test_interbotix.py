@@ -48,6 +48,7 @@ class Plant:
     def __init__(self, pose: tuple[float, ...] = START) -> None:
         """Stand at a pose."""
         self.pose = np.array(pose)
+        self.held = False  # by something stronger than the motors
 
     def joints(self, arm: ArmSpec) -> SimulatedJoints:
         """Return them as the joints of an arm."""
@@ -66,7 +67,8 @@ class Plant:
 
     def drive(self, targets: NDArray[np.float64]) -> None:
         """Go there."""
-        self.pose = targets.copy()
+        if not self.held:
+            self.pose = targets.copy()
 
 
 class Motors(XsArm):
@@ -339,12 +341,12 @@ class Arms(Node):
 class Bench(ThreadedBench):
     """Both drivers and a command executor as a process."""
 
-    def __init__(self, pose: tuple[float, ...] = START) -> None:
-        """Start all and wait until they hear each other."""
+    def __init__(self, pose: tuple[float, ...] = START, *given: str) -> None:
+        """Start all, the executor with some parameters, and wait until they hear each other."""
         rclpy.init()
         self.arms = arms = Arms(pose)
         super().__init__(arms)
-        given = (f'robot:={ROBOT_FILE}', 'discovery_s:=0.0', 'max_image_age_s:=0.0')
+        given += (f'robot:={ROBOT_FILE}', 'discovery_s:=0.0', 'max_image_age_s:=0.0')
         words = [word for p in (*given, 'max_joint_age_s:=0.3') for word in ('-p', p)]
         module = 'cosmos_policy_ros.nodes.command_executor'
         self.process = subprocess.Popen([sys.executable, '-m', module, '--ros-args', *words])
@@ -437,3 +439,24 @@ def test_the_sleep_pose_of_the_vendor_is_refused_with_what_to_do() -> None:
         'switch off the torque of the arm, move it inside by hand, then enable'
     )
     assert done == [[], []]
+
+
+def test_an_arm_that_sank_out_of_its_range_gets_no_command_of_the_fault_on_its_way_in() -> None:
+    """Its motors would go to the end of the range at once, before they were told to be slow."""
+    with ros_domain():
+        bench = Bench(START, 'enter_range:=true')
+        arms, plant = bench.arms, bench.arms.plants['follower_left']
+        assert bench.enable() == 'enabled'
+        plant.held = True
+        while plant.pose[1] > -2.05:
+            plant.pose[1] -= 0.01
+            time.sleep(0.01)
+        bench.wait(lambda: arms.status is not None and arms.status.state == 'fault')
+        time.sleep(0.5)  # ten joint states that agree
+        done, slow = arms.motors['follower_left'].done, ('Profile_Velocity', 'arm', 4)
+        arms.enable.call_async(SetBool.Request(data=True))
+        bench.wait(lambda: slow in done)
+        time.sleep(1.0)
+        then = done[done.index(slow) :]
+        bench.close()
+    assert [step[0] for step in then].count('command') == 1

@@ -317,6 +317,43 @@ def test_answer_from_before_the_activation_is_ignored(bench: Bench) -> None:
     assert bench.chunks == []
 
 
+def test_arms_that_were_enabled_anew_are_not_moved(bench: Bench) -> None:
+    """Only the newest status arrives: that motion had ended meanwhile may never be seen."""
+    bench.restart()
+    report = StatusReport(bench.node, EXECUTOR_STATUS, 'command_executor')
+    bench.wait(lambda: bench.planner.count_publishers(EXECUTOR_STATUS.ros_name))
+    activated_ns = bench.node.get_clock().now().nanoseconds
+    report.publish('ok', '', ExecutorStatus('enabled', 'playing', enabled_ns=activated_ns - 10**9))
+    bench.spin(0.3)
+    assert bench.planner._pacer.active
+    report.publish('ok', '', ExecutorStatus('enabled', 'hold', enabled_ns=activated_ns + 10**9))
+    bench.wait(lambda: not bench.planner._pacer.active)
+    assert bench.planner._stopped == 'motion was enabled anew; activate the planner to go on'
+
+
+def test_a_policy_does_not_wait_for_arms_to_be_enabled(bench: Bench) -> None:
+    """Whoever enables them later has not asked it for anything."""
+    bench.restart()
+    report = StatusReport(bench.node, EXECUTOR_STATUS, 'command_executor')
+    bench.wait(lambda: bench.planner.count_publishers(EXECUTOR_STATUS.ros_name))
+    report.publish('ok', '', ExecutorStatus('disabled', 'disabled'))
+    bench.wait(lambda: not bench.planner._pacer.active)
+    assert bench.planner._stopped.startswith('the executor is in state disabled')
+
+
+def test_queries_end_when_nobody_is_left_who_answers(bench: Bench) -> None:
+    """An inference node that comes back moves nothing."""
+    bench.restart()
+    bench.node.destroy_publisher(bench.out)
+    bench.wait(lambda: not bench.planner._pacer.active)
+    assert bench.planner._stopped == 'no inference node is left; activate the planner to go on'
+    bench.out = bench.node.create_publisher(PointCloud2, '/policy/candidates', 10)
+    bench.wait(bench.out.get_subscription_count)
+    bench.queries.clear()
+    bench.spin(0.5)
+    assert bench.queries == []
+
+
 def test_nothing_is_asked_while_a_person_has_taken_over(bench: Bench) -> None:
     """Answers from before do not count; after giving back a query commits to nothing of before."""
     old = bench.restart(pose=0.1)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 import os
 from pathlib import Path
@@ -22,10 +23,10 @@ from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import leader_robot, read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message, trajectory_message
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
-from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.ros.endpoints import create_slow_service, create_subscription
 from cosmos_policy_ros.ros.stand_ins.parameters import serve_parameters
 from cosmos_policy_ros.status import ExecutorStatus
-from cosmos_policy_ros.topics import EXECUTOR_STATUS, HUMAN_INTERVENTION
+from cosmos_policy_ros.topics import EXECUTOR_STATUS, FREE_LEADER, HUMAN_INTERVENTION
 from node_bench import ThreadedBench
 import rclpy
 from rclpy.node import Node
@@ -67,7 +68,9 @@ class FakeArms(Node):
         self.followers = {arm.name: arm_pose(robot.start, i) for i, arm in enumerate(robot.arms)}
         self.leaders = {arm.name: arm_pose(robot.start, i) for i, arm in enumerate(robot.arms)}
         self.light: dict[str, bool] = {}  # follower -> what its leader was told last
-        self.refusing = False  # whether the leaders let go when they are told
+        self.refusing = False  # whether the leaders refuse to let go
+        self.slow = False  # whether they take long to do what they are told
+        self.unanswered: list[Callable[[], None]] = []  # what sends their answers then
         self.stuck = False  # whether something keeps the leaders where they are
         self.hand = 0.0  # [rad] a person moves light leaders to, over the pose taken over
         self.silent = False  # whether the leaders publish nothing
@@ -82,8 +85,8 @@ class FakeArms(Node):
                 [self.create_publisher(JointState, t, qos_profile_sensor_data) for t in topics]
             )
             self._listen(arm.name, arm.command_topic, arm.leader.command_topic)
-            free = self._make_free(arm.name)
-            self.create_service(SetBool, arm.leader.free_service, free)
+            service = replace(FREE_LEADER, name=arm.leader.free_service, namespaced=False)
+            create_slow_service(self, service, self._make_free(arm.name))
             serve_parameters(
                 self, f'/{arm.name}_controller', {'joints': [*arm.joints, 'left_finger']}
             )
@@ -111,15 +114,18 @@ class FakeArms(Node):
 
     def _make_free(
         self, name: str
-    ) -> Callable[[SetBool.Request, SetBool.Response], SetBool.Response]:
-        def on_free(request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
-            if self.refusing:
-                response.success, response.message = False, 'the motors are hot'
-                return response
-            self.light[name] = request.data
-            self._taken = {n: pose.copy() for n, pose in self.leaders.items()}
-            response.success = True
-            return response
+    ) -> Callable[[SetBool.Request, SetBool.Response, Callable[[], None]], None]:
+        def on_free(
+            request: SetBool.Request, response: SetBool.Response, answer: Callable[[], None]
+        ) -> None:
+            response.success, response.message = not self.refusing, 'the motors are hot'
+            if not self.refusing:
+                self.light[name] = request.data
+                self._taken = {n: pose.copy() for n, pose in self.leaders.items()}
+            if self.slow:
+                self.unanswered.append(answer)
+            else:
+                answer()
 
         return on_free
 
@@ -201,7 +207,7 @@ class Bench(ThreadedBench):
         self.set(self.arms.enable, False)
         arms = self.arms
         arms.light.clear()
-        arms.refusing = arms.stuck = arms.silent = False
+        arms.refusing = arms.slow = arms.stuck = arms.silent = False
         arms.hand = 0.0
         arms.leaders |= {name: pose.copy() for name, pose in arms.followers.items()}
         time.sleep(0.3)  # joint states agree on that again
@@ -306,3 +312,24 @@ def test_an_emergency_stop_ends_the_takeover(bench: Bench) -> None:
     np.testing.assert_allclose(arms.waists(arms.followers), 0.2, atol=1e-3)
     answer = bench.set(arms.take_over, True)
     assert 'not enabled' in answer.message
+
+
+def test_a_takeover_does_not_outlive_the_motion_that_it_was_asked_in(bench: Bench) -> None:
+    """A fault while leaders are let go, then enabled: nobody is told to lead, and leaders hold."""
+    arms = bench.arms
+    arms.slow = True
+    asked = arms.take_over.call_async(SetBool.Request(data=True))
+    wait_for(lambda: arms.unanswered)
+    topic = arms.robot.arms[0].command_topic
+    stranger = arms.create_publisher(Float64MultiArray, topic, 10)
+    wait_for(lambda: arms.status.state == 'fault')
+    arms.destroy_publisher(stranger)
+    arms.slow = False
+    wait_for(lambda: bench.set(arms.enable, True).success)
+    arms.unanswered.pop()()
+    wait_for(asked.done)
+    assert not asked.result().success
+    assert asked.result().message == 'nobody leads now: motion is enabled anew'
+    time.sleep(0.3)
+    assert arms.light == {'follower_left': False, 'follower_right': False}
+    assert (arms.status.state, arms.status.led_by) == ('enabled', 'policy')

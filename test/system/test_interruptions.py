@@ -197,7 +197,7 @@ def test_arms_hold_when_a_camera_is_cut(episode: Bench) -> None:
 
 
 def test_arms_finish_the_chunk_when_inference_dies(episode: Bench) -> None:
-    """Then they hold, and go on by themselves when an inference node is back."""
+    """Then they hold, and an inference node that is back moves nothing by itself."""
     episode.forget()
     episode.kill('inference')
     episode.wait(lambda: episode.mode() == 'ended')
@@ -205,7 +205,12 @@ def test_arms_finish_the_chunk_when_inference_dies(episode: Bench) -> None:
     assert episode.reason() == 'action chunk ended, holding its last row'
     episode.wait(lambda: episode.has_said('planner', 'no answer for '))
     episode.wait(episode.still)
+    episode.wait(lambda: episode.has_said('planner', 'no inference node is left'), 60.0)
 
     episode.start('inference')
+    episode.wait(lambda: not episode.client.missing(), 180.0)
+    episode.client.pause(2.0)
+    assert episode.still()
+    episode.client.activate(True)
     episode.wait(lambda: episode.mode() == 'playing', 180.0)
     episode.wait(lambda: not episode.still())

@@ -16,7 +16,7 @@ ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.
 
 def status_of(playback: Playback, refusals: dict[str, str]) -> ExecutorStatus:
     """Return the status of an executor that has sent nothing."""
-    return executor_status(playback, Lateness(), refusals, 0.25, 2, 1, 'fifo 50')
+    return executor_status(playback, Lateness(), refusals, 0.25, 2, 1, 'fifo 50', False, 0)
 
 
 def test_disabled_executor_is_well() -> None:
