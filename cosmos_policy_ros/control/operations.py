@@ -16,6 +16,7 @@ from cosmos_policy_ros.control.policy_status import StackReports
 from cosmos_policy_ros.status import ExecutorStatus, PlannerStatus, RecorderStatus, SimStatus
 
 STOP = 'stop'  # name of the emergency stop in ``OPERATIONS``
+ENDING = ('hold', 'disable')  # operations that end motion, by a key that also begins it
 
 
 class Key(NamedTuple):
@@ -135,9 +136,12 @@ def _enabled(stack: _Stack, wanted: bool) -> str:
         return 'no command executor reports'
     if wanted and stack.executor.stopped:
         return 'the emergency stop is latched; reset it first'
+    if wanted and stack.executor.preparing:
+        return 'motion is being enabled'
     if wanted:
         return 'motion is enabled' if stack.executor.state == 'enabled' else ''
-    return 'motion is disabled' if stack.executor.state == 'disabled' else ''
+    ended = stack.executor.state == 'disabled' and not stack.executor.preparing
+    return 'motion is disabled' if ended else ''
 
 
 def _stopped(stack: _Stack) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 
 from cosmos_policy_ros.control.operations import (
     describe_keys,
+    ENDING,
     find_obstacle,
     find_operation,
     KEYS,
@@ -50,7 +51,9 @@ from std_srvs.srv import SetBool, Trigger
 WORK_S = 0.02  # [s] between two looks for requests
 CONFIRM_S = 0.3  # [s] within which the executor has to confirm an emergency stop
 ANSWER_S = 25.0  # [s] until a missing answer is reported; arms are set up while motion is enabled
-QUESTION_S = 5.0  # [s] within which a question is answered by the same request again
+AGAIN_S = 1.0  # [s] for which a key that ended motion, or would have, does not begin it again
+QUESTION_S = 5.0  # [s] within which a question is answered by the same request again …
+READ_S = 0.8  # [s] … but not before: a key that is held down, or a double click, is no answer
 CALLS = {  # operation -> its service and what it is called with
     'enable': (ENABLE, SetBool.Request(data=True)),
     'disable': (ENABLE, SetBool.Request(data=False)),
@@ -107,6 +110,7 @@ class OperatorDesk:
         self.note = Note('ok', '')
         self._instruction = ''
         self._question, self._until_s = '', 0.0  # operation that was asked for once, until when
+        self._ending_s: dict[str, float] = {}  # of ``ENDING`` -> when its key last meant it
         self._wanted: deque[Callable[[], None]] = deque()
         self._calls: list[_Call] = []
         services = {service.name: service for service, _ in CALLS.values()}
@@ -215,10 +219,27 @@ class OperatorDesk:
         }
 
     def _find_operation(self, key: str) -> str:
-        return find_operation(key, self.reports, time.monotonic())
+        """Return what a key stands for: what it stood for where that ended motion just now.
+
+        Somebody who presses twice, keeps a key down or comes too late means to end it.
+        """
+        now_s = time.monotonic()
+        for name in ENDING:
+            last_s = self._ending_s.get(name, -AGAIN_S)
+            if key in OPERATIONS[name].keys and now_s - last_s < AGAIN_S:
+                return name
+        return find_operation(key, self.reports, now_s)
+
+    def _note_endings(self, now_s: float) -> None:
+        """Note which keys would end motion now."""
+        for name in ENDING:
+            keys = OPERATIONS[name].keys
+            if name in (find_operation(key, self.reports, now_s) for key in keys):
+                self._ending_s[name] = now_s
 
     def _work(self) -> None:
         """Do what was requested, and report answers that are missing."""
+        self._note_endings(time.monotonic())
         while self._wanted:
             self._wanted.popleft()()
         self._stop.update()
@@ -238,7 +259,10 @@ class OperatorDesk:
         if obstacle := find_obstacle(name, self.reports, now_s):
             self._tell('warn', f'{operation.label}: {obstacle}')
             return
-        if operation.question and not (name == self._question and now_s < self._until_s):
+        asked = name == self._question and now_s < self._until_s
+        if asked and now_s < self._until_s - QUESTION_S + READ_S:
+            return
+        if operation.question and not asked:
             self._question, self._until_s = name, now_s + QUESTION_S
             self._tell('warn', f'{operation.label}: {operation.question} Once more does it')
             return

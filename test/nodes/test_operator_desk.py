@@ -172,6 +172,23 @@ def test_operations_become_calls_and_their_answers_notes(at: Bench) -> None:
     assert at.stack.calls == [('enable', True), ('activate', True), ('activate', False)]
 
 
+def test_a_key_that_has_ended_motion_does_not_begin_it_again_at_once(at: Bench) -> None:
+    """Pressed twice in a fright, kept down, or a moment after the policy has ended by itself."""
+    at.desk.request('enable')
+    at.bench.wait(lambda: not at.obstacle('start'))
+    at.desk.press_key(' ')
+    at.bench.wait(lambda: not at.obstacle('hold'))
+    at.desk.press_key(' ')
+    at.bench.wait(lambda: not at.obstacle('start'))
+    at.desk.press_key(' ')
+    at.note('Hold: the policy does not run')
+    time.sleep(1.2)
+    at.desk.press_key(' ')
+    at.note('Start: done')
+    activated = [value for name, value in at.stack.calls if name == 'activate']
+    assert activated == [True, False, True]
+
+
 def test_what_would_be_refused_is_not_called(at: Bench) -> None:
     """And the reason is said."""
     at.desk.press_key(' ')
@@ -200,6 +217,9 @@ def test_nothing_is_thrown_away_before_it_is_asked_for_twice(at: Bench) -> None:
     at.note('Redo: throw the running episode away? Once more does it')
     assert at.stack.calls == []
     assert [o['name'] for o in at.desk.view()['operations'] if o['asked']] == ['redo']
+    at.desk.press_key('r')  # by a key that is held down
+    time.sleep(0.9)
+    assert at.stack.calls == []
     at.desk.press_key('ArrowLeft')
     at.note('Redo: done')
     assert at.stack.calls == [('discard', None)]

@@ -47,6 +47,13 @@ def test_motion_is_enabled_first() -> None:
     assert offered(ENABLED, ACTIVE) == {'stop', 'disable', 'hold'}
 
 
+def test_motion_that_is_about_to_be_enabled_can_be_called_off() -> None:
+    """Drivers are set up for seconds, and arms may be brought into their range meanwhile."""
+    preparing = ExecutorStatus('disabled', 'disabled', preparing=True)
+    assert offered(preparing, WAITING) == {'stop', 'disable'}
+    assert find_operation('E', reports(preparing), 0.1) == 'disable'
+
+
 def test_an_emergency_stop_is_reset_before_anything_else() -> None:
     """And a reset is offered only then."""
     assert offered(STOPPED, WAITING) == {'stop', 'reset'}
