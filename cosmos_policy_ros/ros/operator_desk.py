@@ -177,7 +177,8 @@ class OperatorDesk:
 
     def set_speed(self, share: float) -> None:
         """Set the share of its own speed at which the policy moves the arms, from any thread."""
-        self._wanted.append(lambda: self._call_speed(share))
+        number = float(share)  # a browser sends 1, which a message would take for another number
+        self._wanted.append(lambda: self._call_speed(number))
 
     def view(self) -> dict[str, Any]:
         """Return what a screen shows, as plain values for JSON.
