@@ -120,6 +120,13 @@ class ExecutorParams(PlaybackParams):
         0.0,
         5.0,
     )
+    fault_image_age_s: float = param(
+        10.0,
+        'Time without a new image of a camera after which a fault is latched [s]: a camera that '
+        'is started again moves nothing.',
+        0.1,
+        600.0,
+    )
     fault_joint_age_s: float = param(
         2.0, 'Age of a joint state beyond which a fault is latched [s].', 0.01, 60.0
     )
@@ -224,6 +231,7 @@ class CommandExecutor(Node):
         self._settle: Callable[[str], None] | None = None  # answers who enables, while that lasts
         self._enabled_ns = 0  # when motion was enabled last [ns, ROS clock]
         self._intervenes: bool | None = None  # as last published
+        self._saw_s = 0.0  # when all cameras were well, or did not matter [s, monotonic]
         self._outputs = [JOINT_COMMAND.ros_name, *command_topics(robot.arms)]
         self._outputs += leader_topics(robot) if p.takeover else []
         refuse_second_stack(self, self._outputs, p.discovery_s)
@@ -552,8 +560,8 @@ class CommandExecutor(Node):
         if standstill and max(stands_s, age_s) > self.params.fault_joint_age_s:
             # A simulator that dies takes both along; which is missed first is chance.
             self.playback.safety.fault(f'{standstill}; no joint states for {age_s:.1f} s')
-        blind = self._cameras.blind(now_ns, self.params.max_image_age_s)
-        why = standstill or ('' if self.playback.led_by == 'person' else blind)
+        blind = self._find_blindness(now_ns)
+        why = standstill or blind
         command = self.playback.tick(measured, age_s, now_ns, 1 + missed, why)
         self._note_intervention()
         if command is not None:
@@ -568,6 +576,22 @@ class CommandExecutor(Node):
             self._log_mode()
         if changed or self._ticks % self._ticks_per_report == 0:
             self._report(age_s)
+
+    def _find_blindness(self, now_ns: int) -> str:
+        """Return which camera that the arms are moved by shows nothing new, empty for none.
+
+        One that is missed for too long is a fault, so that whoever starts it again moves nothing.
+        """
+        if self.playback.led_by == 'person':
+            blind = ''
+        else:
+            blind = self._cameras.blind(now_ns, self.params.max_image_age_s)
+        now_s = time.perf_counter()
+        if not (blind and self._sending):
+            self._saw_s = now_s
+        elif now_s - self._saw_s > self.params.fault_image_age_s:
+            self.playback.safety.fault(f'{blind}; see to the camera')
+        return blind
 
     def _set_trust(self) -> None:
         """Believe new poses only while nothing is sent that may follow them."""

@@ -47,6 +47,7 @@ START = ROBOT.start
 LEFT, RIGHT = ROBOT.arms
 MAX_AGE_S = 0.3  # more than this process may pause on a busy machine
 MAX_IMAGE_AGE_S = 0.5  # likewise
+FAULT_IMAGE_AGE_S = 4.0  # longer than a camera is missed in other tests
 PERIOD_S = 0.02
 SLACK_S = 0.3  # discovery, and this process on a busy machine
 NAMES = ROBOT.joint_names
@@ -59,6 +60,7 @@ def start_executor(*parameters: str, discovery_s: float = 0.0) -> subprocess.Pop
         f'discovery_s:={discovery_s}',
         f'max_joint_age_s:={MAX_AGE_S}',
         f'max_image_age_s:={MAX_IMAGE_AGE_S}',
+        f'fault_image_age_s:={FAULT_IMAGE_AGE_S}',
         *parameters,
     )
     words = [word for p in given for word in ('-p', p)]
@@ -451,6 +453,20 @@ def test_camera_that_shows_nothing_new_holds_as_a_silent_one(live: Bench, fault:
     live.status(mode='hold', reason='no action chunk yet')
     live.send(waist(live.waist_rad, 0.6, n_rows=51))
     live.wait(lambda: live.waist_rad == pytest.approx(0.6, abs=1e-5))
+
+
+def test_camera_that_is_missed_for_long_is_a_fault(live: Bench) -> None:
+    """Whoever starts it again moves nothing by that."""
+    live.send(waist(0.0, 0.3))
+    live.status(mode='playing')
+    live.arms.silent.add('high')
+    live.status(mode='hold')
+    assert '/high/image_raw is silent for' in live.status(mode='fault')['reason']
+    live.arms.silent.clear()
+    time.sleep(0.5)
+    live.send(waist(live.waist_rad, 0.3))
+    time.sleep(0.3)
+    assert live.status(state='fault')['mode'] == 'fault'
 
 
 def test_failed_bus_read_is_dropped(live: Bench) -> None:
