@@ -137,7 +137,7 @@ class InferenceStatus:
         candidates_used: Candidates of that answer before any were dropped.
         steps_used: Denoising steps of its action chunks.
         depth_used: Chunks that were imagined one after the other for its values.
-        budget_s: Time that it had [s]; NaN when nothing was committed, so that there is no hurry.
+        budget_s: Time that it had [s]; NaN when nothing was committed and N is given: no hurry.
         latency_a_s: Time of a query apart from its denoising, as fitted so far [s].
         latency_b_s: Time of a candidate in a denoising step [s].
         latency_c_s: Time of a denoising step apart from its candidates [s].
@@ -260,7 +260,7 @@ class SimStatus:
 
     Attributes:
         real_time_factor: Simulated over real time since the last report.
-        camera_hz: Images per second and camera since the last report [Hz].
+        camera_hz: Images per second and camera since the last report [Hz]; 0 if nobody listens.
         skipped_s: Real time that was not simulated, since the start [s].
         render_ms_p50: Median time to draw an image [ms]; NaN before the first.
         progress: How far the task got since the reset, 0 to 4, which is done.
@@ -420,7 +420,7 @@ class PolicyStatus:
         candidates_used: Candidates of the last answer.
         steps_used: Denoising steps of its action chunks.
         depth_used: Chunks that were imagined one after the other for its values.
-        budget_s: Time that it had [s]; NaN without committed rows.
+        budget_s: Time that it had [s]; NaN without committed rows where N is given.
         query_ms_p50: Median time from a query to its answer [ms].
         query_ms_p99: 99th percentile of that [ms].
         committed_rows: Rows that the query of the last plan committed to.

@@ -30,7 +30,7 @@ def executor_status(
     Args:
         playback: Chunks, leaders or both behind the safety.
         lateness: How late commands left.
-        refusals: Stream -> why its last message was refused, of those that are refused now.
+        refusals: Stream -> it, and why its last message was refused, of those refused now.
         joint_age_s: Age of the oldest arm's joint state [s].
         chunks_refused: Chunks that could not be played, since enabling.
         ticks_skipped: Ticks without a command, since the start.
@@ -38,7 +38,7 @@ def executor_status(
         preparing: Whether drivers are being set up to enable motion.
         enabled_ns: When motion was enabled last [ns, ROS clock]; 0 before.
     """
-    reasons = [playback.reason, *(f'{stream}: {why}' for stream, why in refusals.items())]
+    reasons = [playback.reason, *refusals.values()]
     late_ms = lateness.newest_ms()
     return ExecutorStatus(
         state=playback.safety.state,

@@ -225,7 +225,7 @@ class CommandExecutor(Node):
         self._chunks_s: deque[float] = deque(maxlen=CHUNK_BURST)  # read at [s, monotonic]
         self._most_bytes = MOST_ROWS * (8 * robot.size + ROW_BYTES) + NAME_BYTES * (robot.size + 1)
         self._lateness, self._sending = Lateness(p.lateness), False
-        self._refusals: dict[str, str] = {}  # stream -> why its last message was refused
+        self._refusals: dict[str, str] = {}  # stream -> it, and why its last message was refused
         self._mode = 'disabled'
         self._time = SteadyTime(time.perf_counter())
         self._settle: Callable[[str], None] | None = None  # answers who enables, while that lasts
@@ -326,9 +326,10 @@ class CommandExecutor(Node):
         if refusal is None:
             self._refusals.pop(stream, None)
             return
+        told = refusal if stream in refusal else f'{stream}: {refusal}'
         if stream not in self._refusals:
-            self.get_logger().error(f'{stream}: {refusal}')
-        self._refusals[stream] = refusal
+            self.get_logger().error(told)
+        self._refusals[stream] = told
 
     def _on_enable(
         self, request: SetBool.Request, response: SetBool.Response, answer: Callable[[], None]

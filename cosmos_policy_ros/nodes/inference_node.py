@@ -432,11 +432,15 @@ class InferenceNode(LifecycleNode):
         """Return the time until the chunk could no longer take over unnoticed [s].
 
         That is until the committed rows end, less those that the spline of the executor needs
-        behind the take-over. None without committed rows.
+        behind the take-over. Without committed rows half of the new chunk should be left to play;
+        None then where N is given, since whoever gives it may want to wait.
         """
-        if obs.committed is None or not len(obs.committed):
+        if obs.committed is not None and len(obs.committed):
+            n_rows = max(len(obs.committed) - SPLINE_ROWS, 1)
+        elif self.params.candidates == AUTO:
+            n_rows = self.policy.config.horizon // 2
+        else:
             return None
-        n_rows = max(len(obs.committed) - SPLINE_ROWS, 1)
         lasts_s = n_rows / self.policy.config.rate_hz
         return lasts_s - (self.get_clock().now().nanoseconds - obs.stamp_ns) * 1e-9
 

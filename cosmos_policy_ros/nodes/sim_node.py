@@ -263,14 +263,16 @@ class SimNode(Node):
     def _publish_image(self) -> None:
         self._advance()
         camera = next(self._turns)
+        images, infos = self._images[camera.name], self._infos[camera.name]
+        if not (has_listeners(images) or has_listeners(infos)):
+            return  # drawing takes more than all else here
         start_s = time.perf_counter()
         image = self.scene.sim.render(camera.name)
         self._speed.add_image(time.perf_counter() - start_s)
         image = add_sensor_noise(image, self._rng)
         message = image_message(image, self.scene.stamp_ns, self._frames[camera.name])
-        self._images[camera.name].publish(message)
-        intrinsics = self.scene.sim.intrinsics(camera.name)
-        self._infos[camera.name].publish(camera_info_message(message, intrinsics))
+        images.publish(message)
+        infos.publish(camera_info_message(message, self.scene.sim.intrinsics(camera.name)))
 
     def _publish_success(self) -> None:
         self._advance()

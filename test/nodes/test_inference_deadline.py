@@ -106,13 +106,24 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DeadlineBench]:
         rclpy.shutdown()
 
 
-def test_without_committed_rows_there_is_no_hurry(bench: DeadlineBench) -> None:
-    """All four candidates of five steps, whatever it takes."""
+def test_without_committed_rows_half_of_the_chunk_is_left_to_play(bench: DeadlineBench) -> None:
+    """Six rows last six seconds, and there is room for all four candidates of five steps."""
     report, came_s = bench.report_of(bench.observation(0))
     assert bench.answers[0].positions.shape[0] == 4
     assert (report['candidates_used'], report['steps_used']) == ('4', '5')
-    assert report['budget_ms'] == ''
+    assert 2000.0 < float(report['budget_ms']) < 3000.0
     assert came_s > 1.0
+
+
+def test_machine_that_is_too_slow_for_all_candidates_answers_all_the_same(
+    bench: DeadlineBench,
+) -> None:
+    """Else the executor would refuse the first chunk, and every other, for its age."""
+    bench.sluggish.row_s = 3 * bench.ROW_S
+    report, came_s = bench.report_of(bench.observation(0))
+    bench.sluggish.row_s = bench.ROW_S
+    assert int(report['steps_used']) < 5
+    assert came_s < 3.9  # one step that has begun goes on to its end
 
 
 def test_answer_comes_before_the_committed_rows_end(bench: DeadlineBench) -> None:
@@ -129,14 +140,15 @@ def test_answer_comes_before_the_committed_rows_end(bench: DeadlineBench) -> Non
 
 def test_depth_is_given_up_before_candidates(bench: DeadlineBench) -> None:
     """Two chunks of four candidates take 1.3 s with two steps; without a hurry 3.2 s."""
-    plain = bench.inference._query
+    plain, auto = bench.inference._query, bench.inference.params
     bench.inference._query = replace(plain, depth=2)
     report, came_s = bench.report_of(bench.observation(3))
+    bench.inference.params = replace(auto, candidates=4)
     free, _ = bench.report_of(bench.observation(0))
-    bench.inference._query = plain
+    bench.inference._query, bench.inference.params = plain, auto
     assert (report['depth_used'], report['candidates_used']) == ('1', '4')
     assert came_s < 1.0
-    assert (free['depth_used'], free['steps_used']) == ('2', '5')
+    assert (free['depth_used'], free['steps_used'], free['budget_ms']) == ('2', '5', '')
 
 
 def test_machine_that_gets_slower_in_between_costs_steps(bench: DeadlineBench) -> None:

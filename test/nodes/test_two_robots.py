@@ -49,17 +49,19 @@ class Person:
 def people(tmp_path: Path) -> Iterator[tuple[Person, Person]]:
     """Return who stands beside two simulated robots; the first is recorded."""
     values = {'out': str(tmp_path / 'bags')}
-    patience = ['-p', 'max_silence_s:=9.0', '-p', 'max_age_s:=9.0']  # two scenes are drawn here
+    patience = ['-p', 'max_silence_s:=9.0', '-p', 'max_age_s:=9.0']
+    # Nobody listens to the cameras of the second, which are not drawn then: two scenes leave the
+    # recorder of a small machine so little time that it takes messages for being late.
+    blind = ['-p', 'max_image_age_s:=0.0']
     started = [
-        subprocess.Popen(
-            node_command(spec, {**values, 'namespace': name})
-            + (patience if spec is RECORDER else [])
+        subprocess.Popen(node_command(spec, {**values, 'namespace': name}) + given)
+        for name, spec, given in (
+            ('robot1', SIM, []),
+            ('robot1', EXECUTOR, []),
+            ('robot1', RECORDER, patience),
+            ('robot2', SIM, []),
+            ('robot2', EXECUTOR, blind),
         )
-        for name, specs in (
-            ('robot1', (SIM, EXECUTOR, RECORDER)),
-            ('robot2', (SIM, EXECUTOR)),
-        )
-        for spec in specs
     ]
     rclpy.init()
     try:
@@ -82,7 +84,7 @@ def test_one_robot_moves_and_is_recorded_beside_another(
     first.client.start_recording()
     first.client.pause(1.5)
     whole, message = first.client.stop_recording(True)
-    assert whole or 'late on the way' in message, message  # two scenes are drawn here
+    assert whole or 'late on the way' in message, message  # as on a machine that is busy
     second.client.wait(lambda: second.state, 20.0, lambda: 'no status')
     assert (first.state, second.state) == ('enabled', 'disabled')
     with Reader(tmp_path / 'bags' / 'episode_000000') as bag:

@@ -34,7 +34,7 @@ def test_fault_is_an_error_and_names_its_reason() -> None:
     playback.enable(ROBOT.start, 0.0, 0)
     playback.safety.fault('emergency stop')
     playback.tick(ROBOT.start, 0.0, 20_000_000)
-    status = status_of(playback, {'policy/action_chunk': 'refused: too old'})
+    status = status_of(playback, {'policy/action_chunk': 'policy/action_chunk: refused: too old'})
     assert (status.state, status.mode) == ('fault', 'fault')
     assert status.reason == 'emergency stop; policy/action_chunk: refused: too old'
     assert severity(status, {}) == 'error'
