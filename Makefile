@@ -6,7 +6,7 @@ ARGS ?=
 
 .PHONY: help setup messages demo test test-all fuzz lint docs clean
 
-PYTEST = .venv/bin/python -m pytest -q
+PYTEST = .venv/bin/python -m pytest -q --durations=25 --durations-min=5
 EVERY_CORE = --numprocesses=logical --maxprocesses=8 --dist=loadfile
 # One after the other but for patient ones: neighbours that keep the processor busy would make them
 # miss their deadlines.

@@ -86,7 +86,7 @@ class StampJudge:
             return ''
         late_s = median(self._late_ns) * 1e-9
         if late_s > 0:
-            side, limit_s, why = 'before', self._max_late_ns * 1e-9, ', or late on the way'
+            side, limit_s, why = 'before', self._max_late_ns * 1e-9, ', or late on a busy machine'
         else:
             side, limit_s, why = 'after', AHEAD_S, ''
         return (
