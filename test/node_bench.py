@@ -25,9 +25,11 @@ def ros_node(name: str) -> Iterator[Node]:
     with ros_domain():
         rclpy.init()
         node = Node(name)
-        yield node
-        node.destroy_node()
-        rclpy.shutdown()
+        try:
+            yield node
+        finally:
+            node.destroy_node()
+            rclpy.shutdown()
 
 
 class SteppedBench:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 import sys
-from threading import Thread
+from threading import Event, Thread
 import time
 
 import pytest
@@ -48,14 +48,23 @@ def test_the_newest_message_counts_for_its_age_however_old(rates: StreamRates) -
 
 def test_pages_look_while_messages_come(rates: StreamRates) -> None:
     """Every page is served by a thread of its own."""
-    looking = Thread(target=lambda: [looked.append(row(rates)) for _ in range(2000)])
     looked: list[dict[str, float | None]] = []
+    fed = Event()
+
+    def look() -> None:
+        while not fed.is_set():
+            looked.append(row(rates))
+
+    looking = Thread(target=look)
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     try:
         looking.start()
-        while looking.is_alive():
+        for _ in range(10_000):
             rates._on_message(CAMERA, b'')
     finally:
+        fed.set()
+        looking.join()
         sys.setswitchinterval(before)
-    assert len(looked) == 2000
+    assert len(looked) > 1
+    assert row(rates)['lost'] == 0.0
