@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.data.episodes import list_episodes
@@ -14,6 +16,7 @@ import numpy as np
 import pytest
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
+from samples import sample_episode
 
 ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
@@ -232,3 +235,25 @@ def test_folder_without_episodes_says_how_to_record(tmp_path: Path) -> None:
     """An empty or missing folder names the command that fills it."""
     with pytest.raises(ConfigError, match='cosmos-policy demonstrate'):
         list_episodes(tmp_path / 'none')
+
+
+def test_gripper_table_that_was_added_since_is_warned_about(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A bag of before it has none; the commands in it are other distances of the fingers."""
+    record(tmp_path / 'a', meta={**META, 'robot_yaml': ROBOT_FILE.read_text(encoding='utf-8')})
+    left, right = ROBOT.arms
+    assert left.gripper is not None
+    closed, opened = left.gripper.command_closed, left.gripper.command_open
+    bent = replace(left.gripper, command_between=((0.5, closed + 0.6 * (opened - closed)),))
+    robot = replace(ROBOT, arms=(replace(left, gripper=bent), right))
+    read_bag(tmp_path / 'a', robot, 25.0)
+    assert 'another gripper scale: command_between of follower_left was (), is ((' in caplog.text
+
+
+def test_rows_of_a_converted_bag_are_not_made_up(tmp_path: Path) -> None:
+    """As those of a file or a data set: a command would count several times."""
+    write_bag(tmp_path / 'a', sample_episode(), ROBOT)
+    assert len(read_bag(tmp_path / 'a', ROBOT, 25.0).actions) == 6
+    with pytest.raises(ConfigError, match='it has 50 rows per second, 100 are wanted'):
+        read_bag(tmp_path / 'a', ROBOT, 100.0)

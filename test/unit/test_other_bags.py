@@ -10,10 +10,11 @@ from typing import Any
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.bags import reader
+from cosmos_policy_ros.data.bags.files import FROM
 from cosmos_policy_ros.data.bags.overview import read_overview
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.episodes import list_episodes
-from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.data.reading import Reading, Stamps
 from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
@@ -28,6 +29,7 @@ from other_recorders import (
     recording,
     Sent,
     START_NS,
+    STRING,
     T,
     without,
     write_bag_of,
@@ -122,6 +124,14 @@ def test_actions_of_the_next_row(tmp_path: Path) -> None:
     episode = read(path, actions='state-next')
     np.testing.assert_allclose(episode.actions[:, 0], 0.1 * (np.arange(1, 100) / 50), atol=1e-6)
     np.testing.assert_allclose(episode.proprio[:, 0], 0.1 * (np.arange(99) / 50), atol=1e-6)
+
+
+def test_actions_of_the_next_row_need_one(tmp_path: Path) -> None:
+    """An episode of one row has none."""
+    rows = [r for r in without(recording(), '/joint_command') if r.arrival_ns < START_NS + 10**7]
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    with pytest.raises(ConfigError, match='it has one row, whose action would be the next'):
+        read(path, actions='state-next')
 
 
 def test_commands_of_the_controllers_are_actions_too(tmp_path: Path) -> None:
@@ -348,7 +358,7 @@ def test_one_other_clock_for_all_is_trusted_where_a_person_says_so(tmp_path: Pat
         for k in range(200)
     ]
     episode = read(write_bag_of(tmp_path / 'a', rows, DEMO), stamps='header')
-    assert episode.stamps_ns[0] == 10**9
+    assert episode.stamps_ns[0] == START_NS  # on the clock of the bag
     assert episode.expert.tolist() == [True] * 50 + [False] * 50
 
 
@@ -465,6 +475,26 @@ def test_joint_states_in_parts_are_joined_by_name(tmp_path: Path) -> None:
     np.testing.assert_allclose(episode.proprio[50], [*arm_pose(1.0), 1.0] * 2, atol=1e-6)
 
 
+def test_arm_whose_first_message_on_a_shared_topic_is_later_moves_the_first_tick(
+    tmp_path: Path,
+) -> None:
+    """Each arm has a driver that sends its joints alone."""
+    rows = []
+    for row in recording():
+        if row.topic == '/joint_command':
+            row.message.name[:] = shared_topic_robot().joint_names
+        if row.topic.endswith('joint_states'):
+            side = 'l' if 'left' in row.topic else 'r'
+            row.message.name[:] = [*(f'{side}_{name}' for name in JOINTS), f'{side}_finger']
+            row = row._replace(topic='/joint_states')  # noqa: PLW2901
+            if side == 'l' and row.arrival_ns < START_NS + 10**8:
+                continue
+        rows.append(row)
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    episode = read_bag(path, shared_topic_robot(), 50.0)
+    assert episode.stamps_ns[0] == START_NS + 10**8
+
+
 def shared_topic_robot() -> Any:
     """Return the robot with one joint-state topic and joints of other names."""
     arms = []
@@ -476,3 +506,56 @@ def shared_topic_robot() -> Any:
             replace(arm, joint_state_topic='/joint_states', joints=joints, gripper=gripper)
         )
     return replace(ROBOT, arms=tuple(arms))
+
+
+@pytest.mark.parametrize('stamps', [None, 'arrival'])
+def test_files_of_a_bag_are_read_in_the_order_of_their_numbers(
+    tmp_path: Path, stamps: Stamps | None
+) -> None:
+    """The 3 of ``.db3`` is none; out of order, what comes late would be dropped."""
+    (tmp_path / 'a').mkdir()
+    for number in range(4):
+        begin_ns = START_NS + number * 5 * 10**8
+        rows = [r for r in recording() if begin_ns <= r.arrival_ns < begin_ns + 5 * 10**8]
+        part = write_bag_of(tmp_path / 'part' / str(number), rows, sqlite=True)
+        (part / f'{number}.db3').rename(tmp_path / 'a' / f'a_{number}.db3')
+    episode = read(tmp_path / 'a', labels=SAID, stamps=stamps)
+    assert len(episode.actions) == 100
+    np.testing.assert_allclose(episode.actions[:, 0], 0.002 * np.arange(100), atol=1e-6)
+
+
+def test_task_that_is_sent_while_recording_is_for_the_episodes_to_come(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The recorder has kept the one that was done; the next may be sent before the stop."""
+    rows = recording()
+    rows.append(Sent(rows[-1].arrival_ns, '/task', STRING, T[STRING]('stack the cups')))
+    path = write_bag_of(tmp_path / 'a', rows, DEMO | {'task': 'fold the towel'})
+    assert read(path).task == 'fold the towel'
+    assert "its task is 'fold the towel'; 'stack the cups' was sent while it was" in caplog.text
+
+
+def test_empty_task_is_none(tmp_path: Path) -> None:
+    """It ends the queries of a policy, and is nothing that could be learned."""
+    rows = recording()
+    rows.append(Sent(rows[-1].arrival_ns, '/task', STRING, T[STRING]('')))
+    assert read(write_bag_of(tmp_path / 'a', rows, DEMO)).task == 'fold the towel'
+    rows = without(recording(), '/task') + rows[-1:]
+    path = write_bag_of(tmp_path / 'b', rows, DEMO)
+    assert read(path, labels=SAID).task == 'fold the towel'
+    with pytest.raises(ConfigError, match='its task is empty; give it with --task'):
+        read(path)
+
+
+def test_part_that_begins_in_a_gap_is_read_from_where_the_stream_comes_back(
+    tmp_path: Path,
+) -> None:
+    """Commands stop at 2 s and go on at 4 s: an episode that is divided there is two."""
+    rows = [
+        row
+        for row in recording(5.0)
+        if row.topic != '/joint_command' or not 2 * 10**9 <= row.arrival_ns - START_NS < 4 * 10**9
+    ]
+    episode = read(write_bag_of(tmp_path / 'a', rows, DEMO | {FROM: '3.0'}))
+    assert episode.stamps_ns[0] == START_NS + 4 * 10**9
+    assert len(episode.actions) == 50

@@ -51,7 +51,7 @@ def check_stamps(topic: str, rows: Sequence[Row], start_ns: int, max_late_s: flo
 
 
 def clock_offset(streams: Iterable[Sequence[Row]], stamps: Stamps | None) -> int:
-    """Return by how much arrivals are after the stamps that count [ns], for what has no header.
+    """Return by how much arrivals are after the stamps that count [ns], by the median.
 
     Args:
         streams: Messages of all streams.
@@ -66,7 +66,13 @@ def clock_offset(streams: Iterable[Sequence[Row]], stamps: Stamps | None) -> int
 
 
 def time_of(row: Row, stamps: Stamps | None, offset_ns: int) -> int:
-    """Return the time of a message that counts [ns]; arguments as of ``clock_offset``."""
+    """Return the time of a message that counts, on the clock of the bag [ns].
+
+    Args:
+        row: The message.
+        stamps: As of ``clock_offset``.
+        offset_ns: What it returned.
+    """
     if row.stamp_ns is None or stamps == 'arrival':
-        return row.arrival_ns - offset_ns
-    return row.stamp_ns
+        return row.arrival_ns
+    return row.stamp_ns + offset_ns

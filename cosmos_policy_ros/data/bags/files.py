@@ -159,8 +159,7 @@ def open_bag(path: Path) -> Iterator[Bag]:
 def _open(path: Path, stack: ExitStack) -> Bag:
     """Open all storage files of a bag."""
     information = {} if path.is_file() else read_information(path)
-    custom = information.get('custom_data')
-    custom = custom if isinstance(custom, dict) else {}  # null in most
+    custom = _custom_of(information)
     storages = [
         _open_storage(file, information, stack) for file in _storage_files(path, information)
     ]
@@ -186,7 +185,7 @@ def _open(path: Path, stack: ExitStack) -> Bag:
 
     return Bag(
         path,
-        {str(key): str(value) for key, value in custom.items()},
+        custom,
         types,
         any(storage.torn for storage in storages),
         recorded_ns,
@@ -211,6 +210,22 @@ def _part(messages: Iterator[Message], start_ns: int, end_ns: int) -> Iterator[M
         newest.clear()
         if bag_ns < end_ns:
             yield topic, bag_ns, data
+
+
+def read_custom(path: Path) -> dict[str, str]:
+    """Return the custom data in metadata.yaml, nothing where it is missing or damaged.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+    """
+    return _custom_of(read_information(path))
+
+
+def _custom_of(information: Mapping[str, Any]) -> dict[str, str]:
+    """Return the custom data of what metadata.yaml says; most bags have null there."""
+    custom = information.get('custom_data')
+    custom = custom if isinstance(custom, dict) else {}
+    return {str(key): str(value) for key, value in custom.items()}
 
 
 def read_information(path: Path) -> dict[str, Any]:
@@ -238,7 +253,7 @@ def _storage_files(path: Path, information: Mapping[str, Any]) -> list[Path]:
     if path.is_file():
         return [path]
     there = [p for p in path.iterdir() if p.name.removesuffix(PACKED).endswith(STORAGE)]
-    by_number = sorted(there, key=lambda p: [int(n) for n in re.findall(r'\d+', p.name)][-1:])
+    by_number = sorted(there, key=_file_number)
     listed = [Path(str(name)).name for name in information.get('relative_file_paths') or ()]
     missing = sorted(set(listed) - {p.name for p in there})
     if missing:
@@ -247,6 +262,12 @@ def _storage_files(path: Path, information: Mapping[str, Any]) -> list[Path]:
         msg = f'no storage file ({", ".join(STORAGE)}) is in it'
         raise ReaderError(msg)
     return [p for p in by_number if not listed or p.name in listed] or by_number
+
+
+def _file_number(file: Path) -> list[int]:
+    """Return the number behind the name of a storage file; the 3 of ``.db3`` is none."""
+    stem = Path(file.name.removesuffix(PACKED)).stem
+    return [int(number) for number in re.findall(r'\d+', stem)][-1:]
 
 
 def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) -> _Storage:

@@ -30,11 +30,12 @@ def find_other_scale(metadata: Mapping[str, str], robot: RobotSpec) -> str:
     grippers = {arm['name']: arm.get('gripper') or {} for arm in recorded.get('arms', ())}
     found = []
     for arm in robot.arms:
-        before = grippers.get(arm.name, {})
-        for key in KEYS:
+        before = grippers.get(arm.name) or {}
+        for key in KEYS if before else ():
             now = getattr(arm.gripper, key, None)
-            if key in before and _numbers(before[key]) != _numbers(now):
-                found.append(f'{key} of {arm.name} was {before[key]}, is {now}')
+            then = before.get(key, () if arm.gripper else None)  # a table may be left out
+            if _numbers(then) != _numbers(now):
+                found.append(f'{key} of {arm.name} was {then}, is {now}')
     if not found:
         return ''
     return (

@@ -71,8 +71,8 @@ def read_bag(
     Args:
         path: Bag folder, or a storage file.
         robot: Robot whose streams the bag holds.
-        rate_hz: Tick rate of the episode [Hz]; None is the one the bag was converted at, else the
-            robot's control rate.
+        rate_hz: Tick rate of the episode [Hz], at most that which the bag was converted at; None
+            is that one, else the robot's control rate.
         max_image_age_s: Oldest image allowed at a tick [s].
         max_joint_age_s: Oldest joint state and command allowed at a tick [s].
         reading: What the bag leaves open.
@@ -88,6 +88,9 @@ def read_bag(
             msg = f'episode {path} is invalid: {invalid}'
             raise ValueError(msg)
         labels = bag_labels(bag.custom, path)
+        if rate_hz and labels.rate_hz and rate_hz > labels.rate_hz:  # rows are not made up
+            msg = f'it has {labels.rate_hz:g} rows per second, {rate_hz:g} are wanted'
+            raise ValueError(msg)
         if bag.torn and 'success' not in relabelled(bag.custom):  # nobody has judged what is left
             labels = replace(labels, success=None)
         labels = labels.completed(reading.labels)
@@ -154,7 +157,7 @@ class _Reader:
         image_s, joint_s = self._limits.image_s, self._limits.joint_s
         rows, proprio, measured, actions = [], [], [], []
         for stamp_ns in stamps.tolist():
-            with self._located(stamp_ns + self._offset_ns):
+            with self._located(stamp_ns):
                 shown = sample_at(cameras, stamp_ns, image_s)
                 poses = sample_at(arms, stamp_ns, joint_s)
                 sent = sample_at(commands, stamp_ns, joint_s)
@@ -166,6 +169,9 @@ class _Reader:
             parts += [sent[part.topic].value for part in sources.commands]
             actions.append(np.concatenate(parts) if parts else proprio[-1])
         if self._reading.actions == 'state-next':
+            if len(actions) < 2:
+                msg = 'it has one row, whose action would be the next one: --actions state-next'
+                raise ValueError(msg)
             actions = actions[1:]
             rows, proprio, measured = rows[:-1], proprio[:-1], measured[:-1]
             stamps = stamps[:-1]
@@ -203,12 +209,13 @@ class _Reader:
             stamped = hasattr(message, 'header') or hasattr(message, 'timestamp')
             stamp_ns = stamp_of(message) if stamped else None
             if topic not in by_topic:
-                streams[topic].append(Row(bag_ns, stamp_ns, message))
+                if not self._is_stale(bag_ns, stamp_ns, self._limits.joint_s):
+                    streams[topic].append(Row(bag_ns, stamp_ns, message))
                 continue
             look, name = looks[topic], by_topic[topic]
             with self._located(bag_ns, f'{topic} '):
                 image = look.see(message, bag_ns)
-            if image is None:
+            if image is None or self._is_stale(bag_ns, stamp_ns, self._limits.image_s):
                 continue
             streams[topic].append(Row(bag_ns, stamp_ns, look.n - 1))
             self._sizes[name] = (image.shape[0], image.shape[1])
@@ -227,6 +234,19 @@ class _Reader:
                     self._bag.path, topic, (to_ns - from_ns) * 1e-9, self._at_s(from_ns),
                 )  # fmt: skip
         return streams
+
+    def _is_stale(self, bag_ns: int, stamp_ns: int | None, max_s: float) -> bool:
+        """Return whether a message was newest when a part begins and is too old to count in it.
+
+        Args:
+            bag_ns: Its arrival, or the begin of the part [ns].
+            stamp_ns: Its stamp [ns], None without one: such a message holds until the next.
+            max_s: The oldest that counts [s].
+        """
+        if stamp_ns is None or self._reading.stamps is not None:
+            return False
+        begins = self._bag.recorded_ns < self._bag.start_ns == bag_ns
+        return begins and bag_ns - stamp_ns > max_s * 1e9
 
     def _check_clocks(self) -> None:
         """Refuse stamps of another clock, where nobody has said which time counts."""
@@ -300,30 +320,29 @@ class _Reader:
 
     def _grid(self, groups: list[Mapping[str, Any]], rate_hz: float) -> NDArray[np.int64]:
         """Return the ticks at which every stream has a message, and tell what they leave out."""
-        cameras, arms, commands, leaders = groups
-        streams = {**{s.name: s for s in (*cameras.values(), *arms.values())}, **commands}
-        streams |= {s.name: s for s in leaders.values()}
-        late = max(streams, key=lambda name: streams[name].first_ns)
+        _, arms, commands, leaders = groups
+        # by themselves: arms of one topic have one name
+        streams = [stream for group in groups for stream in group.values()]
+        late = max(streams, key=lambda stream: stream.first_ns)
         acting = [*commands.values(), *leaders.values()] or [*arms.values()]
         wanted_ns = min(stream.last_ns for stream in acting)
-        ends = {
-            stream.name: stream.last_ns + round(max_s * 1e9)
+        end_ns, soon = min(
+            (stream.last_ns + round(max_s * 1e9), stream.name)
             for group, max_s in zip(
                 groups, (self._limits.image_s, *3 * [self._limits.joint_s]), strict=True
             )
             for stream in group.values()
-        }
-        soon = min(ends, key=lambda name: ends[name])
-        first_ns, last_ns = streams[late].first_ns, wanted_ns
+        )
+        first_ns, last_ns = late.first_ns, wanted_ns
         if self._bag.start_ns > self._bag.recorded_ns:  # a part; what was newest then comes first
-            first_ns = max(first_ns, self._bag.start_ns - self._offset_ns)
-        if wanted_ns - END_S * 1e9 <= ends[soon] < wanted_ns:
-            last_ns = ends[soon]
+            first_ns = max(first_ns, self._bag.start_ns)
+        if wanted_ns - END_S * 1e9 <= end_ns < wanted_ns:
+            last_ns = end_ns
         else:
             soon = min(acting, key=lambda stream: stream.last_ns).name
-        begin_s = (first_ns + self._offset_ns - self._bag.start_ns) * 1e-9
-        left_s = (self._bag.end_ns - self._offset_ns - last_ns) * 1e-9
-        for seconds, side, name in ((begin_s, 'start', late), (left_s, 'end', soon)):
+        begin_s = (first_ns - self._bag.start_ns) * 1e-9
+        left_s = (self._bag.end_ns - last_ns) * 1e-9
+        for seconds, side, name in ((begin_s, 'start', late.name), (left_s, 'end', soon)):
             if seconds > REPORTED_S and self._reading.stamps != 'arrival':
                 why = 'begins there' if side == 'start' else 'ends there'
                 logger.warning(
@@ -333,7 +352,7 @@ class _Reader:
         try:
             return tick_grid(first_ns, last_ns, rate_hz)
         except ValueError as error:
-            msg = f'{late} begins after {soon} has ended; {error}'
+            msg = f'{late.name} begins after {soon} has ended; {error}'
             raise ValueError(msg) from error
 
     def _images(
@@ -359,11 +378,28 @@ class _Reader:
         return images, image_index
 
     def _task(self, labels: Labels) -> str:
-        """Return the instruction: what it was changed to, the last one sent, or a label."""
-        if labels.task is not None and 'task' in relabelled(self._bag.custom):
-            return labels.task
-        sent = self._streams.get(self._sources.task, ())
-        return sent[-1].value.data if sent else labels.task or ''
+        """Return the instruction: that of the bag's labels, the last one sent, or a person's.
+
+        One that is sent while an episode is recorded is for those to come, and an empty one ends
+        the queries of a policy: neither is what was done before.
+
+        Raises:
+            ValueError: There is none.
+        """
+        rows = self._streams.get(self._sources.task, ())
+        sent = [row.value.data for row in rows if row.value.data]
+        if own := self._bag.custom.get('task'):
+            if sent and sent[-1] != own and 'task' not in relabelled(self._bag.custom):
+                logger.warning(
+                    'episode %s: its task is %r; %r was sent while it was recorded, for those to '
+                    'come',
+                    self._bag.path, own, sent[-1],
+                )  # fmt: skip
+            return own
+        if not sent and not labels.task:
+            msg = 'its task is empty; give it with --task'
+            raise ValueError(msg)
+        return sent[-1] if sent else labels.task or ''
 
 
 def _reread(path: Path, topic: str, colours: str) -> Any:
