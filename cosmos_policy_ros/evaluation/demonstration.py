@@ -8,7 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from cosmos_policy_ros.data.bags.writer import BagWriter
-from cosmos_policy_ros.evaluation.sim_bag import bag_path, write_joint_states
+from cosmos_policy_ros.evaluation.sim_bag import (
+    bag_path,
+    set_aside_unfinished,
+    write_joint_states,
+)
 from cosmos_policy_ros.evaluation.workers import map_seeds
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, SUBSTEPS
@@ -34,11 +38,13 @@ def record_demonstrations(
         out: Folder of the bags, which is made.
         task: Simulated task.
         robot: Topics, rates and image sizes.
-        seeds: Seeds of the episodes, none of which has a bag yet.
+        seeds: Seeds of the episodes, none of which has a whole bag yet.
         workers: Number of processes.
         on_episode: Called with the success of every episode as it ends, to show progress.
     """
     out.mkdir(parents=True, exist_ok=True)
+    seeds = list(seeds)
+    set_aside_unfinished(out, seeds)
     outcomes = []
     for success in map_seeds(partial(_open_recorder, out, task, robot), seeds, workers):
         outcomes.append(success)

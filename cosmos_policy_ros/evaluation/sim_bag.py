@@ -6,7 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from cosmos_policy_ros.data.bags.recovery import is_being_recorded
 from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.data.episode_edits import move_to_trash
+from cosmos_policy_ros.data.episodes import StoredEpisode
+from cosmos_policy_ros.outputs import partial_folder
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.motion import joint_motion
@@ -20,6 +24,20 @@ def bag_path(folder: Path, seed: int) -> Path:
 def missing_seeds(folder: Path, seeds: Iterable[int]) -> list[int]:
     """Return the seeds whose episode has no bag in a folder yet."""
     return [seed for seed in seeds if not bag_path(folder, seed).exists()]
+
+
+def set_aside_unfinished(folder: Path, seeds: Iterable[int]) -> None:
+    """Move what a killed run left of episodes to the trash of a folder.
+
+    Their seeds play them anew.
+
+    Args:
+        folder: Folder of the bags.
+        seeds: Seeds of the episodes.
+    """
+    for partial in (partial_folder(bag_path(folder, seed)) for seed in seeds):
+        if partial.is_dir() and not is_being_recorded(partial):
+            move_to_trash(StoredEpisode('bag', partial))
 
 
 def write_joint_states(bag: BagWriter, sim: AlohaSim, robot: RobotSpec, stamp_ns: int) -> None:

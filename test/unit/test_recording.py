@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,8 @@ from cosmos_policy_ros.data.bags.recording import next_episode, Recording
 from cosmos_policy_ros.data.bags.recovery import recover, recover_all
 from cosmos_policy_ros.data.bags.writer import typestore
 from cosmos_policy_ros.data.episodes import list_episodes
+from cosmos_policy_ros.evaluation.rollout_bag import refuse_existing
+from cosmos_policy_ros.evaluation.sim_bag import set_aside_unfinished
 from cosmos_policy_ros.image_decoder import IMAGE
 from cosmos_policy_ros.types import ConfigError
 from mcap.reader import make_reader
@@ -144,6 +147,25 @@ def test_a_recovery_that_was_cut_off_begins_again(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ['a']
 
 
+def test_a_recording_whose_description_is_lost_is_recovered(tmp_path: Path) -> None:
+    """A power cut leaves an empty file; a recorder starts beside it, and messages are kept."""
+    partial = kill_in_mid_episode(tmp_path)
+    (partial / 'metadata.yaml').write_text('', encoding='utf-8')
+    assert recover_all(tmp_path) == [tmp_path / 'a']
+    assert custom(tmp_path / 'a') == {'complete': 'false'}
+
+
+def test_a_recovery_that_was_killed_at_its_end_leaves_no_second_episode(tmp_path: Path) -> None:
+    """The bag is there, and its recording is not yet removed: one of both is an episode."""
+    partial = kill_in_mid_episode(tmp_path)
+    shutil.copytree(partial, tmp_path / 'kept')
+    recover(partial)
+    (tmp_path / 'kept').rename(partial)
+    assert recover_all(tmp_path) == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['a', 'a.partial']
+    assert [stored.name for stored in list_episodes(tmp_path)] == ['a']
+
+
 def test_audit_counts_what_came_and_what_should_have(tmp_path: Path) -> None:
     """A gap of 50 ms in 1 s of a stream at 100 Hz, and a topic without a rate."""
     recording = begin(tmp_path)
@@ -229,3 +251,21 @@ def test_a_checkpoint_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / 'policy.json').write_text('[]', encoding='utf-8')
     assert hash_checkpoint(tmp_path) != before
     assert len(before) == 64
+
+
+def test_simulated_episode_that_a_kill_cut_off_is_set_aside(tmp_path: Path) -> None:
+    """Its seed plays it anew; one that is being recorded is left alone."""
+    kill_in_mid_episode(tmp_path).rename(tmp_path / 'episode_000600.partial')
+    running = Recording(tmp_path / 'episode_000601', {'source': 'demo'}, RATES, START_NS)
+    set_aside_unfinished(tmp_path, [600, 601, 602])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['.trash', 'episode_000601.partial']
+    assert [path.name for path in (tmp_path / '.trash').iterdir()] == ['episode_000600.partial']
+    running.discard()
+
+
+def test_rollouts_are_not_recorded_beside_one_that_a_kill_cut_off(tmp_path: Path) -> None:
+    """That is told before the first is played."""
+    kill_in_mid_episode(tmp_path).rename(tmp_path / 'episode_000600.partial')
+    refuse_existing(tmp_path, [601])
+    with pytest.raises(ConfigError, match=r'episode_000600.partial exists and is not overwritten'):
+        refuse_existing(tmp_path, [600, 601])

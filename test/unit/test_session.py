@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+import shutil
 
 from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
@@ -133,3 +134,18 @@ def test_full_disk_refuses_the_start(tmp_path: Path) -> None:
     """A wish that no disk fulfils."""
     with pytest.raises(ValueError, match='MB are free, limit 1000000000000 MB; make room'):
         record(session(tmp_path, 1e12), SECOND_NS, 1.0)
+
+
+def test_disk_that_was_pulled_out_is_told(tmp_path: Path) -> None:
+    """While nothing is recorded, and in the middle of an episode."""
+    out = tmp_path / 'usb'
+    out.mkdir()
+    recorder = session(out)
+    now_ns = record(recorder, SECOND_NS, 1.0)
+    shutil.rmtree(out)
+    assert recorder.check(now_ns)
+    assert recorder.failed
+    assert recorder.last.startswith(f'{out / "episode_000000"} is unfinished: ')
+    assert recorder.status(now_ns, 'task').free_bytes == 0
+    with pytest.raises(ValueError, match='usb is gone; is its disk still there'):
+        recorder.start(now_ns, 'task')

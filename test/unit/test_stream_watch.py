@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.data.bags.clocks import check_stamps, Row
+from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
 from cosmos_policy_ros.data.bags.writer import decode_cdr, typestore
 from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, IMAGE
 from cosmos_policy_ros.stream_judge import StampJudge
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from other_recorders import (
     JOINT_STATE,
@@ -22,6 +25,7 @@ from other_recorders import (
     Sent,
     START_NS,
     without,
+    write_bag_of,
 )
 import pytest
 from rosbags.serde import SerdeError
@@ -131,6 +135,26 @@ def test_what_turns_bad_is_said_with_time_and_topic() -> None:
     said = watch.check(NOW_NS, 0.3)
     assert said.startswith('at 0.99 s: /follower_left/joint_states is 5')
     assert said.endswith('ms old, limit 300 ms')
+
+
+def test_gap_that_no_reader_takes_is_told_at_the_end(tmp_path: Path) -> None:
+    """Motion was stopped for a moment: the recording is whole, and has to be divided there."""
+    watch = StreamWatch(ROBOT)
+    watch.begin(START_NS)
+    rows = [
+        row
+        for row in recording(2.0)
+        if row.topic != '/joint_command' or not 5 * 10**8 <= row.arrival_ns - START_NS < 9 * 10**8
+    ]
+    assert feed(watch, rows) == ''
+    assert watch.check(rows[-1].arrival_ns, 0.5, ended=True) == ''
+    assert watch.end() == (
+        '/joint_command had no message for 0.42 s from 0.48 s on, readers take 0.1 s: divide it '
+        'there (cosmos-policy episodes split)'
+    )
+    path = write_bag_of(tmp_path / 'a', rows, {'source': 'demo', 'success': 'true'})
+    with pytest.raises(ConfigError, match='/joint_command is 120 ms old, limit 100 ms'):
+        read_bag(path, ROBOT, 50.0)
 
 
 def test_clock_that_is_a_little_ahead_spoils_nothing() -> None:

@@ -37,13 +37,24 @@ def find_stale(
 
 
 def find_full(folder: Path, min_free_mb: float) -> str:
-    """Return that a disk is almost full, empty when it is not.
+    """Return that a disk is almost full or gone, empty when it is neither.
 
     Args:
         folder: Folder on the disk.
         min_free_mb: What must stay free [MB of 10**6 bytes].
     """
-    free_mb = shutil.disk_usage(folder).free / 1e6
+    free = free_bytes(folder)
+    if free is None:
+        return f'{folder} is gone; is its disk still there'
+    free_mb = free / 1e6
     if free_mb >= min_free_mb:
         return ''
     return f'{folder}: {free_mb:.0f} MB are free, limit {min_free_mb:.0f} MB; make room'
+
+
+def free_bytes(folder: Path) -> int | None:
+    """Return what is free on the disk of a folder [bytes], None where the folder is gone."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:  # a disk that was pulled out
+        return None

@@ -2,8 +2,9 @@
 """How a recording that nobody finished becomes a bag that opens.
 
 A recorder that is killed leaves a folder with the suffix ``.partial``, an MCAP file that ends
-anywhere and the custom data it began with. All messages up to the last whole chunk are copied into
-a new bag whose custom data has ``complete: 'false'``; only then the folder is removed.
+anywhere and the custom data it began with, of which a power cut may leave nothing. All messages up
+to the last whole chunk are copied into a new bag whose custom data has ``complete: 'false'``; only
+then the folder is removed.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import logging
 from pathlib import Path
 import shutil
 
+from cosmos_policy_ros.data.bags.files import read_custom
 from cosmos_policy_ros.data.bags.torn import read_open_mcap, TORN
-from cosmos_policy_ros.data.bags.writer import BagWriter, INFORMATION
+from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.outputs import PARTIAL
-import yaml
 
 logger = logging.getLogger(__name__)
 RESCUE = '.rescue'  # suffix of a copy that is being made
@@ -45,15 +46,18 @@ def recover(partial: Path) -> Path:
     Raises:
         BlockingIOError: A living process writes it.
         ValueError: It holds no message.
+        FileExistsError: The bag is there already.
         OSError: It cannot be read, or the bag cannot be written.
     """
     path = partial.with_name(partial.name.removesuffix(PARTIAL))
+    if path.exists():  # a copy beside both would be an episode that counts twice
+        msg = f'{path} is there already, as after a recovery that was killed at its end'
+        raise FileExistsError(msg)
     torn = next(partial.glob('*.mcap'), None)
     if torn is None:
         msg = f'{partial} holds no MCAP file'
         raise ValueError(msg)
-    draft = yaml.safe_load((partial / 'metadata.yaml').read_text(encoding='utf-8'))
-    details = {**draft[INFORMATION]['custom_data'], 'complete': 'false'}
+    details = {**read_custom(partial), 'complete': 'false'}
     with torn.open('rb') as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         n = 0
@@ -70,12 +74,23 @@ def recover(partial: Path) -> Path:
     return path
 
 
+def is_being_recorded(partial: Path) -> bool:
+    """Return whether a living process writes an unfinished recording."""
+    for file in partial.glob('*.mcap'):
+        with file.open('rb') as opened:
+            try:
+                fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+    return False
+
+
 def _try_recover(partial: Path) -> Path | None:
     """Return the bag, or None when there is none, which the log explains."""
     try:
         return recover(partial)
     except BlockingIOError:
         logger.info('%s is being recorded', partial)
-    except (*TORN, yaml.YAMLError) as error:
+    except TORN as error:
         logger.warning('%s cannot be recovered and stays: %s', partial, error)
     return None

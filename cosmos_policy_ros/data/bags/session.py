@@ -11,9 +11,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-import shutil
 
-from cosmos_policy_ros.data.bags.preflight import find_full
+from cosmos_policy_ros.data.bags.preflight import find_full, free_bytes
 from cosmos_policy_ros.data.bags.recording import next_episode, Recording
 from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
 from cosmos_policy_ros.status import RecorderStatus
@@ -192,7 +191,7 @@ class RecordingSession:
             seconds=(now_ns - self._start_ns) * 1e-9 if recording else 0.0,
             messages=recording.n if recording else 0,
             n_bytes=recording.n_bytes if recording else 0,
-            free_bytes=shutil.disk_usage(self._out).free,
+            free_bytes=free_bytes(self._out) or 0,
             stale='' if recording else self._watch.find_unusable(now_ns, max_age_s, actions=False),
             task=task,
         )

@@ -8,7 +8,7 @@ nothing is recorded only their stamps are, and the newest are kept for a look be
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cosmos_policy_ros.align import ArmStream, stamp_of
@@ -95,7 +95,7 @@ class StreamWatch:
         if silent := find_stale(newest_ns, sent, now_ns, max_age_s):
             why = 'without it a demonstration has no actions: enable motion first, or record with'
             return f'{silent}; {why} actions:=state-next'
-        trial = _Episode(self._robot, now_ns)
+        trial = _Episode(self._robot, now_ns, self._late_s)
         for topic, kept in self._kept.items():
             if reason := self._clocks[topic].fault():
                 return f'{reason}; synchronise the machines'
@@ -108,7 +108,7 @@ class StreamWatch:
 
     def begin(self, start_ns: int) -> None:
         """Look at every message from now on [ns, ROS clock]."""
-        self._episode = _Episode(self._robot, start_ns)
+        self._episode = _Episode(self._robot, start_ns, self._late_s)
         self._clocks = self._new_clocks(None)
 
     def check(self, now_ns: int, max_silence_s: float, ended: bool = False) -> str:
@@ -128,11 +128,15 @@ class StreamWatch:
         return ''
 
     def end(self) -> str:
-        """Look no longer at every message; return which images stood still, empty when none."""
+        """Look no longer at every message; return what somebody should know of them, or nothing.
+
+        Streams with gaps that no reader takes, and images that stood still: the recording is
+        whole, and a person may want to divide it.
+        """
         assert self._episode is not None
-        frozen = self._episode.find_frozen()
+        told = [self._episode.find_gaps(), self._episode.find_frozen()]
         self._episode, self._clocks = None, self._new_clocks(KEPT)
-        return frozen
+        return '; '.join(filter(None, told))
 
     def _new_clocks(self, kept: int | None) -> dict[str, StampJudge]:
         return {topic: StampJudge(topic, late_s, kept) for topic, late_s in self._late_s.items()}
@@ -141,8 +145,10 @@ class StreamWatch:
 class _Episode:
     """What the messages of one episode say so far."""
 
-    def __init__(self, robot: RobotSpec, start_ns: int) -> None:
-        self._start_ns = start_ns
+    def __init__(self, robot: RobotSpec, start_ns: int, late_s: Mapping[str, float]) -> None:
+        self._start_ns, self._late_s = start_ns, late_s
+        self._newest_ns: dict[str, int] = {}  # topic -> newest stamp
+        self._gaps: dict[str, list[tuple[int, int]]] = defaultdict(list)  # topic -> length, from
         self._cameras = {camera.topic: ImageLook(camera) for camera in robot.cameras}
         self._decoded_ns: dict[str, int] = defaultdict(int)
         self._arms = [(arm, ArmStream(arm, arm.joint_state_topic, 1)) for arm in robot.arms]
@@ -163,6 +169,7 @@ class _Episode:
         except SerdeError as error:
             msg = f'a message of {len(data)} bytes is damaged: {error}'
             raise ValueError(msg) from error
+        self._note_gap(topic, stamp_of(message))
         if topic in self._cameras:
             self._see_image(topic, msg_type, message, arrival_ns)
         elif topic == JOINT_COMMAND.name:
@@ -170,6 +177,14 @@ class _Episode:
         for arm, stream in self._arms:
             if arm.joint_state_topic == topic:
                 stream.push(stamp_of(message), message)
+
+    def _note_gap(self, topic: str, stamp_ns: int) -> None:
+        """Note a time without a message so long that a tick in it has none that is new enough."""
+        before_ns = self._newest_ns.setdefault(topic, stamp_ns)
+        self._newest_ns[topic] = max(before_ns, stamp_ns)
+        longest_s = self._late_s[topic] + 1.0 / self._robot.control_rate_hz
+        if stamp_ns - before_ns > longest_s * 1e9:
+            self._gaps[topic].append((stamp_ns - before_ns, before_ns))
 
     def _see_image(self, topic: str, msg_type: str, message: Any, arrival_ns: int) -> None:
         look = self._cameras[topic]
@@ -200,6 +215,19 @@ class _Episode:
         except TimeoutError as error:
             return str(error)
         return ''
+
+    def find_gaps(self) -> str:
+        """Return which streams had gaps that no reader takes, and the longest of each."""
+        told = []
+        for topic, gaps in self._gaps.items():
+            length_ns, from_ns = max(gaps)
+            more = f', the longest of {len(gaps)} gaps' if len(gaps) > 1 else ''
+            told.append(
+                f'{topic} had no message for {length_ns * 1e-9:.2f} s from '
+                f'{self.at_s(from_ns):.2f} s on{more}, readers take {self._late_s[topic]:g} s: '
+                'divide it there (cosmos-policy episodes split)'
+            )
+        return '; '.join(told)
 
     def find_frozen(self) -> str:
         """Return which cameras showed the same image for too long, and when."""
