@@ -21,6 +21,10 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 BASE = 2  # columns of a mobile base behind those of the arms: forward and turning speed
 FASTEST_HZ, LATEST_NS = 1e4, 2**62  # of what an episode can be
+OPENINGS = (
+    -1.0,
+    2.0,
+)  # beyond which a gripper is in another unit; worn ones leave 0 to 1 a little
 CAMERA_PREFIX = 'cam_'  # ALOHA's camera ``cam_high`` is ``high`` in our robot files
 
 
@@ -98,11 +102,19 @@ def read_circumstances(stored: Mapping[str, Any], where: str) -> Circumstances:
     return Circumstances(**found)
 
 
-def _flag(value: Any) -> bool:
-    """Return a truth that may be stored as text."""
-    known = {'true': True, 'false': False, '1': True, '0': False}
+def read_flag(value: Any, name: str = '') -> bool:
+    """Return a truth that may be stored as a number or as text, where ``bool('False')`` is true.
+
+    Args:
+        value: What is stored.
+        name: What it is called, for messages.
+
+    Raises:
+        ValueError: It is neither true nor false.
+    """
+    known = {'true': True, 'false': False, '1': True, '0': False, '1.0': True, '0.0': False}
     if str(value).lower() not in known:
-        msg = f"expected 'true' or 'false', got {value!r}"
+        msg = f"{name and f'{name}: '}expected 'true' or 'false', got {value!r}"
         raise ValueError(msg)
     return known[str(value).lower()]
 
@@ -111,7 +123,7 @@ _CIRCUMSTANCES: dict[str, Callable[[Any], Any]] = {
     'operator_id': str,
     'station_id': str,
     'robot_id': str,
-    'is_eval_episode': _flag,
+    'is_eval_episode': read_flag,
     'checkpoint': str,
     'progress': float,
 }
@@ -156,7 +168,8 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
 
     Raises:
         ValueError: A label is missing or of another robot, the rows have another width than the
-            robot, differ in number, hold a NaN or a motion that no arm can make.
+            robot, differ in number, hold a NaN, a motion that no arm can make, or a gripper in
+            another unit.
     """
     if labels.robot not in (None, robot.name) and not other_robot:
         msg = f'it is of robot {labels.robot!r}, the robot file is of {robot.name!r}; where the '
@@ -188,6 +201,7 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
             msg = f'{name} must be finite, got {len(bad)} NaN or infinite numbers, the first in '
             msg += f'row {row}, {row / rate_hz:.2f} s: {robot.joint_names[joint]}'
             raise ValueError(msg)
+    _check_openings(rows, robot)
     check_motion(rows.proprio, robot, rate_hz)
     expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert
     intervened = rows.human_intervention
@@ -208,6 +222,21 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
         effort=rows.effort,
         circumstances=labels.circumstances,
     )
+
+
+def _check_openings(rows: Rows, robot: RobotSpec) -> None:
+    """Refuse grippers in another unit, such as per cent.
+
+    Raises:
+        ValueError: One is far outside of 0 to 1; names it and the row.
+    """
+    for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
+        far = ((array < OPENINGS[0]) | (array > OPENINGS[1])) & ~robot.arm_joints
+        if far.any():
+            row, joint = np.argwhere(far)[0].tolist()
+            msg = f'{name}: {robot.joint_names[joint]} is {array[row, joint]:g} in row {row}, '
+            msg += 'openings of 0 (closed) to 1 (open) are expected'
+            raise ValueError(msg)
 
 
 def check_motion(proprio: NDArray[np.floating], robot: RobotSpec, rate_hz: float) -> None:

@@ -18,7 +18,7 @@ them with zeros.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from io import FileIO
 import logging
@@ -34,6 +34,7 @@ from cosmos_policy_ros.data.assemble import (
     find_cameras,
     Labels,
     read_circumstances,
+    read_flag,
     Rows,
     used_rows,
 )
@@ -107,6 +108,16 @@ def hdf5_labels(path: Path) -> tuple[Labels, int]:
     """
     with _named(path), h5py.File(path, 'r') as file:
         return _labels(file), len(_dataset(file, 'action'))
+
+
+def read_actions(path: Path) -> NDArray[Any]:
+    """Return the rows of actions of a file as they are stored, which is quick.
+
+    Raises:
+        ConfigError: It is damaged or lacks them.
+    """
+    with _named(path), h5py.File(path, 'r') as file:
+        return np.asarray(_dataset(file, 'action')[()])
 
 
 @contextmanager
@@ -285,6 +296,13 @@ def relabel_hdf5(path: Path, labels: Mapping[str, Any]) -> None:
             file.attrs['task_description' if name == 'task' else name] = value
 
 
+def forget_hdf5(path: Path, names: Collection[str]) -> None:
+    """Take attributes out of a file of ours, as far as they are there."""
+    with _named(path), h5py.File(path, 'r+') as file:
+        for name in names:
+            file.attrs.pop(name, None)
+
+
 def files_of(path: Path) -> list[Path]:
     """Return a file and the videos that it names, as far as they are there."""
     with _named(path), h5py.File(path, 'r') as file:
@@ -395,7 +413,7 @@ def _attributes(episode: Episode, robot: RobotSpec) -> dict[str, Any]:
 
 def _labels(file: h5py.File) -> Labels:
     """Return the labels in the attributes; only rollouts of Cosmos Policy name a policy."""
-    stored = dict(file.attrs)
+    stored = {name: _plain(value) for name, value in file.attrs.items()}
     source = stored.get('source', 'rollout' if 'policy_name' in stored else None)
     if source not in ('demo', 'rollout', None):
         msg = f"attribute 'source' must be 'demo' or 'rollout', got {source!r}"
@@ -403,12 +421,19 @@ def _labels(file: h5py.File) -> Labels:
     return Labels(
         task=stored.get('task_description'),
         source=source,
-        success=bool(stored['success']) if 'success' in stored else None,
+        success=read_flag(stored['success'], 'success') if 'success' in stored else None,
         rate_hz=float(stored['rate_hz']) if 'rate_hz' in stored else None,
         start_ns=int(stored['start_ns']) if 'start_ns' in stored else None,
         robot=stored.get('robot'),
         circumstances=read_circumstances(stored, f'episode {file.filename}'),
     )
+
+
+def _plain(value: Any) -> Any:
+    """Return an attribute as one value; text that has a fixed length comes as bytes."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    return value.decode() if isinstance(value, bytes) else value
 
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:

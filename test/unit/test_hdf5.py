@@ -427,3 +427,29 @@ def test_images_that_stand_still_while_the_arms_move_are_told(
     for row in range(n):  # one by one, as writers take them
         assert got.images['high'][row].shape == (240, 320, 3)
     assert 'cam_high: shows the same image for 1.18 s from 0.00 s on while the arms' in caplog.text
+
+
+def test_labels_are_what_their_text_says(tmp_path: Path) -> None:
+    """``bool('False')`` is true, and text of a fixed length comes as bytes."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    with h5py.File(path, 'a') as file:
+        file.attrs['success'] = 'False'
+        file.attrs['task_description'] = np.bytes_('bag it')
+        file.attrs['robot'] = np.array([ROBOT.name.encode()])
+    episode = read_hdf5(path, ROBOT, SAID)
+    assert (episode.task, episode.success) == ('bag it', False)
+    with h5py.File(path, 'a') as file:
+        file.attrs['success'] = 'nearly'
+    with pytest.raises(ConfigError, match="success: expected 'true' or 'false', got 'nearly'"):
+        read_hdf5(path, ROBOT, SAID)
+
+
+def test_gripper_in_per_cent_is_refused(tmp_path: Path) -> None:
+    """Taken as openings, it would be wide open in every row."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)
+    with h5py.File(tmp_path / 'a.hdf5', 'a') as file:
+        file['action'][2:, 13] *= 100.0
+    with pytest.raises(
+        ConfigError, match=r'actions: .*right/gripper is \d+.*in row 2, openings of'
+    ):
+        read_hdf5(tmp_path / 'a.hdf5', ROBOT)

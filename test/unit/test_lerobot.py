@@ -13,7 +13,9 @@ from typing import Any
 from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.image_rows import shown
 from cosmos_policy_ros.data.lerobot import writer as lerobot_writer
+from cosmos_policy_ros.data.lerobot.meta import TASKS
 from cosmos_policy_ros.data.lerobot.reader import check_files, check_lengths, read_lerobot
+from cosmos_policy_ros.data.lerobot.relabel import relabel_lerobot
 from cosmos_policy_ros.data.lerobot.statistics import histogram, image_stats, row_stats
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.data.reading import Reading
@@ -511,3 +513,73 @@ def test_lerobot_itself_loads_it(written: Path) -> None:
     np.testing.assert_array_equal(item['action'].numpy(), SECOND.actions[1])
     got = item['observation.images.cam_high'].permute(1, 2, 0).numpy() * 255
     assert np.abs(got - SECOND.images['high'][0]).mean() < 4
+
+
+def test_label_of_one_episode_leaves_the_verdicts_of_the_others(own: Path) -> None:
+    """A column that one has a word in is no word about the others: their rows count."""
+    info = json.loads((own / 'meta' / 'info.json').read_text())
+    reached = {'dtype': 'bool', 'shape': [1], 'names': None}
+    edit_info(own, features=info['features'] | {'next.success': reached})
+    edit(own / EPISODES, lambda t: t.drop_columns(['success']))
+    rows = pa.array([False] * 20 + [True])
+    edit(own / DATA, lambda t: t.append_column('next.success', rows))
+    relabel_lerobot(own, 0, {'success': True})
+    assert [read_lerobot(own, number, ROBOT).success for number in (0, 1)] == [True, True]
+
+
+def test_labels_that_others_write_otherwise_are_not_guessed(own: Path) -> None:
+    """Truths as text; a source of another meaning is none, and a person says it."""
+
+    def relabel(table: pa.Table) -> pa.Table:
+        table = table.drop_columns(['success', 'source'])
+        table = table.append_column('success', pa.array(['false', 'true']))
+        return table.append_column('source', pa.array(['teleop', 'teleop']))
+
+    edit(own / EPISODES, relabel)
+    edit_info(own)
+    said = Reading(Labels(source='demo'))
+    episodes = [read_lerobot(own, number, ROBOT, said) for number in (0, 1)]
+    assert [(e.source, e.success) for e in episodes] == [('demo', False), ('demo', True)]
+    with pytest.raises(ConfigError, match='it has no source; give it with --source'):
+        read_lerobot(own, 0, ROBOT)
+    edit(own / EPISODES, lambda t: t.set_column(
+        t.column_names.index('success'), 'success', pa.array(['maybe', 'true'])
+    ))  # fmt: skip
+    edit_info(own)
+    with pytest.raises(ConfigError, match="success: expected 'true' or 'false', got 'maybe'"):
+        read_lerobot(own, 0, ROBOT, said)
+
+
+def test_label_is_that_of_the_episode_of_its_index(own: Path) -> None:
+    """A data set from which episodes were taken out need not count from 0."""
+
+    def shift(table: pa.Table) -> pa.Table:
+        at = table.column_names.index('episode_index')
+        return table.set_column(at, 'episode_index', pa.compute.add(table['episode_index'], 1))
+
+    for file in (EPISODES, DATA):
+        edit(own / file, shift)
+    edit_info(own)
+    relabel_lerobot(own, 0, {'success': False, 'task': 'drop it'})
+    episodes = [read_lerobot(own, number, ROBOT) for number in (0, 1)]
+    assert [(e.success, e.task) for e in episodes] == [
+        (False, 'drop it'),
+        (None, 'drop the cube'),
+    ]
+
+
+def test_task_is_added_to_a_table_whose_index_has_no_name(own: Path) -> None:
+    """As some versions of lerobot wrote it."""
+    edit(own / TASKS, lambda t: t.rename_columns(['task_index', '__index_level_0__']))
+    relabel_lerobot(own, 0, {'task': 'drop it'})
+    assert [read_lerobot(own, n, ROBOT).task for n in (0, 1)] == ['drop it', 'drop the cube']
+    assert pq.read_table(own / TASKS)['task'].to_pylist()[2] == 'drop it'
+
+
+def test_label_that_a_column_cannot_hold_is_told(own: Path) -> None:
+    """A column of others that has text where we have a truth."""
+    edit(own / EPISODES, lambda t: t.set_column(
+        t.column_names.index('success'), 'success', pa.array(['false', 'true'])
+    ))  # fmt: skip
+    with pytest.raises(ConfigError, match='success is a column of string, which True is not'):
+        relabel_lerobot(own, 0, {'success': True})

@@ -5,7 +5,7 @@ Joints are ``observation.state`` in the order that the names of its columns say,
 are any ``observation.velocity`` and ``observation.effort``; images are the videos or columns
 ``observation.images.<camera>``. What only our writer adds (``lerobot/writer.py``) is not needed:
 without ``expert`` every row is one to imitate, without ``human_intervention`` nobody intervened,
-without ``image_index`` every row has an image of its own, without ``success`` per episode
+without ``image_index`` every row has an image of its own, without ``success`` of an episode
 LeRobot's ``next.success`` per row counts, and source and task may be given by a person.
 
 Source: huggingface/lerobot ``src/lerobot/datasets/dataset_reader.py``.
@@ -26,6 +26,7 @@ from cosmos_policy_ros.data.assemble import (
     find_cameras,
     Labels,
     read_circumstances,
+    read_flag,
     Rows,
 )
 from cosmos_policy_ros.data.image_rows import ImageRows, watch_frozen
@@ -192,7 +193,7 @@ def _episode(
         msg = f'it has the tasks {entry["tasks"]}, one is expected'
         raise ValueError(msg)
     stored = _labels(info, entry, where)
-    if SUCCESS in rows and 'success' not in entry:
+    if SUCCESS in rows and stored.success is None:
         stored = replace(stored, success=bool(rows[SUCCESS].any()))
     joints = {
         name: _in_order(rows[name], features[name], robot, reading, f'{root}: {name}')
@@ -217,11 +218,12 @@ def _episode(
 
 def _labels(info: dict[str, Any], entry: dict[str, Any], where: str) -> Labels:
     """Return what ``meta/`` says about an episode."""
-    robot = info.get('robot_type')
+    robot, source, success = info.get('robot_type'), entry.get('source'), entry.get('success')
+    known = success is not None and success == success  # a column of others may hold NaN
     return Labels(
         task=entry['tasks'][0] if entry['tasks'] else None,
-        source=entry.get('source'),
-        success=entry.get('success'),
+        source=source if source in ('demo', 'rollout') else None,  # others mean other things by it
+        success=read_flag(success, 'success') if known else None,
         rate_hz=float(info['fps']),
         start_ns=entry.get('start_ns'),
         robot=None if robot == 'unknown' else robot,

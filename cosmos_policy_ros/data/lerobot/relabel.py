@@ -32,25 +32,27 @@ def relabel_lerobot(root: Path, number: int, labels: Mapping[str, Any]) -> None:
 
     Args:
         root: Folder of the data set.
-        number: Index of the episode.
+        number: Which episode, counted from 0 in the order of their indices.
         labels: Name -> value; ``task`` is the instruction.
 
     Raises:
-        ConfigError: The data set is of another version or cannot be read.
+        ConfigError: The data set is of another version, cannot be read, or has a column of another
+            type for a label.
     """
     meta = read_meta(root)
     version = str(meta.info['codebase_version'])
     if not version.startswith('v3.'):
         msg = f'{root} is of version {version}; make it {VERSION} with: cosmos-policy convert'
         raise ConfigError(msg)
+    entry = meta.episodes[number]
     changes = {name: value for name, value in labels.items() if name != 'task'}
     if 'task' in labels:
         task = str(labels['task'])
-        _set_task_index(root, meta.info, meta.episodes[number], _task_index(root, meta.info, task))
+        _set_task_index(root, meta.info, entry, _task_index(root, meta.info, task))
         changes['tasks'] = [task]
     for file in sorted((root / 'meta' / 'episodes').glob('*/*.parquet')):
         table = pq.read_table(file, partitioning=None)
-        rows = np.flatnonzero(np.array(table['episode_index']) == number)
+        rows = np.flatnonzero(np.array(table['episode_index']) == entry['episode_index'])
         if len(rows):
             for name, value in changes.items():
                 table = _with_value(table, name, int(rows[0]), value)
@@ -64,7 +66,11 @@ def _with_value(table: pa.Table, name: str, row: int, value: Any) -> pa.Table:
     there = name in table.column_names
     values = table[name].to_pylist() if there else [None] * table.num_rows
     values[row] = value
-    column = pa.array(values)
+    try:
+        column = pa.array(values)
+    except pa.ArrowException as error:
+        msg = f'{name} is a column of {table.schema.field(name).type}, which {value!r} is not'
+        raise ConfigError(msg) from error
     if there:
         return table.set_column(table.column_names.index(name), name, column)
     return table.append_column(name, column)
@@ -74,7 +80,9 @@ def _task_index(root: Path, info: dict[str, Any], task: str) -> int:
     """Return the number of a task; a new one is added to the table and counted in ``info``."""
     table = pq.read_table(root / TASKS)
     numbers = table[TASK_INDEX].to_pylist()
-    tasks = dict(zip(table['task'].to_pylist(), numbers, strict=True))
+    # lerobot 0.4 left the index of its frame without a name
+    words = next(name for name in table.column_names if name != TASK_INDEX)
+    tasks = dict(zip(table[words].to_pylist(), numbers, strict=True))
     if task in tasks:
         return int(tasks[task])
     names = [name for name, _ in sorted(tasks.items(), key=lambda item: item[1])]
