@@ -32,11 +32,11 @@ class Episodes(ReadingOptions):
     """List episodes, or put those that are picked in order; what does not change stays as it is.
 
     list: a line per episode, and with --quality what was measured of its images and joints. trim:
-    leave idle ends out. split: divide in time at --at. merge: bring them together in the new
-    folder --out, bags and HDF5 files as links that take no room, LeRobot data sets written anew.
-    relabel: write --task, --source, --success, --progress and who recorded over what is there.
-    delete: move them to a folder .trash beside them. restore: move what is in .trash of the given
-    folders back.
+    leave idle ends out. split: divide in time at --at; the last part keeps the outcome. merge:
+    bring them together in the new folder --out, bags and HDF5 files as links that take no room,
+    LeRobot data sets written anew. relabel: write --task, --source, --success, --progress and who
+    recorded over what is there. delete: move them to a folder .trash beside them. restore: move
+    what is in .trash of the given folders back.
 
     Bags are trimmed and split by what their metadata.yaml says; their files stay as they are. An
     HDF5 file is cut, and the uncut one goes to .trash. --outcome, --only and --where pick
@@ -197,7 +197,8 @@ def _change_of(options: Episodes, robot: RobotSpec) -> Callable[[StoredEpisode],
         return f'{left_s:.2f} s are left out' if left_s else 'nothing is idle'
 
     def divided(stored: StoredEpisode) -> str:
-        return ', '.join(part.name for part in split(stored, options.at))
+        parts = ', '.join(part.name for part in split(stored, options.at))
+        return f'{parts}; the outcome is that of the last, of the others nobody has judged'
 
     def labelled(stored: StoredEpisode) -> str:
         relabel(stored, labels)

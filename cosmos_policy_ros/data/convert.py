@@ -245,6 +245,9 @@ def write_episodes(
             ending = recording.path.suffix
             name = recording.name.removesuffix(ending if ending in ENDINGS else '')
             written.append(StoredEpisode('bag', folder / name))
+            if written[-1].path.exists():
+                msg = f'{recording.path} would be called {name}, as another episode; rename one'
+                raise ConfigError(msg)
             write_bag(written[-1].path, episode, robot)
         else:
             written.append(StoredEpisode('hdf5', folder / f'episode_{number}.hdf5'))

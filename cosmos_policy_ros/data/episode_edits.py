@@ -10,7 +10,7 @@ their labels are in its tables, and all else is a new data set.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 import contextlib
 from dataclasses import dataclass
 import errno
@@ -25,16 +25,23 @@ from cosmos_policy_ros.data.bags.files import (
     METADATA,
     open_bag,
     PACKED,
-    read_information,
+    read_custom,
+    read_metadata,
     RELABELLED,
     relabelled,
     TO,
 )
 from cosmos_policy_ros.data.bags.reader import bag_labels
-from cosmos_policy_ros.data.bags.recording import next_episode
+from cosmos_policy_ros.data.bags.recording import PREFIX
 from cosmos_policy_ros.data.bags.writer import custom_text, INFORMATION
 from cosmos_policy_ros.data.episodes import StoredEpisode
-from cosmos_policy_ros.data.hdf5 import cut_hdf5, files_of, hdf5_labels, relabel_hdf5
+from cosmos_policy_ros.data.hdf5 import (
+    cut_hdf5,
+    files_of,
+    forget_hdf5,
+    hdf5_labels,
+    relabel_hdf5,
+)
 from cosmos_policy_ros.data.lerobot.reader import lerobot_labels
 from cosmos_policy_ros.data.lerobot.relabel import relabel_lerobot
 from cosmos_policy_ros.data.quality import find_motion
@@ -45,6 +52,7 @@ import yaml
 
 TRASH = '.trash'
 Value = str | bool | float
+OUTCOME = ('success', 'progress')  # labels that tell how an episode ended
 LABELS = ('task', 'source', 'success', *Circumstances.__dataclass_fields__)
 LEROBOT_HINT = 'its episodes share files; write a new data set with: cosmos-policy episodes merge'
 
@@ -105,25 +113,34 @@ def relabel(stored: StoredEpisode, labels: Mapping[str, Value]) -> None:
     elif stored.format == 'hdf5':
         relabel_hdf5(stored.path, labels)
     else:
-        custom = read_information(stored.path).get('custom_data') or {}
         changed = {name: custom_text(value) for name, value in labels.items()}
-        names = sorted(relabelled(custom) | set(labels))
+        names = sorted(relabelled(read_metadata(stored.path)) | set(labels))
         write_custom(stored.path, changed | {RELABELLED: ' '.join(names)})
 
 
-def write_custom(bag: Path, custom: Mapping[str, str]) -> None:
+def write_custom(bag: Path, custom: Mapping[str, str], forget: Collection[str] = ()) -> None:
     """Set custom data of a bag, and leave all else of it as it is.
 
+    Args:
+        bag: Its folder.
+        custom: Name -> value.
+        forget: Names that it has no longer.
+
     Raises:
-        ConfigError: It is a bare file or has no ``metadata.yaml``.
+        ConfigError: It is a bare file, or its ``metadata.yaml`` is missing or damaged.
     """
     file = bag / METADATA
+    hint = 'that could hold it; make one with: ros2 bag reindex'
     if not file.is_file():
-        msg = f'{bag} has no {METADATA} that could hold it; make one with: ros2 bag reindex'
+        msg = f'{bag} has no {METADATA} {hint}'
         raise ConfigError(msg)
-    content = yaml.safe_load(file.read_text(encoding='utf-8'))
-    there = read_information(bag).get('custom_data') or {}
-    content[INFORMATION]['custom_data'] = {**there, **custom}
+    try:
+        content = yaml.safe_load(file.read_text(encoding='utf-8'))
+        there = {name: v for name, v in read_custom(bag).items() if name not in forget}
+        content[INFORMATION]['custom_data'] = {**there, **custom}
+    except (yaml.YAMLError, TypeError, LookupError, ValueError) as error:
+        msg = f'{bag} has no whole {METADATA} {hint} ({str(error).splitlines()[0]})'
+        raise ConfigError(msg) from error
     with whole_file(file) as partial:
         partial.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
 
@@ -186,6 +203,8 @@ def trim(stored: StoredEpisode, episode: Episode, margin_s: float) -> float:
 def split(stored: StoredEpisode, at_s: Sequence[float]) -> list[Path]:
     """Divide an episode in time; the undivided one goes to the trash.
 
+    Its outcome is that of its end, and goes to the last part; of the others nobody has judged.
+
     Args:
         stored: Where it lies.
         at_s: Where to divide [s, from its start], rising.
@@ -216,6 +235,8 @@ def split(stored: StoredEpisode, at_s: Sequence[float]) -> list[Path]:
         for part, (begin, end) in zip(parts, pairwise(edges), strict=True):
             with whole_file(part) as partial:
                 cut_hdf5(path, partial, slice(begin, end))
+                if end < n:
+                    forget_hdf5(partial, OUTCOME)
     else:
         with open_bag(path) as bag:
             begin_s = (bag.start_ns - bag.recorded_ns) * 1e-9
@@ -224,7 +245,10 @@ def split(stored: StoredEpisode, at_s: Sequence[float]) -> list[Path]:
         for part, (from_s, to_s) in zip(parts, zip_longest(begins, begins[1:]), strict=True):
             with whole_folder(part) as folder:
                 link(path, folder)
-                write_custom(folder, {FROM: from_s} | ({} if to_s is None else {TO: to_s}))
+                if to_s is None:
+                    write_custom(folder, {FROM: from_s})
+                else:
+                    write_custom(folder, {FROM: from_s, TO: to_s}, OUTCOME)
     move_to_trash(stored)
     return parts
 
@@ -244,11 +268,11 @@ def merge_links(episodes: Sequence[StoredEpisode], out: Path) -> list[Path]:
         folder.mkdir()
         for number, stored in enumerate(episodes):
             if stored.format == 'bag':
-                name = next_episode(folder)
+                ending = ''
                 if stored.path.is_file():
                     packed = stored.path.suffix == PACKED
                     ending = ''.join(stored.path.suffixes[-2 if packed else -1 :])
-                    name = name.with_name(name.name + ending)
+                name = folder / f'{PREFIX}{number:06d}{ending}'
                 link(stored.path, name)
             else:
                 name = folder / f'episode_{number}{stored.path.suffix}'

@@ -206,3 +206,13 @@ def test_bad_episodes_are_left_out_if_wanted(
         True
     ] * 3
     assert 'row 5, 0.10 s: follower_left/waist' in left_out[2]
+
+
+def test_episodes_that_would_have_one_name_are_refused(tmp_path: Path) -> None:
+    """A bag is called as its file, without the ending."""
+    (tmp_path / 'data').mkdir()
+    for name in ('a.hdf5', 'a.h5'):
+        write_hdf5(tmp_path / 'data' / name, FIRST, ROBOT)
+    with pytest.raises(ConfigError, match='would be called a, as another episode; rename one'):
+        run(Convert(tmp_path / 'data', tmp_path / 'bags', to='bag'))
+    assert not (tmp_path / 'bags').exists()

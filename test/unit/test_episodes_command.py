@@ -11,14 +11,18 @@ from typing import Any
 
 from cosmos_policy_ros.cli.episodes import Episodes, run
 from cosmos_policy_ros.data.bags.episode_writer import write_bag
+from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.data.episode_edits import write_custom
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.types import ConfigError, Episode
 import h5py
 import numpy as np
+import other_recorders
+from other_recorders import JOINT_STATE, recording, write_bag_of
 import pyarrow.parquet as pq
 import pytest
 from samples import assert_same_episode, ROBOT, sample_episode, START_NS
@@ -163,6 +167,8 @@ def test_parts_of_a_split_episode_are_episodes(tmp_path: Path, ending: str) -> N
     assert names(tmp_path) == ['.trash', f'a_0{ending}', f'a_1{ending}', f'a_2{ending}']
     first, second, third = episodes(tmp_path)
     assert first.task == second.task == 'move the cube'
+    assert [part.success for part in (first, second, third)] == [None, None, True]
+    assert [p.circumstances.progress for p in (first, second, third)] == [None, None, 0.75]
     assert [len(part.proprio) for part in (first, second, third)] == [25, 50, 50]
     np.testing.assert_array_equal(first.human_intervention[:8], whole.human_intervention[:8])
     if not ending:
@@ -275,3 +281,35 @@ def test_quality_of_an_episode_that_never_moves(tmp_path: Path) -> None:
     assert (found['quality']['still'], found['quality']['saturated']) == (1.0, 0.0)
     with pytest.raises(ConfigError, match='nothing moves in it'):
         do('trim', path)
+
+
+def test_bag_with_damaged_metadata_is_not_labelled(bags: Path) -> None:
+    """Its files are read without; a label needs a place."""
+    (bags / 'e0' / 'metadata.yaml').write_text('version: [9', encoding='utf-8')
+    with pytest.raises(ConfigError, match=r'no whole metadata.yaml that could hold it; make one'):
+        do('relabel', bags / 'e0', success='no')
+
+
+def test_bag_of_another_clock_is_trimmed_where_it_is_idle(tmp_path: Path) -> None:
+    """Stamps of a simulation: what is left out is told on the clock of the bag."""
+    rows = recording(4.0, stamp=lambda _topic, ns: ns - other_recorders.START_NS + 10**9)
+    for row in (row for row in rows if row.type == JOINT_STATE):
+        at_s = (row.arrival_ns - other_recorders.START_NS) * 1e-9
+        row.message.position[::7] = 0.1 * np.clip(at_s, 1.0, 3.0)
+    path = write_bag_of(tmp_path / 'a', rows, {'source': 'demo', 'success': 'true'})
+    do('trim', path, margin_s=0.1, stamps='header')
+    short = read_bag(path, ROBOT, 50.0, reading=Reading(stamps='header'))
+    assert len(short.actions) == pytest.approx(100, abs=3)
+    np.testing.assert_allclose(short.actions[[0, -1], 0], [0.1, 0.3], atol=0.004)
+
+
+def test_bare_files_merge(tmp_path: Path) -> None:
+    """Numbered like all others, each with its ending."""
+    files = []
+    for number in range(2):
+        write_bag(tmp_path / f'e{number}', sample_episode(number), ROBOT)
+        files.append((tmp_path / f'e{number}' / f'e{number}.mcap').rename(
+            tmp_path / f'{number}.mcap'
+        ))  # fmt: skip
+    do('merge', *files, out=tmp_path / 'both')
+    assert names(tmp_path / 'both') == ['episode_000000.mcap', 'episode_000001.mcap']
