@@ -47,7 +47,7 @@ class Train(ReadingOptions):
     one that acts, from the same, and is told which chunks went better than --init expected."""
     config: Path | None = None
     """Training configuration, by default config/train.yaml, or planning.yaml or improve.yaml for
-    those roles, which take from --init what they leave out of its rate, rows and images."""
+    those roles. What it leaves out of rate, rows, images and committed rows is that of --init."""
     robot: Path = robot_file('aloha_sim')
     """Robot YAML of the episodes."""
     init: Path | None = None
@@ -66,8 +66,7 @@ def run(options: Train) -> int:
 
     check_output('--json', options.json)
     path = options.config or share_path('config', CONFIGS[options.role])
-    fits_init = options.role != 'policy' and options.init is not None
-    base = read_config(options.init / 'policy.json') if fits_init and options.init else None
+    base = read_config(options.init / 'policy.json') if options.init else None
     config = read_train_config(path, base)
     if options.role == 'planning' and (options.init is None or config.ranges != 'init'):
         msg = 'a planning checkpoint needs --init, the checkpoint whose candidates it will score, '

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+import hashlib
 from pathlib import Path
 import re
 from typing import Literal
 
 from cosmos_policy_ros.data.assemble import at_rate
-from cosmos_policy_ros.data.bags.files import is_bag, read_metadata
+from cosmos_policy_ros.data.bags.files import is_bag, METADATA, read_metadata
 from cosmos_policy_ros.data.bags.reader import read_bag
-from cosmos_policy_ros.data.hdf5 import check_hdf5, read_hdf5
-from cosmos_policy_ros.data.lerobot.meta import is_lerobot, read_meta
-from cosmos_policy_ros.data.lerobot.reader import check_files, read_lerobot
+from cosmos_policy_ros.data.hdf5 import check_hdf5, hdf5_labels, read_actions, read_hdf5
+from cosmos_policy_ros.data.lerobot.meta import is_lerobot, read_meta, STATS
+from cosmos_policy_ros.data.lerobot.reader import check_files, lerobot_labels, read_lerobot
 from cosmos_policy_ros.data.reading import note, Reading
 from cosmos_policy_ros.outputs import PARTIAL
 from cosmos_policy_ros.robot import RobotSpec
@@ -142,6 +143,36 @@ def read_episode(
     except ValueError as error:
         msg = f'episode {stored.name} of {stored.path}: {error}'
         raise ConfigError(msg) from error
+
+
+def fingerprint(stored: StoredEpisode) -> str:
+    """Return what an episode is known by: another after it was recorded, labelled or cut anew.
+
+    It is quick, and the same wherever the episode was copied to: that of a bag is from what its
+    ``metadata.yaml`` says, or the sizes of its files; that of a file from its labels and actions;
+    that of an episode of a LeRobot data set from its labels, its length and what the data set says
+    of all its rows.
+
+    Raises:
+        ConfigError: The episode cannot be opened.
+    """
+    digest = hashlib.sha256()
+    if stored.format == 'bag':
+        file = stored.path / METADATA
+        if file.is_file():
+            digest.update(file.read_bytes())
+        else:
+            files = sorted(stored.path.iterdir()) if stored.path.is_dir() else [stored.path]
+            digest.update(repr([(file.name, file.stat().st_size) for file in files]).encode())
+    elif stored.format == 'hdf5':
+        labels, _ = hdf5_labels(stored.path)
+        digest.update(repr(labels).encode())
+        digest.update(read_actions(stored.path).tobytes())
+    else:
+        digest.update(repr(lerobot_labels(stored.path, stored.number)).encode())
+        if (stored.path / STATS).is_file():
+            digest.update((stored.path / STATS).read_bytes())
+    return digest.hexdigest()
 
 
 def _is_hdf5(path: Path) -> bool:

@@ -17,6 +17,7 @@ import copy
 from dataclasses import replace
 import logging
 from pathlib import Path
+from typing import Any
 
 from cosmos_policy_ros.core.checkpoint import Checkpoint
 from cosmos_policy_ros.core.codec import read_value
@@ -33,12 +34,43 @@ import torch
 
 logger = logging.getLogger(__name__)
 FILE = 'advantages.npz'
+JUDGED_BY = ('cameras', 'image_size', 'rate_hz', 'horizon', 'return_discount')  # of --init
 VALUE_ROWS = 4  # rows between two values that are predicted; between them they are interpolated
+
+
+def find_judge(start: Checkpoint | None, config: TrainConfig) -> Checkpoint:
+    """Return the checkpoint whose value tells what was to be expected.
+
+    Args:
+        start: That of --init.
+        config: What it would be shown: rows, images and ranges.
+
+    Raises:
+        ConfigError: There is none, or it would be shown something else than it was trained on,
+            and its values were those of something else.
+    """
+    if start is None:
+        msg = 'advantage: true labels chunks by the value of the checkpoint of --init; give --init'
+        raise ConfigError(msg)
+    facts = start.config
+    pairs: dict[str, tuple[Any, Any]] = {  # ours and theirs
+        **{name: (getattr(config, name), getattr(facts, name)) for name in JUDGED_BY},
+        'ranges': (config.ranges, 'init'),
+        'autoencoder: updates': (config.autoencoder.updates, 0),
+        'whether there is augment': (config.augment > 0, facts.centre_crop),
+    }
+    if wrong := {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}:
+        told = ', '.join(
+            f'{name} must be {theirs}, got {ours}' for name, (ours, theirs) in wrong.items()
+        )
+        msg = f'advantage: true asks the value of --init about what it was trained on: {told}'
+        raise ConfigError(msg)
+    return start
 
 
 def label_samples(
     training_data: TrainingData,
-    start: Checkpoint | None,
+    start: Checkpoint,
     work: Path,
     config: TrainConfig,
     device: torch.device,
@@ -47,18 +79,14 @@ def label_samples(
 
     Args:
         training_data: Samples without labels.
-        start: The checkpoint whose value tells what was to be expected.
+        start: What ``find_judge`` returned.
         work: Folder of the run, which keeps the advantages.
         config: Precision, and how many samples lose their label.
         device: Where to compute.
 
     Raises:
-        ConfigError: There is no such checkpoint, or the episodes changed since their advantages
-            were found.
+        ConfigError: The episodes changed since their advantages were found.
     """
-    if start is None:
-        msg = 'advantage: true labels chunks by the value of the checkpoint of --init; give --init'
-        raise ConfigError(msg)
     table, file = training_data.trained, work / FILE
     if not file.exists():
         found = find_advantages(training_data, start, config, device)

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+import json
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from cosmos_policy_ros.config_file import build, read_mapping
 from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.training.dataset import Mixture
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig, TransformerConfig
 from cosmos_policy_ros.types import ConfigError
@@ -17,8 +21,9 @@ import yaml
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
     'autoencoder', 'transformer', 'lora', 'value_kind', 'drop_hidden_frames', 'ranges',
-    'sigma_low', 'sigma_high', 'committed_rows', 'action_steps', 'advantage',
+    'sigma_low', 'sigma_high', 'committed_rows', 'action_steps', 'advantage', 'return_discount',
 )  # fmt: skip
+BEGUN = 'begun.json'  # in the folder of a run: what it began with
 FROM_INIT = (  # what a checkpoint has in common with the one that it learns from or works with
     'cameras', 'image_size', 'rate_hz', 'horizon', 'return_discount', 'committed_rows',
 )  # fmt: skip
@@ -133,7 +138,7 @@ def read_train_config(path: Path, base: PolicyConfig | None = None) -> TrainConf
 
     Args:
         path: The file.
-        base: Facts of the checkpoint of --init, for a run whose checkpoint has to fit it: those of
+        base: Facts of the checkpoint of --init, whose networks know nothing else: those of
             ``FROM_INIT`` that the file leaves out, and whether images are cropped, are taken from
             there. None takes the defaults.
 
@@ -194,13 +199,23 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def open_run(work: Path, config: TrainConfig, resume: bool) -> None:
+def open_run(
+    work: Path, config: TrainConfig, resume: bool, begun: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Make the folder of a new run, or check that the one there may go on.
 
+    Args:
+        work: The folder.
+        config: Configuration of the run.
+        resume: Whether a run that is there goes on.
+        begun: What else a run begins with and cannot change, by the option that gives it, of what
+            JSON has.
+
     Raises:
-        ConfigError: There is a run already and it is not resumed, or cannot be with ``config``.
+        ConfigError: There is a run already and it is not resumed, or cannot be with ``config`` or
+            with what it would begin with now.
     """
-    file = work / 'train.yaml'
+    file, facts = work / 'train.yaml', work / BEGUN
     if file.exists():
         if not resume:
             msg = f'{work.parent} holds a run already; go on with --resume or choose another --out'
@@ -214,8 +229,24 @@ def open_run(work: Path, config: TrainConfig, resume: bool) -> None:
             )
             msg = f'a run cannot change {differing} half-way; choose another --out'
             raise ConfigError(msg)
+        before = begun  # of a run of before this was kept nothing is known
+        if facts.exists():
+            before = read_mapping(facts, 'file of a run', 'choose another --out')
+        if changed := [name for name in begun if before.get(name) != begun[name]]:
+            began = [_describe_begin(name, before.get(name), begun[name]) for name in changed]
+            msg = f'this run began {" and ".join(began)}; give that, or choose another --out'
+            raise ConfigError(msg)
     elif resume:
         msg = f'{work.parent} holds no run to go on with; leave out --resume to start one'
         raise ConfigError(msg)
     work.mkdir(parents=True, exist_ok=True)
+    with whole_file(facts) as partial:
+        partial.write_text(json.dumps(dict(begun), indent=2) + '\n', encoding='utf-8')
     write_train_config(file, config)
+
+
+def _describe_begin(option: str, before: object, now: object) -> str:
+    """Return how a run began where an option is another now."""
+    if before is None:
+        return f'without {option}'
+    return f'with {option}' if now is None else f'with another {option}'

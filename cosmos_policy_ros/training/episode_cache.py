@@ -19,7 +19,12 @@ from cosmos_policy_ros.core.config import ImageRecipe
 from cosmos_policy_ros.core.images import prepare_image
 from cosmos_policy_ros.data.assemble import pick_ticks
 from cosmos_policy_ros.data.bags.files import read_topics
-from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
+from cosmos_policy_ros.data.episodes import (
+    fingerprint,
+    list_episodes,
+    read_episode,
+    StoredEpisode,
+)
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
@@ -34,6 +39,7 @@ from rich.progress import track
 logger = logging.getLogger(__name__)
 LEFT_OUT = 'left_out.json'
 READING = 'reading.txt'  # what a person said about the episodes of the cache
+FINGERPRINT = 'fingerprint'  # in a cache file: that of the episode that it was made of
 REST_S = 1.0  # kept of a rollout after its success, as simulated demonstrations have it [s]
 
 
@@ -56,7 +62,7 @@ def prepare_episodes(
 
     Raises:
         ConfigError: More than half of the episodes, or all, cannot be used, two folders have the
-            same name, or the cache is of episodes that were read otherwise.
+            same name, or the cache is of episodes that were read otherwise or have changed.
     """
     cache.mkdir(parents=True, exist_ok=True)
     reading, said = reading or Reading(), cache / READING
@@ -67,6 +73,9 @@ def prepare_episodes(
     said.write_text(repr(reading), encoding='utf-8')
     files = {recording: cache / f'{name}.npz' for name, recording in name_episodes(data).items()}
     missing = [recording for recording, file in files.items() if not file.exists()]
+    for recording, file in files.items():
+        if file.exists():
+            _expect_unchanged(recording, file)
     left_out: dict[str, str] = {}
     if missing:
         context = multiprocessing.get_context('spawn')
@@ -102,22 +111,41 @@ def name_episodes(data: Sequence[Path]) -> dict[str, StoredEpisode]:
     Raises:
         ConfigError: A path holds none, or two of several paths end in the same name.
     """
-    if len(data) == 1:
-        return {recording.name: recording for recording in list_episodes(data[0])}
-    names = [path.resolve().name for path in data]
+    names = [f'{path.resolve().name}-' if len(data) > 1 else '' for path in data]
     if len(set(names)) < len(names):
-        msg = f'the episodes of folders are told apart by their names, got {names}; rename one'
+        folders = [path.resolve().name for path in data]
+        msg = f'the episodes of folders are told apart by their names, got {folders}; rename one'
         raise ConfigError(msg)
-    return {
-        f'{name}-{recording.name}': recording
-        for name, path in zip(names, data, strict=True)
-        for recording in list_episodes(path)
-    }
+    found: dict[str, StoredEpisode] = {}
+    for before, path in zip(names, data, strict=True):
+        for recording in list_episodes(path):
+            name = f'{before}{recording.name}'
+            other = found.setdefault(name, recording)
+            if other is not recording:
+                msg = f'{other.path} and {recording.path} would both be called {name}; rename one'
+                raise ConfigError(msg)
+    return found
 
 
 def count_left_out(cache: Path) -> int:
     """Return the number of episodes that ``prepare_episodes`` left out of a cache folder."""
     return len(json.loads((cache / LEFT_OUT).read_text(encoding='utf-8')))
+
+
+def _expect_unchanged(recording: StoredEpisode, file: Path) -> None:
+    """Refuse a cache file of an episode that was recorded, labelled or cut anew since.
+
+    Raises:
+        ConfigError: It was.
+    """
+    with np.load(file) as data:  # files of before this was kept have nothing to compare with
+        before = str(data[FINGERPRINT]) if FINGERPRINT in data else None
+    if before is not None and before != fingerprint(recording):
+        msg = (
+            f'episode {recording.name} of {recording.path} was recorded, labelled or cut anew '
+            'since this run read it; choose another --out'
+        )
+        raise ConfigError(msg)
 
 
 def _write_cache_file(
@@ -138,9 +166,12 @@ def _write_cache_file(
         msg = f'episode {recording.name} has no outcome: it was cut off or nobody judged it'
         raise ConfigError(msg)
     if recording.format == 'bag' and episode.source == 'rollout' and episode.success:
-        episode = _cut_after_success(
-            episode, read_topics(recording.path, [SUCCESS.name])[SUCCESS.name]
-        )
+        flags = read_topics(recording.path, [SUCCESS.name])[SUCCESS.name]
+        try:
+            episode = _cut_after_success(episode, flags)
+        except ConfigError as error:
+            msg = f'episode {recording.path}: {error}'
+            raise ConfigError(msg) from error
     arrays: dict[str, NDArray[np.generic]] = {
         'demo': np.array(episode.source == 'demo' and episode.success),
         'success': np.array(episode.success),
@@ -149,6 +180,7 @@ def _write_cache_file(
         'actions': episode.actions,
         'expert': episode.expert,
         'intervention': episode.human_intervention,
+        FINGERPRINT: np.array(fingerprint(recording)),
     }
     for camera in config.cameras:
         images = [prepare_image(image, recipe) for image in episode.images[camera]]
@@ -167,6 +199,9 @@ def _cut_after_success(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Ep
     Args:
         episode: What was recorded.
         flags: Time [ns] and std_msgs/Bool of each message on whether the task is done.
+
+    Raises:
+        ConfigError: Nothing would be left.
     """
     done_ns = None
     for stamp_ns, message in flags:
@@ -177,6 +212,9 @@ def _cut_after_success(episode: Episode, flags: Sequence[tuple[int, Any]]) -> Ep
     if done_ns is None:
         return episode
     n = int(np.searchsorted(episode.stamps_ns, done_ns + round(REST_S * 1e9), 'right'))
+    if not n:
+        msg = f'its task had been done for {REST_S:g} s before its first row'
+        raise ConfigError(msg)
     return pick_ticks(episode, np.arange(min(n, len(episode.stamps_ns))))
 
 

@@ -14,11 +14,14 @@ from dataclasses import replace
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
+from cosmos_policy_ros.data.bags.gripper_scale import KEYS
+from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.robot import RobotSpec
-from cosmos_policy_ros.training.advantages import label_samples
+from cosmos_policy_ros.training.advantages import find_judge, label_samples
 from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
 from cosmos_policy_ros.training.distributed import join_ranks
 from cosmos_policy_ros.training.episode_cache import (
@@ -76,16 +79,18 @@ def train(
                 f'each of {ranks.size} processes; raise it or lower accumulate'
             )
             raise ConfigError(msg)
+        # What is wrong is refused before a run begins.
+        start = load_checkpoint(init) if init else None
+        judge = find_judge(start, config) if config.advantage else None
         if ranks.first:
-            name_episodes(data)  # a wrong folder is refused before a run begins
-            open_run(work, config, resume)
+            name_episodes(data)
+            open_run(work, config, resume, _begun(robot, init))
         ranks.barrier()
         if config.precision == 'auto':
             slow = ranks.any(choose_precision(ranks.device) == 'float32')
             config = replace(config, precision='float32' if slow else 'bfloat16')
             logger.info('precision: %s, the faster one here', config.precision)
         torch.manual_seed(config.seed)
-        start = load_checkpoint(init) if init else None
         for turn in (ranks.first, not ranks.first):
             if turn:  # the first rank prepares the files, the others then find them
                 # 1. episodes -> images and joints
@@ -98,8 +103,8 @@ def train(
                 vae = load_autoencoder(files, work, config, first_vae, ranks.device)
                 # 3. latents
                 training_data = load_training_data(files, vae, work, robot, config, start)
-                if config.advantage:
-                    training_data = label_samples(training_data, start, work, config, ranks.device)
+                if judge is not None:
+                    training_data = label_samples(training_data, judge, work, config, ranks.device)
             ranks.barrier()
         # 4. transformer
         first = start.transformer if start else None
@@ -137,3 +142,15 @@ def train(
             text = json.dumps(metrics, indent=2) + '\n'
             (out / 'figures.json').write_text(text, encoding='utf-8')
     return metrics
+
+
+def _begun(robot: RobotSpec, init: Path | None) -> dict[str, Any]:
+    """Return what the files of a run are made with beside its configuration, by option."""
+    scales = {
+        arm.name: {key: getattr(arm.gripper, key) for key in KEYS}
+        for arm in robot.arms
+        if arm.gripper
+    }
+    about = {'joints': robot.joint_names, 'grippers': scales}
+    begun = {'--init': hash_checkpoint(init) if init else None, '--robot': about}
+    return dict(json.loads(json.dumps(begun)))  # with lists, as they are read back

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from cosmos_policy_ros.core.networks import (
 )
 from cosmos_policy_ros.core.normalize import NormStats
 from cosmos_policy_ros.core.text import TextEmbeddings
-from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.outputs import whole_file, whole_folder
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.autoencoder import (
     build_autoencoder,
@@ -34,12 +35,14 @@ from cosmos_policy_ros.training.latent_cache import encode_images, LatentCache
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan
 import numpy as np
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 import torch
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
 CPU = torch.device('cpu')
+EPISODES = 'episodes'  # in the file of latents: names of the episodes that they are of, in order
 INHERITED = (  # facts of a checkpoint that hold for what is trained from it
     'two_steps_are_one', 'single_member_steps', 'base_seed', 'flip_images', 'jpeg_quality',
     'resize_first', 'text_encoder',
@@ -109,7 +112,10 @@ def load_autoencoder(
         logger.info('autoencoder: %.1f dB on images held out', psnr)
     # Rounded once, so that the latents below are those of the checkpoint on disk.
     vae = use_image_convolutions(vae.half().float())
-    vae.save_pretrained(folder)
+    with whole_folder(
+        folder, replace=True
+    ) as partial:  # or a killed run could not be gone on with
+        vae.save_pretrained(partial)
     return vae.eval()
 
 
@@ -139,10 +145,18 @@ def load_training_data(
     episodes, tasks = load_episodes(files, config, independent)
     file = work / 'latents.safetensors'
     n_versions = config.augment + 1
+    names = json.dumps([cached.stem for cached in files])
     if not file.exists():
         versions = [encode_images(files, episodes, vae, config, v) for v in range(n_versions)]
         with whole_file(file) as partial:
-            save_file({'latents': torch.cat(versions)}, partial)
+            save_file({'latents': torch.cat(versions)}, partial, {EPISODES: names})
+    with safe_open(file, framework='pt') as stored:  # files of before names were kept have none
+        encoded = (stored.metadata() or {}).get(EPISODES, names)
+    if encoded != names:
+        changed = sorted({*json.loads(encoded)} ^ {*json.loads(names)})
+        msg = f'{file} is of other episodes, with or without {", ".join(changed)}; begin another '
+        msg += 'run with --out'
+        raise ConfigError(msg)
     latents = load_file(file)['latents']
     rows = [t.image_row if t.latent_row is None else t.latent_row for t in episodes]
     used = n_versions * (max(int(r.max()) for r in rows) + 1)
@@ -167,6 +181,10 @@ def load_training_data(
         )
     elif start is None:
         msg = 'ranges is init, which keeps those of --init; give --init'
+        raise ConfigError(msg)
+    elif start.config.joint_names != robot.joint_names:
+        msg = f'ranges is init, and --init has those of {list(start.config.joint_names)}, the '
+        msg += f'robot has {list(robot.joint_names)}; take ranges: data'
         raise ConfigError(msg)
     else:
         stats = start.stats

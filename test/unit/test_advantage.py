@@ -226,6 +226,29 @@ def test_labels_need_a_value(improved: Path, robot: RobotSpec) -> None:
         )
 
 
+def test_a_checkpoint_is_continued_with_its_own_rows(improved: Path) -> None:
+    """A configuration that names none does not make others of it."""
+    config = improved / 'continue.yaml'
+    config.write_text(
+        'updates: 2\nwarmup: 1\ndecay: 1\nbatch_size: 4\ntick_hz: 12.5\nheld_out: 0.34\n'
+        f'precision: {TOY.precision}\nautoencoder:\n  updates: 0\n',
+        encoding='utf-8',
+    )
+    out = improved / 'continued'
+    options = Train(data=(improved / 'demos',), out=out, config=config, init=improved / 'base')
+    assert run(options) == 0
+    facts = json.loads((out / 'policy.json').read_text(encoding='utf-8'))
+    assert [facts[k] for k in ('committed_rows', 'horizon', 'image_size')] == [2, 4, 32]
+
+
+def test_value_is_asked_about_what_it_was_trained_on(improved: Path, robot: RobotSpec) -> None:
+    """Other ranges, another autoencoder and another horizon would make labels of nothing."""
+    data = [improved / 'demos', improved / 'rollouts']
+    config = replace(TOY, advantage=True, horizon=3)
+    with pytest.raises(ConfigError, match='horizon must be 4, got 3, ranges must be init, got da'):
+        train(data, improved / 'other', robot, config, init=improved / 'base')
+
+
 def test_a_labelled_text_has_the_shape_of_the_plain_one() -> None:
     """So an exported network takes it."""
     text = TextEmbeddings({TASK: torch.ones(1, 8)}).lookup(TASK)

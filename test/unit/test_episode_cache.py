@@ -3,24 +3,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 import json
 import logging
 from pathlib import Path
 
 from bags import write_joint_states
+from cosmos_policy_ros.core.config import ImageRecipe
+from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.data.episode_edits import move_to_trash, relabel
+from cosmos_policy_ros.data.episodes import list_episodes, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
+from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.topics import SUCCESS
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.episode_cache import (
+    _write_cache_file,
     hold_out,
     load_episodes,
     name_episodes,
     prepare_episodes,
 )
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import ConfigError, Episode
 import h5py
 import numpy as np
 import pytest
@@ -36,19 +43,37 @@ def spoiled(path: Path, number: float) -> None:
         file['action'][3, 4] = number
 
 
+def write_data(data: Path, kind: str, episodes: Sequence[Episode]) -> None:
+    """Write episodes in a format."""
+    if kind == 'lerobot':
+        with LeRobotWriter(data, ROBOT, 50.0) as data_set:
+            for episode in episodes:
+                data_set.add(episode)
+        return
+    data.mkdir()
+    for number, episode in enumerate(episodes):
+        if kind == 'hdf5':
+            write_hdf5(data / f'episode_{number}.hdf5', episode, ROBOT)
+        else:
+            write_bag(data / f'episode_{number}', episode, ROBOT)
+
+
+def read_into(cache: Path, data: Path) -> list[Path]:
+    """Write the cache files of episodes as a run does, without processes of its own."""
+    cache.mkdir()
+    files = []
+    for stored in list_episodes(data):
+        files.append(cache / f'{stored.name}.npz')
+        _write_cache_file(stored, files[-1], ROBOT, CONFIG, Reading(), ImageRecipe(32))
+    return files
+
+
 @pytest.mark.parametrize('kind', ['hdf5', 'lerobot'])
 def test_rows_train_like_bags(tmp_path: Path, kind: str) -> None:
     """Tracks hold what was recorded, in whatever it is stored."""
     data = tmp_path / 'data'
     episodes = [sample_episode(0), sample_episode(1, 9)]
-    if kind == 'lerobot':
-        with LeRobotWriter(data, ROBOT, 50.0) as data_set:
-            for episode in episodes:
-                data_set.add(episode)
-    else:
-        data.mkdir()
-        for number, episode in enumerate(episodes):
-            write_hdf5(data / f'episode_{number}.hdf5', episode, ROBOT)
+    write_data(data, kind, episodes)
     files = prepare_episodes([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
     cached, tasks = load_episodes(files, CONFIG, True)
     assert set(tasks) == {'move the cube'}
@@ -151,3 +176,55 @@ def test_the_only_demonstration_of_a_task_cannot_be_held_out() -> None:
     """It would be trained on or measured, and one of the two would be a lie."""
     with pytest.raises(ConfigError, match='record some more'):
         hold_out([one_episode(10), one_episode(9, demo=False)], 0.2)
+
+
+@pytest.mark.parametrize('kind', ['bag', 'hdf5', 'lerobot'])
+def test_episode_that_was_labelled_anew_is_not_trained_on_as_it_was(
+    tmp_path: Path, kind: str
+) -> None:
+    """A resumed run would go on with a success that is none any more."""
+    data, cache = tmp_path / 'data', tmp_path / 'cache'
+    write_data(data, kind, [sample_episode(0), sample_episode(1, 9)])
+    files = read_into(cache, data)
+    assert prepare_episodes([data], cache, ROBOT, CONFIG) == files
+    relabel(list_episodes(data)[1], {'success': False})
+    with pytest.raises(ConfigError, match=r'episode_\S*1\S* of .* was recorded, labelled or cut'):
+        prepare_episodes([data], cache, ROBOT, CONFIG)
+
+
+def test_recording_that_took_the_name_of_another_is_not_taken_for_it(tmp_path: Path) -> None:
+    """The last episode was thrown away, and the recorder gave its number to the next."""
+    data, cache = tmp_path / 'data', tmp_path / 'cache'
+    write_data(data, 'bag', [sample_episode(0), sample_episode(1)])
+    read_into(cache, data)
+    move_to_trash(list_episodes(data)[1])
+    later = sample_episode(2)
+    write_bag(data / 'episode_1', replace(later, stamps_ns=later.stamps_ns + 10**12), ROBOT)
+    with pytest.raises(ConfigError, match=r'episode_1 of .* was recorded, labelled or'):
+        prepare_episodes([data], cache, ROBOT, CONFIG)
+
+
+def test_no_episode_hides_another_of_the_same_name(tmp_path: Path) -> None:
+    """A folder in a folder, and a folder that is called like both."""
+    folders = [tmp_path / 'cube', tmp_path / 'cube-hard']
+    for bag in (folders[0] / 'hard' / 'episode_000000', folders[1] / 'episode_000000'):
+        bag.mkdir(parents=True)
+        (bag / 'metadata.yaml').touch()
+    with pytest.raises(ConfigError, match='would both be called cube-hard-episode_000000; rename'):
+        name_episodes(folders)
+
+
+def test_success_before_the_first_row_is_no_episode(tmp_path: Path) -> None:
+    """A camera that began when all was over; the others are trained on."""
+    about = {'source': 'rollout', 'success': 'true', 'task': 'move the cube'}
+    with BagWriter(tmp_path / 'b', about) as bag:
+        bag.write_flag(SUCCESS.name, True, START_NS - 2 * 10**9)
+        for tick in range(12):
+            stamp_ns = START_NS + tick * 20_000_000
+            write_joint_states(bag, ROBOT, ROBOT.start, stamp_ns)
+            bag.write_joints('/joint_command', ROBOT.joint_names, ROBOT.start, stamp_ns)
+            for camera in ROBOT.cameras:
+                bag.write_image(camera.topic, np.zeros((240, 320, 3), np.uint8), stamp_ns)
+    stored = StoredEpisode('bag', tmp_path / 'b')
+    with pytest.raises(ConfigError, match='b: its task had been done for 1 s before its first'):
+        _write_cache_file(stored, tmp_path / 'b.npz', ROBOT, CONFIG, Reading(), ImageRecipe(32))

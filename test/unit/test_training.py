@@ -14,6 +14,7 @@ from cosmos_policy_ros.core.config import ImageRecipe, read_config
 from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.vision import Vision
+from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.episodes import StoredEpisode
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.resources import share_path
@@ -22,10 +23,13 @@ from cosmos_policy_ros.training.config import read_train_config, TrainConfig
 from cosmos_policy_ros.training.episode_cache import _write_cache_file
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig
 from cosmos_policy_ros.training.trainer import train
+from cosmos_policy_ros.training.training_data import load_autoencoder, load_training_data
 from cosmos_policy_ros.types import ConfigError, Observation
+from diffusers import AutoencoderKLWan
 import numpy as np
 import pytest
 from safetensors.torch import load_file
+from samples import sample_episode
 from test_bag import META, record as record_bag, ROBOT as BAG_ROBOT
 import tiny
 import torch
@@ -112,6 +116,59 @@ def test_resumed_run_cannot_change_its_network(bags: Path, out: Path, robot: Rob
     changed = replace(TOY, horizon=5)
     with pytest.raises(ConfigError, match=r'horizon \(was 4, now 5\)'):
         train([bags], out, robot, changed, resume=True)
+
+
+def test_resumed_run_cannot_change_what_it_began_with(
+    tmp_path: Path, bags: Path, out: Path, robot: RobotSpec
+) -> None:
+    """Its text, its image recipe and, with adapters, its network are those of --init."""
+    tiny.save_tiny_checkpoint(tmp_path, robot)
+    with pytest.raises(ConfigError, match='this run began without --init; give that, or'):
+        train([bags], out, robot, TOY, init=tmp_path, resume=True)
+    turned = replace(robot, arms=robot.arms[::-1])
+    with pytest.raises(ConfigError, match='this run began with another --robot; give'):
+        train([bags], out, turned, TOY, resume=True)
+
+
+def test_latents_of_other_episodes_and_ranges_of_other_joints_are_refused(
+    tmp_path: Path, robot: RobotSpec
+) -> None:
+    """As many images, or joints, as before do not make them the same."""
+    files = [tmp_path / f'episode_{number}.npz' for number in range(3)]
+    for number, file in enumerate(files):
+        bag = tmp_path / f'episode_{number}'
+        write_bag(bag, sample_episode(number, 40), robot)
+        stored = StoredEpisode('bag', bag)
+        _write_cache_file(stored, file, robot, TOY, Reading(), ImageRecipe(TOY.image_size))
+    vae = tiny.tiny_vae()
+    first = load_training_data(files[:2], vae, tmp_path, robot, TOY)
+    again = load_training_data(files[:2], vae, tmp_path, robot, TOY)
+    assert torch.equal(again.latents.latents, first.latents.latents)
+    with pytest.raises(ConfigError, match='of other episodes, with or without episode_1, episo'):
+        load_training_data([files[0], files[2]], vae, tmp_path, robot, TOY)
+    tiny.save_tiny_checkpoint(tmp_path / 'init', robot, joint_names=robot.joint_names[::-1])
+    other = load_checkpoint(tmp_path / 'init')
+    with pytest.raises(ConfigError, match='ranges is init, and --init has those of'):
+        load_training_data(files[:2], vae, tmp_path, robot, replace(TOY, ranges='init'), other)
+
+
+def test_autoencoder_that_a_kill_left_half_written_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run could not be resumed otherwise."""
+    config = replace(TOY, autoencoder=AutoencoderConfig(updates=0))
+
+    def killed(_vae: AutoencoderKLWan, folder: Path) -> None:
+        folder.mkdir()
+        (folder / 'config.json').write_text('{}', encoding='utf-8')
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AutoencoderKLWan, 'save_pretrained', killed)
+        with pytest.raises(KeyboardInterrupt):
+            load_autoencoder([], tmp_path, config, tiny.tiny_vae())
+    vae = load_autoencoder([], tmp_path, config, tiny.tiny_vae())
+    assert load_autoencoder([], tmp_path, config).config.z_dim == vae.config.z_dim == 4
 
 
 @pytest.mark.slow
