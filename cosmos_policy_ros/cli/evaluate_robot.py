@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 import json
 from pathlib import Path
@@ -11,6 +12,7 @@ import sys
 from typing import Any, Literal
 
 from cosmos_policy_ros.core.config import check_robot, read_config
+from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.evaluation.trials import Judgement, MOST_PROGRESS, Session, Trial
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.outputs import whole_file
@@ -80,7 +82,9 @@ def run(options: EvaluateRobot) -> int:
     """Play the pairs that are left and write the score sheet."""
     values, others = _stack(options)
     names = [str(path.resolve()) for path in options.policies]
-    session = Session(options.out, names, options.pairs, options.seed)
+    session = Session(
+        options.out, names, options.pairs, options.seed, _conditions(options, values)
+    )
     choose = choose_domain if options.robot is None else choose_domain_of_running_robot
     choose(options.domain)
     console = Console()
@@ -127,6 +131,15 @@ def _stack(options: EvaluateRobot) -> tuple[dict[str, Value], tuple[NodeSpec, ..
     for path in options.policies:
         check_robot(read_config(path / 'policy.json'), robot)
     return values, others
+
+
+def _conditions(options: EvaluateRobot, values: Mapping[str, Value]) -> dict[str, Any]:
+    """Return what has to be the same when a session is gone on with."""
+    names = ('task', 'instruction', 'candidates', 'seconds')
+    same: dict[str, Any] = {name: values[name] for name in names if name in values}
+    same |= {'robot': read_robot(Path(str(values['robot']))).name, 'judge': options.judge}
+    paths = sorted(path.resolve() for path in options.policies)
+    return same | {'checkpoints': [hash_checkpoint(path) for path in paths]}
 
 
 def _play(

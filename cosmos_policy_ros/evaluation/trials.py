@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
 import random
+from types import MappingProxyType
 from typing import Any
 
 from cosmos_policy_ros.evaluation.evidence import ALPHA, evidence, p_value
@@ -94,7 +95,14 @@ class Session:
         judged: Those that were judged, in that order, each with its judgement.
     """
 
-    def __init__(self, folder: Path, policies: Sequence[str], pairs: int, seed: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        policies: Sequence[str],
+        pairs: int,
+        seed: int,
+        conditions: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
         """Draw a schedule, or read that of a session that was begun.
 
         Args:
@@ -102,6 +110,8 @@ class Session:
             policies: The two policies, such as their checkpoint folders.
             pairs: Most pairs to be played.
             seed: Of the order and the letters.
+            conditions: What has to be the same in all rollouts, of what JSON has, such as the
+                task and what the checkpoints hold.
 
         Raises:
             ConfigError: The policies are not two, or the folder has another session.
@@ -110,13 +120,15 @@ class Session:
             msg = f'give two policies and at least one pair, got {[*policies]} and {pairs}'
             raise ConfigError(msg)
         self._folder = folder
-        wanted = {'policies': sorted(policies), 'pairs': pairs, 'seed': seed}
+        wanted = {'policies': sorted(policies), 'pairs': pairs, 'seed': seed, **conditions}
         file = folder / SESSION
         if file.exists():
             session = read_session(file)
-            begun = {name: session[name] for name in wanted}
-            if begun != wanted:
-                msg = f'{folder} has another session: {begun}, not {wanted}; take another folder'
+            # sessions of before conditions were kept have none
+            begun = {name: session.get(name, wanted[name]) for name in wanted}
+            if different := [name for name in wanted if begun[name] != wanted[name]]:
+                told = '; '.join(f'{n} was {begun[n]}, is {wanted[n]}' for n in different)
+                msg = f'{folder} has another session: {told}; take another folder'
                 raise ConfigError(msg)
         else:
             session = wanted | draw(policies, pairs, seed)
@@ -130,7 +142,7 @@ class Session:
             for turn, letter in enumerate(letters)
         ]
         self.judged: list[tuple[Trial, Judgement]] = list(self._read())
-        self._drop_cut_line()
+        self._mend_end()
 
     @property
     def next_trial(self) -> Trial | None:
@@ -198,26 +210,33 @@ class Session:
             shown['better'] = self.policies[better]
         return shown
 
-    def _drop_cut_line(self) -> None:
-        """Take away what a crash left of a line, or the next one would continue it."""
+    def _mend_end(self) -> None:
+        """Leave the lines that were read and nothing behind them, or the next one would join it.
+
+        A crash may leave a piece of a line, an editor no end of the last one or an empty one.
+        """
+        text, lines = self._lines()
+        whole = ''.join(f'{line}\n' for line in lines[: len(self.judged)])
+        if text != whole:
+            with whole_file(self._folder / RESULTS) as partial:
+                partial.write_text(whole, encoding='utf-8')
+
+    def _lines(self) -> tuple[str, list[str]]:
+        """Return the file of results and its lines that are not empty."""
         file = self._folder / RESULTS
         text = file.read_text(encoding='utf-8') if file.exists() else ''
-        if text and not text.endswith('\n'):
-            with whole_file(file) as partial:
-                partial.write_text(text[: text.rfind('\n') + 1], encoding='utf-8')
+        return text, [line for line in text.splitlines() if line.strip()]
 
     def _read(self) -> Iterator[tuple[Trial, Judgement]]:
-        file = self._folder / RESULTS
-        if not file.exists():
-            return
-        lines = file.read_text(encoding='utf-8').splitlines()
+        file, (text, lines) = self._folder / RESULTS, self._lines()
         for number, line in enumerate(lines):
             try:
                 values = json.loads(line)
                 trial = Trial(*(values.pop(name) for name in ('pair', 'turn', 'letter')))
                 judgement = Judgement(**values)
             except (ValueError, KeyError, TypeError) as error:
-                if number == len(lines) - 1:
+                last = number == len(lines) - 1 and not text.endswith('\n')
+                if last and isinstance(error, json.JSONDecodeError):
                     return  # cut off while it was written; that trial is played again
                 msg = f'{file}, line {number + 1}: {error!r}'
                 raise ConfigError(msg) from error

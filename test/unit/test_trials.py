@@ -94,6 +94,41 @@ def test_a_session_goes_on_where_a_crash_ended_it(tmp_path: Path) -> None:
     assert len(Session(tmp_path, [A, B], 10, seed=1).judged) == 5
 
 
+@pytest.mark.parametrize('end', ['', '\n\n', '\n \n'])
+def test_results_that_a_person_has_edited_are_gone_on_with(tmp_path: Path, end: str) -> None:
+    """An editor may leave no end of the last line, or an empty one behind it."""
+    play(Session(tmp_path, [A, B], 10, seed=1), B, 2)
+    file = tmp_path / RESULTS
+    file.write_text(file.read_text(encoding='utf-8').rstrip('\n') + end, encoding='utf-8')
+    again = Session(tmp_path, [A, B], 10, seed=1)
+    assert len(again.judged) == 4
+    again.add(NOTHING)
+    assert len(Session(tmp_path, [A, B], 10, seed=1).judged) == 5
+
+
+def test_a_last_judgement_that_cannot_be_is_told_and_kept(tmp_path: Path) -> None:
+    """A person corrected it wrongly; nothing is thrown away for that."""
+    play(Session(tmp_path, [A, B], 10, seed=1), B, 2)
+    file = tmp_path / RESULTS
+    lines = file.read_text(encoding='utf-8').splitlines()
+    edited = '\n'.join([*lines[:3], lines[3].replace('"progress": ', '"progress": 7')]) + '\n'
+    file.write_text(edited, encoding='utf-8')
+    with pytest.raises(ConfigError, match=r'line 4: ConfigError.*progress must be 0 to 4, got 7'):
+        Session(tmp_path, [A, B], 10, seed=1)
+    assert file.read_text(encoding='utf-8') == edited
+
+
+def test_rollouts_under_other_conditions_are_not_mixed_in(tmp_path: Path) -> None:
+    """Another task or another checkpoint under the same name is another comparison."""
+    same = {'task': 'fold', 'checkpoints': ['f00d', 'beef']}
+    Session(tmp_path, [A, B], 10, 1, same)
+    assert Session(tmp_path, [A, B], 10, 1, same).judged == []
+    with pytest.raises(ConfigError, match='another session: task was fold, is stack; take'):
+        Session(tmp_path, [A, B], 10, 1, same | {'task': 'stack'})
+    with pytest.raises(ConfigError, match=r"checkpoints was \['f00d', 'beef'\], is \['f00d', 'ac"):
+        Session(tmp_path, [A, B], 10, 1, same | {'checkpoints': ['f00d', 'aced']})
+
+
 def test_another_session_is_not_mixed_in(tmp_path: Path) -> None:
     """Other policies, and results that are not of the schedule."""
     Session(tmp_path, [A, B], 10, seed=1)
