@@ -6,7 +6,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.data.episodes import list_episodes
@@ -16,7 +15,6 @@ import numpy as np
 import pytest
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
-from samples import sample_episode
 
 ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
@@ -249,11 +247,3 @@ def test_gripper_table_that_was_added_since_is_warned_about(
     robot = replace(ROBOT, arms=(replace(left, gripper=bent), right))
     read_bag(tmp_path / 'a', robot, 25.0)
     assert 'another gripper scale: command_between of follower_left was (), is ((' in caplog.text
-
-
-def test_rows_of_a_converted_bag_are_not_made_up(tmp_path: Path) -> None:
-    """As those of a file or a data set: a command would count several times."""
-    write_bag(tmp_path / 'a', sample_episode(), ROBOT)
-    assert len(read_bag(tmp_path / 'a', ROBOT, 25.0).actions) == 6
-    with pytest.raises(ConfigError, match='it has 50 rows per second, 100 are wanted'):
-        read_bag(tmp_path / 'a', ROBOT, 100.0)

@@ -9,6 +9,7 @@ from pathlib import Path
 from cosmos_policy_ros.data.assemble import read_circumstances
 from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.bags.files import read_metadata
+from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
@@ -178,3 +179,11 @@ def test_recorded_bag_has_the_control_rate_of_the_robot(tmp_path: Path) -> None:
                 bag.write_joints(arm.joint_state_topic, names, [0.02] * 7, k * 10**7)
             bag.write_joints('/joint_command', ROBOT.joint_names, np.zeros(14), k * 10**7)
     assert read_episode(StoredEpisode('bag', tmp_path / 'a'), ROBOT).rate_hz == 50.0
+
+
+def test_rows_of_a_converted_bag_are_not_made_up(tmp_path: Path) -> None:
+    """As those of a file or a data set: a command would count several times."""
+    write_bag(tmp_path / 'a', sample_episode(), ROBOT)
+    assert len(read_bag(tmp_path / 'a', ROBOT, 25.0).actions) == 6
+    with pytest.raises(ConfigError, match='it has 50 rows per second, 100 are wanted'):
+        read_bag(tmp_path / 'a', ROBOT, 100.0)

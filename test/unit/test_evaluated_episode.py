@@ -10,12 +10,15 @@ from typing import Any
 
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.data.bags.files import read_topics
+from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.evaluation.episode import EpisodeResult, play_episode, Proposal
+from cosmos_policy_ros.evaluation.rollout_bag import refuse_existing
 from cosmos_policy_ros.evaluation.scenario import Scenario
 from cosmos_policy_ros.evaluation.seen_images import SeenImages
+from cosmos_policy_ros.evaluation.sim_bag import set_aside_unfinished
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.topics import HUMAN_INTERVENTION, JOINT_COMMAND, SUCCESS
-from cosmos_policy_ros.types import ActionChunk, Candidates, Observation, Plan
+from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError, Observation, Plan
 import numpy as np
 import pytest
 from samples import ROBOT
@@ -223,3 +226,29 @@ def test_an_episode_ends_when_the_value_says_so(sim: AlohaSim) -> None:
     unmoved = Sure()
     unmoved.doubts_at = 0
     assert play(sim, unmoved, stop_when_done=True).done_s is None
+
+
+def cut_off(folder: Path, seed: int) -> Path:
+    """Make what a killed run leaves of the episode of a seed."""
+    partial = folder / f'episode_{seed:06d}.partial'
+    partial.mkdir()
+    (partial / f'episode_{seed:06d}.mcap').write_bytes(b'torn')
+    return partial
+
+
+def test_simulated_episode_that_a_kill_cut_off_is_set_aside(tmp_path: Path) -> None:
+    """Its seed plays it anew; one that is being recorded is left alone."""
+    partial = cut_off(tmp_path, 600)
+    running = BagWriter(tmp_path / 'episode_000601', {})
+    set_aside_unfinished(tmp_path, [600, 601, 602])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ['.trash', 'episode_000601.partial']
+    assert [path.name for path in (tmp_path / '.trash').iterdir()] == [partial.name]
+    running.discard()
+
+
+def test_rollouts_are_not_recorded_beside_one_that_a_kill_cut_off(tmp_path: Path) -> None:
+    """That is told before the first is played."""
+    cut_off(tmp_path, 600)
+    refuse_existing(tmp_path, [601])
+    with pytest.raises(ConfigError, match=r'episode_000600.partial exists and is not overwritten'):
+        refuse_existing(tmp_path, [600, 601])

@@ -17,8 +17,6 @@ from cosmos_policy_ros.data.bags.recording import next_episode, Recording
 from cosmos_policy_ros.data.bags.recovery import recover, recover_all
 from cosmos_policy_ros.data.bags.writer import typestore
 from cosmos_policy_ros.data.episodes import list_episodes
-from cosmos_policy_ros.evaluation.rollout_bag import refuse_existing
-from cosmos_policy_ros.evaluation.sim_bag import set_aside_unfinished
 from cosmos_policy_ros.image_decoder import IMAGE
 from cosmos_policy_ros.types import ConfigError
 from mcap.reader import make_reader
@@ -251,21 +249,3 @@ def test_a_checkpoint_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / 'policy.json').write_text('[]', encoding='utf-8')
     assert hash_checkpoint(tmp_path) != before
     assert len(before) == 64
-
-
-def test_simulated_episode_that_a_kill_cut_off_is_set_aside(tmp_path: Path) -> None:
-    """Its seed plays it anew; one that is being recorded is left alone."""
-    kill_in_mid_episode(tmp_path).rename(tmp_path / 'episode_000600.partial')
-    running = Recording(tmp_path / 'episode_000601', {'source': 'demo'}, RATES, START_NS)
-    set_aside_unfinished(tmp_path, [600, 601, 602])
-    assert sorted(path.name for path in tmp_path.iterdir()) == ['.trash', 'episode_000601.partial']
-    assert [path.name for path in (tmp_path / '.trash').iterdir()] == ['episode_000600.partial']
-    running.discard()
-
-
-def test_rollouts_are_not_recorded_beside_one_that_a_kill_cut_off(tmp_path: Path) -> None:
-    """That is told before the first is played."""
-    kill_in_mid_episode(tmp_path).rename(tmp_path / 'episode_000600.partial')
-    refuse_existing(tmp_path, [601])
-    with pytest.raises(ConfigError, match=r'episode_000600.partial exists and is not overwritten'):
-        refuse_existing(tmp_path, [600, 601])
