@@ -32,11 +32,12 @@ class Console:
     port: int = 8080
     """Port to listen at; 0 takes a free one."""
     read_only: bool = False
-    """For looking only: nothing can be pressed, not even the emergency stop."""
+    """For looking only: nothing can be pressed, but the emergency stop by who opens the second
+    address that it prints."""
     pedal: Path | None = None
     """Input device whose keys are taken too, whatever window has the focus."""
     namespace: str = ''
-    """Namespace of the stack."""
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
 

@@ -8,14 +8,20 @@ come from this page (``Origin``) and, without a token, by a name of this machine
 is pressed on a page that has not received the state for a while is refused, but for the emergency
 stop: somebody who sees an old state means another robot than there is now.
 
+Streams are WebSockets, since a browser opens six other connections to one server, for all of its
+tabs together: three tabs with two streams each would leave none for the emergency stop, which
+would wait without a word.
+
 Source: OWASP, "Cross-Site Request Forgery Prevention" (verifying the origin) and "WebSocket
-security"; RFC 6265bis for ``SameSite``.
+security"; RFC 6265bis for ``SameSite``; RFC 6455, sections 4.2.2 and 5.2, for WebSockets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import base64
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+import hashlib
 import hmac
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -40,8 +46,9 @@ STATE_S = 0.2  # [s] between two states that a page gets
 FRESH_S = 1.5  # [s] age of the state on a page beyond which it cannot press anything but the stop
 COOKIE = 'cosmos_policy_console'
 MOST_BYTES = 4096  # of what is pressed
-BOUNDARY = 'image'
 VIEW = '/view'
+SOCKET_ID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'  # of RFC 6455, the same for everybody
+TEXT, BINARY = 1, 2  # kinds of frames of a WebSocket
 
 
 @dataclass(frozen=True)
@@ -50,11 +57,19 @@ class Access:
 
     Attributes:
         token: What a visitor has to know; empty where only this machine can reach the console.
-        read_only: Whether nothing can be pressed.
+        read_only: Whether nothing can be pressed but by who knows ``stop_token``.
+        stop_token: What a visitor has to know to press the emergency stop all the same. It lets
+            in as ``token`` does; empty where nobody may.
     """
 
     token: str = ''
     read_only: bool = False
+    stop_token: str = ''
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Those that let in."""
+        return tuple(word for word in (self.token, self.stop_token) if word)
 
 
 class ImageStream:
@@ -90,6 +105,8 @@ class Door:
 
     Attributes:
         url: Where a browser on this machine finds the page, with the token.
+        stop_url: The same for who may press the stop of a console for looking only; empty without
+            such a token.
         images: What ``/images`` streams.
         closing: Set once it is closed.
     """
@@ -135,8 +152,9 @@ class Door:
         self._server.door = self
         self.port = self._server.server_address[1]
         place = 'localhost' if is_loopback(host) or host == '0.0.0.0' else host
-        query = f'?token={access.token}' if access.token else ''
-        self.url = f'http://{place}:{self.port}/{query}'
+        address = f'http://{place}:{self.port}/'
+        self.url = f'{address}?token={access.token}' if access.token else address
+        self.stop_url = f'{address}?token={access.stop_token}' if access.stop_token else ''
         Thread(target=self._server.serve_forever, name='door', daemon=True).start()
 
     @property
@@ -158,6 +176,7 @@ class Door:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 128  # a page opens a dozen connections; with 5 a press may wait for 1 s
     door: Door
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -173,6 +192,7 @@ class _Visit(BaseHTTPRequestHandler):
     """One connection of a browser."""
 
     protocol_version = 'HTTP/1.1'
+    disable_nagle_algorithm = True  # which holds small answers back
     timeout = 60.0  # [s] for a request to come; those that stream have no end
     server_version, sys_version = 'cosmos-policy', ''
 
@@ -189,7 +209,8 @@ class _Visit(BaseHTTPRequestHandler):
             return
         if url.path == '/' and given:
             place = f'/?{urlencode(query)}' if query else '/'
-            self._send(HTTPStatus.SEE_OTHER, b'', Location=place, Set_Cookie=self._cookie())
+            cookie = self._cookie(given)
+            self._send(HTTPStatus.SEE_OTHER, b'', Location=place, Set_Cookie=cookie)
         elif url.path == '/':
             self._send(HTTPStatus.OK, self._door.page, Content_Type='text/html; charset=utf-8')
         elif url.path == '/state':
@@ -230,12 +251,12 @@ class _Visit(BaseHTTPRequestHandler):
         """Return whether a request may be answered; if not, answer it."""
         door, host = self._door, self.headers.get('Host', '')
         origin = self.headers.get('Origin')
-        token = door.access.token
+        token, tokens = door.access.token, door.access.tokens
         if origin is not None and urlsplit(origin).netloc != host:
             reason = f'requests of {origin} are refused'
         elif not token and not _is_loopback_name(host):
             reason = f'{host} is no name of this machine'
-        elif token and not any(_is_same(word, token) for word in (given, self._known())):
+        elif token and not any(_is_one(word, tokens) for word in (given, self._known())):
             reason = 'open the address with the token that the console printed'
         else:
             return True
@@ -255,9 +276,16 @@ class _Visit(BaseHTTPRequestHandler):
         """Return the name of the cookie; browsers share cookies among the ports of a machine."""
         return f'{COOKIE}_{self._door.port}'
 
-    def _cookie(self) -> str:
-        token = self._door.access.token
+    def _cookie(self, given: str) -> str:
+        """Return the cookie of a visitor with a token; one that is none of ours is not kept."""
+        token = given if _is_one(given, self._door.access.tokens) else ''
         return f'{self._cookie_name()}={token}; HttpOnly; SameSite=Strict; Path=/'
+
+    def _may_stop(self) -> bool:
+        """Return whether this visitor may press the emergency stop."""
+        access = self._door.access
+        tokens = (access.stop_token,) if access.stop_token else ()
+        return not access.read_only or _is_one(self._known(), tokens)
 
     def _refuse_old(self, kind: str, value: Any, seen: float) -> None:
         """Refuse what must not be pressed here, or is pressed on what is no longer so.
@@ -265,13 +293,13 @@ class _Visit(BaseHTTPRequestHandler):
         Raises:
             ValueError: It is refused.
         """
-        if self._door.access.read_only:
-            msg = 'this console is for looking only'
-            raise ValueError(msg)
         age_s = time.monotonic() - seen
         is_stop = (kind == 'operation' and value == STOP) or (
             kind == 'key' and value in OPERATIONS[STOP].keys
         )
+        if self._door.access.read_only and not (is_stop and self._may_stop()):
+            msg = 'this console is for looking only'
+            raise ValueError(msg)
         if not is_stop and not 0.0 <= age_s <= FRESH_S:
             msg = f'not done: what the page showed was {age_s:.1f} s old'
             raise ValueError(msg)
@@ -285,36 +313,49 @@ class _Visit(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _begin_stream(self, content_type: str) -> None:
+    def _open_socket(self) -> bool:
+        """Answer the handshake of a WebSocket, on which nothing but its end is expected.
+
+        Returns:
+            Whether it was one; anything else is answered.
+        """
         self.close_connection = True
-        self.send_response(HTTPStatus.OK)
-        for name, text in (_SAFE | {'Content_Type': content_type}).items():
-            self.send_header(name.replace('_', '-'), text)
+        key = self.headers.get('Sec-WebSocket-Key')
+        if key is None:
+            self._send(HTTPStatus.UPGRADE_REQUIRED, b'a WebSocket is here', Upgrade='websocket')
+            return False
+        digest = hashlib.sha1((key + SOCKET_ID).encode()).digest()
+        self.send_response(HTTPStatus.SWITCHING_PROTOCOLS)
+        self.send_header('Upgrade', 'websocket')
+        self.send_header('Connection', 'Upgrade')
+        self.send_header('Sec-WebSocket-Accept', base64.b64encode(digest).decode())
         self.end_headers()
+        return True
 
     def _stream_states(self) -> None:
         """Send the state again and again, each with the time by which its age is known."""
-        self._begin_stream('text/event-stream')
+        if not self._open_socket():
+            return
         door = self._door
+        rights = {'read_only': door.access.read_only, 'may_stop': self._may_stop()}
         door.count_page(1)
         try:
-            while True:
-                state = door.state() | {'seen': time.monotonic()}
-                state['read_only'] = door.access.read_only
-                self.wfile.write(f'data: {json.dumps(state)}\n\n'.encode())
+            while not _is_closed(self.connection):
+                state = door.state() | rights | {'seen': time.monotonic()}
+                self.wfile.write(_frame(TEXT, json.dumps(state).encode()))
                 time.sleep(STATE_S)
         finally:
             door.count_page(-1)
 
     def _stream_images(self) -> None:
-        """Send images as parts of one answer, which browsers show as one that moves."""
-        self._begin_stream(f'multipart/x-mixed-replace; boundary={BOUNDARY}')
+        """Send every image that the browser has time for."""
+        if not self._open_socket():
+            return
         for jpeg in self._door.images.follow():
-            if jpeg:
-                head = f'--{BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}'
-                self.wfile.write(head.encode() + b'\r\n\r\n' + jpeg + b'\r\n')
-            elif _is_closed(self.connection):
+            if _is_closed(self.connection):
                 return
+            if jpeg:
+                self.wfile.write(_frame(BINARY, jpeg))
 
     def _pass_on(self) -> None:
         """Connect the browser with the server of the 3D view, and pass on what both send."""
@@ -352,9 +393,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _is_same(given: str, token: str) -> bool:
-    """Return whether a token is the right one, in a time that tells nothing."""
-    return hmac.compare_digest(given.encode(), token.encode())
+def _is_one(given: str, tokens: Iterable[str]) -> bool:
+    """Return whether a token is one of those, in a time that tells nothing."""
+    return any(hmac.compare_digest(given.encode(), token.encode()) for token in tokens)
 
 
 def _is_loopback_name(host: str) -> bool:
@@ -363,8 +404,20 @@ def _is_loopback_name(host: str) -> bool:
 
 
 def _is_closed(connection: socket.socket) -> bool:
-    """Return whether the other side has closed a connection on which it sends nothing more."""
+    """Return whether the other side has closed a WebSocket; it sends nothing else on it."""
     return bool(select.select([connection], [], [], 0.0)[0])
+
+
+def _frame(kind: int, payload: bytes) -> bytes:
+    """Return a message from the server of a WebSocket as one frame."""
+    n = len(payload)
+    if n < 126:
+        length = bytes([n])
+    elif n < 1 << 16:
+        length = b'\x7e' + n.to_bytes(2, 'big')
+    else:
+        length = b'\x7f' + n.to_bytes(8, 'big')
+    return bytes([0x80 | kind]) + length + payload
 
 
 def _read_press(body: bytes) -> tuple[str, Any, float]:

@@ -522,8 +522,8 @@ class CommandExecutor(Node):
         self.playback.safety.stop()
         if self._leaders is not None:
             self._leaders.stop()
+        self._report_now()  # before the log, which may wait for a disk
         self.get_logger().error('emergency stop')
-        self._report_now()
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Let go of an emergency stop."""

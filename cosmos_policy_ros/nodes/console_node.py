@@ -2,8 +2,8 @@
 """A page in the browser that shows a running stack and operates it.
 
 What it shows are topics that others publish, what it does are services that others offer, and
-nobody needs it: when it is killed, or a page is closed, the stack goes on as it was. Sensors,
-images and poses are subscribed to while a page is open.
+nobody needs it: when it is killed, or a page is closed, the stack goes on as it was. Sensors and
+images are subscribed to while a page is open, poses and markers while its 3D view is.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ from cosmos_policy_ros.topics import (
     ROBOT_DESCRIPTION,
     ROBOT_JOINT_STATES,
 )
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from rclpy.node import Node
 from rclpy.subscription import Subscription
@@ -63,7 +64,11 @@ class ConsoleParams:
         'Address that is listened at; 0.0.0.0 lets whoever has the token in, from everywhere.',
     )
     port: int = param(8080, 'Port; 0 takes a free one.', 0, 65535)
-    read_only: bool = param(False, 'true lets people look and press nothing, not even the stop.')
+    read_only: bool = param(
+        False,
+        'true lets people look and press nothing; the stop alone is for who has the second '
+        'address that is logged.',
+    )
     pedal: str = param(
         '', 'Input device whose keys are taken too, such as /dev/input/by-id/…; empty for none.'
     )
@@ -77,22 +82,26 @@ class ConsoleNode(Node):
 
         Raises:
             ConfigError: The robot file is wrong, ``viser`` is missing, the address is taken, or
-                the pedal cannot be read.
+                the pedal cannot be read, or would do nothing.
         """
         super().__init__('console')
         self.params = p = declare(self, ConsoleParams)
+        if p.pedal and p.read_only:
+            msg = f'read_only is true, and the pedal {p.pedal} would stop nothing; leave one out'
+            raise ConfigError(msg)
         self.robot = read_robot(Path(p.robot), self.get_namespace())
         self._view = View(self.robot.name)
         self._desk = OperatorDesk(self)
         token = '' if is_loopback(p.host) else secrets.token_urlsafe(16)
         page = share_path('config', 'console.html').read_bytes()
-        access = Access(token, p.read_only)
+        access = Access(token, p.read_only, secrets.token_urlsafe(16) if p.read_only else '')
         self.door = Door(p.host, p.port, page, access, self._view.port, self._state, self._press)
-        if p.pedal and not p.read_only:
+        if p.pedal:
             self._desk.follow_keys(read_keys(open_pedal(Path(p.pedal))), p.pedal)
-        self._joints: NewestMessages | None = None  # while somebody looks at the arms
-        self._streams: StreamRates | None = None  # while a page is open, as the others
-        self._followed: list[Subscription] = []
+        self._streams: StreamRates | None = None  # while a page is open, as the next
+        self._images: Subscription | None = None
+        self._joints: NewestMessages | None = None  # while its 3D view is open, as the next
+        self._markers: Subscription | None = None
         self._queries = 0  # of the planner at the last plan that was drawn
         if self.robot.scene is not None:
             self._draw_robot(partial(_describe_scene, Path(self.robot.scene)))
@@ -101,6 +110,8 @@ class ConsoleNode(Node):
         self.create_timer(POSE_S, self._move)
         what = 'to look only' if p.read_only else 'to look and operate'
         self.get_logger().info(f'the console, {what}: {self.door.url}')
+        if p.read_only:
+            self.get_logger().info(f'with the emergency stop: {self.door.stop_url}')
 
     def destroy_node(self) -> None:
         """Close the server, then the node."""
@@ -138,30 +149,30 @@ class ConsoleNode(Node):
         if bool(self.door.n_pages) != (self._streams is not None):
             self._follow(self._streams is None)
         if self._view.is_open != (self._joints is not None):
-            self._watch_arms(self._joints is None)
+            self._watch_view(self._joints is None)
 
     def _follow(self, wanted: bool) -> None:
-        """Begin or end to follow images, markers and sensors."""
+        """Begin or end to follow sensors and images."""
         if self._streams is not None:
             self._streams.close()
-        while self._followed:
-            self.destroy_subscription(self._followed.pop())
-        self._streams = None
+        if self._images is not None:
+            self.destroy_subscription(self._images)
+        self._streams = self._images = None
         if wanted:
             self._streams = StreamRates(self, self.robot)
-            self._followed = [
-                create_subscription(self, IMAGES, self._on_images),
-                create_subscription(self, MARKERS, self._on_markers),
-            ]
+            self._images = create_subscription(self, IMAGES, self._on_images)
 
-    def _watch_arms(self, wanted: bool) -> None:
-        """Begin or end to follow the joints."""
+    def _watch_view(self, wanted: bool) -> None:
+        """Begin or end to follow joints and markers."""
         if self._joints is not None:
             self._joints.close()
-        self._joints = None
+        if self._markers is not None:
+            self.destroy_subscription(self._markers)
+        self._joints = self._markers = None
         if wanted:
             arms = [JOINT_STATES.at(topic) for topic in self.robot.joint_state_topics]
             self._joints = NewestMessages(self, [*arms, ROBOT_JOINT_STATES])
+            self._markers = create_subscription(self, MARKERS, self._on_markers)
 
     def _on_images(self, message: Image) -> None:
         self.door.images.put(encode_jpeg(image_of(message), JPEG_QUALITY))

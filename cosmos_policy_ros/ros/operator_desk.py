@@ -254,8 +254,8 @@ class OperatorDesk:
         """Do an operation, unless something is in its way or it has to be asked for again."""
         operation, now_s = OPERATIONS[name], time.monotonic()
         if name == STOP:
+            self._stop.press('stop')  # before the log, which may wait for a disk
             self._tell('warn', 'emergency stop sent')
-            self._stop.press('stop')
             return
         if obstacle := find_obstacle(name, self.reports, now_s):
             self._tell('warn', f'{operation.label}: {obstacle}')

@@ -25,7 +25,13 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import command_positions, trajectory_message
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
-from cosmos_policy_ros.stack.node_list import EXECUTOR, LONE_CONSOLE, SIM, VISUALIZER
+from cosmos_policy_ros.stack.node_list import (
+    EXECUTOR,
+    LONE_CONSOLE,
+    MISTAKE,
+    SIM,
+    VISUALIZER,
+)
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import ACTION_CHUNK, EXECUTOR_STATUS, JOINT_COMMAND
@@ -216,6 +222,15 @@ def test_escape_is_the_emergency_stop_also_while_somebody_types(stack: Stack, pa
     assert sorted(took)[1] < LIMIT_S, took
 
 
+def test_other_tabs_take_no_connection_from_the_stop(stack: Stack, page: Page) -> None:
+    """A browser opens six to one server for all of its tabs, and WebSockets besides."""
+    page.run("""window.tabs = [...Array(8)].map((_, i) =>
+      new WebSocket(`ws://${location.host}/${i % 2 ? 'state' : 'images'}`)); 0""")
+    page.wait_for('tabs.every((socket) => socket.readyState === WebSocket.OPEN)')
+    stop(stack, lambda: page.click('#stop button'))
+    reset(stack, page)
+
+
 def test_a_key_does_what_its_button_would(page: Page) -> None:
     """Space is refused with the reason while nothing is enabled, and presses no button."""
     page.run("document.querySelector('[data-operation=stop]').focus()")
@@ -256,6 +271,14 @@ def test_a_console_that_is_killed_is_shown_as_cut_and_stops_nothing(
     assert stack.robot.status.state == 'enabled'
     stack.start_console()
     assert stack.robot.status.state == 'enabled'
+
+
+def test_a_pedal_is_refused_where_people_only_look(tmp_path: Path) -> None:
+    """Somebody would rely on it."""
+    values = {'robot': str(ROBOT_FILE), 'port': 0, 'read_only': True, 'pedal': '/dev/input/pedal'}
+    done = start_node(LONE_CONSOLE, values, tmp_path / 'log')
+    assert done.wait(timeout=LONG_S) == MISTAKE
+    assert 'the pedal /dev/input/pedal would stop nothing' in (tmp_path / 'log').read_text()
 
 
 def test_the_view_is_a_viser_behind_the_door(stack: Stack) -> None:

@@ -42,6 +42,16 @@ class Opened:
         connection.request(method, path, body, headers)
         return connection.getresponse()
 
+    def listen(self, path: str) -> Any:
+        """Return a WebSocket, as a page opens it."""
+        client = pytest.importorskip('websockets.sync.client')
+        return client.connect(f'ws://127.0.0.1:{self.door.port}{path}')
+
+    def enter(self, token: str) -> dict[str, str]:
+        """Return the headers of a visitor who has opened the address with a token."""
+        answer = self.visit('GET', f'/?token={token}', Host='localhost')
+        return {'Cookie': answer.headers['Set-Cookie'].partition(';')[0]}
+
     def press(self, age_s: float = 0.0, headers: dict[str, str] | None = None, **what: Any) -> int:
         """Press something on a state of an age, and return the status of the answer."""
         body = json.dumps({**what, 'seen': time.monotonic() - age_s}).encode()
@@ -140,37 +150,64 @@ def test_a_console_that_others_can_reach_wants_a_token() -> None:
 
 
 def test_nothing_can_be_pressed_where_people_only_look() -> None:
-    """Not even the stop, which the page says."""
-    with opened(access=Access(read_only=True)) as it:
+    """Not even the stop: a page of people whom nobody knows could stop a robot all day."""
+    with opened(access=Access(read_only=True, stop_token='operator')) as it:
         assert it.press(operation='stop') == 409
+        assert it.press(key='Escape') == 409
         assert it.visit('GET', '/').status == 200
         assert it.pressed == []
+
+
+def test_the_stop_alone_is_for_who_has_the_operators_token() -> None:
+    """Who has the token of those who look has not."""
+    with opened(access=Access('looker', True, 'operator'), host='0.0.0.0') as it:
+        assert it.door.stop_url == f'http://localhost:{it.door.port}/?token=operator'
+        looker, operator = it.enter('looker'), it.enter('operator')
+        assert it.visit('GET', '/', **looker).status == 200
+        assert it.press(headers=looker, operation='stop') == 409
+        assert it.press(headers=operator, operation='enable') == 409
+        assert it.press(headers=operator, task='lift') == 409
+        assert it.press(headers=operator, operation='stop') == 200
+        assert it.press(headers=operator, key='Escape') == 200
+        assert it.pressed == [('operation', 'stop'), ('key', 'Escape')]
+
+
+def test_the_operators_token_is_wanted_where_looking_needs_none() -> None:
+    """What somebody gives instead is not kept."""
+    with opened(access=Access(read_only=True, stop_token='operator')) as it:
+        assert it.enter('a%0d%0ab') == {'Cookie': f'cosmos_policy_console_{it.door.port}='}
+        assert it.press(headers=it.enter('guess'), operation='stop') == 409
+        assert it.press(headers=it.enter('operator'), operation='stop') == 200
 
 
 def test_states_come_again_and_again_while_a_page_is_open() -> None:
     """Each with the time by which its age is known."""
     with opened() as it:
-        connection = socket.create_connection(('127.0.0.1', it.door.port))
-        connection.sendall(b'GET /state HTTP/1.1\r\nHost: localhost\r\n\r\n')
-        stream = connection.makefile()
-        lines = (line[6:] for line in stream if line.startswith('data: '))
-        first, second = json.loads(next(lines)), json.loads(next(lines))
-        assert (first['phase'], first['read_only']) == ('ready', False)
-        assert 0.0 < second['seen'] - first['seen'] < 1.0
-        assert it.door.n_pages == 1
-        stream.close()
-        connection.close()
+        with it.listen('/state') as stream:
+            first, second = json.loads(stream.recv(5.0)), json.loads(stream.recv(5.0))
+            assert first['phase'] == 'ready'
+            assert (first['read_only'], first['may_stop']) == (False, True)
+            assert 0.0 < second['seen'] - first['seen'] < 1.0
+            assert it.door.n_pages == 1
         end_s = time.monotonic() + 10.0
         while it.door.n_pages:
             assert time.monotonic() < end_s
             time.sleep(0.01)
 
 
+def test_a_stream_is_no_page() -> None:
+    """It would take a connection that the emergency stop needs."""
+    with opened() as it:
+        assert it.visit('GET', '/state').status == 426
+        assert it.visit('GET', '/images').status == 426
+        assert it.door.n_pages == 0
+
+
 def test_a_state_that_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The page shows that the connection is cut, and nobody else would know why."""
     with opened() as it, caplog.at_level(logging.ERROR):
         it.door.state = lambda: {'phase': object()}
-        assert it.visit('GET', '/state').read() == b''
+        assert it.visit('GET', '/state', **{'Sec-WebSocket-Key': 'any'}).status == 101
         end_s = time.monotonic() + 10.0
         while not caplog.records:
             assert time.monotonic() < end_s
@@ -179,13 +216,14 @@ def test_a_state_that_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture)
 
 
 def test_images_come_as_they_are_made() -> None:
-    """As parts of one answer."""
-    with opened() as it:
-        answer = it.visit('GET', '/images')
-        assert answer.headers['Content-Type'] == 'multipart/x-mixed-replace; boundary=image'
+    """Whatever their size."""
+    with opened() as it, it.listen('/images') as stream:
         threading.Timer(0.2, it.door.images.put, (b'JPEG',)).start()
-        part = b'--image\r\nContent-Type: image/jpeg\r\nContent-Length: 4\r\n\r\nJPEG\r\n'
-        assert answer.read(len(part)) == part
+        assert stream.recv(5.0) == b'JPEG'
+        it.door.images.put(b'J' * 300)
+        assert stream.recv(5.0) == b'J' * 300
+        it.door.images.put(b'J' * 70_000)
+        assert stream.recv(5.0) == b'J' * 70_000
 
 
 def test_the_view_is_reached_through_the_door() -> None:
