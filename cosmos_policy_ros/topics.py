@@ -254,7 +254,8 @@ CANDIDATES = Topic(
     ('inference',),
     ('planner', 'recorder', 'operator', 'visualizer', 'monitor', 'black_box'),
     'All candidates of one answer with their values, as a little-endian table '
-    '(``candidate_table.py``) with the stamp of the query.',
+    '(``candidate_table.py``) with the stamp of the query. For machines: a point is a pose of all '
+    'arms and has no x, y, z, so no viewer can draw it; ``/policy/markers`` shows the same.',
 )
 INFERENCE_STATUS = Topic(
     '/inference/status',

@@ -3,7 +3,9 @@
 
 The ways of the hands are those of the scene in the robot file (``control/collision.py``), in whose
 frame everything is drawn; without a scene there is only text. Sensors and commands are looked at
-when a picture is drawn, a few times a second, and nothing is subscribed to while nobody looks.
+when a picture is drawn, a few times a second, and ways are drawn then if any has changed: a query,
+its candidates and the chosen one come one after the other. Nothing is subscribed to while nobody
+looks.
 """
 
 from __future__ import annotations
@@ -95,8 +97,7 @@ class VisualizerNode(Node):
         self._chunk: NDArray[np.float32] | None = None  # chosen for it
         self._committed: NDArray[np.float32] | None = None  # rows of that query
         self._query_ns = self._chunk_ns = 0  # stamps [ns, ROS clock]
-        self._paths: list[Marker] = []  # of these
-        self._is_new = False  # whether nobody was sent them
+        self._is_new = False  # whether the ways of these were not drawn yet
         self._status: ExecutorStatus | None = None
         self._task = ''
 
@@ -122,7 +123,7 @@ class VisualizerNode(Node):
 
     def _watch_motion(self, wanted: bool) -> None:
         """Begin or end to follow what the arms do."""
-        self._answers, self._paths, self._status = [], [], None
+        self._answers, self._is_new, self._status = [], False, None
         if self._motion is not None:
             self._motion.close()
         while self._followed:
@@ -155,19 +156,19 @@ class VisualizerNode(Node):
             if self._answers and self._answers[0].stamp_ns != candidates.stamp_ns:
                 self._answers = []
             self._answers.append(candidates)
-            self._draw_paths()
+            self._is_new = True
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         with contextlib.suppress(ValueError):
             self._chunk = trajectory_rows(message, self.robot.joint_names)
             self._chunk_ns = stamp_of(message)
-            self._draw_paths()
+            self._is_new |= self._answers_query(self._chunk_ns)
 
     def _on_query(self, message: JointTrajectory) -> None:
         with contextlib.suppress(ValueError):
             self._committed = trajectory_rows(message, self.robot.joint_names)
             self._query_ns = stamp_of(message)
-            self._draw_paths()
+            self._is_new |= self._answers_query(self._query_ns)
 
     def _on_task(self, message: String) -> None:
         self._task = message.data
@@ -175,26 +176,36 @@ class VisualizerNode(Node):
     def _on_status(self, status: ExecutorStatus) -> None:
         self._status = status
 
-    def _draw_paths(self) -> None:
-        """Draw the candidates of the newest query and the rows that it committed to."""
-        if self._scene is None or not self._answers:
-            return
-        stamp_ns = self._answers[0].stamp_ns
-        rows = np.concatenate([answer.positions for answer in self._answers])
-        values = np.concatenate([answer.values.mean(axis=1) for answer in self._answers])
-        chosen = -1
-        if self._chunk_ns == stamp_ns and self._chunk is not None:
-            chosen = int(np.abs(rows - self._chunk).max(axis=(1, 2)).argmin())
-        ways = [
-            markers.Path(path, float(value), i == chosen)
-            for i, (chunk, value) in enumerate(zip(rows, values, strict=True))
-            for path in self._scene.tool_paths(chunk)
-        ]
-        self._paths = markers.draw_paths(ways)
-        if self._committed is not None and self._query_ns == stamp_ns:
+    def _answers_query(self, stamp_ns: int) -> bool:
+        """Return whether the candidates at hand are those of a query."""
+        return bool(self._answers) and self._answers[0].stamp_ns == stamp_ns
+
+    def _draw_ways(self) -> list[Marker]:
+        """Return the candidates of the newest query and the rows that it committed to."""
+        if self._scene is None:
+            return []
+        rows = [rows for answer in self._answers for rows in answer.positions]  # (H, A) each
+        values = [values.mean() for answer in self._answers for values in answer.values]
+        chosen = self._find_chosen(rows)
+        drawn = markers.draw_paths(
+            [
+                markers.Path(path, float(value), i == chosen)
+                for i, (chunk, value) in enumerate(zip(rows, values, strict=True))
+                for path in self._scene.tool_paths(chunk)
+            ]
+        )
+        if self._committed is not None and self._answers_query(self._query_ns):
             places = self._scene.tool_paths(self._committed).reshape(-1, 3)
-            self._paths += markers.draw_committed(places)
-        self._is_new = True
+            drawn += markers.draw_committed(places)
+        return drawn
+
+    def _find_chosen(self, rows: list[NDArray[np.float32]]) -> int:
+        """Return which of the (H, A) candidates is played, -1 where that is not known."""
+        chunk = self._chunk
+        if chunk is None or not len(chunk) or not self._answers_query(self._chunk_ns):
+            return -1
+        played = {i: row[: len(chunk)] for i, row in enumerate(rows) if len(row) >= len(chunk)}
+        return min(played, key=lambda i: np.abs(played[i] - chunk).max(), default=-1)
 
     def _draw(self) -> None:
         """Send a picture to whoever looks."""
@@ -203,7 +214,7 @@ class VisualizerNode(Node):
             if (pose := self._pose(self._motion)) is not None:
                 drawn += self._draw_pose(pose)
             anew, self._is_new = self._is_new, False
-            drawn += self._paths if anew else []
+            drawn += self._draw_ways() if anew else []
             self._markers.publish(markers.marker_array(drawn, self.params.frame, anew))
         if self._views:
             self._publish_images(self._views)

@@ -31,19 +31,19 @@ def compose_wall(
         ahead_s: How far ahead the prediction is due [s], negative when it is past; None without.
     """
     due = 'no prediction' if ahead_s is None else f'expected in {ahead_s:+.1f} s'
-    columns = [
-        np.vstack([_view(c.name, live.get(c.name)), _view(due, predicted.get(c.name))])
-        for c in cameras
-    ]
-    return np.ascontiguousarray(np.hstack(columns))
+    (width, height), n = TILE, len(cameras)
+    wall = np.full((2, STRIP + height, n * width, 3), BACKGROUND, np.uint8)
+    for i, camera in enumerate(cameras):
+        above, below = wall[:, :, i * width : (i + 1) * width]
+        _draw_view(above, camera.name, live.get(camera.name))
+        _draw_view(below, due, predicted.get(camera.name))
+    return wall.reshape(-1, n * width, 3)
 
 
-def _view(caption: str, image: Image | None) -> Image:
-    """Return an image of the size of a tile below its caption."""
-    view = np.full((STRIP + TILE[1], TILE[0], 3), BACKGROUND, np.uint8)
+def _draw_view(view: Image, caption: str, image: Image | None) -> None:
+    """Draw a caption and below it an image into its part of the wall."""
     font = cv2.FONT_HERSHEY_SIMPLEX
     cv2.putText(view, caption, (6, STRIP - 6), font, 0.45, INK, 1, cv2.LINE_AA)
     if image is not None:
         is_tile = image.shape[1::-1] == TILE
         view[STRIP:] = image if is_tile else cv2.resize(image, TILE)
-    return view

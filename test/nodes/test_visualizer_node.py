@@ -181,6 +181,37 @@ def test_candidates_are_drawn_where_the_hands_go_in_the_colour_of_their_value(
     assert len(found['committed'][0].points) == 4
 
 
+def test_a_chunk_with_fewer_rows_than_its_candidates_is_found_among_them(bench: Bench) -> None:
+    """As of a policy that sends only the rows that are played."""
+    bench.look()
+    candidates, stamp_ns = answer(bench, [[0.2, 0.4], [0.9, 0.9], [0.1, 0.1]])
+    chunk = ActionChunk(stamp_ns, candidates.positions[1, :3], 12.5)
+    bench.chunks.publish(chunk_message(chunk, ROBOT.joint_names))
+    found: dict[str, list[Marker]] = {}
+
+    def drawn() -> bool:
+        found.update(bench.picture())
+        return 'chosen' in found
+
+    bench.wait(drawn)
+    assert colour(found['chosen'][0]) == pytest.approx(value_colour(0.9))
+    assert len(found['chosen'][0].points) == 4
+
+
+def test_ways_are_drawn_once_for_an_answer(bench: Bench) -> None:
+    """The next query alone changes nothing, and drawing them is what costs."""
+    bench.look()
+    candidates, _ = answer(bench, [[0.5, 0.5]])
+    bench.wait(lambda: {'candidates', 'committed'} <= set(bench.picture()))
+    n = len(bench.pictures)
+    rows = candidates.positions[0, :2]
+    bench.queries.publish(trajectory_message(bench.now_ns(), rows, 12.5, ROBOT.joint_names))
+    bench.wait(lambda: len(bench.pictures) > n + 5)
+    drawn = [marker for array in bench.pictures[n:] for marker in array.markers]
+    assert drawn
+    assert not any(marker.action == Marker.DELETEALL for marker in drawn)
+
+
 def test_state_and_reason_are_written_above_the_table(bench: Bench) -> None:
     """In the colour of how serious it is."""
     bench.look()
