@@ -20,11 +20,11 @@ POLL_S = 0.02  # what no callback announces (a service that appears) is looked f
 
 
 @contextlib.contextmanager
-def ros_node(name: str) -> Iterator[Node]:
+def ros_node(name: str, namespace: str = '/') -> Iterator[Node]:
     """Give a node on a domain of its own."""
     with ros_domain():
         rclpy.init()
-        node = Node(name)
+        node = Node(name, namespace=namespace)
         try:
             yield node
         finally:

@@ -30,7 +30,7 @@ class Bridge:
     port: int = 8765
     """Port to listen at; 0 takes a free one."""
     namespace: str = ''
-    """Namespace of the stack."""
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
 

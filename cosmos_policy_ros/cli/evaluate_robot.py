@@ -74,6 +74,8 @@ class EvaluateRobot:
     """Candidates N per query, for both policies."""
     device: str = 'cpu'
     """Where the networks run."""
+    namespace: str = ''
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID; for the simulated robot else one of its own."""
 
@@ -115,6 +117,7 @@ def _stack(options: EvaluateRobot) -> tuple[dict[str, Value], tuple[NodeSpec, ..
         'device': options.device,
         'seconds': options.seconds,
         'seed': options.seed,
+        'namespace': options.namespace,
     }
     if options.robot is None:
         values |= {'driver': 'sim', 'task': options.task or 'transfer_cube'}

@@ -27,7 +27,7 @@ class Operate:
     pedal: Path | None = None
     """Input device whose keys are taken too, whatever window has the focus."""
     namespace: str = ''
-    """Namespace of the stack."""
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
 

@@ -35,6 +35,8 @@ class Replay:
     """1 plays as recorded, 0.5 takes twice as long."""
     out: Path | None = None
     """Folder for logs and events, by default runs/<date>-<time>."""
+    namespace: str = ''
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID; where that is not set, one of its own for the
     simulator and 0 for a running robot."""
@@ -53,6 +55,7 @@ def run(options: Replay) -> int:
         robot_running=options.robot_running,
         speed=options.speed,
         out=options.out,
+        namespace=options.namespace,
         domain=options.domain,
         render=options.render,
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from cosmos_policy_ros.outputs import check_output, whole_file
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.stack.node_list import full_namespace
 from cosmos_policy_ros.stack.security import write_policy
 
 
@@ -25,12 +26,15 @@ class Security:
     """Robot YAML, whose cameras and arms give the names."""
     out: Path = Path('policy.xml')
     """File to write; replaced when it exists."""
+    namespace: str = ''
+    """Namespace of the robot's stack, such as robot1; by default none."""
 
 
 def run(options: Security) -> int:
     """Write the policy."""
     check_output('--out', options.out)
-    text = write_policy(read_robot(options.robot))
+    namespace = full_namespace(options.namespace)
+    text = write_policy(read_robot(options.robot, namespace), namespace)
     with whole_file(options.out) as partial:
         partial.write_text(text, encoding='utf-8')
     print(f'wrote {options.out}')

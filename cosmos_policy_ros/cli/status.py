@@ -25,7 +25,7 @@ class Status:
     listen_s: float = 3.0
     """How long --once listens [s]."""
     namespace: str = ''
-    """Namespace of the stack."""
+    """Namespace of the robot's stack, such as robot1; by default none."""
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
 

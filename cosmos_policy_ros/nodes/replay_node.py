@@ -81,6 +81,7 @@ class ReplayNode(Node):
         self.recorded = read_commands(Path(p.bag), robot)
         self.metadata = read_metadata(Path(p.bag))
         self._events = EventLog(Path(p.out) / FILE_NAME)
+        self._enable = self.resolve_service_name(ENABLE.ros_name)
         self._sent: list[tuple[int, list[float]]] = []  # by the executor: stamp [ns] and pose
         taken = [ACTION_CHUNK.ros_name]
         if p.simulate:
@@ -125,7 +126,7 @@ class ReplayNode(Node):
         self.client.wait_until_ready(self._missing, p.ready_s)
         if (state := self._executor_status.state) != 'disabled':
             msg = f'the executor is in state {state!r}, and nothing may move by a start alone; '
-            msg += f'call {ENABLE.name} with false and start the replay again'
+            msg += f'call {self._enable} with false and start the replay again'
             raise RuntimeError(msg)
         if p.simulate and (seed := self.metadata.get('seed', '')).isdecimal():
             self.client.reset(int(seed))
@@ -152,8 +153,8 @@ class ReplayNode(Node):
         if self.params.simulate:
             self.client.enable(True)
         else:
-            self._events.write('waiting')
-            self.get_logger().info(f'waiting until {ENABLE.name} is called with true')
+            self._events.write('waiting', service=self._enable)
+            self.get_logger().info(f'waiting until {self._enable} is called with true')
         self.client.wait(lambda: bool(self._sent), float('inf'), str)
         return self._sent[-1]
 

@@ -25,7 +25,7 @@ from rich.table import Table
 
 OUTPUTS = ('logs', 'events.jsonl')
 AGREES_RAD = 0.02  # [rad; gripper 0..1] the spline through the rows differs by less than this
-ENABLE = 'ros2 service call /command_executor/enable std_srvs/srv/SetBool "{data: true}"'
+ENABLE = 'ros2 service call {} std_srvs/srv/SetBool "{{data: true}}"'
 
 
 def replay_bag(
@@ -35,6 +35,7 @@ def replay_bag(
     robot_running: bool = False,
     speed: float = 1.0,
     out: Path | None = None,
+    namespace: str = '',
     domain: int | None = None,
     render: bool = False,
 ) -> bool:
@@ -49,6 +50,7 @@ def replay_bag(
             already, and nothing moves until a person enables the executor.
         speed: 1 plays as recorded, 0.5 takes twice as long.
         out: Folder for logs and events, by default one named after date and time.
+        namespace: Namespace of the running robot, or of the simulator.
         domain: ROS domain; None takes ``ROS_DOMAIN_ID``, and where that is not set one of its own
             for the simulator and 0 for a running robot.
         render: Show the simulator in a window; needs a display.
@@ -72,6 +74,7 @@ def replay_bag(
         'bag': str(bag.resolve()),
         'speed': speed,
         'simulate': not robot_running,
+        'namespace': namespace,
         'render': render,
     }
     others = () if robot_running else REPLAY_STACK
@@ -101,7 +104,8 @@ def show_replay(console: Console) -> Iterator[Callable[[Event], None]]:
                 progress.update(bar, description='waiting for the executor')
             elif kind == 'waiting':
                 console.print('The arms move as soon as you enable the executor:')
-                console.print(f'  {ENABLE}', highlight=False, soft_wrap=True)
+                call = ENABLE.format(event['service'])
+                console.print(f'  {call}', highlight=False, soft_wrap=True)
             elif kind == 'started':
                 recorded_s = event['total_s'] - event['lead_s']
                 console.print(

@@ -106,19 +106,20 @@ MANAGED = (INFERENCE,)  # nodes with a life cycle
 Row = Topic | Service | Action
 
 
-def write_policy(robot: RobotSpec) -> str:
+def write_policy(robot: RobotSpec, namespace: str = '/') -> str:
     """Return the policy of all nodes of a robot's stack as XML.
 
     Args:
-        robot: Robot whose cameras, arms and drivers give the names.
+        robot: Robot whose cameras, arms and drivers give the names, read for that namespace.
+        namespace: Namespace of the stack, with its leading slash.
     """
     policy = ElementTree.Element('policy', version='0.2.0')
     enclaves = ElementTree.SubElement(policy, 'enclaves')
     for name in (*(spec.section for spec in NODES), *OTHERS):
         place = ElementTree.SubElement(enclaves, 'enclave', path=enclave(name))
         profiles = ElementTree.SubElement(place, 'profiles')
-        profile = ElementTree.SubElement(profiles, 'profile', ns='/', node=name)
-        for (kind, verb), names in permissions(name, robot).items():
+        profile = ElementTree.SubElement(profiles, 'profile', ns=namespace, node=name)
+        for (kind, verb), names in permissions(name, robot, namespace).items():
             if names:
                 group = ElementTree.SubElement(profile, f'{kind}s', {verb: 'ALLOW'})
                 for allowed in sorted(names):
@@ -127,49 +128,60 @@ def write_policy(robot: RobotSpec) -> str:
     return ElementTree.tostring(policy, encoding='unicode', xml_declaration=True) + '\n'
 
 
-def permissions(node: str, robot: RobotSpec) -> dict[tuple[str, str], set[str]]:
+def permissions(
+    node: str, robot: RobotSpec, namespace: str = '/'
+) -> dict[tuple[str, str], set[str]]:
     """Return what one node may do: kind and verb of the policy -> full names.
 
     Args:
         node: Name as in the table of topics.
         robot: As for ``write_policy``.
+        namespace: As for ``write_policy``.
     """
+    root = namespace.rstrip('/')
     may = {
         ('topic', 'publish'): {ROSOUT.name, '/parameter_events'},
         ('topic', 'subscribe'): {CLOCK.name, '/parameter_events'},
-        ('service', 'reply'): {f'/{node}/{service}' for service in PARAMETER_SERVICES},
+        ('service', 'reply'): {f'{root}/{node}/{service}' for service in PARAMETER_SERVICES},
         ('service', 'request'): set(),
         ('action', 'execute'): set(),
         ('action', 'call'): set(),
     }
     for topic in TOPICS:
         if node in topic.publishers:
-            may['topic', 'publish'].update(_names(topic, robot))
+            may['topic', 'publish'].update(_names(topic, robot, root))
         if node in topic.subscribers or node in LOOKERS:
-            may['topic', 'subscribe'].update(_names(topic, robot))
+            may['topic', 'subscribe'].update(_names(topic, robot, root))
     for kind, rows in (('service', SERVICES), ('action', ACTIONS)):
         answers, asks = ('reply', 'request') if kind == 'service' else ('execute', 'call')
         for row in rows:
             if node == row.server:
-                may[kind, answers].update(_names(row, robot))
+                may[kind, answers].update(_names(row, robot, root))
             if node in row.clients:
-                may[kind, asks].update(_names(row, robot))
+                may[kind, asks].update(_names(row, robot, root))
     managed = [spec.section for spec in MANAGED]
     if node in managed:
-        may['topic', 'publish'].add(f'/{node}/transition_event')
-        may['service', 'reply'].update(f'/{node}/{service}' for service in LIFECYCLE_SERVICES)
+        may['topic', 'publish'].add(f'{root}/{node}/transition_event')
+        may['service', 'reply'].update(f'{root}/{node}/{name}' for name in LIFECYCLE_SERVICES)
     if node == 'person':
         owners = [spec.section for spec in NODES]
-        asked = {f'/{owner}/{service}' for owner in owners for service in PARAMETER_SERVICES}
-        asked |= {f'/{owner}/{service}' for owner in managed for service in LIFECYCLE_SERVICES}
+        asked = {f'{root}/{owner}/{name}' for owner in owners for name in PARAMETER_SERVICES}
+        asked |= {f'{root}/{owner}/{name}' for owner in managed for name in LIFECYCLE_SERVICES}
         may['service', 'request'].update(asked)
     return may
 
 
-def _names(row: Row, robot: RobotSpec) -> Iterator[str]:
-    """Yield the full names of a row, those of the robot file in place of a pattern."""
+def _names(row: Row, robot: RobotSpec, root: str) -> Iterator[str]:
+    """Yield the full names of a row, those of the robot file in place of a pattern.
+
+    Args:
+        row: The row.
+        robot: As for ``write_policy``.
+        root: Namespace in front of a name, empty for none.
+    """
     if '<' not in row.name:
-        yield row.name
+        is_global = isinstance(row, Topic | Service) and not row.namespaced
+        yield row.name if is_global else f'{root}{row.name}'
         return
     cameras, leaders = robot.cameras, [arm.leader for arm in robot.arms if arm.leader]
     led = following_leaders(robot, math.inf) if len(leaders) == len(robot.arms) else None
@@ -182,7 +194,7 @@ def _names(row: Row, robot: RobotSpec) -> Iterator[str]:
     elif row == COMPRESSED_IMAGE:
         yield from (f'{camera.topic}/compressed' for camera in cameras)
     elif row == FUTURE_IMAGE:
-        yield from (future_image(camera.name).name for camera in cameras)
+        yield from (f'{root}{future_image(camera.name).name}' for camera in cameras)
     elif row == JOINT_STATES:
         yield from robot.joint_state_topics
     elif row == LEADER_JOINT_STATES:
@@ -190,7 +202,7 @@ def _names(row: Row, robot: RobotSpec) -> Iterator[str]:
     elif row == FREE_LEADER:
         yield from (leader.free_service for leader in leaders if leader.free_service)
     elif row in (LIST_PARAMETERS, GET_PARAMETERS):
-        yield from (row.at(f'/{spec.section}').name for spec in NODES)
+        yield from (row.at(f'{root}/{spec.section}').name for spec in NODES)
     else:
         yield from _driver_names(row, outputs)
 

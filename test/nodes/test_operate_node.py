@@ -23,6 +23,7 @@ from cosmos_policy_ros.stack.processes import start_node, stop_nodes
 from ros_domains import ros_domain, wait_for
 
 COMMAND = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()', 'operate']
+COMMAND += ['--namespace', 'robot1']
 LONG_S = 60.0  # a process may take to start where others use the processor
 
 
@@ -56,10 +57,10 @@ class Terminal:
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Iterator[Terminal]:
-    """Give the command in a terminal, at an executor without arms."""
+    """Give the command in a terminal, at an executor without arms in a namespace."""
     log = tmp_path / 'executor.log'
     with ros_domain():
-        executor = start_node(EXECUTOR, {}, log)
+        executor = start_node(EXECUTOR, {'namespace': 'robot1'}, log)
         wait_for(lambda: log.exists() and b'disabled;' in log.read_bytes(), LONG_S)
         terminal = Terminal()
         yield terminal

@@ -20,7 +20,7 @@ from rclpy.node import Node
 
 pytestmark = pytest.mark.patient
 
-ROBOT = read_robot(Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml')
+ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
 SPECS = (EXECUTOR, PLANNER, INFERENCE, RECORDER, BLACK_BOX)
 LONG_S = 120.0  # nodes may take to start where others use the processor
 READY = {  # node -> a service or topic that it opens last
@@ -30,9 +30,9 @@ READY = {  # node -> a service or topic that it opens last
 }
 
 
-def find_opened(watcher: Node, name: str) -> dict[tuple[str, str], set[str]]:
+def find_opened(watcher: Node, name: str, namespace: str = '/') -> dict[tuple[str, str], set[str]]:
     """Return what a node has on the graph, by kind and what it does with it."""
-    where = (name, '/')
+    where = (name, namespace)
     found = {
         ('topic', 'publish'): watcher.get_publisher_names_and_types_by_node(*where),
         ('topic', 'subscribe'): watcher.get_subscriber_names_and_types_by_node(*where),
@@ -43,21 +43,22 @@ def find_opened(watcher: Node, name: str) -> dict[tuple[str, str], set[str]]:
 
 
 def find_forbidden(
-    name: str, opened: dict[tuple[str, str], set[str]]
+    name: str, opened: dict[tuple[str, str], set[str]], namespace: str = '/'
 ) -> dict[tuple[str, str], set[str]]:
     """Return what a node opened and may not."""
-    allowed = permissions(name, ROBOT)
+    allowed = permissions(name, read_robot(ROBOT_FILE, namespace), namespace)
     return {do: names - allowed[do] for do, names in opened.items() if names - allowed[do]}
 
 
+@pytest.mark.parametrize('namespace', ['/', '/robot1'])
 @pytest.mark.parametrize('name', ['console', 'operate'])
-def test_the_desk_of_an_operator_opens_nothing_else(name: str) -> None:
+def test_the_desk_of_an_operator_opens_nothing_else(name: str, namespace: str) -> None:
     """It is the same one behind a page and in a terminal."""
-    with ros_node(name) as node:
+    with ros_node(name, namespace) as node:
         OperatorDesk(node)
-        opened = find_opened(node, name)
+        opened = find_opened(node, name, namespace)
         assert len(opened['service', 'request']) >= 10
-        assert find_forbidden(name, opened) == {}
+        assert find_forbidden(name, opened, namespace) == {}
 
 
 def test_nodes_open_nothing_but_what_the_policy_allows(tmp_path: Path) -> None:

@@ -36,6 +36,8 @@ from std_srvs.srv import SetBool, Trigger
 COMMAND = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()', 'replay']
 LONG_S = 200.0  # a process may take to start and to play where others use the processor
 SEED = 3
+NAMESPACE = 'robot1'  # of the robot that runs
+RUNNING = ('--robot-running', '--namespace', NAMESPACE)
 LEAD_SPEED = 0.5  # rad/s, of config/nodes.yaml
 Commands = list[tuple[int, list[float]]]
 
@@ -69,19 +71,19 @@ def read_events(out: Path) -> dict[str, dict[str, Any]]:
 class Watcher(ThreadedBench):
     """Somebody else on the domain who sees commands and joint states, and can enable."""
 
-    def __init__(self) -> None:
-        """Listen in a thread."""
+    def __init__(self, namespace: str = '') -> None:
+        """Listen in a thread, in a namespace."""
         self.context = Context()
         rclpy.init(context=self.context)
-        self.node = Node('watcher', context=self.context)
+        self.node = Node('watcher', context=self.context, namespace=namespace)
         self.commands: Commands = []
         self.poses: list[np.ndarray] = []
-        self.node.create_subscription(JointState, '/joint_command', self._on_command, 50)
-        arm, qos = ROBOT.arms[0], qos_profile_sensor_data
-        self.node.create_subscription(JointState, arm.joint_state_topic, self._on_pose, qos)
-        self._enable = self.node.create_client(SetBool, '/command_executor/enable')
-        self._estop = self.node.create_client(Trigger, '/command_executor/estop')
-        self._reset = self.node.create_client(Trigger, '/command_executor/reset')
+        self.node.create_subscription(JointState, 'joint_command', self._on_command, 50)
+        topic, qos = ROBOT.arms[0].joint_state_topic.lstrip('/'), qos_profile_sensor_data
+        self.node.create_subscription(JointState, topic, self._on_pose, qos)
+        self._enable = self.node.create_client(SetBool, 'command_executor/enable')
+        self._estop = self.node.create_client(Trigger, 'command_executor/estop')
+        self._reset = self.node.create_client(Trigger, 'command_executor/reset')
         super().__init__(self.node, context=self.context)
 
     def _on_command(self, message: JointState) -> None:
@@ -151,14 +153,15 @@ def test_simulator_gets_the_recorded_commands(bag: Path, tmp_path: Path, domain:
 
 
 class Running:
-    """A simulated robot whose executor runs already."""
+    """A simulated robot in a namespace, whose executor runs already."""
 
     def __init__(self, logs: Path) -> None:
         """Start it and wait until it can be enabled."""
         self.processes = [
-            start_node(spec, {}, logs / f'{spec.name}.log') for spec in (SIM, EXECUTOR)
+            start_node(spec, {'namespace': NAMESPACE}, logs / f'{spec.name}.log')
+            for spec in (SIM, EXECUTOR)
         ]
-        self.watcher = Watcher()
+        self.watcher = Watcher(NAMESPACE)
         wait_for(lambda: len(self.watcher.poses) > 50, LONG_S)
         assert self.watcher.enable(False).success
 
@@ -180,7 +183,7 @@ def robot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def test_nothing_moves_before_it_is_enabled(robot: Running, bag: Path, tmp_path: Path) -> None:
     """Then slowly to the first pose; an emergency stop ends the replay with one line."""
     watcher = robot.watcher
-    process = start_replay(bag, tmp_path, '--robot-running')
+    process = start_replay(bag, tmp_path, *RUNNING)
     try:
         wait_for(lambda: 'waiting' in read_events(tmp_path), LONG_S)
         watcher.poses.clear()
@@ -198,6 +201,7 @@ def test_nothing_moves_before_it_is_enabled(robot: Running, bag: Path, tmp_path:
         process.kill()
     assert status == 1
     assert 'you enable the executor' in text
+    assert 'ros2 service call /robot1/command_executor/enable' in text
     assert len(errors.strip().splitlines()) == 1
     assert 'is in fault (emergency stop); no further chunk is sent' in errors
 
@@ -219,7 +223,7 @@ def test_enabled_executor_is_refused(robot: Running, bag: Path, tmp_path: Path) 
     robot.watcher.commands.clear()
     robot.watcher.wait(lambda: len(robot.watcher.commands) > 20)
     before = robot.watcher.commands[-1][1]
-    status, _, errors = finish(start_replay(bag, tmp_path, '--robot-running'))
+    status, _, errors = finish(start_replay(bag, tmp_path, *RUNNING))
     assert status == 1
     assert len(errors.strip().splitlines()) == 1
     assert "the executor is in state 'enabled'" in errors

@@ -40,11 +40,12 @@ def test_a_replay_on_a_running_robot_names_the_service_that_lets_it_move(console
     """Nothing else does."""
     with show_replay(console) as show:
         show({'event': 'clear'})
-        show({'event': 'waiting'})
+        show({'event': 'waiting', 'service': '/robot1/command_executor/enable'})
         show({'event': 'started', 'lead_s': 1.5, 'total_s': 4.0})
         show({'event': 'progress', 'seconds': -0.1})
     text = console.export_text()
-    assert 'ros2 service call /command_executor/enable std_srvs/srv/SetBool' in text
+    call = 'ros2 service call /robot1/command_executor/enable std_srvs/srv/SetBool "{data: true}"'
+    assert call in text
     assert '1.5 s to the first pose, then 2.5 s of recording' in text
 
 

@@ -74,6 +74,30 @@ def test_other_drivers_have_their_own_topics(robot: str, topic: str) -> None:
     assert not any('<' in name for name in sent)
 
 
+def test_a_stack_in_a_namespace_has_its_rights_there() -> None:
+    """But for what ROS 2 and tools look for under one name."""
+    robot = read_robot(FOLDER / 'aloha.yaml', '/robot1')
+    [planner] = [
+        enclave.find('profiles/profile')
+        for enclave in ElementTree.fromstring(write_policy(robot, '/robot1')).iter('enclave')
+        if enclave.get('path') == '/cosmos_policy/planner'
+    ]
+    assert planner is not None
+    assert (planner.get('ns'), planner.get('node')) == ('/robot1', 'planner')
+    names = {item.text for group in planner for item in group}
+    assert {
+        '/robot1/policy/query', '/robot1/planner/activate', '/robot1/planner/get_parameters',
+    } <= names  # fmt: skip
+    nodes = ('planner', 'inference', 'command_executor', 'recorder', 'black_box', 'person')
+    rights = [permissions(node, robot, '/robot1') for node in nodes]
+    all_names = {name for may in rights for names in may.values() for name in names}
+    assert {name for name in all_names if not name.startswith('/robot1/')} == {
+        '/rosout', '/parameter_events', '/clock', '/diagnostics',
+    }  # fmt: skip
+    assert '/robot1/policy/future/cam_high' in all_names
+    assert '/robot1/follower_left/commands/joint_group' in all_names
+
+
 def test_nodes_start_in_their_enclave() -> None:
     """It is used as soon as security is switched on."""
     command = node_command(EXECUTOR, {})

@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from cosmos_policy_ros import resources
+from cosmos_policy_ros.cli import parse
 from cosmos_policy_ros.resources import find_robot_file, robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.node_list import (
@@ -164,6 +165,16 @@ def test_a_command_gives_a_node_its_own_parameters_and_no_others() -> None:
         '0.2',
     )
     assert '--params-file' not in command
+
+
+@pytest.mark.parametrize('command', [
+    'arms home --robot my_robot.yaml', 'bridge', 'check --robot my_robot.yaml', 'console', 'estop',
+    'evaluate-robot --policies first second', 'operate', 'replay bag',
+    'security --robot my_robot.yaml', 'status',
+])  # fmt: skip
+def test_every_command_that_meets_a_running_robot_takes_its_namespace(command: str) -> None:
+    """Under one name."""
+    assert parse([*command.split(), '--namespace', 'robot1']).namespace == 'robot1'
 
 
 @pytest.mark.parametrize('namespace', ['robot1', '/robot1', '/robot1/'])
