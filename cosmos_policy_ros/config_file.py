@@ -7,6 +7,7 @@ unknown or of another type is refused in the same words everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import fields, is_dataclass, MISSING
 import json
 import math
@@ -18,6 +19,8 @@ from cosmos_policy_ros.types import ConfigError
 import yaml
 
 T = TypeVar('T')
+OPEN = '???'  # a value that a person has to fill in
+DEEPEST = 6  # lists and mappings in each other in which one is searched for
 WANTED = {int: 'a whole number', float: 'a finite number', str: 'text', bool: 'true or false'}
 
 
@@ -31,9 +34,33 @@ def read_config_file(cls: type[T], path: Path, what: str, hint: str) -> T:
         hint: What to do when it is missing.
 
     Raises:
-        ConfigError: The file is missing, holds no mapping, or something in it does not fit.
+        ConfigError: The file is missing, holds no mapping, something in it is left open, which is
+            listed, or does not fit.
     """
-    return build(cls, read_mapping(path, what, hint), str(path))
+    data = read_mapping(path, what, hint)
+    if left_open := list(find_open(data)):
+        msg = f'{path}: {len(left_open)} values are still to be filled in, where it has {OPEN}: '
+        msg += ', '.join(left_open)
+        raise ConfigError(msg)
+    return build(cls, data, str(path))
+
+
+def find_open(data: Any, key: str = '', depth: int = 0) -> Iterator[str]:
+    """Yield the keys whose value is ``OPEN``, such as ``arms[0].lower``.
+
+    Args:
+        data: What was read of a file.
+        key: The key that it has.
+        depth: In how many lists and mappings it lies.
+    """
+    if isinstance(data, str) and data == OPEN:
+        yield key
+    elif isinstance(data, dict) and depth < DEEPEST:
+        for name, value in data.items():
+            yield from find_open(value, f'{key}.{name}' if key else str(name), depth + 1)
+    elif isinstance(data, list) and depth < DEEPEST:
+        for i, value in enumerate(data):
+            yield from find_open(value, f'{key}[{i}]', depth + 1)
 
 
 def read_mapping(path: Path, what: str, hint: str) -> dict[str, Any]:

@@ -169,7 +169,7 @@ def _pick(options: Episodes, found: list[StoredEpisode], robot: RobotSpec) -> li
         if options.only and stored.name not in options.only:
             continue
         try:
-            row = _Row(stored, list_labels(stored, robot.control_rate_hz), {})
+            row = _Row(stored, list_labels(stored, robot.control_rate_hz, reading), {})
             if measured and row.outcome in wanted and row.outcome != 'invalid':  # nobody reads it
                 numbers = asdict(measure(read_episode(stored, robot, reading=reading), robot))
                 row = _Row(stored, row.listed, numbers)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Literal, TYPE_CHECKING
 
 from cosmos_policy_ros.robot import RobotSpec
@@ -33,6 +34,9 @@ class ReadingOptions:
     map: tuple[str, ...] = ()
     """Topics of bags that have another name than in the robot file, as TOPIC=STREAM; a stream is a
     camera, an arm, action, task, or a topic of the robot file."""
+    contract: Path | None = None
+    """Contract by which rosetta recorded bags or made LeRobot data sets. Default: the one in a bag
+    or beside a data set."""
     stamps: Literal['header', 'arrival'] | None = None
     """Which time of messages counts. Default: header, and refused where a clock differs."""
     images: Literal['rgb', 'bgr'] | None = None
@@ -53,12 +57,14 @@ def reading_of(options: ReadingOptions, robot: RobotSpec | None) -> Reading:
         robot: Robot file, whose streams may be mapped; None where there is none.
 
     Raises:
-        ConfigError: A topic is mapped to a stream that the robot does not have, or of no robot.
+        ConfigError: A topic is mapped to a stream that the robot does not have, or of no robot,
+            or the contract cannot be read.
     """
     # late: the readers of all formats load slowly
     from cosmos_policy_ros.data.assemble import Labels
     from cosmos_policy_ros.data.bags.sources import stream_topics
     from cosmos_policy_ros.data.reading import Reading
+    from cosmos_policy_ros.data.rosetta.contract import read_contract
 
     known = {} if robot is None else stream_topics(robot)
     if options.map and robot is None:
@@ -79,6 +85,7 @@ def reading_of(options: ReadingOptions, robot: RobotSpec | None) -> Reading:
         stamps=options.stamps,
         actions=options.actions,
         topics=topics,
+        contract=None if options.contract is None else read_contract(options.contract),
         drop=options.drop,
         other_robot=options.robot_type_ok,
     )

@@ -45,6 +45,8 @@ from cosmos_policy_ros.data.hdf5 import (
 from cosmos_policy_ros.data.lerobot.reader import lerobot_labels
 from cosmos_policy_ros.data.lerobot.relabel import relabel_lerobot
 from cosmos_policy_ros.data.quality import find_motion
+from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.data.rosetta.recording import contract_of, recorded_labels
 from cosmos_policy_ros.outputs import whole_file, whole_folder
 from cosmos_policy_ros.types import Circumstances, ConfigError, Episode
 import h5py
@@ -72,12 +74,13 @@ class Listed:
     invalid: str = ''
 
 
-def list_labels(stored: StoredEpisode, fps: float) -> Listed:
+def list_labels(stored: StoredEpisode, fps: float, reading: Reading | None = None) -> Listed:
     """Return length and labels of an episode, which is quick.
 
     Args:
         stored: Where it lies.
         fps: Rows per second of HDF5 files that have none [Hz].
+        reading: What it leaves open; only its contract counts, since labels are those recorded.
 
     Raises:
         ConfigError: It cannot be opened.
@@ -85,7 +88,9 @@ def list_labels(stored: StoredEpisode, fps: float) -> Listed:
     invalid = ''
     if stored.format == 'bag':
         with open_bag(stored.path) as bag:
-            labels, invalid = bag_labels(bag.custom, stored.path), bag.custom.get('invalid', '')
+            said = recorded_labels(bag, contract_of(bag, reading or Reading()))
+            labels = bag_labels({**said, **bag.custom}, stored.path)
+            invalid = bag.custom.get('invalid', '')
             seconds = (bag.end_ns - bag.start_ns) * 1e-9
     elif stored.format == 'hdf5':
         labels, n = hdf5_labels(stored.path)
@@ -189,8 +194,11 @@ def trim(stored: StoredEpisode, episode: Episode, margin_s: float) -> float:
     if stored.format == 'bag':
         with open_bag(stored.path) as bag:
             first_s = (int(episode.stamps_ns[0]) - bag.recorded_ns) * 1e-9
+            said = {**recorded_labels(bag, contract_of(bag, Reading())), **bag.custom}
         end_s = first_s + to_s + 0.5 / episode.rate_hz  # behind the last tick
-        write_custom(stored.path, {FROM: _seconds(first_s + from_s), TO: _seconds(end_s)})
+        outcome = {key: said[key] for key in OUTCOME if key in said}  # may be in what is cut off
+        part = {FROM: _seconds(first_s + from_s), TO: _seconds(end_s)}
+        write_custom(stored.path, outcome | part)
         return left_s
     _expect_own_file(stored)
     rows = slice(round(from_s * episode.rate_hz), round(to_s * episode.rate_hz) + 1)

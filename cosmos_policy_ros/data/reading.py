@@ -15,6 +15,7 @@ import logging
 from typing import Literal
 
 from cosmos_policy_ros.data.assemble import Labels
+from cosmos_policy_ros.data.rosetta.contract import Contract
 
 logger = logging.getLogger(__name__)
 Colours = Literal['rgb', 'bgr']
@@ -36,6 +37,8 @@ class Reading:
         actions: What the actions are: the commands that were sent, what the leader arms commanded,
             or the measured joints one row later. None is the commands, and refuses without them.
         topics: Topic of the robot file -> its name in a bag.
+        contract: Says what topics of bags and columns of LeRobot data sets are, in place of the
+            contract that they may have.
         drop: What rows of files have too much: ``base``, the last two columns, of a mobile base;
             ``padding``, the rows of zeros at the end.
         other_robot: Whether a data set of a robot of another name is read that has the joints.
@@ -46,6 +49,7 @@ class Reading:
     stamps: Stamps | None = None
     actions: Actions | None = None
     topics: Mapping[str, str] = field(default_factory=dict)
+    contract: Contract | None = None
     drop: tuple[Left, ...] = ()
     other_robot: bool = False
 

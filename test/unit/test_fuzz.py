@@ -25,6 +25,9 @@ from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredE
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.data.rosetta.contract import read_contract
+from cosmos_policy_ros.data.rosetta.contract_writer import write_contract
+from cosmos_policy_ros.data.rosetta.robot_draft import draft_robot
 from cosmos_policy_ros.image_decoder import IMAGE
 from cosmos_policy_ros.report.recordings import read_recording
 from cosmos_policy_ros.robot import read_robot
@@ -77,6 +80,17 @@ def make_lerobot(folder: Path) -> None:
         data_set.add(small_episode())
 
 
+def make_contract(folder: Path) -> None:
+    """Write a contract of rosetta, with labels."""
+    text, _ = write_contract(SMALL)
+    labels = (
+        'tasks: {task: {channel: {topic: /words, type: std_msgs/msg/String}}}\n'
+        'rewards: {next.reward: {channel: {topic: /reward, type: std_msgs/msg/Float64, '
+        'dtype: float64}, align: {strategy: hold, timeline: receive}}}\n'
+    )
+    (folder / 'a.yaml').write_text(text + labels)
+
+
 def read_all(folder: Path) -> None:
     """Read every episode in every way, as far as each can be read."""
     for stored in list_episodes(folder):
@@ -117,11 +131,14 @@ TARGETS = {
         lambda folder: load_checkpoint(folder / 'a'),
         100,
     ),
+    'contract': Target(
+        make_contract, lambda folder: draft_robot(read_contract(folder / 'a.yaml')), 150
+    ),
     'robot': Target(
         make_files('config/robots/so101.yaml'), lambda f: read_robot(f / 'so101.yaml'), 250
     ),
     'training': Target(
-        make_files('config/train.yaml'), lambda f: read_train_config(f / 'train.yaml'), 1110
+        make_files('config/train.yaml'), lambda f: read_train_config(f / 'train.yaml'), 960
     ),
     'parameters': Target(
         make_files('config/nodes.yaml'),

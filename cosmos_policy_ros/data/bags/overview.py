@@ -28,6 +28,11 @@ from cosmos_policy_ros.data.bags.series import (
 from cosmos_policy_ros.data.bags.sources import camera_topic
 from cosmos_policy_ros.data.bags.writer import BOOL, JOINT_STATE, read_stamp
 from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.data.rosetta.recording import (
+    complete_reading,
+    contract_of,
+    recorded_labels,
+)
 from cosmos_policy_ros.image_decoder import (
     COMPRESSED_IMAGE,
     COMPRESSED_VIDEO,
@@ -103,7 +108,7 @@ class Overview:
 
     Attributes:
         path: Folder.
-        metadata: Its custom data.
+        metadata: Its custom data, and what else says its labels.
         robot: The robot, None when nobody knows it.
         seconds: From the first message to the last [s].
         topics: Topic -> timing; those of the robot that the bag lacks have no messages.
@@ -163,8 +168,11 @@ def read_overview(
     arrivals: dict[str, list[int]] = defaultdict(list)
     messages: dict[str, Messages] = defaultdict(list)
     with open_bag(path) as bag:
+        contract = contract_of(bag, reading)
+        reading = complete_reading(bag, reading, contract, robot)
         names = _names_of_robot(bag.types, robot, reading)
-        metadata, types = dict(bag.custom), {names.get(t, t): k for t, k in bag.types.items()}
+        metadata = {**recorded_labels(bag, contract), **bag.custom}
+        types = {names.get(t, t): k for t, k in bag.types.items()}
         clock = _Clock(reading.stamps == 'header')
         decoded = _decoded_topics(types, robot)
         start_ns, seconds = bag.start_ns, (bag.end_ns - bag.start_ns) * 1e-9

@@ -30,6 +30,11 @@ from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.sources import find_sources, Sources
 from cosmos_policy_ros.data.image_rows import ImageRows
 from cosmos_policy_ros.data.reading import note, Reading
+from cosmos_policy_ros.data.rosetta.recording import (
+    complete_reading,
+    contract_of,
+    recorded_labels,
+)
 from cosmos_policy_ros.data.velocity_effort import collect_streams
 from cosmos_policy_ros.image_decoder import IMAGE, ImageDecoder
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, RobotSpec
@@ -87,7 +92,8 @@ def read_bag(
         if invalid := bag.custom.get('invalid'):
             msg = f'episode {path} is invalid: {invalid}'
             raise ValueError(msg)
-        labels = bag_labels(bag.custom, path)
+        contract = contract_of(bag, reading)
+        labels = bag_labels({**recorded_labels(bag, contract), **bag.custom}, path)
         if rate_hz and labels.rate_hz and rate_hz > labels.rate_hz:  # rows are not made up
             msg = f'it has {labels.rate_hz:g} rows per second, {rate_hz:g} are wanted'
             raise ValueError(msg)
@@ -101,6 +107,7 @@ def read_bag(
         if other := find_other_scale(bag.custom, robot):
             logger.warning('episode %s: %s', path, other)
         rate_hz = rate_hz or labels.rate_hz or robot.control_rate_hz
+        reading = complete_reading(bag, reading, contract, robot)
         sources = find_sources(bag.types, robot, reading, labels.task is not None)
         limits = _Limits(max_image_age_s, max_joint_age_s)
         return _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
@@ -151,7 +158,7 @@ class _Reader:
         robot, sources = self._robot, self._sources
         cameras = {camera.name: self._camera(camera) for camera in robot.cameras}
         arms = {arm.name: self._arm(arm) for arm in robot.arms}
-        commands = {part.topic: self._command(part) for part in sources.commands}
+        commands = {str(i): self._command(part) for i, part in enumerate(sources.commands)}
         leaders = {arm.name: self._arm(arm) for arm in sources.leaders}
         stamps = self._grid([cameras, arms, commands, leaders], rate_hz)
         image_s, joint_s = self._limits.image_s, self._limits.joint_s
@@ -166,7 +173,7 @@ class _Reader:
             proprio.append(np.concatenate([poses[a.name].value.pose for a in robot.arms]))
             measured.append([poses[a.name].value.joint_state for a in robot.arms])
             parts = [led[arm.name].value.pose for arm in sources.leaders]
-            parts += [sent[part.topic].value for part in sources.commands]
+            parts += [sent[part].value for part in commands]
             actions.append(np.concatenate(parts) if parts else proprio[-1])
         if self._reading.actions == 'state-next':
             if len(actions) < 2:

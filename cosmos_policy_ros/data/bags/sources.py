@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cosmos_policy_ros.data.bags.writer import BOOL, JOINT_STATE, STRING
+from cosmos_policy_ros.data.bags.writer import BOOL, INT8, JOINT_STATE, STRING
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.image_decoder import IMAGE_TYPES
 from cosmos_policy_ros.robot import ArmSpec, CommandOutput, leader_robot, RobotSpec
@@ -153,7 +153,7 @@ def find_sources(
         commands,
         arms,
         task if task in types else '',
-        *(topic if types.get(topic) == BOOL else '' for topic in flags),
+        *(topic if types.get(topic) in (BOOL, INT8) else '' for topic in flags),
     )
 
 

@@ -50,6 +50,7 @@ INFORMATION = 'rosbag2_bagfile_information'  # the key of metadata.yaml that hol
 JOINT_STATE = 'sensor_msgs/msg/JointState'
 STRING = 'std_msgs/msg/String'
 BOOL = 'std_msgs/msg/Bool'
+INT8 = 'std_msgs/msg/Int8'
 FOREVER = QosTime(9223372036, 854775807)  # no deadline, as rosbag2 writes it
 
 

@@ -6,7 +6,8 @@ are any ``observation.velocity`` and ``observation.effort``; images are the vide
 ``observation.images.<camera>``. What only our writer adds (``lerobot/writer.py``) is not needed:
 without ``expert`` every row is one to imitate, without ``human_intervention`` nobody intervened,
 without ``image_index`` every row has an image of its own, without ``success`` of an episode
-LeRobot's ``next.success`` per row counts, and source and task may be given by a person.
+LeRobot's ``next.success`` per row counts, and source and task may be given by a person. Order and
+units of the joints of a set that rosetta made are those of the contract beside it.
 
 Source: huggingface/lerobot ``src/lerobot/datasets/dataset_reader.py``.
 """
@@ -44,6 +45,8 @@ from cosmos_policy_ros.data.lerobot.meta import (
     STATE,
 )
 from cosmos_policy_ros.data.reading import note, Reading
+from cosmos_policy_ros.data.rosetta.contract import camera_name, judge_outcome
+from cosmos_policy_ros.data.rosetta.data_set import contract_beside, rows_of_robot
 from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import count_frames, pick_frames, video_rate, VideoError
 from cosmos_policy_ros.image_decoder import decode_file
@@ -56,6 +59,7 @@ import pyarrow.parquet as pq
 
 TIME = 'timestamp'
 SUCCESS = 'next.success'  # per row, from LeRobot's own evaluation
+REWARD = 'next.reward'  # per row, of rosetta
 _DAMAGE = (
     OSError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
     VideoError, pa.ArrowException,
@@ -170,10 +174,14 @@ def _episode(
         for key, feature in features.items()
         if key.startswith(CAMERAS) and feature['dtype'] in ('video', 'image')
     }
-    cameras = find_cameras(robot, shown, f'{root}: {CAMERAS}<camera> videos')
+    plain = {camera_name(key): key for key in shown}
+    found_cameras = find_cameras(robot, plain, f'{root}: {CAMERAS}<camera> videos')
+    cameras = {name: plain[key] for name, key in found_cameras.items()}
+    contract = reading.contract or contract_beside(root)
     index = (INDEX + key for key in cameras.values())
     optional = ('expert', HUMAN_INTERVENTION, SUCCESS, TIME, *MOTION.values(), *index)
     columns = [STATE, ACTION, *(name for name in optional if name in features)]
+    columns += [REWARD] if contract is not None and REWARD in features else []
     rows = _rows(root, meta, entry, columns)
     _check_times(rows.get(TIME), float(info['fps']))
     images: dict[str, Images] = {}
@@ -195,11 +203,18 @@ def _episode(
     stored = _labels(info, entry, where)
     if SUCCESS in rows and stored.success is None:
         stored = replace(stored, success=bool(rows[SUCCESS].any()))
-    joints = {
-        name: _in_order(rows[name], features[name], robot, reading, f'{root}: {name}')
-        for name in (STATE, ACTION, *MOTION.values())
-        if name in rows
-    }
+    joints: dict[str, NDArray[Any]]
+    if contract is not None:
+        joints = {key: rows_of_robot(rows[key], key, contract, robot) for key in (STATE, ACTION)}
+        if stored.success is None and REWARD in rows:
+            last = rows[REWARD].reshape(-1)[-1].item()
+            stored = replace(stored, success=judge_outcome(REWARD, last))
+    else:
+        joints = {
+            name: _in_order(rows[name], features[name], robot, reading, f'{root}: {name}')
+            for name in (STATE, ACTION, *MOTION.values())
+            if name in rows
+        }
     motion = {
         stream: check_rows(joints.get(name), joints[STATE].shape, f'{where}: {name}')
         for stream, name in MOTION.items()
