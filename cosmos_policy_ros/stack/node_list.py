@@ -73,6 +73,10 @@ ARGUMENTS = {
     'station_id': Argument(str, 'Where the robot stands; kept with every episode.'),
     'robot_id': Argument(str, 'Which robot of its kind it is; kept with every episode.'),
     'policy': Argument(str, 'Checkpoint folder of the policy that acts, for its hash.'),
+    'is_eval_episode': Argument(bool, 'Whether the episodes measure a policy; kept with each.'),
+    'actions': Argument(
+        str, 'What demonstrations are imitated by: command, or state-next for arms moved by hand.'
+    ),
     'cameras': Argument(bool, 'Start the camera node too, for cameras with a driver in the file.'),
     'bridge': Argument(bool, 'Show the topics to Foxglove, at port 8765 of this machine alone.'),
     'console': Argument(bool, 'Show and operate the stack in a browser, at port 8080.'),
@@ -149,7 +153,8 @@ EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', 'takeover'
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
 TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))
 RECORDER = NodeSpec('recorder', 'recorder_node', (
-    'robot', 'out', 'source', 'operator_id', 'station_id', 'robot_id', 'policy', 'compress',
+    'robot', 'out', 'source', 'operator_id', 'station_id', 'robot_id', 'policy',
+    'is_eval_episode', 'actions', 'compress',
 ))  # fmt: skip
 DEMONSTRATOR = NodeSpec(
     'demonstrator', 'demonstrator_node', ('robot', 'task', 'seed', 'episodes', 'out')
@@ -191,7 +196,7 @@ WATCH_STACK = (
     CONSOLE,
 )  # for people; nobody else needs them
 ROBOT_STACK = (CAMERA, LOGGED_CHECK, *POLICY_STACK, *WATCH_STACK)  # whose arm drivers run already
-ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK, BLACK_BOX, CONSOLE)
+ROBOT_TELEOP_STACK = (CAMERA, LOGGED_CHECK, *TELEOP_STACK, VISUALIZER, BLACK_BOX, CONSOLE)
 RECORD_STACK = (RECORDER,)  # beside one of the others
 DEMONSTRATION_STACK = (SIM, *TELEOP_STACK, *RECORD_STACK)  # led by the demonstrator
 SIM_STACK = (SIM, *POLICY_STACK)  # plays what an operator, human or node, asks for

@@ -240,9 +240,24 @@ def test_a_list_of_devices_is_a_list_of_inference_nodes() -> None:
 def test_the_camera_node_is_started_where_it_is_asked_for(wanted: bool) -> None:
     """Without the argument other programs publish the images."""
     names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {'cameras': wanted})]
-    assert names == ['camera'] * wanted + ['check', 'command_executor', 'black_box']
-    names = [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {})]
-    assert names == ['check', 'command_executor', 'black_box']
+    others = ['check', 'command_executor', 'visualizer', 'black_box']
+    assert names == ['camera'] * wanted + others
+    assert [node.name for node in nodes_to_start(ROBOT_TELEOP_STACK, {})] == others
+
+
+def test_what_a_recording_needs_to_be_told_is_an_argument_of_its_launch_file() -> None:
+    """The recorder's refusal of a demonstration without commands names one of them."""
+    arguments = stack_arguments(RECORD_STACK)
+    assert {'actions', 'is_eval_episode', 'source', 'policy'} <= set(arguments)
+    command = node_command(RECORDER, {'actions': 'state-next', 'is_eval_episode': True})
+    assert {'actions:="state-next"', 'is_eval_episode:=true'} <= set(command)
+
+
+@pytest.mark.parametrize('specs', [ROBOT_STACK, ROBOT_TELEOP_STACK, WATCHED_SIM_STACK])
+def test_a_stack_with_a_console_has_who_draws_its_images(specs: tuple[Any, ...]) -> None:
+    """Whoever demonstrates looks at the cameras too."""
+    names = [node.name for node in nodes_to_start(specs, {'console': True})]
+    assert {'console', 'visualizer'} <= set(names)
 
 
 def test_the_default_is_one_inference_node() -> None:
