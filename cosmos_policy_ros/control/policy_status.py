@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 import math
 from typing import Any, TypeVar
 
@@ -112,32 +113,45 @@ class StackReports:
         self, silent: tuple[str, ...], imagination: ImaginationStatus
     ) -> tuple[Phase, str]:
         """Return what the stack does, and why not more or what is not well."""
-        executor, planner = self.get(ExecutorStatus), self.get(PlannerStatus)
-        missing = [NAMES[kind] for kind in NEEDED if kind not in self._newest]
-        gone = [f'{name} does not report any more' for name in silent]
+        executor = self.get(ExecutorStatus)
+        needed = _find_needed(executor)
+        missing = [NAMES[kind] for kind in needed if kind not in self._newest]
+        spared = {NAMES[kind] for kind in NEEDED if kind not in needed}
+        gone = [f'{name} does not report any more' for name in silent if name not in spared]
+        waiting = _list([*gone, f'no report of {", ".join(missing)} yet' if missing else ''])
         if executor is None or NAMES[ExecutorStatus] in silent:
-            return 'waiting', '; '.join(gone) or f'no report of {", ".join(missing)} yet'
+            return 'waiting', waiting
         if executor.stopped:
             return 'stopped', executor.reason or 'emergency stop'
         if executor.state == 'fault':
             return 'fault', executor.reason
-        if missing or gone:
-            return 'waiting', '; '.join(gone) or f'no report of {", ".join(missing)} yet'
-        assert planner is not None
-        inference = self.get(InferenceStatus)
+        if missing or any(NAMES[kind] in silent for kind in needed):
+            return 'waiting', waiting
+        planner = self.get(PlannerStatus) if PlannerStatus in needed else None
+        inference = self.get(InferenceStatus) if InferenceStatus in needed else None
         if inference is not None and inference.stage != 'active':
             return 'waiting', f'{NAMES[InferenceStatus]} is {inference.stage}; see ros2 lifecycle'
         if executor.state == 'disabled':
-            return 'disabled', planner.stopped
-        troubles = [executor.reason, planner.trouble, imagination.warning]
-        reason = '; '.join(trouble for trouble in troubles if trouble)
+            return 'disabled', _list([planner.stopped if planner else '', *gone])
         if executor.led_by == 'person':
-            return 'taken over', executor.reason
+            return 'taken over', _list([executor.reason, *gone])
+        assert planner is not None
+        reason = _list([executor.reason, planner.trouble, imagination.warning, *gone])
         if executor.mode == 'playing':
             return 'running', reason
         if not planner.active:
-            return 'ready', '; '.join(r for r in (executor.reason, planner.stopped) if r)
+            return 'ready', _list([executor.reason, planner.stopped, *gone])
         return 'holding', reason
+
+
+def _find_needed(executor: ExecutorStatus | None) -> tuple[type[Any], ...]:
+    """Return whose reports a stack needs: in teleoperation there is no policy."""
+    led = executor is not None and executor.led_by == 'person' and not executor.can_take_over
+    return NEEDED[:1] if led else NEEDED
+
+
+def _list(reasons: Iterable[str]) -> str:
+    return '; '.join(reason for reason in reasons if reason)
 
 
 def severity(status: PolicyStatus) -> str:

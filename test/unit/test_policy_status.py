@@ -83,6 +83,37 @@ def test_a_node_that_has_never_reported_is_waited_for() -> None:
     assert phase(ExecutorStatus('fault', 'fault', 'why'))[0] == 'fault'
 
 
+def test_teleoperation_waits_for_no_policy() -> None:
+    """The executor follows leaders from its start on; with take-over a policy is missing."""
+    found = StackReports()
+    found.note(ASKING, -60.0)  # of a policy that ran before, as a console that stayed open saw it
+
+    def tell(executor: ExecutorStatus) -> tuple[str, str]:
+        found.note(executor, 0.0)
+        status = found.summarize(0.1)
+        return status.phase, status.reason
+
+    idle = ExecutorStatus('disabled', 'disabled', led_by='person')
+    open_ = ExecutorStatus('enabled', 'hold', 'close the grippers', led_by='person')
+    fault = ExecutorStatus('fault', 'fault', 'why', led_by='person')
+    assert tell(idle) == ('disabled', '')
+    assert tell(open_) == ('taken over', 'close the grippers')
+    assert tell(ExecutorStatus('enabled', 'playing', led_by='person')) == ('taken over', '')
+    assert tell(fault) == ('fault', 'why')
+    found.note(ExecutorStatus('enabled', 'playing', led_by='person', can_take_over=True), 0.0)
+    assert found.summarize(0.1).phase == 'waiting'
+
+
+def test_a_recorder_that_was_ended_is_told_and_not_waited_for() -> None:
+    """The policy goes on moving the arms without it."""
+    found = reports(PLAYING, ASKING, RecorderStatus('idle'))
+    for status in (PLAYING, ASKING, InferenceStatus()):
+        found.note(status, 10.0)
+    status = found.summarize(10.1)
+    assert (status.phase, status.reason) == ('running', 'recorder does not report any more')
+    assert severity(status) == 'warn'
+
+
 def test_a_node_that_falls_silent_is_named() -> None:
     """A dead planner does not look as if it were fine."""
     found = reports(PLAYING, ASKING)
