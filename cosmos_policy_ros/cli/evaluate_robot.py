@@ -13,7 +13,13 @@ from typing import Any, Literal
 
 from cosmos_policy_ros.core.config import check_robot, read_config
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
-from cosmos_policy_ros.evaluation.trials import Judgement, MOST_PROGRESS, Session, Trial
+from cosmos_policy_ros.evaluation.trials import (
+    Judgement,
+    MOST_PROGRESS,
+    RESULTS,
+    Session,
+    Trial,
+)
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.report.rollout import Answer, play_rollout, Rollout, write_rollout_film
@@ -41,8 +47,8 @@ class EvaluateRobot:
     how far it came (0 nothing to 4 done), what went wrong and what else is worth knowing. After
     every pair the evidence is looked at, by a test that may be looked at as often as one likes,
     and the comparison ends where it is clear; names are shown at the end, in a score sheet with
-    films and a CSV file. Every rollout becomes a rosbag. What is broken off goes on where it was
-    when the same command is given again.
+    films and a CSV file. Every rollout becomes a rosbag. What is broken off names nobody, and goes
+    on where it was when the same command is given again; with --reveal it ends there.
 
     The arms are enabled by this command, once you have said so before each rollout, and disabled
     after it; drivers of arms and cameras run already. Keep cosmos-policy estop at hand.
@@ -70,6 +76,8 @@ class EvaluateRobot:
     """Folder of the session."""
     films: bool = True
     """Write a film of every rollout."""
+    reveal: bool = False
+    """Play nothing more: write the score sheet of what was judged, which names the policies."""
     candidates: int | Literal['auto'] = 'auto'
     """Candidates N per query, for both policies."""
     device: str = 'cpu'
@@ -84,6 +92,9 @@ def run(options: EvaluateRobot) -> int:
     """Play the pairs that are left and write the score sheet."""
     values, others = _stack(options)
     names = [str(path.resolve()) for path in options.policies]
+    if options.reveal and not (options.out / RESULTS).exists():
+        msg = f'nothing was judged in {options.out} yet; leave out --reveal to begin'
+        raise ConfigError(msg)
     session = Session(
         options.out, names, options.pairs, options.seed, _conditions(options, values)
     )
@@ -91,10 +102,17 @@ def run(options: EvaluateRobot) -> int:
     choose(options.domain)
     console = Console()
     while (trial := session.next_trial) is not None and not session.is_decided():
-        judgement = _play(options, session, trial, values, others, console)
-        if judgement is None:
-            console.print(f'broken off; the same command goes on with pair {trial.pair + 1}')
+        if options.reveal:
             break
+        judgement = _play(options, session, trial, values, others, console)
+        if judgement is None:  # names would tell who goes on judging
+            console.print(
+                f'broken off; the same command goes on with pair {trial.pair + 1}, and with '
+                '--reveal it ends and names the policies',
+                highlight=False,
+                soft_wrap=True,
+            )
+            return 0
         session.add(judgement)
     _report(options, session, console)
     return 0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from pathlib import Path
 import shutil
@@ -14,7 +15,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.cli import evaluate_robot
-from cosmos_policy_ros.resources import share_path
+from cosmos_policy_ros.resources import robot_file, share_path
 from ros_domains import ros_domain
 
 BASE = share_path('models', 'aloha_sim')
@@ -45,9 +46,37 @@ def test_a_pair_is_played_judged_and_goes_on_as_finished(tmp_path: Path) -> None
     assert sorted(tmp_path.rglob('*.mcap')) == before
 
 
+def test_a_session_that_is_broken_off_names_nobody_before_it_is_revealed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever judges goes on later, and must not know by then who was better."""
+    other = tmp_path / 'other'
+    other.mkdir()
+    shutil.copy(BASE / 'policy.json', other)
+    options = evaluate_robot.EvaluateRobot(
+        (BASE, other), robot_file('aloha_sim'), 'lift', pairs=2, out=tmp_path / 'out'
+    )
+    monkeypatch.setattr('sys.stdin', io.StringIO('q\nq\n'))
+    assert evaluate_robot.run(options) == 0
+    first = json.loads((options.out / 'session.json').read_text(encoding='utf-8'))['order'][0][0]
+    judged = {'pair': 0, 'turn': 0, 'letter': first, 'success': True, 'progress': 4}
+    line = json.dumps(judged | {'bag': 'pair_001_1/bags/rollout'})
+    (options.out / 'results.jsonl').write_text(f'{line}\n', encoding='utf-8')
+    capsys.readouterr()
+    assert evaluate_robot.run(options) == 0
+    said = ' '.join(capsys.readouterr().out.split())
+    assert 'goes on with pair 1, and with --reveal it ends' in said
+    assert 'successes' not in said
+    assert not (options.out / 'score_sheet.html').exists()
+    assert evaluate_robot.run(evaluate_robot.replace(options, reveal=True)) == 0
+    assert '1 of 1 successes' in capsys.readouterr().out
+    assert (options.out / 'score_sheet.html').exists()
+
+
 @pytest.mark.parametrize(
     ('words', 'reason'),
     [
+        (['--reveal', '--out', '/nowhere'], 'nothing was judged in /nowhere yet'),
         (['--robot', 'config/robots/aloha.yaml', '--judge', 'sim'], '--robot needs --task and a'),
         (['--pairs', '0'], '--pairs must be at least 1'),
     ],
