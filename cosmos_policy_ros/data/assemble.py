@@ -171,10 +171,7 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
             robot, differ in number, hold a NaN, a motion that no arm can make, or a gripper in
             another unit.
     """
-    if labels.robot not in (None, robot.name) and not other_robot:
-        msg = f'it is of robot {labels.robot!r}, the robot file is of {robot.name!r}; where the '
-        msg += 'joints are the same: --robot-type-ok'
-        raise ValueError(msg)
+    refuse_other_robot(labels, robot, other_robot)
     for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
         if array.ndim != 2 or array.shape[1] != robot.size or not len(array):
             msg = f'{name} of shape {array.shape} do not fit the {robot.size} joints of the robot'
@@ -237,6 +234,25 @@ def _check_openings(rows: Rows, robot: RobotSpec) -> None:
             msg = f'{name}: {robot.joint_names[joint]} is {array[row, joint]:g} in row {row}, '
             msg += 'openings of 0 (closed) to 1 (open) are expected'
             raise ValueError(msg)
+
+
+def refuse_other_robot(labels: Labels, robot: RobotSpec, allowed: bool) -> None:
+    """Refuse an episode of a robot of another name than the robot file's.
+
+    Args:
+        labels: What is known about the episode.
+        robot: What the robot file says.
+        allowed: Whether it may have another name.
+
+    Raises:
+        ValueError: It has; names both, and the options that help.
+    """
+    if labels.robot not in (None, robot.name) and not allowed:
+        msg = (
+            f'it is of robot {labels.robot!r}, the robot file is of {robot.name!r}; give the file '
+            'of the robot with --robot, or --robot-type-ok where the joints are the same'
+        )
+        raise ValueError(msg)
 
 
 def check_motion(proprio: NDArray[np.floating], robot: RobotSpec, rate_hz: float) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 import json
+import logging
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -13,11 +14,13 @@ from typing import Any, Literal
 from cosmos_policy_ros.config_file import build, read_mapping
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.dataset import Mixture
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig, TransformerConfig
 from cosmos_policy_ros.types import ConfigError
 import yaml
 
+logger = logging.getLogger(__name__)
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
     'autoencoder', 'transformer', 'lora', 'value_kind', 'drop_hidden_frames', 'ranges',
@@ -185,6 +188,32 @@ def _expect(holds: bool, what: str, wanted: str) -> None:
     if not holds:
         msg = f'{what} must be {wanted}'
         raise ConfigError(msg)
+
+
+def check_cameras(config: TrainConfig, robot: RobotSpec) -> None:
+    """Refuse cameras that a robot does not have, and log which of its own are left out.
+
+    Args:
+        config: Names of the cameras to train with.
+        robot: Robot of the episodes.
+
+    Raises:
+        ConfigError: The robot has no camera of such a name, or one is named twice.
+    """
+    wanted, there = config.cameras, [camera.name for camera in robot.cameras]
+    if len(set(wanted)) < len(wanted) or not set(wanted) <= set(there):
+        msg = (
+            f'the training configuration has cameras: {list(wanted)}, robot {robot.name} has '
+            f'{there}; name cameras of the robot file in the configuration, each once'
+        )
+        raise ConfigError(msg)
+    if left := sorted(set(there) - set(wanted)):
+        logger.warning(
+            'cameras %s of robot %s are not trained with; the checkpoint will run only with a '
+            'robot file without them',
+            left,
+            robot.name,
+        )
 
 
 def write_train_config(path: Path, config: TrainConfig) -> None:

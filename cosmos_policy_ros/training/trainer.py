@@ -22,7 +22,12 @@ from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.advantages import find_judge, label_samples
-from cosmos_policy_ros.training.config import open_run, TrainConfig, write_train_config
+from cosmos_policy_ros.training.config import (
+    check_cameras,
+    open_run,
+    TrainConfig,
+    write_train_config,
+)
 from cosmos_policy_ros.training.distributed import join_ranks
 from cosmos_policy_ros.training.episode_cache import (
     count_left_out,
@@ -69,8 +74,10 @@ def train(
         reading: What the episodes leave open.
 
     Raises:
-        ConfigError: The data or ``init`` cannot be used, or ``out`` holds another run.
+        ConfigError: The data or ``init`` cannot be used, the configuration names cameras that the
+            robot does not have, or ``out`` holds another run.
     """
+    check_cameras(config, robot)
     work = out / 'work'
     with join_ranks() as ranks:
         if config.batch_size < config.accumulate * ranks.size:

@@ -196,7 +196,9 @@ def test_missing_task_says_how_to_give_it(tmp_path: Path) -> None:
 def test_file_of_another_robot_is_refused(tmp_path: Path) -> None:
     """Both names are told."""
     write_hdf5(tmp_path / 'a.hdf5', sample_episode(), replace(ROBOT, name='other'))
-    with pytest.raises(ConfigError, match="of robot 'other', the robot file is of 'aloha_sim'"):
+    with pytest.raises(
+        ConfigError, match="of robot 'other', the robot file is of 'aloha_sim'; give the"
+    ):
         read_hdf5(tmp_path / 'a.hdf5', ROBOT)
 
 

@@ -391,7 +391,9 @@ def test_times_that_drift_are_refused_in_every_episode(own: Path) -> None:
 def test_robot_of_another_name_with_the_same_joints_is_taken_if_wanted(own: Path) -> None:
     """The line without the option names it."""
     edit_info(own, robot_type='aloha')
-    with pytest.raises(ConfigError, match=r"of robot 'aloha', .* --robot-type-ok"):
+    with pytest.raises(
+        ConfigError, match=r"of robot 'aloha', .* with --robot, or --robot-type-ok"
+    ):
         read_lerobot(own, 0, ROBOT)
     got = read_lerobot(own, 0, ROBOT, Reading(other_robot=True))
     np.testing.assert_array_equal(got.proprio, FIRST.proprio)

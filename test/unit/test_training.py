@@ -105,6 +105,16 @@ def test_second_run_in_the_same_folder_needs_resume(
         train([bags], out, robot, TOY)
 
 
+def test_cameras_of_another_robot_are_refused_before_a_run_begins(
+    tmp_path: Path, bags: Path
+) -> None:
+    """Else the first episode that is read ends it, with a trace."""
+    aloha = read_robot(share_path('config', 'robots', 'aloha.yaml'))
+    with pytest.raises(ConfigError, match='robot aloha has'):
+        train([bags], tmp_path / 'run', aloha, TOY)
+    assert not (tmp_path / 'run').exists()
+
+
 def test_resume_needs_a_run(tmp_path: Path, bags: Path, robot: RobotSpec) -> None:
     """A typo in --out must not start from scratch."""
     with pytest.raises(ConfigError, match='holds no run to go on with'):

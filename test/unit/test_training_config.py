@@ -7,8 +7,9 @@ from pathlib import Path
 import re
 from typing import Any
 
-from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.training.config import read_train_config, TrainConfig
+from cosmos_policy_ros.resources import robot_file, share_path
+from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.training.config import check_cameras, read_train_config, TrainConfig
 from cosmos_policy_ros.types import ConfigError
 import pytest
 import yaml
@@ -22,6 +23,25 @@ def test_unknown_training_key_is_refused(tmp_path: Path) -> None:
     file.write_text('updatse: 3\n')
     with pytest.raises(ConfigError, match='updatse'):
         read_train_config(file)
+
+
+def test_cameras_are_those_of_the_robot_and_one_left_out_is_told(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The defaults are the simulated robot's, and the stack refuses other cameras than trained."""
+    aloha = read_robot(robot_file('aloha'))
+    refusal = r"has cameras: \['left_wrist', .* robot aloha has \['cam_high', 'cam_low'"
+    with pytest.raises(ConfigError, match=refusal):
+        check_cameras(TrainConfig(), aloha)
+    with pytest.raises(ConfigError, match='each once'):
+        check_cameras(TrainConfig(cameras=('cam_high', 'cam_high')), aloha)
+    check_cameras(TrainConfig(), read_robot(robot_file('aloha_sim')))
+    assert not caplog.messages
+    check_cameras(TrainConfig(cameras=('cam_high', 'cam_left_wrist', 'cam_right_wrist')), aloha)
+    assert caplog.messages == [
+        "cameras ['cam_low'] of robot aloha are not trained with; the checkpoint will run only "
+        'with a robot file without them'
+    ]
 
 
 def test_number_written_as_text_is_refused(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from cosmos_policy_ros.align import (
     StreamBuffer,
     tick_grid,
 )
-from cosmos_policy_ros.data.assemble import Labels, read_circumstances
+from cosmos_policy_ros.data.assemble import Labels, read_circumstances, refuse_other_robot
 from cosmos_policy_ros.data.bags.clocks import check_stamps, clock_offset, Row, time_of
 from cosmos_policy_ros.data.bags.files import Bag, open_bag, relabelled
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
@@ -100,10 +100,7 @@ def read_bag(
         if bag.torn and 'success' not in relabelled(bag.custom):  # nobody has judged what is left
             labels = replace(labels, success=None)
         labels = labels.completed(reading.labels)
-        if labels.robot not in (None, robot.name) and not reading.other_robot:
-            msg = f'it is of robot {labels.robot!r}, the robot file is of {robot.name!r}; where '
-            msg += 'the joints are the same: --robot-type-ok'
-            raise ValueError(msg)
+        refuse_other_robot(labels, robot, reading.other_robot)
         if other := find_other_scale(bag.custom, robot):
             logger.warning('episode %s: %s', path, other)
         rate_hz = rate_hz or labels.rate_hz or robot.control_rate_hz
