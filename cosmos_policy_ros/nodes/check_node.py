@@ -199,7 +199,8 @@ class CheckNode(Node):
             bool(excess[i] <= WatchdogLimits.max_excess_rad),
             f'{pose[i]:.3f} rad',
             f'{arm.lower[i]:g} to {arm.upper[i]:g} rad',
-            'move the joint inside its range before enabling',
+            'before enabling bring it inside: Interbotix arms by cosmos-policy arms home, others '
+            'by hand',
         )
 
     def _description_of(self, arm: ArmSpec) -> str | None:

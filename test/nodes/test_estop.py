@@ -150,6 +150,34 @@ def test_a_robot_in_a_namespace_is_stopped_there(domain: int, tmp_path: Path) ->
         stop_nodes([process])
 
 
+@pytest.mark.usefixtures('domain')
+@pytest.mark.parametrize(('words', 'stopped'), [(['stop'], True), (['stop', 'reset'], False)])
+def test_a_stop_that_nobody_got_waits_for_an_executor_until_it_is_reset(
+    tmp_path: Path, words: list[str], stopped: bool
+) -> None:
+    """A key that was tried before anything runs must not surprise whoever starts it."""
+    log = tmp_path / 'executor.log'
+    with open_client() as client:
+        read(client, 'started')
+        for word in words:
+            client.press(word)
+            assert read(client, 'unconfirmed')['word'] == word
+        process = start_node(EXECUTOR, {}, log)
+        try:
+            seen: list[str] = []
+            end_s = time.monotonic() + LONG_S
+            while 'found' not in seen and time.monotonic() < end_s:
+                seen += [event['event'] for event in client.read(0.1)]
+            end_s = time.monotonic() + 1.0
+            while time.monotonic() < end_s:
+                seen += [event['event'] for event in client.read(0.1)]
+        finally:
+            stop_nodes([process])
+    assert 'found' in seen
+    assert ('stop' in seen) == stopped
+    assert (b'emergency stop' in log.read_bytes()) == stopped
+
+
 def test_without_a_terminal_it_says_what_to_do(tmp_path: Path) -> None:
     """Nothing is started."""
     empty = tmp_path / 'input'
