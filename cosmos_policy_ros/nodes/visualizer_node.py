@@ -10,11 +10,12 @@ looks.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 import textwrap
+from typing import Any
 
 from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.control.collision import open_scene
@@ -268,7 +269,7 @@ class VisualizerNode(Node):
         )
         now_ns = self._now_ns()
         ahead_s = max(((stamp_of(m) - now_ns) * 1e-9 for m in predicted.values()), default=None)
-        images = [{c: image_of(m) for c, m in of.items()} for of in (live, predicted)]
+        images = [_decode(of, self.robot.cameras) for of in (live, predicted)]
         wall = compose_wall(self.robot.cameras, *images, ahead_s)
         self._images.publish(image_message(wall, now_ns, self.params.frame))
 
@@ -280,6 +281,18 @@ def _image_topics(cameras: Iterable[CameraSpec]) -> tuple[dict[str, Topic], dict
         {c.name: camera_images(c.topic, c.transport) for c in cameras},
         {c.name: future_image(c.name) for c in cameras},
     )
+
+
+def _decode(
+    messages: Mapping[str, Any], cameras: Iterable[CameraSpec]
+) -> dict[str, NDArray[np.uint8]]:
+    """Return camera -> image; one that cannot be shown is left out, and others say why."""
+    images = {}
+    for camera in cameras:
+        if camera.name in messages:
+            with contextlib.suppress(ValueError):  # depth, or damaged
+                images[camera.name] = image_of(messages[camera.name], camera.colours)
+    return images
 
 
 def main() -> None:

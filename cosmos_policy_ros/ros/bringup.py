@@ -11,6 +11,7 @@ import sys
 from ament_index_python.packages import get_package_prefix, PackageNotFoundError
 from cosmos_policy_ros.resources import PACKAGE, share_path
 from cosmos_policy_ros.stack.node_list import (
+    CHECK,
     default_values,
     enclave,
     environment,
@@ -22,6 +23,7 @@ from cosmos_policy_ros.stack.node_list import (
     read_argument,
     stack_arguments,
     Value,
+    WATCH_STACK,
 )
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
@@ -39,6 +41,8 @@ PATIENCE_S = '15'  # for a node to end after Ctrl-C: networks compute until they
 AFTER_DEATH = {  # section of a node -> what its end means
     'command_executor': 'nothing is sent to the arms, whose drivers keep the last command',
     'sim': 'joint states stop, and the executor faults',
+    'recorder': 'the next recorder finishes what it was recording',
+    **dict.fromkeys((spec.section for spec in (*WATCH_STACK, CHECK)), 'the arms go on without it'),
 }
 
 

@@ -14,7 +14,18 @@ pytest.importorskip('launch_ros')  # ``launch`` alone would find our folder
 
 from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.stack.node_list import node_command, SIM
+from cosmos_policy_ros.ros.bringup import watch_ends
+from cosmos_policy_ros.stack.node_list import (
+    node_command,
+    NodeSpec,
+    PLANNER,
+    RECORDER,
+    SIM,
+    VISUALIZER,
+)
+from launch import LaunchContext
+from launch.actions import ExecuteProcess
+from launch.events.process import ProcessExited
 from launch_bench import LAUNCH, run_launch, write_prefix
 from ros_domains import wait_for
 from tiny import save_tiny_checkpoint
@@ -75,6 +86,23 @@ def test_a_value_of_another_type_names_its_argument(prefix: Path) -> None:
     with run_launch('sim.launch.py', 'futures:=abc', prefix=prefix) as run:
         assert run.end() == 1
         assert 'futures:=abc must be a whole number' in run.text
+
+
+@pytest.mark.parametrize(
+    ('spec', 'fate'),
+    [
+        (VISUALIZER, 'the arms go on without it'),
+        (RECORDER, 'the next recorder finishes what it was recording'),
+        (PLANNER, 'without it the arms hold at last'),
+    ],
+)
+def test_a_node_that_dies_is_told_with_what_that_means(spec: NodeSpec, fate: str) -> None:
+    """Whoever only looks is no reason to fear for the arms."""
+    died = ProcessExited(
+        returncode=1, action=ExecuteProcess(cmd=['x']), name='x', cmd=['x'], cwd='', env={}, pid=1
+    )
+    with pytest.raises(ChildProcessError, match=f'{spec.name} died with status 1: {fate}'):
+        watch_ends([spec])(spec)(died, LaunchContext())
 
 
 def test_a_second_stack_is_refused_and_leaves_nothing_behind(

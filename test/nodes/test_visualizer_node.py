@@ -269,13 +269,15 @@ def test_the_measured_pose_is_taken_where_nothing_is_commanded(bench: Bench) -> 
 
 
 def test_cameras_are_shown_above_what_is_predicted(bench: Bench) -> None:
-    """In one image, whatever the size of the predictions; what is missing is dark."""
+    """In one image, whatever the size of the predictions; what is missing or no colour is dark."""
     look = create_subscription(bench.node, IMAGES, bench.images.append)
     bench.wait(bench.futures['high'].get_subscription_count)
     white, red = np.full((240, 320, 3), 255, np.uint8), np.zeros((128, 128, 3), np.uint8)
     red[..., 0] = 200
+    depth = Image(height=2, width=2, encoding='16UC1', step=4, data=bytes(8))
 
     def shown() -> bool:
+        bench.cameras['right_wrist'].publish(depth)
         bench.cameras['high'].publish(image_message(white, bench.now_ns(), 'high'))
         due_ns = bench.now_ns() + 900_000_000
         bench.futures['left_wrist'].publish(image_message(red, due_ns, 'left_wrist'))
@@ -288,7 +290,7 @@ def test_cameras_are_shown_above_what_is_predicted(bench: Bench) -> None:
     order = [camera.name for camera in ROBOT.cameras]
     assert order == ['high', 'left_wrist', 'right_wrist']
     assert wall[400, 480].tolist() == [200, 0, 0]
-    assert wall[140, 480].tolist() == [24, 24, 24]
+    assert wall[140, 480].tolist() == wall[140, 800].tolist() == [24, 24, 24]
     bench.node.destroy_subscription(look)
     bench.wait(lambda: not bench.futures['high'].get_subscription_count())
 
