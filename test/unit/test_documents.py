@@ -14,6 +14,7 @@ from typing import Any
 from build_site import PAGES
 from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.sim.tasks import EPISODE_S
+from cosmos_policy_ros.stack.node_list import stack_arguments
 from document_commands import (
     blocks,
     check_program,
@@ -26,7 +27,7 @@ from document_commands import (
     text_of,
 )
 import pytest
-from reference import PAGE_MAKERS
+from reference import launch_stack, PAGE_MAKERS
 from test_layering import BY_NAME, FILES, imports, layer_of, MAY_IMPORT, ROS_MODULES, WAIST
 import yaml
 
@@ -132,6 +133,17 @@ def test_every_command_in_a_sentence_has_its_options(document: str) -> None:
     """A renamed command or option is found in prose too."""
     for span in spans(document):
         check_span(span)
+
+
+def test_every_launch_argument_that_is_named_is_one() -> None:
+    """In the prose of the documents and in what the programs advise; a vendor's are its own."""
+    files = sorted((ROOT / 'launch').glob('*.launch.py'))
+    known = {name for file in files for name in stack_arguments(launch_stack(file)[0])}
+    prose = [span for document in DOCUMENTS for span in spans(document)]
+    texts = [span for span in prose if not span.startswith('ros2 launch aloha ')] + SOURCES
+    named = {name for text in texts for name in re.findall(r'(\w+):=[\w/]', text)}
+    assert {'actions', 'cameras', 'takeover'} <= named
+    assert named - known == {'name'}  # NAME:=VALUE itself
 
 
 def test_every_command_of_a_shell_script_has_its_options() -> None:
