@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Literal, TYPE_CHECKING
 
 from cosmos_policy_ros.backends.table import choose_precision, Networks, Precision, ROWS
 from cosmos_policy_ros.types import ConfigError
@@ -30,6 +30,7 @@ NO_RESIDUALS = (
     'cosmos-policy residuals on recorded demonstrations'
 )
 BACKENDS = ('auto', *ROWS)
+MaxRows = int | Literal['auto'] | None
 
 
 def load_policy(
@@ -38,7 +39,7 @@ def load_policy(
     device: str = 'cpu',
     threads: int | None = None,
     precision: Precision = 'auto',
-    max_rows: int | None = None,
+    max_rows: MaxRows = None,
     planning: Path | None = None,
     conditioning: Conditioning = 'auto',
 ) -> Policy:
@@ -71,7 +72,7 @@ def load_cosmos_policy(
     device: str = 'cpu',
     threads: int | None = None,
     precision: Precision = 'auto',
-    max_rows: int | None = None,
+    max_rows: MaxRows = None,
     planning: Path | None = None,
     conditioning: Conditioning = 'auto',
 ) -> CosmosPolicy:
@@ -87,18 +88,21 @@ def load_cosmos_policy(
             that also controls a robot take 1 or 2: spinning threads slow each other down.
         precision: Arithmetic of the networks; ``bfloat16`` is faster where the hardware has it,
             which ``auto`` finds out. ``float16`` is for ``tensorrt`` alone.
-        max_rows: Most rows of one network call, to bound memory; None is all of them.
+        max_rows: Most rows of one network call, to bound memory; None is all of them. ``auto`` is
+            as many as fit into what is free of a GPU, and all of them on a CPU.
         planning: Checkpoint folder that scores what the first one proposes.
         conditioning: How chunks come to begin with committed rows, see ``core.config``.
 
     Raises:
         ConfigError: A checkpoint is damaged, the two do not fit each other, the backend, device
-            or precision is unknown, or the checkpoint has not what ``conditioning`` takes.
+            or precision is unknown, the checkpoint has not what ``conditioning`` takes, or a GPU
+            has no room for a single row.
     """
     if backend not in BACKENDS:
         msg = f'no backend {backend!r}; choose one of {BACKENDS}'
         raise ConfigError(msg)
     from cosmos_policy_ros.backends.first_use import export_at_first_use
+    from cosmos_policy_ros.backends.row_limit import rows_that_fit
     from cosmos_policy_ros.core.checkpoint import check_planning, load_checkpoint
     from cosmos_policy_ros.core.policy import CosmosPolicy
     import torch
@@ -128,23 +132,29 @@ def load_cosmos_policy(
         """Return the policy of the networks on a backend."""
         config, stats, text, _, _, residuals = networks.checkpoint
         network = ROWS[name].open(networks)
-        return CosmosPolicy(
-            network, config, stats, text, max_rows, scorer, residuals, conditioning
-        )
+        most = None if max_rows == 'auto' else max_rows
+        return CosmosPolicy(network, config, stats, text, most, scorer, residuals, conditioning)
 
     name, base = load(path)
     without = not base.checkpoint.config.committed_rows and base.checkpoint.residuals is None
     if conditioning == 'auto' and without:
         logger.info(NO_RESIDUALS, path)
-    if planning is None:
-        return build(name, base, None, conditioning)
-    scoring_name, scoring = load(planning)
-    try:
-        check_planning(base.checkpoint, scoring.checkpoint)
-    except ConfigError as error:
-        msg = f'{planning}: {error}'
-        raise ConfigError(msg) from error
-    return build(name, base, build(scoring_name, scoring), conditioning)
+    scorer = None
+    if planning is not None:
+        scoring_name, scoring = load(planning)
+        try:
+            check_planning(base.checkpoint, scoring.checkpoint)
+        except ConfigError as error:
+            msg = f'{planning}: {error}'
+            raise ConfigError(msg) from error
+        scorer = build(scoring_name, scoring)
+    policy = build(name, base, scorer, conditioning)
+    if max_rows == 'auto':
+        for part in (policy, scorer) if scorer else (policy,):  # all networks are in the memory
+            part.max_rows = rows_that_fit(part, device)
+        if policy.max_rows is not None:
+            logger.info('%s: up to %d rows in one call', device, policy.max_rows)
+    return policy
 
 
 def choose_backend(path: Path, device: str) -> str:

@@ -401,6 +401,15 @@ class CosmosPolicy:
             guidance=guidance,
         )
 
+    @torch.inference_mode()
+    def warm_up(self) -> None:
+        """Send one row through the network once, its text encoded before."""
+        device, size = self.backend.device, self.config.image_size
+        images = torch.zeros(len(self.config.cameras), 3, size, size, device=device)
+        latents = torch.zeros(1, *self.config.latent_shape, device=device)
+        given = Sample(latents, (0,), self.tasks[0], images, stamp_ns=0)
+        self.denoise(given, 'policy', [1])
+
     def future_member_steps(self, members: int) -> list[int]:
         """Return the denoising steps of every predicted future of a row."""
         return member_steps(self.config.future_steps, members, self.config.single_member_steps)

@@ -97,9 +97,10 @@ class InferenceParams:
         1,
         256,
     )
-    max_rows: int = param(
-        0,
-        'Most rows of one network call, which bounds the memory; 0 takes all in one call.',
+    max_rows: int | str = param(
+        AUTO,
+        'Most rows of one network call, which bounds the memory. auto takes as many as fit into '
+        'what is free of a GPU, found with one row, and all on a CPU; 0 takes all.',
         0,
         65536,
     )
