@@ -36,9 +36,10 @@ class Bench:
     every seam and task, in the simulator of evaluate; hours, less with fewer --episodes, and what
     the file has already is not played again. memory: what the network at the paper's size takes
     for queries, by precision and rows, and for training, of all weights or adapters, on each of 1,
-    2, 4 and 8 GPUs, from shapes alone, in seconds and without a GPU. conversion: an HDF5 file of
-    --rows with the cameras of a robot to a LeRobot data set, and the peak of memory; exit status 0
-    below 1.5 GB. all: the others one after the other, each under its name in the file.
+    2, 4 and 8 GPUs, in shards that are counted in a step without numbers, without a GPU.
+    conversion: an HDF5 file of --rows with the cameras of a robot to a LeRobot data set, and the
+    peak of memory; exit status 0 below 1.5 GB. all: the others one after the other, each under its
+    name in the file.
 
     Example: cosmos-policy bench recorder --seconds 60 --json recorder.json
     Example: cosmos-policy bench control --seconds 600 --json control.json

@@ -126,7 +126,9 @@ def velocity_error(
     x0, mask, noise, sigma = (t.to(device) for t in (x0, mask, noise, sigma))
     network_input, timestep, target = training_input(x0, noise, sigma, mask)
     text = write_label(cache.text[batch.task], torch.from_numpy(batch.label)).to(device)
-    with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == 'bfloat16'):
+    half = config.precision == 'bfloat16'
+    # Every weight is used once in a call, so a cache would only keep a second copy of them all.
+    with torch.autocast(device.type, torch.bfloat16, enabled=half, cache_enabled=False):
         velocity = predict_velocity(transformer, network_input, timestep, text, mask, frames)
     error = torch.zeros(len(x0), *policy.latent_shape, device=device)
     error[:, :, frames] = (velocity.float() - target).pow(2)

@@ -26,6 +26,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 GATHERED = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 SHARDED = StateDictOptions(full_state_dict=True, ignore_frozen_params=True, strict=False)
 
 
@@ -67,11 +68,17 @@ class TrainingState:
             self._copy_to_weights(kept)
             self.model.train()
 
-    def gather_weights(self) -> dict[str, Any]:
-        """Return name -> trained weight on the CPU, whole; empty on all ranks but the first."""
-        weights: dict[str, Any] = get_model_state_dict(self.model, options=GATHERED)
-        # On a CPU they would still be the model's own, which change.
-        return {name: weight.clone() for name, weight in weights.items()}
+    def gather_weights(self, frozen: bool = False) -> dict[str, Any]:
+        """Return name -> weight on the CPU, whole; empty on all ranks but the first.
+
+        Args:
+            frozen: Whether those that are not trained are among them.
+        """
+        options = WHOLE if frozen else GATHERED
+        weights: dict[str, Any] = get_model_state_dict(self.model, options=options)
+        for name, weight in weights.items():  # one by one, for they may be large
+            weights[name] = weight.clone()  # on a CPU it would still be the model's own
+        return weights
 
     @torch.no_grad()
     def _copy_to_weights(self, numbers: list[Tensor]) -> None:

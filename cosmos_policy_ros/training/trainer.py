@@ -131,11 +131,11 @@ def train(
                 'episodes': len(files),
                 'episodes_left_out': count_left_out(work / 'episodes'),
             }
-            weights = state.gather_weights()
+            weights = state.gather_weights(frozen=True)
         # 5. checkpoint, half precision on disk
         if ranks.first:
             write_figures(work / 'sheets', 'final', validation_set, predictions)
-            transformer = finish_transformer(training_data.policy, config, first, weights).half()
+            transformer = finish_transformer(state.model.config, config.lora, weights).half()
             save_checkpoint(
                 out,
                 training_data.policy,

@@ -47,14 +47,27 @@ def new_state(
     Args:
         policy: Channels and sizes of the latents.
         config: Configuration of the run.
-        start: Transformer that the run begins with; None begins with a new one.
+        start: Transformer that the run begins with, changed in place; None begins with a new one.
         ranks: The ranks of the run.
     """
     torch.manual_seed(config.seed)  # the same start whether stages 1 to 3 ran now or before
-    model = prepare_transformer(policy, config, start)
+    return shard_state(prepare_transformer(policy, config, start), config, ranks)
+
+
+def shard_state(
+    model: CosmosTransformer3DModel, config: TrainConfig, ranks: Ranks
+) -> TrainingState:
+    """Return the state of a model before the first step, sharded over the ranks.
+
+    Args:
+        model: Transformer that is trained, changed in place.
+        config: Configuration of the run.
+        ranks: The ranks of the run.
+    """
     if config.checkpointing:
         model.enable_gradient_checkpointing()
-    ranks.shard(model, model.transformer_blocks)
+    half = config.precision == 'bfloat16'
+    ranks.shard(model, model.transformer_blocks, 'bfloat16' if half else 'float32')
     weights = trained_weights(model)
     optimizer = torch.optim.AdamW(
         weights, config.learning_rate, (0.9, 0.99), weight_decay=config.weight_decay, fused=True
@@ -90,7 +103,7 @@ def train_transformer(
     sums, saved_s = torch.zeros(len(FRAMES) + 1, 2, dtype=torch.float64), time.monotonic()
     try:
         while state.step < config.updates:
-            sums += _step(network, state, training_data, config, ranks)
+            sums += update(network, state, training_data, config, ranks)
             metrics: Metrics = {}
             if state.step % LOG_STEPS == 0:
                 means = (sums[:, 0] / sums[:, 1].clamp(min=1)).tolist()
@@ -128,14 +141,25 @@ def train_transformer(
             run_log.close()
 
 
-def _step(
+def update(
     network: Any,
     state: TrainingState,
     training_data: TrainingData,
     config: TrainConfig,
     ranks: Ranks,
 ) -> Tensor:
-    """Do one optimiser step and return (1 + frames, 2) float64 sums and counts for the log."""
+    """Do one optimiser step and return (1 + frames, 2) float64 sums and counts for the log.
+
+    Args:
+        network: The state's model, or what it was compiled to.
+        state: State of the run, changed in place.
+        training_data: Samples to draw from.
+        config: Configuration of the run.
+        ranks: The ranks of the run, all of which have to call this.
+
+    Raises:
+        ConfigError: The loss is not finite.
+    """
     n_parts = config.accumulate * ranks.size
     rng = np.random.default_rng((config.seed, state.step))
     batch = training_data.trained.draw(config.batch_size, rng)

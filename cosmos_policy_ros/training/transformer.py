@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-import copy
+from collections.abc import Mapping
+from typing import Any
 
 from cosmos_policy_ros.core.config import PolicyConfig
 from cosmos_policy_ros.training.config import TrainConfig
@@ -50,7 +51,7 @@ def prepare_transformer(
     Args:
         policy: Channels and sizes of the latents.
         config: Size of a new transformer, and its adapters.
-        start: Transformer whose size and weights are copied; None builds a new one.
+        start: Transformer that is trained on, itself and not a copy; None builds a new one.
 
     Raises:
         ConfigError: ``start`` is for other latents, or ``peft`` is missing.
@@ -58,7 +59,7 @@ def prepare_transformer(
     if start is None:
         model = _build(policy, config)
     elif start.config.out_channels == policy.latent_channels:
-        model = copy.deepcopy(start)
+        model = start
     else:
         have, want = start.config.out_channels, policy.latent_channels
         msg = f'the transformer of --init is for latents of {have} channels, these have {want}'
@@ -91,23 +92,20 @@ def set_trained(model: CosmosTransformer3DModel, lora: LoraConfig) -> None:
 
 
 def finish_transformer(
-    policy: PolicyConfig,
-    config: TrainConfig,
-    start: CosmosTransformer3DModel | None,
-    weights: dict[str, Tensor],
+    sizes: Mapping[str, Any], lora: LoraConfig, weights: dict[str, Tensor]
 ) -> CosmosTransformer3DModel:
     """Return the transformer at the end of a run, in evaluation mode, adapters merged into it.
 
     Args:
-        policy: Channels and sizes of the latents.
-        config: Size of the transformer, its adapters, and the seed of the run.
-        start: Transformer that the run began with; None if it began with a new one.
-        weights: Name -> trained weight, those of the adapters alone where there are any.
+        sizes: Configuration of the trained transformer.
+        lora: Its adapters, if any.
+        weights: Name -> weight, all of them; they become those of the transformer.
     """
-    torch.manual_seed(config.seed)
-    model = prepare_transformer(policy, config, start)
-    model.load_state_dict(weights, strict=False)
-    if config.lora.rank:
+    with torch.device('meta'):  # without numbers of its own
+        model = CosmosTransformer3DModel.from_config(sizes)
+        set_trained(model, lora)
+    model.load_state_dict(weights, assign=True)
+    if lora.rank:
         model.fuse_lora()
         model.unload_lora()
     return model.eval()

@@ -3,17 +3,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 import json
 from pathlib import Path
+import subprocess
+import sys
 
 from cosmos_policy_ros.backends import load_cosmos_policy
-from cosmos_policy_ros.bench.memory import query_bytes, training_bytes
+from cosmos_policy_ros.bench.memory import query_bytes
 from cosmos_policy_ros.bench.model_2b import _check_memory
-from cosmos_policy_ros.bench.random_weights import released_sizes, Sizes
+from cosmos_policy_ros.bench.random_weights import released_sizes, Sizes, write_random_checkpoint
+from cosmos_policy_ros.bench.training_memory import _trace_step, FEW, state_bytes, step_bytes
 from cosmos_policy_ros.cli import main
 from cosmos_policy_ros.core.checkpoint import load_checkpoint
 from cosmos_policy_ros.core.denoiser import to_mixed_precision
 from cosmos_policy_ros.core.networks import predict_velocity
+from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.types import ConfigError
 import pytest
 from samples import ROBOT
@@ -24,6 +29,12 @@ TINY = Sizes(
     tiny_config(independent_frames=False),
     {k: v for k, v in tiny_transformer().config.items() if k[0] != '_'},
     {k: v for k, v in tiny_vae(False).config.items() if k[0] != '_'},
+    tokens=2,
+)
+WIDE = Sizes(  # weights take more than what becomes of its few tokens
+    TINY.config,
+    {**TINY.transformer, 'num_attention_heads': 8, 'attention_head_dim': 96, 'num_layers': 6},
+    TINY.vae,
     tokens=2,
 )
 
@@ -69,6 +80,37 @@ def test_backend_decides_what_is_loaded(
     assert block.attn2.to_k.weight.dtype == torch.float32
 
 
+LOAD = """
+from pathlib import Path
+import resource
+import sys
+
+from cosmos_policy_ros.core.checkpoint import load_checkpoint
+import torch
+
+pages = int(Path('/proc/self/statm').read_text().split()[1])
+before = pages * resource.getpagesize()
+kind = getattr(torch, sys.argv[2])
+checkpoint = load_checkpoint(Path(sys.argv[1]), mixed=kind)
+print(1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+"""
+
+
+@pytest.mark.slow
+def test_half_precision_never_takes_the_memory_of_float32(tmp_path: Path) -> None:
+    """At no moment: the most that a process holds grows by the file and what is read from it."""
+    write_random_checkpoint(tmp_path / 'wide', WIDE)
+    grown = {
+        kind: int(subprocess.check_output([sys.executable, '-c', LOAD, tmp_path / 'wide', kind]))
+        for kind in ('float32', 'bfloat16')
+    }
+    whole, half = (query_bytes(WIDE, 'torch', kind, 1)['transformer'] for kind in grown)
+    file = whole / 2
+    assert half < 0.55 * whole
+    assert 60e6 < half < grown['bfloat16'] < 1.1 * (file + half) + 20e6
+    assert grown['float32'] - grown['bfloat16'] > 0.8 * (whole - half)
+
+
 def test_memory_of_the_released_network() -> None:
     """1.96 billion numbers: 7.8 GB in float32, 4.5 GB where most of them are halved."""
     sizes = released_sizes()
@@ -81,23 +123,51 @@ def test_memory_of_the_released_network() -> None:
 
 
 def test_training_memory_is_divided_over_the_gpus() -> None:
-    """Five float32 numbers for each of the weights; activations stay, adapters need little."""
-    one, four = (training_bytes(TINY, n) for n in (1, 4))
-    n_weights = sum(w.numel() for w in tiny_transformer().parameters())
-    assert one['states'] == 20 * n_weights
-    assert one['gathered'] == 0 < four['gathered']
-    assert 0.25 <= four['states'] / one['states'] < 0.27  # what does not divide evenly
-    assert one['activations'] == four['activations'] > 0
-    again = training_bytes(TINY, 1, checkpointing=True)
-    assert again['activations'] < one['activations']
-    adapters = training_bytes(TINY, 1, rank=2)['states']
-    assert 4 * n_weights < adapters < one['states'] / 2
-    twice = training_bytes(TINY, 1, samples=2)['activations']
-    assert twice == 2 * one['activations']
+    """Five float32 numbers for each of the weights, and a count of steps for each tensor."""
+    one, four = (state_bytes(TINY, n) for n in (1, 4))
+    weights = [w.numel() for w in tiny_transformer().parameters()]
+    numbers = 4 * sum(weights)
+    assert one['weights'] == one['averages'] == one['gradients'] == numbers
+    assert one['optimizer'] == 2 * numbers + 4 * len(weights)
+    assert 0.25 <= four['weights'] / one['weights'] < 0.27  # what does not divide evenly
+    assert four['averages'] == four['gradients'] == four['weights']
+    assert four['optimizer'] == 2 * four['weights'] + 4 * len(weights)
+    adapters = state_bytes(TINY, 4, rank=2)
+    assert adapters['weights'] > four['weights']
+    for part in ('averages', 'gradients', 'optimizer'):
+        assert adapters[part] < four[part] / 2
+
+
+def test_a_gathered_layer_is_given_up_before_its_gradients() -> None:
+    """One GPU keeps all weights in bfloat16 for the gradients, of several each a layer or two."""
+    one, four = (step_bytes(WIDE, n) for n in (1, 4))
+    halves = query_bytes(WIDE, 'torch', 'float32', 1)['transformer'] / 2
+    assert one['activations'] > halves
+    assert four['activations'] < one['activations'] - 0.6 * halves
+    assert one['step'] > 2 * halves  # in the end all gradients, in float32
+    assert four['step'] < one['step'] - halves
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('gpus', [1, 4])
+def test_every_further_layer_takes_what_the_last_one_takes(gpus: int) -> None:
+    """So that few layers tell of many: six of them, gone through and continued from four."""
+    six = replace(TINY, transformer={**TINY.transformer, 'num_layers': FEW + 2})
+    for checkpointing in (False, True):
+        config = TrainConfig(checkpointing=checkpointing, precision='bfloat16')
+        through = _trace_step(six, gpus, 1, config)
+        assert step_bytes(six, gpus, checkpointing=checkpointing) == through
+
+
+def test_activations_follow_the_samples() -> None:
+    """They grow with them and shrink with checkpointing."""
+    one, two, three = (step_bytes(TINY, 1, samples=n)['activations'] for n in (1, 2, 3))
+    assert three - two == two - one > 0
+    assert step_bytes(TINY, 1, checkpointing=True)['activations'] < one
 
 
 def test_activations_are_those_that_torch_keeps() -> None:
-    """The trace of shapes against a call with numbers, of all that is kept for gradients."""
+    """The step without numbers against a call with them, of all that is kept for gradients."""
     kept: list[torch.UntypedStorage] = []  # held, so that none takes the place of another
     model = tiny_transformer().train()
     own = {w.data_ptr() for w in model.parameters()}
@@ -115,7 +185,7 @@ def test_activations_are_those_that_torch_keeps() -> None:
         words = torch.zeros(1, 2, 8)
         predict_velocity(model, torch.zeros(1, *shape), mask, words, mask)
     sizes = {s.data_ptr(): s.nbytes() for s in kept if s.data_ptr() not in own}
-    stated = training_bytes(TINY, 1)['activations']
+    stated = step_bytes(TINY, 1)['activations']
     assert stated == pytest.approx(sum(sizes.values()), rel=0.05)
 
 
