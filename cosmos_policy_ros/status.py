@@ -224,6 +224,10 @@ class RecorderStatus:
         free_bytes: Free space of the disk [bytes].
         stale: Why no episode can begin: streams that are too old or of no use; empty when it can.
         task: Language instruction.
+        wanted: Episodes that are wanted; 0 where nobody has said.
+        done: Episodes that have their label.
+        episode: Name of the ended episode that labels are for; empty where there is none.
+        label: What is said of it, for people; empty while nobody has judged it.
     """
 
     state: Literal['recording', 'idle']
@@ -235,10 +239,19 @@ class RecorderStatus:
     free_bytes: int = 0
     stale: str = ''
     task: str = ''
+    wanted: int = 0
+    done: int = 0
+    episode: str = ''
+    label: str = ''
 
     def __post_init__(self) -> None:
         """Check that the state exists."""
         _expect_one_of('state', self.state, ('recording', 'idle'))
+
+    @property
+    def is_unlabelled(self) -> bool:
+        """Whether an ended episode waits for its label."""
+        return bool(self.episode) and not self.label
 
     def figures(self) -> dict[str, object]:
         """Return the figures by name as on ``/diagnostics``: rounded and in handy units."""
@@ -251,6 +264,8 @@ class RecorderStatus:
             'free_mb': round(self.free_bytes / 1e6),
             'stale': self.stale,
             'task': self.task,
+            'done': f'{self.done} of {self.wanted}' if self.wanted else self.done,
+            'label': f'{self.episode}: {self.label or "none yet"}' if self.episode else '',
         }
 
 

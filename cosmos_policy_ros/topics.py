@@ -377,6 +377,15 @@ STOP = Topic(
     'Any message is an emergency stop, as the service is; for a pedal or a key that '
     'sends it again and again.',
 )
+HOME = Topic(
+    '/planner/home',
+    'std_msgs/msg/Empty',
+    NEWEST,
+    ('console', 'operate'),
+    ('planner',),
+    'While messages come, at least every 0.3 s, the arms go slowly to the start pose; without '
+    'them they come to rest. Nothing moves by it that was not enabled, nor while the policy acts.',
+)
 ARM_FORWARD_COMMAND = Topic(
     '/<arm>_controller/commands',
     'std_msgs/msg/Float64MultiArray',
@@ -493,7 +502,17 @@ RECORDER_STATUS = Topic(
     LATCHED,
     ('recorder',),
     ('demonstrator', 'monitor', 'status', 'black_box'),
-    'Whether an episode is being recorded (``status.RecorderStatus``), by which others decide.',
+    'Whether an episode is being recorded, how many are wanted and done, and what is said of the '
+    'last one (``status.RecorderStatus``), by which others decide.',
+)
+START_IMAGES = Topic(
+    '/recorder/start_images',
+    'sensor_msgs/msg/CompressedImage',
+    LATCHED,
+    ('recorder',),
+    ('console',),
+    'What the cameras showed when the `reference` of the next episode began, laid out as '
+    '``/policy/images`` and named in its frame id; without data where it cannot be read.',
 )
 CLOCK = Topic(
     '/clock',
@@ -593,6 +612,22 @@ DISCARD_RECORDING = Service(
     'recorder',
     ('person', 'console', 'operate'),
     'Throw the running episode away.',
+)
+LABEL_RECORDING = Service(
+    '/recorder/label',
+    'rcl_interfaces/srv/SetParametersAtomically',
+    'recorder',
+    ('person', 'console', 'operate'),
+    'Label an ended episode, or throw it away: `episode`, its name, with `progress` (0 to 4, '
+    'which is a success), `failure` and `note`, or with `trash` true. What is answered is on the '
+    'disk.',
+)
+SET_RECORDER_PARAMETERS = Service(
+    '/recorder/set_parameters',
+    'rcl_interfaces/srv/SetParameters',
+    'recorder',
+    ('person', 'console', 'operate'),
+    'Set the parameter ``n_episodes``, the only one that may change while the recorder runs.',
 )
 RESET_SIM = Service(
     '/sim/reset',

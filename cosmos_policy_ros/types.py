@@ -17,6 +17,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+MOST_PROGRESS = 4  # how far a task gets, where a person judges it in steps: done
+
 
 class Intrinsics(NamedTuple):
     """How a camera projects: a pinhole, and what its lens bends.
@@ -207,6 +209,8 @@ class Circumstances:
         is_eval_episode: Whether it was recorded to measure a policy.
         checkpoint: The policy that acted: hash of its folder, or its name.
         progress: How far the task got, 0 not at all to 1 done.
+        failure: A word for what went wrong, such as ``dropped``.
+        note: What else is worth knowing.
     """
 
     operator_id: str | None = None
@@ -215,6 +219,8 @@ class Circumstances:
     is_eval_episode: bool | None = None
     checkpoint: str | None = None
     progress: float | None = None
+    failure: str | None = None
+    note: str | None = None
 
     def __post_init__(self) -> None:
         """Check that progress is a share."""
@@ -227,6 +233,49 @@ class Circumstances:
         """Name -> value of what somebody said."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a person saw of an episode.
+
+    Attributes:
+        success: Whether the task was done.
+        progress: How far it got, 0 (nothing) to ``MOST_PROGRESS`` (done).
+        failure: A word for what went wrong, such as ``dropped``; empty for nothing.
+        note: What else is worth knowing.
+    """
+
+    success: bool
+    progress: int
+    failure: str = ''
+    note: str = ''
+
+    def __post_init__(self) -> None:
+        """Check that the judgement agrees with itself.
+
+        Raises:
+            ConfigError: Progress is out of range, or a success is not whole or has failed.
+        """
+        if self.progress not in range(MOST_PROGRESS + 1):
+            msg = f'progress must be 0 to {MOST_PROGRESS}, got {self.progress}'
+            raise ConfigError(msg)
+        if self.success != (self.progress == MOST_PROGRESS) or (self.success and self.failure):
+            msg = (
+                f'success is progress {MOST_PROGRESS} without a failure, got success '
+                f'{self.success}, progress {self.progress}, failure {self.failure!r}'
+            )
+            raise ConfigError(msg)
+
+    @property
+    def labels(self) -> dict[str, str | bool | float]:
+        """Name -> value as episodes keep it: ``success`` and names of ``Circumstances``."""
+        return {
+            'success': self.success,
+            'progress': self.progress / MOST_PROGRESS,
+            'failure': self.failure,
+            'note': self.note,
+        }
 
 
 @dataclass(frozen=True, slots=True)

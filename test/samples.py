@@ -47,7 +47,9 @@ def sample_episode(seed: int = 0, n: int = 12, **changes: Any) -> Episode:
         actions=(pose + rng.normal(0, 0.002, (n, 14))).astype(np.float32),
         expert=ticks % 5 != 3,
         human_intervention=ticks % 7 > 4,
-        circumstances=Circumstances('Ada', 'bench 3', 'left lab', True, 'f00d', 0.75),
+        circumstances=Circumstances(
+            'Ada', 'bench 3', 'left lab', True, 'f00d', 0.75, note='new lamp'
+        ),
     )
     return replace(episode, **changes)
 

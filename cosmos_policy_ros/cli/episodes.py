@@ -34,9 +34,9 @@ class Episodes(ReadingOptions):
     list: a line per episode, and with --quality what was measured of its images and joints. trim:
     leave idle ends out. split: divide in time at --at; the last part keeps the outcome. merge:
     bring them together in the new folder --out, bags and HDF5 files as links that take no room,
-    LeRobot data sets written anew. relabel: write --task, --source, --success, --progress and who
-    recorded over what is there. delete: move them to a folder .trash beside them. restore: move
-    what is in .trash of the given folders back.
+    LeRobot data sets written anew. relabel: write --task, --source, --success, --progress, words
+    and who recorded over what is there. delete: move them to a folder .trash beside them. restore:
+    move what is in .trash of the given folders back.
 
     Bags are trimmed and split by what their metadata.yaml says; their files stay as they are. An
     HDF5 file is cut, and the uncut one goes to .trash. --outcome, --only and --where pick
@@ -69,6 +69,10 @@ class Episodes(ReadingOptions):
     """Folder to make of what is merged."""
     progress: float | None = None
     """How far the task got, 0 to 1."""
+    failure: str | None = None
+    """A word for what went wrong."""
+    note: str | None = None
+    """What else is worth knowing."""
     operator_id: str | None = None
     """Who recorded."""
     station_id: str | None = None

@@ -12,14 +12,9 @@ import sys
 from typing import Any, Literal
 
 from cosmos_policy_ros.core.config import check_robot, read_config
+from cosmos_policy_ros.data.bags.custom import relabel_bag
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
-from cosmos_policy_ros.evaluation.trials import (
-    Judgement,
-    MOST_PROGRESS,
-    RESULTS,
-    Session,
-    Trial,
-)
+from cosmos_policy_ros.evaluation.trials import JudgedRollout, RESULTS, Session, Trial
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.report.rollout import Answer, play_rollout, Rollout, write_rollout_film
@@ -31,7 +26,7 @@ from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.stack.domain import choose_domain, choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import fit_robot, NodeSpec, POLICY_STACK, SIM_STACK, Value
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import ConfigError, MOST_PROGRESS
 from rich.console import Console
 from rich.prompt import IntPrompt, Prompt
 
@@ -170,7 +165,7 @@ def _play(
     values: dict[str, Value],
     others: tuple[NodeSpec, ...],
     console: Console,
-) -> Judgement | None:
+) -> JudgedRollout | None:
     """Play a rollout and return how it was judged, None where the session is broken off."""
     out = _new_folder(options.out.resolve(), trial)
     turn = ('first', 'second')[trial.turn]
@@ -190,6 +185,7 @@ def _play(
     judgement = _simulated(rollout) if options.judge == 'sim' else _asked(rollout, console)
     bag = Path(rollout.episode['bag']).relative_to(options.out.resolve())
     judgement = replace(judgement, bag=str(bag))
+    relabel_bag(Path(rollout.episode['bag']), judgement.labels)
     if options.films:
         with console.status('writing the film'):
             robot = read_robot(Path(str(values['robot'])))
@@ -233,12 +229,12 @@ def _agrees(question: str) -> bool:
     return Prompt.ask(question, default='', show_default=False).strip().lower() != 'q'
 
 
-def _simulated(rollout: Rollout) -> Judgement:
+def _simulated(rollout: Rollout) -> JudgedRollout:
     """Return the simulator's judgement."""
     episode = rollout.episode
     progress = MOST_PROGRESS if episode['success'] else min(episode['progress'], MOST_PROGRESS - 1)
     failure = 'fault' if episode['fault'] else ''
-    return Judgement(
+    return JudgedRollout(
         progress == MOST_PROGRESS,
         progress,
         '' if episode['success'] else failure,
@@ -247,7 +243,7 @@ def _simulated(rollout: Rollout) -> Judgement:
     )
 
 
-def _asked(rollout: Rollout, console: Console) -> Judgement:
+def _asked(rollout: Rollout, console: Console) -> JudgedRollout:
     """Return a person's judgement."""
     episode = rollout.episode
     console.print(f'{episode["seconds"]:.1f} s, ended: {episode["ended"]}', highlight=False)
@@ -257,7 +253,7 @@ def _asked(rollout: Rollout, console: Console) -> Judgement:
     if progress < MOST_PROGRESS:
         failure = Prompt.ask('what went wrong, in a word', default='').strip()
     note = Prompt.ask('note', default='').strip()
-    return Judgement(progress == MOST_PROGRESS, progress, failure, note, episode['seconds'])
+    return JudgedRollout(progress == MOST_PROGRESS, progress, failure, note, episode['seconds'])
 
 
 def _report(options: EvaluateRobot, session: Session, console: Console) -> None:

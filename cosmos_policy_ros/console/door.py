@@ -34,6 +34,7 @@ import socket
 import sys
 from threading import Condition, Event, Lock, Thread
 import time
+from types import UnionType
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -108,6 +109,7 @@ class Door:
         stop_url: The same for who may press the stop of a console for looking only; empty without
             such a token.
         images: What ``/images`` streams.
+        start_image: What ``/start`` shows, a JPEG file of a start state; empty for none.
         closing: Set once it is closed.
     """
 
@@ -130,8 +132,8 @@ class Door:
             access: Who may come in.
             view_port: Port of the 3D view on this machine.
             state: Returns what a page shows, for JSON; called in threads of the server.
-            press: Called there with what is pressed (``operation``, ``key``, ``task`` or
-                ``speed``) and its value; a ``ValueError`` refuses it.
+            press: Called there with what is pressed (``operation``, ``key``, ``task``, ``speed``,
+                ``episodes`` or ``words``) and its value; a ``ValueError`` refuses it.
 
         Raises:
             ConfigError: The address cannot be listened at, or it can be reached by others and no
@@ -141,6 +143,7 @@ class Door:
             msg = f'{host} can be reached by other machines, which needs a token'
             raise ConfigError(msg)
         self.images, self.closing = ImageStream(), Event()
+        self.start_image = b''
         self.page, self.access, self.view_port = page, access, view_port
         self.state, self.press = state, press
         self._n_pages, self._lock = 0, Lock()
@@ -217,6 +220,8 @@ class _Visit(BaseHTTPRequestHandler):
             self._stream_states()
         elif url.path == '/images':
             self._stream_images()
+        elif url.path == '/start' and self._door.start_image:
+            self._send(HTTPStatus.OK, self._door.start_image, Content_Type='image/jpeg')
         elif url.path == VIEW or url.path.startswith(f'{VIEW}/'):
             self._pass_on()
         else:
@@ -433,7 +438,14 @@ def _read_press(body: bytes) -> tuple[str, Any, float]:
     except (TypeError, KeyError, AttributeError, ValueError) as error:
         msg = f'not one thing that is pressed, with the time of the state: {error!r}'
         raise ValueError(msg) from error
-    kinds = {'operation': str, 'key': str, 'task': str, 'speed': int | float}
+    kinds: dict[str, type | UnionType] = {
+        'operation': str,
+        'key': str,
+        'task': str,
+        'speed': int | float,
+        'episodes': int,
+        'words': dict,
+    }
     if isinstance(value, bool) or not isinstance(value, kinds.get(kind, ())):
         msg = f'{kind} {value!r} cannot be pressed; there are {[*kinds]}'
         raise ValueError(msg)

@@ -14,9 +14,11 @@ from typing import NamedTuple
 
 from cosmos_policy_ros.control.policy_status import StackReports
 from cosmos_policy_ros.status import ExecutorStatus, PlannerStatus, RecorderStatus, SimStatus
+from cosmos_policy_ros.types import MOST_PROGRESS
 
 STOP = 'stop'  # name of the emergency stop in ``OPERATIONS``
 ENDING = ('hold', 'disable')  # operations that end motion, by a key that also begins it
+HOME = 'home'  # name of what is done for as long as it is pressed
 
 
 class Key(NamedTuple):
@@ -41,6 +43,12 @@ KEYS = {  # name as in KeyboardEvent.key of browsers -> the key
     'ArrowLeft': Key('←', ('\x1b[D', '\x1bOD'), 105),
     's': Key('s', ('s',), 31),
     'f': Key('f', ('f',), 33),
+    'h': Key('h', ('h',), 35),
+    '0': Key('0', ('0',), 11),
+    '1': Key('1', ('1',), 2),
+    '2': Key('2', ('2',), 3),
+    '3': Key('3', ('3',), 4),
+    '4': Key('4', ('4',), 5),
     'E': Key('Shift E', ('E',), 0),  # not by a pedal, nor by a hand that rests on a key
     'Tab': Key('Tab', ('\t',), 15),
     'Escape': Key('Esc', ('\x1b',), 1),
@@ -56,14 +64,23 @@ class Operation:
         meaning: What happens then, for people.
         keys: Names of its keys in ``KEYS``; operations that share one exclude each other.
         question: What is asked before it is done, since it cannot be undone; empty for nothing.
+        progress: How far it says that the ended episode came; None for other operations.
     """
 
     label: str
     meaning: str
     keys: tuple[str, ...] = ()
     question: str = ''
+    progress: int | None = None
 
 
+PROGRESS = (  # what each number means
+    'nothing of the task was done',
+    'a quarter of it was done',
+    'half of it was done',
+    'most of it was done',
+    'all of it was done, a success',
+)
 OPERATIONS = {
     STOP: Operation('E-STOP', 'Brake at once; no motion until it is reset.', ('Escape',)),
     'reset': Operation('Reset E-stop', 'Let go of the emergency stop; nothing moves by that.'),
@@ -82,7 +99,20 @@ OPERATIONS = {
         ('r', 'ArrowLeft'),
         'throw the running episode away?',
     ),
+    'redo_last': Operation(
+        'Redo last',
+        'Move the last episode to the trash, to record it again.',
+        ('r', 'ArrowLeft'),
+        'move the last episode to the trash?',
+    ),
+    HOME: Operation(
+        'Home, held', 'Go slowly to the start pose for as long as this is pressed.', ('h',)
+    ),
     'reset_scene': Operation('Reset scene', 'Put the simulated scene into its start state.'),
+    **{
+        f'progress_{n}': Operation(str(n), f'The ended episode: {done}.', (str(n),), progress=n)
+        for n, done in enumerate(PROGRESS)
+    },
 }
 
 
@@ -123,6 +153,25 @@ def find_operation(key: str, reports: StackReports, now_s: float) -> str:
     names = [name for name, operation in OPERATIONS.items() if key in operation.keys]
     possible = (name for name in names if not find_obstacle(name, reports, now_s))
     return next(possible, names[0] if names else '')
+
+
+def describe_loop(recorder: RecorderStatus | None) -> str:
+    """Return what an operator is to do next for the episodes that are wanted.
+
+    Args:
+        recorder: Status of the recorder, None where none reports.
+    """
+    if recorder is None:
+        return ''
+    number = f'episode {recorder.done + 1}'
+    number += f' of {recorder.wanted}' if recorder.wanted else ''
+    if recorder.state == 'recording':
+        return f'{number} is recorded: end it with success or failure'
+    if recorder.is_unlabelled:
+        return f'{recorder.episode} has no label: 0 to {MOST_PROGRESS} say how far it came'
+    if recorder.wanted and recorder.done >= recorder.wanted:
+        return f'all {recorder.wanted} episodes are done'
+    return f'{number}: set the scene up, then record'
 
 
 def describe_keys(operation: Operation) -> str:
@@ -186,6 +235,38 @@ def _recording(stack: _Stack, wanted: bool) -> str:
     return 'an episode is recorded; say success or failure first'
 
 
+def _next(stack: _Stack) -> str:
+    """Return what is against another episode."""
+    if obstacle := _recording(stack, False):
+        return obstacle
+    assert stack.recorder is not None
+    if stack.recorder.is_unlabelled:
+        return f'{stack.recorder.episode} has no label; 0 to {MOST_PROGRESS} give it one'
+    return ''
+
+
+def _ended(stack: _Stack) -> str:
+    """Return what is against a label for the last episode."""
+    if obstacle := _recording(stack, False):
+        return obstacle
+    assert stack.recorder is not None
+    return '' if stack.recorder.episode else 'no episode has ended yet'
+
+
+def _homeward(stack: _Stack) -> str:
+    """Return what is against going to the start pose."""
+    if stack.planner is None:
+        return 'no planner reports, which leads the arms there'
+    if stack.executor is None or stack.executor.state != 'enabled':
+        return 'motion is not enabled'
+    if stack.planner.active:
+        return 'the policy runs'
+    if stack.executor.led_by == 'person':
+        return 'a person leads'
+    recorded = stack.recorder is not None and stack.recorder.state == 'recording'
+    return 'an episode is recorded; say success or failure first' if recorded else ''
+
+
 def _resettable(stack: _Stack) -> str:
     if stack.sim is None:
         return 'no simulator reports'
@@ -201,9 +282,12 @@ _OBSTACLES: dict[str, Callable[[_Stack], str]] = {
     'hold': lambda stack: _active(stack, False),
     'take_over': lambda stack: _led(stack, True),
     'give_back': lambda stack: _led(stack, False),
-    'next': lambda stack: _recording(stack, False),
+    'next': _next,
     'success': lambda stack: _recording(stack, True),
     'failure': lambda stack: _recording(stack, True),
     'redo': lambda stack: _recording(stack, True),
+    'redo_last': _ended,
+    HOME: _homeward,
     'reset_scene': _resettable,
+    **{name: _ended for name, operation in OPERATIONS.items() if operation.progress is not None},
 }

@@ -126,6 +126,8 @@ _CIRCUMSTANCES: dict[str, Callable[[Any], Any]] = {
     'is_eval_episode': read_flag,
     'checkpoint': str,
     'progress': float,
+    'failure': str,
+    'note': str,
 }
 
 

@@ -10,7 +10,7 @@ their labels are in its tables, and all else is a new data set.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import contextlib
 from dataclasses import dataclass
 import errno
@@ -20,20 +20,10 @@ import os
 from pathlib import Path
 import shutil
 
-from cosmos_policy_ros.data.bags.files import (
-    FROM,
-    METADATA,
-    open_bag,
-    PACKED,
-    read_custom,
-    read_metadata,
-    RELABELLED,
-    relabelled,
-    TO,
-)
+from cosmos_policy_ros.data.bags.custom import relabel_bag, write_custom
+from cosmos_policy_ros.data.bags.files import FROM, METADATA, open_bag, PACKED, TO
 from cosmos_policy_ros.data.bags.reader import bag_labels
 from cosmos_policy_ros.data.bags.recording import PREFIX
-from cosmos_policy_ros.data.bags.writer import custom_text, INFORMATION
 from cosmos_policy_ros.data.episodes import StoredEpisode
 from cosmos_policy_ros.data.hdf5 import (
     cut_hdf5,
@@ -47,14 +37,13 @@ from cosmos_policy_ros.data.lerobot.relabel import relabel_lerobot
 from cosmos_policy_ros.data.quality import find_motion
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.rosetta.recording import contract_of, recorded_labels
+from cosmos_policy_ros.data.trash import put_in_trash, TRASH
 from cosmos_policy_ros.outputs import whole_file, whole_folder
 from cosmos_policy_ros.types import Circumstances, ConfigError, Episode
 import h5py
-import yaml
 
-TRASH = '.trash'
 Value = str | bool | float
-OUTCOME = ('success', 'progress')  # labels that tell how an episode ended
+OUTCOME = ('success', 'progress', 'failure')  # labels that tell how an episode ended
 LABELS = ('task', 'source', 'success', *Circumstances.__dataclass_fields__)
 LEROBOT_HINT = 'its episodes share files; write a new data set with: cosmos-policy episodes merge'
 
@@ -118,36 +107,7 @@ def relabel(stored: StoredEpisode, labels: Mapping[str, Value]) -> None:
     elif stored.format == 'hdf5':
         relabel_hdf5(stored.path, labels)
     else:
-        changed = {name: custom_text(value) for name, value in labels.items()}
-        names = sorted(relabelled(read_metadata(stored.path)) | set(labels))
-        write_custom(stored.path, changed | {RELABELLED: ' '.join(names)})
-
-
-def write_custom(bag: Path, custom: Mapping[str, str], forget: Collection[str] = ()) -> None:
-    """Set custom data of a bag, and leave all else of it as it is.
-
-    Args:
-        bag: Its folder.
-        custom: Name -> value.
-        forget: Names that it has no longer.
-
-    Raises:
-        ConfigError: It is a bare file, or its ``metadata.yaml`` is missing or damaged.
-    """
-    file = bag / METADATA
-    hint = 'that could hold it; make one with: ros2 bag reindex'
-    if not file.is_file():
-        msg = f'{bag} has no {METADATA} {hint}'
-        raise ConfigError(msg)
-    try:
-        content = yaml.safe_load(file.read_text(encoding='utf-8'))
-        there = {name: v for name, v in read_custom(bag).items() if name not in forget}
-        content[INFORMATION]['custom_data'] = {**there, **custom}
-    except (yaml.YAMLError, TypeError, LookupError, ValueError) as error:
-        msg = f'{bag} has no whole {METADATA} {hint} ({str(error).splitlines()[0]})'
-        raise ConfigError(msg) from error
-    with whole_file(file) as partial:
-        partial.write_text(yaml.safe_dump(content, sort_keys=False), encoding='utf-8')
+        relabel_bag(stored.path, labels)
 
 
 def find_idle_ends(episode: Episode, margin_s: float) -> tuple[float, float]:
@@ -299,15 +259,11 @@ def move_to_trash(stored: StoredEpisode) -> Path:
         ConfigError: It is in a LeRobot data set.
     """
     _expect_own_file(stored)
-    trash = stored.path.parent / TRASH
-    trash.mkdir(exist_ok=True)
-    place = _free_name(trash / stored.path.name)
     if stored.format == 'hdf5':
         with contextlib.suppress(ConfigError):  # a damaged file names no videos, and is moved too
             for video in files_of(stored.path)[1:]:
-                video.rename(_free_name(trash / video.name))
-    stored.path.rename(place)
-    return place
+                put_in_trash(video, stored.path.parent)
+    return put_in_trash(stored.path)
 
 
 def restore(folder: Path, dry_run: bool = False) -> list[Path]:
@@ -358,15 +314,6 @@ def _expect_inside(path: Path, at_s: Sequence[float], seconds: float) -> None:
         msg = f'{path} is {seconds:.2f} s long; it is divided at rising times in it, got '
         msg += json.dumps([*at_s])
         raise ConfigError(msg)
-
-
-def _free_name(path: Path) -> Path:
-    """Return a path that is not there: with a number behind where the name is taken."""
-    number = 0
-    while path.exists():
-        number += 1
-        path = path.with_name(f'{path.name.removesuffix(f"~{number - 1}")}~{number}')
-    return path
 
 
 def _seconds(seconds: float) -> str:

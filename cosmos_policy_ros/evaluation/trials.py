@@ -25,12 +25,11 @@ from typing import Any
 from cosmos_policy_ros.evaluation.evidence import ALPHA, evidence, p_value
 from cosmos_policy_ros.metrics import wilson_interval
 from cosmos_policy_ros.outputs import whole_file
-from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.types import ConfigError, Judgement, MOST_PROGRESS
 import numpy as np
 
 SESSION, RESULTS = 'session.json', 'results.jsonl'
 LETTERS = ('X', 'Y')  # of the two policies while nobody is to know them
-MOST_PROGRESS = 4
 SCORES = ('progress', 'success')
 
 
@@ -50,40 +49,16 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Judgement:
-    """What was seen of a rollout.
+class JudgedRollout(Judgement):
+    """What was seen of a rollout, and where it is kept.
 
     Attributes:
-        success: Whether the task was done.
-        progress: How far it got, 0 (nothing) to 4 (done).
-        failure: A word for what went wrong, such as ``dropped``; empty for nothing.
-        note: What else is worth knowing.
         seconds: How long it took [s].
         bag: Its recording, relative to the folder of the session.
     """
 
-    success: bool
-    progress: int
-    failure: str = ''
-    note: str = ''
     seconds: float = 0.0
     bag: str = ''
-
-    def __post_init__(self) -> None:
-        """Check that the judgement agrees with itself.
-
-        Raises:
-            ConfigError: Progress is out of range, or a success is not whole or has failed.
-        """
-        if self.progress not in range(MOST_PROGRESS + 1):
-            msg = f'progress must be 0 to {MOST_PROGRESS}, got {self.progress}'
-            raise ConfigError(msg)
-        if self.success != (self.progress == MOST_PROGRESS) or (self.success and self.failure):
-            msg = (
-                f'success is progress {MOST_PROGRESS} without a failure, got success '
-                f'{self.success}, progress {self.progress}, failure {self.failure!r}'
-            )
-            raise ConfigError(msg)
 
 
 class Session:
@@ -141,7 +116,7 @@ class Session:
             for pair, letters in enumerate(session['order'])
             for turn, letter in enumerate(letters)
         ]
-        self.judged: list[tuple[Trial, Judgement]] = list(self._read())
+        self.judged: list[tuple[Trial, JudgedRollout]] = list(self._read())
         self._mend_end()
 
     @property
@@ -150,7 +125,7 @@ class Session:
         n = len(self.judged)
         return self.trials[n] if n < len(self.trials) else None
 
-    def add(self, judgement: Judgement) -> None:
+    def add(self, judgement: JudgedRollout) -> None:
         """Keep the judgement of the next trial, on disk before this returns.
 
         Raises:
@@ -227,13 +202,13 @@ class Session:
         text = file.read_text(encoding='utf-8') if file.exists() else ''
         return text, [line for line in text.splitlines() if line.strip()]
 
-    def _read(self) -> Iterator[tuple[Trial, Judgement]]:
+    def _read(self) -> Iterator[tuple[Trial, JudgedRollout]]:
         file, (text, lines) = self._folder / RESULTS, self._lines()
         for number, line in enumerate(lines):
             try:
                 values = json.loads(line)
                 trial = Trial(*(values.pop(name) for name in ('pair', 'turn', 'letter')))
-                judgement = Judgement(**values)
+                judgement = JudgedRollout(**values)
             except (ValueError, KeyError, TypeError) as error:
                 last = number == len(lines) - 1 and not text.endswith('\n')
                 if last and isinstance(error, json.JSONDecodeError):

@@ -9,6 +9,7 @@ images are subscribed to while a page is open, poses and markers while its 3D vi
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,12 @@ from cosmos_policy_ros.console.urdf import UrdfModel
 from cosmos_policy_ros.console.view import View
 from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
-from cosmos_policy_ros.image_decoder import image_of
+from cosmos_policy_ros.image_decoder import decode_file, image_of
 from cosmos_policy_ros.mujoco_import import mujoco
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.ros.image_wall import find_differences
 from cosmos_policy_ros.ros.newest import NewestMessages
 from cosmos_policy_ros.ros.operator_desk import OperatorDesk
 from cosmos_policy_ros.ros.params import declare, param, run_node
@@ -40,18 +42,24 @@ from cosmos_policy_ros.topics import (
     MARKERS,
     ROBOT_DESCRIPTION,
     ROBOT_JOINT_STATES,
+    START_IMAGES,
 )
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
+from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import String
 from visualization_msgs.msg import MarkerArray
 
 LOOK_S = 0.25  # [s] between two looks whether anybody looks
 POSE_S = 0.05  # [s] between two poses of the arms
 JPEG_QUALITY = 80
+OLD_S = 2.0  # [s] after which images say no longer how near the scene is to a start state
+# Of ``find_differences`` up to which a camera shows the start state: a cube of 4 cm that lies 1 cm
+# elsewhere makes 8 in the simulator, 2 cm 16, the noise of a sensor 1 to 2.
+MATCH_LEVELS = 8.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,10 @@ class ConsoleNode(Node):
             msg = f'read_only is true, and the pedal {p.pedal} would stop nothing; leave one out'
             raise ConfigError(msg)
         self.robot = read_robot(Path(p.robot), self.get_namespace())
+        self._start: NDArray[np.uint8] | None = None  # what the cameras are to show at first
+        self._start_name, self._n_starts = '', 0
+        self._differences: dict[str, float] = {}  # of the newest images to that
+        self._compared_s = 0.0  # [s, monotonic]
         self._view = View(self.robot.name)
         self._desk = OperatorDesk(self)
         token = '' if is_loopback(p.host) else secrets.token_urlsafe(16)
@@ -106,6 +118,7 @@ class ConsoleNode(Node):
         if self.robot.scene is not None:
             self._draw_robot(partial(_describe_scene, Path(self.robot.scene)))
         create_subscription(self, ROBOT_DESCRIPTION, self._on_description)
+        create_subscription(self, START_IMAGES, self._on_start_images)
         self.create_timer(LOOK_S, self._look)
         self.create_timer(POSE_S, self._move)
         what = 'to look only' if p.read_only else 'to look and operate'
@@ -127,6 +140,20 @@ class ConsoleNode(Node):
         return self._desk.view() | {
             'streams': streams.rows() if streams is not None else [],
             'has_images': self.count_publishers(IMAGES.ros_name) > 0,
+            'start': self._describe_start(),
+        }
+
+    def _describe_start(self) -> dict[str, Any] | None:
+        """Return the start state and how near it is, None where there is none to show."""
+        if self._start is None:
+            return None
+        is_old = time.monotonic() - self._compared_s > OLD_S
+        differences = {} if is_old else self._differences
+        return {
+            'name': self._start_name,
+            'number': self._n_starts,  # by which a page knows that it is another
+            'differences': {name: round(levels) for name, levels in differences.items()},
+            'matches': bool(differences) and max(differences.values()) <= MATCH_LEVELS,
         }
 
     def _press(self, kind: str, value: Any) -> None:
@@ -141,8 +168,23 @@ class ConsoleNode(Node):
             self._desk.press_key(value)
         elif kind == 'task':
             self._desk.set_task(value)
+        elif kind == 'episodes':
+            self._desk.set_episodes(value)
+        elif kind == 'words':
+            self._add_words(value)
         else:
             self._desk.set_speed(value)
+
+    def _add_words(self, words: dict[str, Any]) -> None:
+        """Say in words what became of an episode.
+
+        Raises:
+            ValueError: It is another thing than its name and two texts.
+        """
+        if {*words} != {'episode', 'failure', 'note'} or {*map(type, words.values())} != {str}:
+            msg = f'words are episode, failure and note, each a text, got {words}'
+            raise ValueError(msg)
+        self._desk.add_words(**words)
 
     def _look(self) -> None:
         """Subscribe while somebody looks, and only then."""
@@ -158,6 +200,7 @@ class ConsoleNode(Node):
         if self._images is not None:
             self.destroy_subscription(self._images)
         self._streams = self._images = None
+        self._differences = {}
         if wanted:
             self._streams = StreamRates(self, self.robot)
             self._images = create_subscription(self, IMAGES, self._on_images)
@@ -175,7 +218,23 @@ class ConsoleNode(Node):
             self._markers = create_subscription(self, MARKERS, self._on_markers)
 
     def _on_images(self, message: Image) -> None:
-        self.door.images.put(encode_jpeg(image_of(message), JPEG_QUALITY))
+        wall = image_of(message)
+        self.door.images.put(encode_jpeg(wall, JPEG_QUALITY))
+        with contextlib.suppress(ValueError):  # of another robot's recordings
+            if self._start is not None:
+                self._differences = find_differences(self.robot.cameras, wall, self._start)
+                self._compared_s = time.monotonic()
+
+    def _on_start_images(self, message: CompressedImage) -> None:
+        """Take the start state of the next episode, or that there is none."""
+        jpeg = bytes(message.data)
+        try:
+            self._start, self._differences = decode_file(jpeg) if jpeg else None, {}
+        except ValueError as error:
+            self._start = None
+            self.get_logger().error(f'{START_IMAGES.name}: {error}')
+        self._start_name, self._n_starts = message.header.frame_id, self._n_starts + 1
+        self.door.start_image = jpeg if self._start is not None else b''
 
     def _on_markers(self, message: MarkerArray) -> None:
         self._view.show_markers(message.markers, time.monotonic())

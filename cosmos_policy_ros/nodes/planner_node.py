@@ -11,6 +11,9 @@ Whatever ends motion, another instruction, and the end of the last inference nod
 too: nothing moves because arms are enabled or a node has come back, before somebody activates the
 policy anew. While a person has taken over none leaves, and answers to those before do not count;
 once the person gives back the policy is asked at once.
+
+While the policy is not active, the arms go to the start pose for as long as a person presses for
+it (``control/homing.py``).
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from typing import NamedTuple
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.collision import open_scene, tool_distances_m
 from cosmos_policy_ros.control.done import DONE_ABOVE, DoneWatch, ENGAGED_BELOW, HELD_S
+from cosmos_policy_ros.control.homing import Homing
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
 from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
@@ -47,6 +51,7 @@ from cosmos_policy_ros.topics import (
     ACTIVATE,
     CANDIDATES,
     EXECUTOR_STATUS,
+    HOME,
     INFERENCE_STATUS,
     JOINT_COMMAND,
     PLANNER_STATUS,
@@ -58,10 +63,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState, PointCloud2
-from std_msgs.msg import String
+from std_msgs.msg import Empty, String
 from std_srvs.srv import SetBool
 
 TICK_HZ = 100.0  # how fine the time of a query is
+HELD_NS = 200_000_000  # age of a command beyond which nobody knows where the arms are
 LATE_NS = 40_000_000  # how long after a row a query of its stamp may still leave
 MISMATCH_RAD = 0.05  # more between committed rows and commands is a warning
 KEPT_NS = 10_000_000_000  # how long an answer to a query may take at most
@@ -172,6 +178,8 @@ class PlannerNode(Node):
         waits = self._settings.waits
         self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s, self._most_rows, waits)
         self._mirror = ExecutorMirror(self.robot, self._settings)
+        self._homing = Homing(self.robot)
+        self._held: tuple[int, NDArray[np.float32]] | None = None  # newest command, stamp [ns]
         self._scene, self._n_rejected = open_scene(self.robot), 0
         self._since_ns = self._now_ns()  # answers to queries up to then do not count
         self._activated_ns = 0
@@ -186,6 +194,7 @@ class PlannerNode(Node):
         self._n_ignored = 0  # answers, since the start
         self._depth = 1  # of the newest answer
         self._inference_stage: Stage | None = None  # of the node that reported last
+        self._enabled = False  # motion, by the newest status of the executor
         self._taken_over = False  # by a person, so that nothing is asked of the policy
         self._task: str | None = None
 
@@ -196,6 +205,7 @@ class PlannerNode(Node):
         create_subscription(self, CANDIDATES, self._on_candidates)
         create_subscription(self, JOINT_COMMAND, self._on_command)
         create_subscription(self, TASK, self._on_task)
+        create_subscription(self, HOME, self._on_home)
         subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_status)
         subscribe_status(self, INFERENCE_STATUS, InferenceStatus, self._on_inference)
         create_service(self, ACTIVATE, self._on_activate)
@@ -250,7 +260,8 @@ class PlannerNode(Node):
         Only the newest status arrives: motion that ended and was enabled anew meanwhile is known
         by when it was enabled.
         """
-        if status.state != 'enabled':
+        self._enabled = status.state == 'enabled'
+        if not self._enabled:
             self._end(f'the executor is in state {status.state}')
         elif status.enabled_ns > self._activated_ns + APART_NS:
             self._end('motion was enabled anew')
@@ -321,7 +332,20 @@ class PlannerNode(Node):
         """Take what was really sent to the arms; what another robot is sent is none of ours."""
         with contextlib.suppress(ValueError):
             positions = command_positions(message, self.robot.joint_names)
-            self._mirror.note_command(stamp_of(message), positions)
+            self._held = stamp_of(message), positions
+            self._mirror.note_command(*self._held)
+
+    def _on_home(self, _message: Empty) -> None:
+        """Let the arms go a little towards the start pose, unless something else moves them."""
+        now_ns = self._now_ns()
+        moves = self._pacer.active or self._taken_over or not self._enabled
+        if moves or self._held is None or now_ns - self._held[0] > HELD_NS:
+            return
+        chunk = self._homing.press(self._held[1], now_ns)
+        if chunk is not None:
+            self._chunks.publish(chunk_message(chunk, self.robot.joint_names))
+            with contextlib.suppress(ValueError):  # the executor refuses it too, and says why
+                self._mirror.add(chunk, now_ns)
 
     def _on_candidates(self, message: PointCloud2) -> None:
         """Take an answer to a query; decide unless other inference nodes are waited for."""

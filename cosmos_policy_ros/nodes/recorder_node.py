@@ -3,7 +3,9 @@
 
 Messages are written as they came. When an episode may begin, and when it ends by itself, is
 decided by ``data/bags/session.py``. What a recorder that was killed left in the folder
-is finished at the start of the next one.
+is finished at the start of the next one. How many are wanted and done, and what is said of the
+last one, is kept by ``data/bags/loop.py``: the recorder alone writes into its folder, whoever
+sends the labels and from whichever machine.
 """
 
 from __future__ import annotations
@@ -15,29 +17,38 @@ from cosmos_policy_ros.data.bags.preflight import stream_rates
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.bags.recovery import recover_all
 from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
+from cosmos_policy_ros.data.bags.start_images import list_references, read_start_images
 from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
 from cosmos_policy_ros.data.bags.writer import custom_text, definition
+from cosmos_policy_ros.drivers.jpeg import encode_jpeg
 from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics
+from cosmos_policy_ros.ros.convert import compressed_message
 from cosmos_policy_ros.ros.diagnostics import StatusReport
-from cosmos_policy_ros.ros.endpoints import create_service
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_service
+from cosmos_policy_ros.ros.image_wall import compose_wall
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.topics import (
     DISCARD_RECORDING,
+    LABEL_RECORDING,
     RECORDER_STATUS,
+    START_IMAGES,
     START_RECORDING,
     STOP_RECORDING,
     TASK,
 )
 from cosmos_policy_ros.types import Circumstances, ConfigError
+from rcl_interfaces.srv import SetParametersAtomically
 import rclpy
 from rclpy.node import Node
+from rclpy.parameter import parameter_value_to_python
 from std_msgs.msg import String
 from std_srvs.srv import SetBool, Trigger
 
 CHECK_S = 0.1  # [s] between two checks of streams and disk
 REPORT_S = 1.0  # [s] between two reports while nothing changes
+JPEG_QUALITY = 90  # of the start state, which live images are compared with
 SOURCES = ('demo', 'rollout')
 ACTIONS = ('command', 'state-next')
 
@@ -62,6 +73,19 @@ class RecorderParams:
         'command',
         'What demonstrations are imitated by: command, so that none begins while no joint command '
         'is sent, or state-next, the measured joints of an arm moved by hand.',
+    )
+    n_episodes: int = param(
+        0,
+        'Episodes that are wanted in the folder, with those that are done; may be set while '
+        'running. 0 goes on with the number that the folder has, or counts without one.',
+        0,
+        1000000,
+        live=True,
+    )
+    reference: str = param(
+        '',
+        'Bag, or folder of bags, whose first images are shown to set the scene up by; of several, '
+        'each episode has its own, in the order of their names. Empty shows none.',
     )
     compress: bool = param(
         False,
@@ -111,25 +135,33 @@ class RecorderNode(Node):
         if p.policy:
             details['checkpoint'] = hash_checkpoint(Path(p.policy))
         out = _open_folder(p.out)
-        for path in recover_all(out):
+        recovered = recover_all(out)
+        for path in recovered:
             self.get_logger().warning(
                 f'finished {path}, which an earlier recorder left incomplete'
             )
         acted = p.source == 'demo' and p.actions == 'command'
         limits = SessionLimits(p.max_age_s, p.max_silence_s, p.min_free_mb, acted)
+        watch = StreamWatch(robot)
         self._session = RecordingSession(
-            out, details, stream_rates(robot), limits, StreamWatch(robot), p.compress
+            out, details, stream_rates(robot), limits, watch, p.compress, p.n_episodes, recovered
         )
-        self._task, self._reported_ns = '', 0
+        self._task, self._reported_ns = self._session.loop.task, 0
+        self._robot = robot
+        self._references = list_references(Path(p.reference).expanduser()) if p.reference else []
+        self._shown: Path | None = None  # of the references
 
         topics = recorded_topics(robot, live)
         for msg_type in {topic.type for topic in topics.values()}:
             definition(msg_type)  # now, not while an episode starts
         self._status = StatusReport(self, RECORDER_STATUS, 'recorder', robot.name)
+        self._start_images = create_publisher(self, START_IMAGES)
+        self._show_start()
         self._capture = Capture(self, topics, {TASK.name: self._on_task}, self._look)
         create_service(self, START_RECORDING, self._on_start)
         create_service(self, STOP_RECORDING, self._on_stop)
         create_service(self, DISCARD_RECORDING, self._on_discard)
+        create_service(self, LABEL_RECORDING, self._on_label)
         self.create_timer(CHECK_S, self._check)
         self.get_logger().info(f'ready; episodes of {robot.name} go to {out}')
 
@@ -176,6 +208,44 @@ class RecorderNode(Node):
         session.discard()
         return self._answer(response, True, session.last)
 
+    def _on_label(
+        self,
+        request: SetParametersAtomically.Request,
+        response: SetParametersAtomically.Response,
+    ) -> SetParametersAtomically.Response:
+        """Label an ended episode; what is answered is on the disk."""
+        result, session = response.result, self._session
+        try:
+            given = {p.name: parameter_value_to_python(p.value) for p in request.parameters}
+            if session.recording is not None:
+                msg = 'an episode is being recorded; end it first'
+                raise ValueError(msg)
+            result.reason = session.loop.change(given)
+            result.successful = True
+            self.get_logger().info(result.reason)
+        except (ValueError, OSError, RuntimeError) as error:  # the last of a type that is none
+            result.successful, result.reason = False, f'not saved: {error}'
+            self.get_logger().error(result.reason)
+        self._show_start()
+        self._report()
+        return response
+
+    def _show_start(self) -> None:
+        """Publish the start state of the next episode, where it is another than before."""
+        if not self._references:
+            return
+        path = self._references[self._session.loop.n_done % len(self._references)]
+        if path == self._shown:
+            return
+        self._shown, jpeg = path, b''  # which shows nothing, rather than the one before
+        try:
+            images = read_start_images(path, self._robot)
+            wall = compose_wall(self._robot.cameras, images, {}, None)
+            jpeg = encode_jpeg(wall, JPEG_QUALITY)
+        except ConfigError as error:
+            self.get_logger().error(str(error))
+        self._start_images.publish(compressed_message(jpeg, self._now_ns(), path.name))
+
     def _answer(
         self,
         response: Trigger.Response | SetBool.Response,
@@ -206,6 +276,7 @@ class RecorderNode(Node):
     def _check(self) -> None:
         """End the episode when it must not go on, and report from time to time."""
         now_ns = self._now_ns()
+        self._session.loop.want(int(self.get_parameter('n_episodes').value))
         if self._session.check(now_ns):
             self._after_end()
         if now_ns - self._reported_ns > REPORT_S * 1e9:
@@ -219,6 +290,7 @@ class RecorderNode(Node):
             log = self.get_logger() if running else rclpy.logging.get_logger(PACKAGE)
             log.error(self._session.last)
         if running:
+            self._show_start()
             self._report()
 
     def _report(self) -> None:

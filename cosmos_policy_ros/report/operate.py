@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The operator's desk in a terminal: keys go to the node that calls, what the stack does is shown.
 
-Keys are those of ``control/operations.py``. A key that is held down counts once.
+Keys are those of ``control/operations.py``. A key that is held down counts once, but for the one
+that is held on purpose. Enter begins a line of words about the ended episode and ends it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import time
 import tty
 from typing import Any
 
-from cosmos_policy_ros.control.operations import KEYS
+from cosmos_policy_ros.control.operations import HOME, KEYS, OPERATIONS, STOP
 from cosmos_policy_ros.report.status import STYLES
 from cosmos_policy_ros.stack.node_list import OPERATE, Value
 from cosmos_policy_ros.stack.processes import end_input, open_node, stop_nodes
@@ -29,6 +30,7 @@ from rich.text import Text
 
 REPEAT_S = 0.4  # [s] within which a key that comes again is one that is held down
 LEAVE = ('q', '\x04')  # q and Ctrl-D
+ENTER, ERASE = ('\r', '\n'), ('\x7f', '\b')
 NAMES = {sent: name for name, key in KEYS.items() for sent in key.terminal}
 SEQUENCE = re.compile(r'\x1b(\[[0-?]*[ -/]*[@-~]|O.)')  # of a key that is no character (ECMA-48)
 
@@ -50,6 +52,45 @@ class HeldKeys:
         last_s = self._last_s.get(key, -REPEAT_S)
         self._last_s[key] = now_s
         return now_s - last_s >= REPEAT_S
+
+
+class TypedLine:
+    """A line that is typed between two presses of Enter; keys are letters then, but for the stop.
+
+    Attributes:
+        text: What is typed of it until now; None while nobody types.
+    """
+
+    def __init__(self) -> None:
+        """Start with nobody typing."""
+        self.text: str | None = None
+
+    def take(self, read: str) -> tuple[list[str], list[str]]:
+        """Return the keys in what a terminal sent at once, and the lines that it has ended.
+
+        Args:
+            read: What came.
+        """
+        if self.text is not None and '\x1b' in read:
+            return [key for key in choose_keys(read) if key in OPERATIONS[STOP].keys], []
+        pressed, lines = '', []
+        for sign in read:
+            if sign in ENTER:
+                lines += [] if self.text is None else [self.text]
+                self.text = '' if self.text is None else None
+            elif self.text is None:
+                pressed += sign
+            elif sign in ERASE:
+                self.text = self.text[:-1]
+            elif sign.isprintable():
+                self.text += sign
+        return choose_keys(pressed), lines
+
+
+def read_words(line: str) -> dict[str, str]:
+    """Return ``failure`` and ``note`` of a typed line: ``dropped: slid off``, or a note alone."""
+    failure, colon, note = line.partition(':')
+    return {'failure': failure.strip() if colon else '', 'note': (note if colon else line).strip()}
 
 
 def read_terminal_keys(read: str) -> Iterator[str]:
@@ -94,20 +135,22 @@ def operate(values: Mapping[str, Value], domain: int) -> None:
     process = open_node(OPERATE, values)
     assert process.stdin is not None
     assert process.stdout is not None
-    output, held, read = process.stdout.fileno(), HeldKeys(), b''
+    output, held, typed, read = process.stdout.fileno(), HeldKeys(), TypedLine(), b''
+    view: Mapping[str, Any] | None = None
     try:
         tty.setcbreak(keyboard)
         with Live(console=Console(), auto_refresh=False, transient=False) as live:
             while True:
                 ready, _, _ = select.select([keyboard, output], [], [])
                 if keyboard in ready:
-                    typed = os.read(keyboard, 64).decode(errors='replace')
-                    keys = choose_keys(typed)
-                    if not typed or any(key in LEAVE for key in keys):
+                    sent = os.read(keyboard, 64)
+                    keys, typed_lines = typed.take(sent.decode(errors='replace'))
+                    if not sent or any(key in LEAVE for key in keys):
                         return
                     now_s = time.monotonic()
-                    for key in (k for k in keys if k in KEYS and held.is_new(k, now_s)):
-                        process.stdin.write(f'{key}\n'.encode())
+                    words = [json.dumps(read_words(line)) for line in typed_lines if line.strip()]
+                    for line in (*(k for k in keys if _counts(k, held, now_s)), *words):
+                        process.stdin.write(f'{line}\n'.encode())
                         process.stdin.flush()
                 if output in ready:
                     added = os.read(output, 65536)
@@ -116,8 +159,9 @@ def operate(values: Mapping[str, Value], domain: int) -> None:
                         raise ConfigError(msg)
                     *lines, read = (read + added).split(b'\n')
                     views = [json.loads(line) for line in lines if line.startswith(b'{')]
-                    if views:
-                        live.update(draw_desk(views[-1], domain), refresh=True)
+                    view = views[-1] if views else view
+                if view is not None:
+                    live.update(draw_desk(view, domain, typed.text), refresh=True)
     except BrokenPipeError as error:
         msg = f'the node of the desk ended with status {process.wait()}; see above'
         raise ConfigError(msg) from error
@@ -127,24 +171,40 @@ def operate(values: Mapping[str, Value], domain: int) -> None:
         stop_nodes([process])
 
 
-def draw_desk(view: Mapping[str, Any], domain: int) -> Group:
+def draw_desk(view: Mapping[str, Any], domain: int, typed: str | None = None) -> Group:
     """Return what a terminal shows of the desk.
 
     Args:
         view: As of ``OperatorDesk.view``.
         domain: ROS domain, for the title.
+        typed: As ``text`` of ``TypedLine``.
     """
     table = Table(title=f'ROS domain {domain}', title_justify='left', show_header=False)
     table.add_column(justify='right', style='dim')
     table.add_column(min_width=60)
     phase = Text(view['phase'].upper(), style=STYLES[view['level']])
     table.add_row('phase', phase.append(f'  {view["reason"]}' if view['reason'] else ''))
-    for name, text in view['figures'].items():
+    if (loop := view['loop']) is not None:
+        table.add_row('next', Text(loop['next'], style='bold'))
+        if loop['episode']:
+            table.add_row('last', f'{loop["episode"]}: {loop["label"] or "no label yet"}')
+    figures = {'task': view['instruction']} if view['instruction'] else {}
+    for name, text in (figures | view['figures']).items():
         table.add_row(name, text)
     keys = Text()
     for operation in view['operations']:
         if operation['keys']:
             style = 'dim strike' if operation['obstacle'] else 'bold'
-            keys.append(f'{operation["keys"]} {operation["label"]}', style=style).append('   ')
+            label = '' if operation['is_label'] else f' {operation["label"]}   '
+            keys.append(operation['keys'] + label, style=style)
+            keys.append(' ' if operation['is_label'] else '')
+    keys.append('how far it came   Enter words on it   q leave')
     note = Text(view['note']['text'], style=STYLES[view['note']['level']])
-    return Group(table, keys.append('q leave'), note)
+    if typed is not None:
+        note = Text(f'what went wrong: what else is worth knowing ▏{typed}▏')
+    return Group(table, keys, note)
+
+
+def _counts(key: str, held: HeldKeys, now_s: float) -> bool:
+    """Return whether a key that came is to be passed on: pressed anew, or held on purpose."""
+    return key in KEYS and (held.is_new(key, now_s) or key in OPERATIONS[HOME].keys)

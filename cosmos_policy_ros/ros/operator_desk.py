@@ -9,16 +9,18 @@ but for the emergency stop, which leaves at once.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from threading import Thread
 import time
 from typing import Any, Literal, NamedTuple
 
 from cosmos_policy_ros.control.operations import (
     describe_keys,
+    describe_loop,
     ENDING,
     find_obstacle,
     find_operation,
+    HOME,
     KEYS,
     OPERATIONS,
     STOP,
@@ -29,23 +31,31 @@ from cosmos_policy_ros.ros.emergency_stop import EmergencyStop
 from cosmos_policy_ros.ros.endpoints import create_client, create_publisher, create_subscription
 from cosmos_policy_ros.ros.observer import LONGEST_TASK
 from cosmos_policy_ros.ros.stack_reports import follow_stack
-from cosmos_policy_ros.status import ImaginationStatus, InferenceStatus, PlannerStatus
+from cosmos_policy_ros.status import (
+    ImaginationStatus,
+    InferenceStatus,
+    PlannerStatus,
+    RecorderStatus,
+)
 from cosmos_policy_ros.topics import (
     ACTIVATE,
     DISCARD_RECORDING,
     ENABLE,
+    HOME as HOMEWARD,
     IMAGINATION,
+    LABEL_RECORDING,
     RESET_SIM,
     SET_PLANNER_PARAMETERS,
+    SET_RECORDER_PARAMETERS,
     START_RECORDING,
     STOP_RECORDING,
     TAKE_OVER,
     TASK,
 )
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
-from rcl_interfaces.srv import SetParameters
+from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.node import Node
-from std_msgs.msg import String
+from std_msgs.msg import Empty, String
 from std_srvs.srv import SetBool, Trigger
 
 WORK_S = 0.02  # [s] between two looks for requests
@@ -54,6 +64,7 @@ ANSWER_S = 25.0  # [s] until a missing answer is reported; arms are set up while
 AGAIN_S = 1.0  # [s] for which a key that ended motion, or would have, does not begin it again
 QUESTION_S = 5.0  # [s] within which a question is answered by the same request again …
 READ_S = 0.8  # [s] … but not before: a key that is held down, or a double click, is no answer
+MOST_EPISODES = 1_000_000  # that may be wanted
 CALLS = {  # operation -> its service and what it is called with
     'enable': (ENABLE, SetBool.Request(data=True)),
     'disable': (ENABLE, SetBool.Request(data=False)),
@@ -116,7 +127,10 @@ class OperatorDesk:
         services = {service.name: service for service, _ in CALLS.values()}
         self._clients = {name: create_client(node, service) for name, service in services.items()}
         self._set_parameters = create_client(node, SET_PLANNER_PARAMETERS)
+        self._set_episodes = create_client(node, SET_RECORDER_PARAMETERS)
+        self._label = create_client(node, LABEL_RECORDING)
         self._task = create_publisher(node, TASK)
+        self._home = create_publisher(node, HOMEWARD)
         create_subscription(node, TASK, self._on_task)
         self._stop = EmergencyStop(node, CONFIRM_S, self._on_stop)
         node.create_timer(WORK_S, self._work)
@@ -180,19 +194,52 @@ class OperatorDesk:
         number = float(share)  # a browser sends 1, which a message would take for another number
         self._wanted.append(lambda: self._call_speed(number))
 
+    def set_episodes(self, wanted: int) -> None:
+        """Set how many episodes are wanted, from any thread.
+
+        Raises:
+            ValueError: It is no number of episodes.
+        """
+        if not 0 < wanted <= MOST_EPISODES:
+            msg = f'1 to {MOST_EPISODES} episodes can be wanted, got {wanted}'
+            raise ValueError(msg)
+        self._wanted.append(lambda: self._call_episodes(wanted))
+
+    def add_words(self, episode: str, failure: str, note: str) -> None:
+        """Say in words what became of an ended episode, from any thread.
+
+        Args:
+            episode: Its name; empty for the one that labels are for.
+            failure: A word for what went wrong; empty leaves it as it is, and so does the other.
+            note: What else is worth knowing.
+
+        Raises:
+            ValueError: They are no words.
+        """
+        given = {'failure': failure.strip(), 'note': note.strip()}
+        words = {name: text for name, text in given.items() if text}
+        if not words or not all(text.isprintable() for text in (episode, *words.values())):
+            msg = f'words are one line of text, got {given}'
+            raise ValueError(msg)
+        self._wanted.append(lambda: self._call_label('Words', words, episode))
+
     def view(self) -> dict[str, Any]:
         """Return what a screen shows, as plain values for JSON.
 
         Its members: ``level``, ``phase`` and ``reason``; ``figures`` by name, as text;
-        ``operations``, each with ``name``, ``label``, ``keys``, ``key_names``, ``meaning``, the
-        ``obstacle`` in its way and whether it is ``asked`` for once; ``note`` with ``level`` and
-        ``text``; ``instruction``; the task that it is ``taken_for`` with ``similarity``, the known
-        ``tasks``, and ``speed``, None where no node reports them.
+        ``operations``, each with ``name``, ``label``, ``keys``, ``key_names``, ``meaning``,
+        whether it says how far an episode came (``is_label``), the ``obstacle`` in its way and
+        whether it is ``asked`` for once; ``note`` with ``level`` and ``text``; ``instruction``;
+        the task that it is ``taken_for`` with ``similarity``, the known ``tasks``, and ``speed``,
+        None where no node reports them; ``loop``, None without a recorder, with ``next``, which
+        says what is to be done, ``wanted``, ``done``, ``recording``, and the ``episode`` that
+        labels are for with its ``label``.
         """
         now_s = time.monotonic()
         status = self.reports.summarize(now_s)
         inference = self.reports.get_fresh(InferenceStatus, now_s)
         planner = self.reports.get_fresh(PlannerStatus, now_s)
+        recorder = self.reports.get_fresh(RecorderStatus, now_s)
         asked = self._question if now_s < self._until_s else ''
         return {
             'level': severity(status),
@@ -206,6 +253,7 @@ class OperatorDesk:
                     'keys': describe_keys(operation),
                     'key_names': list(operation.keys),
                     'meaning': operation.meaning,
+                    'is_label': operation.progress is not None,
                     'obstacle': find_obstacle(name, self.reports, now_s),
                     'asked': name == asked,
                 }
@@ -217,6 +265,16 @@ class OperatorDesk:
             'similarity': round(inference.task_similarity, 2) if inference else None,
             'tasks': list(inference.tasks) if inference else None,
             'speed': planner.speed_scale if planner else None,
+            'loop': {
+                'next': describe_loop(recorder),
+                'wanted': recorder.wanted,
+                'done': recorder.done,
+                'recording': recorder.state == 'recording',
+                'episode': recorder.episode,
+                'label': recorder.label,
+            }
+            if recorder
+            else None,
         }
 
     def _find_operation(self, key: str) -> str:
@@ -271,6 +329,16 @@ class OperatorDesk:
         if name == 'reset':
             self._stop.press('reset')
             return
+        if name == HOME:
+            self._home.publish(Empty())
+            self._tell('ok', 'on the way to the start pose, while it is pressed')
+            return
+        if operation.progress is not None:
+            self._call_label(operation.label, {'progress': operation.progress})
+            return
+        if name == 'redo_last':
+            self._call_label(operation.label, {'trash': True})
+            return
         service, request = CALLS[name]
         self._call(operation.label, self._clients[service.name], request)
 
@@ -291,6 +359,8 @@ class OperatorDesk:
         if isinstance(response, SetParameters.Response):
             [result] = response.results
             done, text = result.successful, result.reason or 'set'
+        elif isinstance(response, SetParametersAtomically.Response):
+            done, text = response.result.successful, response.result.reason
         else:
             done, text = response.success, response.message
         self._tell('ok' if done else 'error', f'{call.label}: {text}')
@@ -299,6 +369,23 @@ class OperatorDesk:
         number = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=share)
         request = SetParameters.Request(parameters=[Parameter(name='speed_scale', value=number)])
         self._call(f'Speed {share:.0%}', self._set_parameters, request)
+
+    def _call_episodes(self, wanted: int) -> None:
+        number = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=wanted)
+        request = SetParameters.Request(parameters=[Parameter(name='n_episodes', value=number)])
+        self._call(f'{wanted} episodes', self._set_episodes, request)
+
+    def _call_label(
+        self, label: str, given: Mapping[str, str | bool | int], episode: str = ''
+    ) -> None:
+        """Ask the recorder to keep what is said of an ended episode."""
+        recorder = self.reports.get_fresh(RecorderStatus, time.monotonic())
+        name = episode or (recorder.episode if recorder else '')
+        values = {'episode': name, **given}
+        request = SetParametersAtomically.Request(
+            parameters=[Parameter(name=n, value=_parameter_value(v)) for n, v in values.items()]
+        )
+        self._call(label, self._label, request)
 
     def _publish_task(self, instruction: str) -> None:
         self._task.publish(String(data=instruction))
@@ -323,11 +410,21 @@ class OperatorDesk:
             self._tell('error', 'the command executor is gone')
 
     def _tell(self, level: Literal['ok', 'warn', 'error'], text: str) -> None:
-        """Keep what became of a request for the screens, and log what went wrong."""
-        self.note = Note(level, text)
+        """Keep what became of a request for the screens, and log it when it is another."""
+        before, self.note = self.note, Note(level, text)
+        if self.note == before:
+            return  # as of a button that is held
         if not self._node.context.ok():
             return  # it is being ended
         if level == 'error':
             self._node.get_logger().error(text)
         else:
             self._node.get_logger().info(text)
+
+
+def _parameter_value(value: str | bool | int) -> ParameterValue:
+    if isinstance(value, bool):
+        return ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
+    if isinstance(value, int):
+        return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
+    return ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)

@@ -69,6 +69,8 @@ ARGUMENTS = {
     'scene': Argument(int, 'Scene of the simulator in which a rollout is played, -1 for none.'),
     'episodes': Argument(int, 'Episodes to play; episode i plays the scene of seed + i.'),
     'source': Argument(str, 'demo (a human or a script acts) or rollout (a policy).'),
+    'n_episodes': Argument(int, 'Episodes that are wanted in the folder; 0 keeps its number.'),
+    'reference': Argument(str, 'Bag, or folder of bags, whose start state the console shows.'),
     'operator_id': Argument(str, 'Who records; kept with every episode.'),
     'station_id': Argument(str, 'Where the robot stands; kept with every episode.'),
     'robot_id': Argument(str, 'Which robot of its kind it is; kept with every episode.'),
@@ -153,8 +155,8 @@ EXECUTOR = NodeSpec('command_executor', 'command_executor', ('robot', 'takeover'
 OPERATOR = NodeSpec('operator', 'operator_node', ('robot', 'seed', 'episodes', 'out'))
 TELEOP = NodeSpec('command_executor', 'command_executor', ('robot', 'teleop'))
 RECORDER = NodeSpec('recorder', 'recorder_node', (
-    'robot', 'out', 'source', 'operator_id', 'station_id', 'robot_id', 'policy',
-    'is_eval_episode', 'actions', 'compress',
+    'robot', 'out', 'source', 'n_episodes', 'reference', 'operator_id', 'station_id', 'robot_id',
+    'policy', 'is_eval_episode', 'actions', 'compress',
 ))  # fmt: skip
 DEMONSTRATOR = NodeSpec(
     'demonstrator', 'demonstrator_node', ('robot', 'task', 'seed', 'episodes', 'out')
@@ -172,7 +174,7 @@ CONSOLE = NodeSpec('console', 'console_node', ('robot',), only_with='console')
 LONE_CONSOLE = replace(  # in a terminal
     CONSOLE, arguments=('robot', 'host', 'port', 'read_only', 'pedal'), only_with=''
 )
-OPERATE = NodeSpec('operate', 'operate_node', ('pedal',))
+OPERATE = NodeSpec('operate', 'operate_node', ('pedal', 'instruction'))
 MONITOR = NodeSpec('monitor', 'monitor_node', ('robot', 'checkpoint'))
 TRIAL = NodeSpec('trial', 'trial_node', ('robot', 'instruction', 'scene', 'seconds', 'out'))
 STATUS = NodeSpec('status', 'status_node', ())  # in a terminal

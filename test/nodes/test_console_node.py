@@ -212,9 +212,9 @@ def test_the_emergency_stop_of_the_page_stops_the_arms_in_time(stack: Stack, pag
 
 def test_escape_is_the_emergency_stop_also_while_somebody_types(stack: Stack, page: Page) -> None:
     """And other keys are letters there."""
-    page.run("document.querySelector('input').focus()")
+    page.run("document.querySelector('#task input').focus()")
     page.press('s')
-    assert page.run("document.querySelector('input').value") == 's'
+    assert page.run("document.querySelector('#task input').value") == 's'
     took = []
     for _ in range(3):
         took.append(stop(stack, lambda: page.press('Escape'))[0])

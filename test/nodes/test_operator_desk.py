@@ -253,6 +253,19 @@ def test_task_and_speed_are_set_and_shown(at: Bench) -> None:
         at.desk.set_task(' ')
 
 
+def test_what_is_no_number_and_no_words_is_refused_at_once(at: Bench) -> None:
+    """In the thread of whoever asked, before it is anybody's message."""
+    with pytest.raises(ValueError, match='1 to 1000000 episodes can be wanted, got 0'):
+        at.desk.set_episodes(0)
+    with pytest.raises(ValueError, match='1 to 1000000 episodes can be wanted'):
+        at.desk.set_episodes(10**30)
+    for words in ('', ' ', 'two\nlines', '\ud800'):
+        with pytest.raises(ValueError, match='words are one line of text'):
+            at.desk.add_words('episode_000001', '', words)
+    at.desk.add_words('episode_000001', 'dropped', '')
+    at.note('Words: nobody offers recorder/label')
+
+
 def test_a_stop_that_nobody_confirms_is_said_in_time() -> None:
     """With what helps then."""
     with ros_domain():

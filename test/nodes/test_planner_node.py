@@ -27,8 +27,9 @@ from cosmos_policy_ros.ros.convert import (
     trajectory_rows,
 )
 from cosmos_policy_ros.ros.diagnostics import StatusReport
+from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.status import ExecutorStatus
-from cosmos_policy_ros.topics import EXECUTOR_STATUS
+from cosmos_policy_ros.topics import EXECUTOR_STATUS, HOME
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
 from node_bench import SteppedBench
@@ -37,6 +38,7 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 from ros_domains import ros_domain
 from sensor_msgs.msg import JointState, PointCloud2
+from std_msgs.msg import Empty
 from std_srvs.srv import SetBool
 from trajectory_msgs.msg import JointTrajectory
 
@@ -453,3 +455,35 @@ def test_second_planner_is_refused(bench: Bench) -> None:
     """Two planners on one domain would fight over the arms."""
     with pytest.raises(ConfigError, match=r"published by \['planner'\]; stop it or use another"):
         PlannerNode()
+
+
+def test_arms_go_home_while_it_is_pressed_for_and_motion_is_enabled(bench: Bench) -> None:
+    """Not where nobody enabled them, nor under a policy; the way begins where the arms are."""
+    report = StatusReport(bench.node, EXECUTOR_STATUS, 'command_executor')
+    home = create_publisher(bench.node, HOME)
+    bench.activate(False)
+    bench.pose = 0.3
+    bench.wait(home.get_subscription_count)
+    report.publish('ok', '', ExecutorStatus('disabled', 'disabled'))
+    bench.spin(0.3)
+    bench.chunks.clear()
+    home.publish(Empty())
+    bench.spin(0.3)
+    assert bench.chunks == []
+
+    report.publish('ok', '', ExecutorStatus('enabled', 'hold'))
+    bench.spin(0.3)
+    began_ns = bench.node.get_clock().now().nanoseconds
+    home.publish(Empty())
+    bench.wait(lambda: bench.chunks)
+    np.testing.assert_allclose(bench.chunks[0].positions, 0.3, atol=1e-6)
+    assert bench.chunks[0].stamp_ns >= began_ns
+
+    bench.activate(True)
+    bench.chunks.clear()
+    home.publish(Empty())
+    bench.spin(0.3)
+    assert bench.chunks == []
+    bench.activate(False)
+    report.publish('ok', '', ExecutorStatus('disabled', 'disabled'))
+    bench.spin(0.3)

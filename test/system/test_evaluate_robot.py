@@ -15,6 +15,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.cli import evaluate_robot
+from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.resources import robot_file, share_path
 from ros_domains import ros_domain
 
@@ -38,7 +39,10 @@ def test_a_pair_is_played_judged_and_goes_on_as_finished(tmp_path: Path) -> None
     for row in rows:
         assert (tmp_path / 'out' / row['film']).stat().st_size > 10_000
         assert 5.9 < float(row['seconds']) < 9.0
-    assert len(list((tmp_path / 'out').glob('pair_*/bags/rollout/*.mcap'))) == 2
+    bags = sorted((tmp_path / 'out').glob('pair_*/bags/rollout'))
+    assert [float(read_metadata(bag)['progress']) for bag in bags] == [
+        int(row['progress']) / 4 for row in rows
+    ]
     figures = json.loads((tmp_path / 'out' / 'figures.json').read_text(encoding='utf-8'))
     assert figures['pairs'] == 1
     before = sorted(tmp_path.rglob('*.mcap'))

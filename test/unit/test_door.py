@@ -83,7 +83,21 @@ def test_what_is_pressed_is_done() -> None:
         assert it.press(operation='enable') == 200
         assert it.press(key=' ') == 200
         assert it.press(speed=1) == 200
-        assert it.pressed == [('operation', 'enable'), ('key', ' '), ('speed', 1)]
+        assert it.press(episodes=5) == 200
+        assert it.press(words={'note': 'x'}) == 200
+        assert it.pressed == [
+            ('operation', 'enable'), ('key', ' '), ('speed', 1), ('episodes', 5),
+            ('words', {'note': 'x'}),
+        ]  # fmt: skip
+
+
+def test_a_start_state_is_shown_where_there_is_one() -> None:
+    """As the file that it is."""
+    with opened() as it:
+        assert it.visit('GET', '/start').status == 404
+        it.door.start_image = b'of the start'
+        answer = it.visit('GET', '/start')
+        assert (answer.read(), answer.headers['Content-Type']) == (b'of the start', 'image/jpeg')
 
 
 def test_what_cannot_be_pressed_is_refused_with_a_reason() -> None:
@@ -92,6 +106,8 @@ def test_what_cannot_be_pressed_is_refused_with_a_reason() -> None:
         assert it.press(power='on') == 409
         assert it.press(speed='fast') == 409
         assert it.press(speed=True) == 409
+        assert it.press(episodes='all') == 409
+        assert it.press(words='dropped') == 409
         assert it.press(key=' ', operation='enable') == 409
         assert it.visit('POST', '/press', b'{"key": " "}').status == 409
         assert it.visit('POST', '/press', b'not json').status == 409

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.cli.episodes import Episodes, run
+from cosmos_policy_ros.data.bags.custom import write_custom
 from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.series import read_commands
-from cosmos_policy_ros.data.episode_edits import write_custom
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter

@@ -156,6 +156,8 @@ def test_episodes_tell_where_they_lie(written: Path) -> None:
         'is_eval_episode': True,
         'checkpoint': 'f00d',
         'progress': 0.75,
+        'failure': None,
+        'note': 'new lamp',
     }
     assert {k: v for k, v in row.items() if not k.startswith('stats/')} == {
         **wanted,

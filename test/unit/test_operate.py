@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+import re
 import struct
 from typing import Any
 
@@ -16,6 +17,8 @@ from cosmos_policy_ros.report.operate import (
     draw_desk,
     HeldKeys,
     read_terminal_keys,
+    read_words,
+    TypedLine,
 )
 from cosmos_policy_ros.types import ConfigError
 import pytest
@@ -63,23 +66,52 @@ def test_a_key_that_is_held_down_counts_once() -> None:
     assert held.is_new(' ', 11.1)
 
 
+def test_between_two_enters_keys_are_letters() -> None:
+    """But for the stop; what is typed and erased again is not in the line."""
+    typed = TypedLine()
+    assert typed.take('s') == (['s'], [])
+    assert typed.take('\r') == ([], [])
+    assert typed.take('drops\x7fped: f') == ([], [])
+    assert typed.text == 'dropped: f'
+    assert typed.take('\x1b') == (['Escape'], [])
+    assert typed.take('\x1b[C') == ([], [])
+    assert typed.take('ar\nn') == (['n'], ['dropped: far'])
+    assert typed.text is None
+
+
+def test_words_have_what_went_wrong_before_a_colon() -> None:
+    """Without one all of it is a note."""
+    assert read_words(' dropped: slid off ') == {'failure': 'dropped', 'note': 'slid off'}
+    assert read_words('new lamp') == {'failure': '', 'note': 'new lamp'}
+
+
 def test_the_desk_shows_what_keys_do_and_what_became_of_the_last() -> None:
     """A key that would be refused is struck out."""
-    operation: dict[str, Any] = {'label': 'Start', 'keys': 'Space', 'obstacle': ''}
+    operation: dict[str, Any] = {
+        'label': 'Start', 'keys': 'Space', 'obstacle': '', 'is_label': False,
+    }  # fmt: skip
+    number = {'label': '2', 'keys': '2', 'obstacle': '', 'is_label': True}
     view = {
         'level': 'warn',
         'phase': 'ready',
         'reason': 'no chunk',
-        'figures': {'task': 'lift'},
-        'operations': [operation, {'label': 'Reset', 'keys': '', 'obstacle': ''}],
+        'figures': {'safety': '0 ticks changed'},
+        'instruction': 'lift',
+        'operations': [operation, operation | {'label': 'Reset', 'keys': ''}, number],
+        'loop': {'next': 'episode 3 of 5', 'episode': 'episode_000001', 'label': 'failure'},
         'note': {'level': 'ok', 'text': 'Enable: enabled'},
     }
     console = Console(file=io.StringIO(), width=90)
     console.print(draw_desk(view, 7))
     shown = console.file.getvalue()  # type: ignore[attr-defined]
+    console.print(draw_desk(view, 7, 'drop'))
+    assert '▏drop▏' in console.file.getvalue()  # type: ignore[attr-defined]
     assert 'ROS domain 7' in shown
     assert 'READY  no chunk' in shown
-    assert 'Space Start   q leave' in shown
+    assert re.search(r'task\W+lift', shown)
+    assert 'Space Start   2 how far it came   Enter words on it   q leave' in shown
+    assert re.search(r'next\W+episode 3 of 5', shown)
+    assert re.search(r'last\W+episode_000001: failure', shown)
     assert 'Reset' not in shown
     assert 'Enable: enabled' in shown
 

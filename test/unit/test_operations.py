@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from cosmos_policy_ros.control.operations import (
     describe_keys,
+    describe_loop,
     find_obstacle,
     find_operation,
     KEYS,
@@ -19,6 +22,8 @@ FAULT = ExecutorStatus('fault', 'fault', 'left/waist is behind')
 ENABLED = ExecutorStatus('enabled', 'hold')
 WAITING, ACTIVE = PlannerStatus(active=False), PlannerStatus(active=True)
 IDLE, RECORDING = RecorderStatus('idle'), RecorderStatus('recording', '/data/episode_000001')
+DONE = RecorderStatus('idle', wanted=5, done=2, episode='episode_000001', label='success')
+UNLABELLED = replace(DONE, label='')
 
 
 def reports(*statuses: object) -> StackReports:
@@ -43,7 +48,7 @@ def test_without_a_stack_only_the_emergency_stop_is_offered() -> None:
 def test_motion_is_enabled_first() -> None:
     """Start does not enable by itself."""
     assert offered(DISABLED, WAITING) == {'stop', 'enable'}
-    assert offered(ENABLED, WAITING) == {'stop', 'disable', 'start'}
+    assert offered(ENABLED, WAITING) == {'stop', 'disable', 'start', 'home'}
     assert offered(ENABLED, ACTIVE) == {'stop', 'disable', 'hold'}
 
 
@@ -82,6 +87,54 @@ def test_an_episode_ends_before_the_next_begins() -> None:
     assert offered(RECORDING) == {'stop', 'success', 'failure', 'redo'}
 
 
+def test_the_last_episode_is_labelled_or_thrown_away_while_none_is_recorded() -> None:
+    """Also once more, where the first label was a mistake; one without a label comes first."""
+    labels = {'progress_0', 'progress_1', 'progress_2', 'progress_3', 'progress_4', 'redo_last'}
+    assert offered(DONE) == {'stop', 'next', *labels}
+    assert offered(UNLABELLED) == {'stop', *labels}
+    assert find_obstacle('next', reports(UNLABELLED), 0.1) == (
+        'episode_000001 has no label; 0 to 4 give it one'
+    )
+    assert find_obstacle('progress_2', reports(RECORDING), 0.1) == (
+        'an episode is recorded; say success or failure first'
+    )
+    assert find_operation('r', reports(RECORDING), 0.1) == 'redo'
+    assert find_operation('r', reports(DONE), 0.1) == 'redo_last'
+
+
+def test_arms_go_home_only_where_a_person_enabled_them_and_nothing_else_leads() -> None:
+    """Neither in an episode nor under a policy or a person's hands."""
+    assert 'home' in offered(ENABLED, WAITING)
+    assert 'home' in offered(ENABLED, WAITING, IDLE)
+    leads = ExecutorStatus('enabled', 'playing', led_by='person')
+    reasons = {
+        find_obstacle('home', reports(*stack), 0.1)
+        for stack in (
+            (ENABLED,), (DISABLED, WAITING), (STOPPED, WAITING), (ENABLED, ACTIVE),
+            (leads, WAITING), (ENABLED, WAITING, RECORDING),
+        )
+    }  # fmt: skip
+    assert reasons == {
+        'no planner reports, which leads the arms there',
+        'motion is not enabled',
+        'the policy runs',
+        'a person leads',
+        'an episode is recorded; say success or failure first',
+    }
+
+
+def test_an_operator_reads_what_to_do_next() -> None:
+    """At every place of the loop, with the number that is wanted or without."""
+    assert describe_loop(None) == ''
+    assert describe_loop(IDLE) == 'episode 1: set the scene up, then record'
+    assert describe_loop(DONE) == 'episode 3 of 5: set the scene up, then record'
+    assert describe_loop(replace(RECORDING, wanted=5, done=2)) == (
+        'episode 3 of 5 is recorded: end it with success or failure'
+    )
+    assert describe_loop(UNLABELLED) == ('episode_000001 has no label: 0 to 4 say how far it came')
+    assert describe_loop(replace(DONE, done=5)) == 'all 5 episodes are done'
+
+
 def test_a_scene_is_not_reset_under_arms_that_may_move() -> None:
     """Joints would jump."""
     sim = SimStatus(real_time_factor=1.0, camera_hz=12.5)
@@ -112,11 +165,14 @@ def test_keys_are_those_of_the_field() -> None:
     assert keys == {
         'stop': 'Esc', 'reset': '', 'enable': 'Shift E', 'disable': 'Shift E', 'start': 'Space',
         'hold': 'Space', 'take_over': 'Tab', 'give_back': 'Tab', 'next': 'n →',
-        'success': 's', 'failure': 'f', 'redo': 'r ←', 'reset_scene': '',
+        'success': 's', 'failure': 'f', 'redo': 'r ←', 'redo_last': 'r ←', 'home': 'h',
+        'reset_scene': '', 'progress_0': '0', 'progress_1': '1', 'progress_2': '2',
+        'progress_3': '3', 'progress_4': '4',
     }  # fmt: skip
 
 
 def test_every_key_of_an_operation_is_in_the_table() -> None:
     """And what throws something away asks first."""
     assert {key for operation in OPERATIONS.values() for key in operation.keys} == set(KEYS)
-    assert [name for name, operation in OPERATIONS.items() if operation.question] == ['redo']
+    questions = [name for name, operation in OPERATIONS.items() if operation.question]
+    assert questions == ['redo', 'redo_last']

@@ -43,6 +43,9 @@ def test_recorder_and_simulator_status_travel_exactly() -> None:
     """As that of the executor does."""
     recorder = RecorderStatus('recording', '/data/episode_000003', seconds=1.25, n_bytes=10**10)
     assert from_values(RecorderStatus, to_values(recorder)) == recorder
+    ended = RecorderStatus('idle', wanted=50, done=12, episode='episode_000011', label='success')
+    assert from_values(RecorderStatus, to_values(ended)) == ended
+    assert ended.figures()['done'] == '12 of 50'
     sim = SimStatus(0.987654321, 29.97, 0.25, 4.5)
     assert from_values(SimStatus, to_values(sim)) == sim
 

@@ -9,14 +9,15 @@ import json
 from pathlib import Path
 
 from cosmos_policy_ros.evaluation.evidence import evidence, p_value
-from cosmos_policy_ros.evaluation.trials import draw, Judgement, RESULTS, Session
+from cosmos_policy_ros.evaluation.trials import draw, JudgedRollout, RESULTS, Session
 from cosmos_policy_ros.report.score_sheet import verdict, write_csv, write_sheet
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
 
 A, B = 'runs/a', 'runs/b'
-DONE, HALF, NOTHING = Judgement(True, 4), Judgement(False, 2, 'dropped'), Judgement(False, 0)
+DONE, NOTHING = JudgedRollout(True, 4), JudgedRollout(False, 0)
+HALF = JudgedRollout(False, 2, 'dropped')
 
 
 def test_evidence_grows_with_what_points_one_way() -> None:
@@ -145,11 +146,11 @@ def test_another_session_is_not_mixed_in(tmp_path: Path) -> None:
 def test_a_judgement_agrees_with_itself() -> None:
     """Success is progress 4, and nothing failed then."""
     with pytest.raises(ConfigError, match='progress must be 0 to 4, got 5'):
-        Judgement(True, 5)
+        JudgedRollout(True, 5)
     with pytest.raises(ConfigError, match='success is progress 4'):
-        Judgement(False, 4)
+        JudgedRollout(False, 4)
     with pytest.raises(ConfigError, match='success is progress 4'):
-        Judgement(True, 4, 'dropped')
+        JudgedRollout(True, 4, 'dropped')
 
 
 def test_it_ends_when_it_is_clear_and_only_after_whole_pairs(tmp_path: Path) -> None:

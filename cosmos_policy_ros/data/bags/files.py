@@ -33,6 +33,7 @@ import zstandard
 STORAGE = ('.mcap', '.db3')
 PACKED = '.zstd'  # of a storage file that was compressed as a whole
 METADATA = 'metadata.yaml'
+LOADER = getattr(yaml, 'CBaseLoader', yaml.BaseLoader)  # yes stays a word; in C where it is there
 # Custom data: the part of a recording that counts, from one time on and before another [s, since
 # its first message]. A recording is trimmed or split by them, and its files stay as they are.
 FROM, TO = 'from_s', 'to_s'
@@ -240,7 +241,7 @@ def read_information(path: Path) -> dict[str, Any]:
         return {}
     try:
         text = file.read_text(encoding='utf-8')
-        information = yaml.load(text, Loader=yaml.BaseLoader)[INFORMATION]  # yes stays a word
+        information = yaml.load(text, Loader=LOADER)[INFORMATION]
         return dict(information)
     except (yaml.YAMLError, TypeError, LookupError, ValueError) as error:
         line = str(error).splitlines()[0]

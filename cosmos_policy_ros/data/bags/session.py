@@ -8,10 +8,11 @@ full or writing fails.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosmos_policy_ros.data.bags.loop import EpisodeLoop
 from cosmos_policy_ros.data.bags.preflight import find_full, free_bytes
 from cosmos_policy_ros.data.bags.recording import next_episode, Recording
 from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
@@ -43,6 +44,7 @@ class RecordingSession:
         recording: The running episode, None while idle.
         last: What became of the last episode, for people.
         failed: Whether the last episode was cut, is invalid or could not be closed.
+        loop: How many episodes are wanted and done, and the label of the last one.
     """
 
     def __init__(
@@ -53,6 +55,8 @@ class RecordingSession:
         limits: SessionLimits,
         watch: StreamWatch,
         compress: bool = False,
+        n_wanted: int = 0,
+        recovered: Iterable[Path] = (),
     ) -> None:
         """Record nothing yet.
 
@@ -63,8 +67,14 @@ class RecordingSession:
             limits: When an episode does not begin, and when it ends by itself.
             watch: What readers would say about the streams.
             compress: Whether bags are compressed with zstd.
+            n_wanted: As ``wanted`` of ``EpisodeLoop``.
+            recovered: As of ``EpisodeLoop``.
+
+        Raises:
+            ConfigError: As ``EpisodeLoop``.
         """
         self.recording: Recording | None = None
+        self.loop = EpisodeLoop(out, n_wanted, recovered)
         self.last, self.failed = 'nothing recorded yet', False
         self._out, self._details, self._rates_hz = out, dict(details), dict(rates_hz)
         self._limits, self._watch, self._compress = limits, watch, compress
@@ -99,6 +109,7 @@ class RecordingSession:
         reason = reason or find_full(self._out, self._limits.min_free_mb)
         if reason:
             raise ValueError(reason)
+        self.loop.note_begin(task)
         path, details = next_episode(self._out), {**self._details, 'task': task}
         self.recording = Recording(path, details, self._rates_hz, now_ns, self._compress)
         self._start_ns, self.failed = now_ns, False
@@ -167,6 +178,7 @@ class RecordingSession:
             self.failed = True
             self.last = f'{recording.path} is unfinished: {error}; make room and start a recorder'
             return
+        self.loop.note_end(recording.path.name, success, invalid)
         seconds = (now_ns - self._start_ns) * 1e-9
         n = sum(row['count'] for row in audit.values())
         self.last = f'{recording.path} has {seconds:.1f} s, {n} messages'
@@ -194,4 +206,8 @@ class RecordingSession:
             free_bytes=free_bytes(self._out) or 0,
             stale='' if recording else self._watch.find_unusable(now_ns, max_age_s, actions=False),
             task=task,
+            wanted=self.loop.wanted,
+            done=self.loop.n_done,
+            episode=self.loop.episode,
+            label=self.loop.label,
         )
