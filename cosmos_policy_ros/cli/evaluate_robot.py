@@ -109,6 +109,7 @@ def run(options: EvaluateRobot) -> int:
             )
             return 0
         session.add(judgement)
+        relabel_bag(options.out / judgement.bag, judgement.labels)
     _report(options, session, console)
     return 0
 
@@ -185,7 +186,6 @@ def _play(
     judgement = _simulated(rollout) if options.judge == 'sim' else _asked(rollout, console)
     bag = Path(rollout.episode['bag']).relative_to(options.out.resolve())
     judgement = replace(judgement, bag=str(bag))
-    relabel_bag(Path(rollout.episode['bag']), judgement.labels)
     if options.films:
         with console.status('writing the film'):
             robot = read_robot(Path(str(values['robot'])))
