@@ -4,8 +4,9 @@
 An organised table with N rows (candidates) of H points (chunk rows). Every point has one
 little-endian float32 column for every joint, then ``time_from_start`` [s], ``values``
 (max(M, 1) * max(K, 1) numbers) and ``future_proprio`` (P numbers); the last two are the same for
-all points of a candidate. The stamp of the message is that of the query. Predicted images travel
-on topics of their own.
+all points of a candidate, and are left out of the table of a policy that has no value or predicts
+no joints. The stamp of the message is that of the query. Predicted images travel on topics of
+their own.
 """
 
 from __future__ import annotations
@@ -98,23 +99,21 @@ def read_table(message: Any, joints: Sequence[str] | None = None) -> tuple[Candi
     names = [field.name for field in message.fields]
     if joints is None:
         joints = names[: names.index(TIME_FROM_START)] if TIME_FROM_START in names else []
-    wanted = [column.name for column in columns(joints, 1, 1)]
+    counts = {field.name: field.count for field in message.fields}
+    n_values, n_proprio = counts.get(VALUES, 0), counts.get(FUTURE_PROPRIO, 0)
+    optional = [name for name in (VALUES, FUTURE_PROPRIO) if name in counts]
+    wanted = [*joints, TIME_FROM_START, *optional]
     if names != wanted:
         msg = f'candidate table has the fields {names}, this robot needs {wanted}'
         raise ValueError(msg)
-    counts = [field.count for field in message.fields]
-    n_values, n_proprio = counts[-2:]
     layout = columns(joints, n_values, n_proprio)
     found = tuple(Column(field.name, field.offset, field.count) for field in message.fields)
     floats = all(field.datatype == FLOAT32 for field in message.fields)
     step = _point_step(layout)
-    if min(n_values, n_proprio) < 1:
-        msg = f'candidates need a value and a future pose, got {n_values} and {n_proprio} numbers'
-        raise ValueError(msg)
     if found != layout or not floats or message.is_bigendian or message.point_step != step:
         msg = (
             f'candidate table must have little-endian float32 points of {step} bytes, '
-            f'got {message.point_step} bytes with field counts {counts}'
+            f'got {message.point_step} bytes with field counts {[*counts.values()]}'
         )
         raise ValueError(msg)
     n, horizon = message.height, message.width
@@ -142,15 +141,16 @@ def columns(joints: Sequence[str], n_values: int, n_proprio: int) -> tuple[Colum
 
     Args:
         joints: Names of the A joints, in action order.
-        n_values: Values of a candidate, max(M, 1) * max(K, 1).
-        n_proprio: Proprio size P.
+        n_values: Values of a candidate, max(M, 1) * max(K, 1); 0 for no column.
+        n_proprio: Proprio size P; 0 for no column.
     """
     counts = {**dict.fromkeys((*joints, TIME_FROM_START), 1), VALUES: n_values}
     counts[FUTURE_PROPRIO] = n_proprio
     found, offset = [], 0
     for name, count in counts.items():
-        found.append(Column(name, offset, count))
-        offset += FLOAT32_BYTES * count
+        if count:
+            found.append(Column(name, offset, count))
+            offset += FLOAT32_BYTES * count
     return tuple(found)
 
 

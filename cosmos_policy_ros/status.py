@@ -317,9 +317,10 @@ class PlannerStatus:
         delay_rows: How many had passed when its answer came.
         mismatch_rad: How far the arms were commanded from them meanwhile [rad]; NaN where no
             command tells.
-        value: Score of the chosen candidate; NaN before the first plan.
+        value: Score of the chosen candidate; NaN before the first plan, and of a policy that has
+            no value.
         best: Which one it is; -1 before.
-        scores: Scores of all candidates.
+        scores: Scores of all candidates; none of such a policy.
         plans: Plans since the start.
         choices: Those of them that chose another candidate than the first.
         is_choice: Whether the last plan did; otherwise there was no choice: no other plan was
@@ -429,8 +430,9 @@ class PolicyStatus:
         task: What the instruction is taken for.
         episode: Folder of the episode that is being recorded; empty when none is.
         episode_s: Its length until now [s].
-        value: Score of the chosen candidate; NaN before the first plan.
-        scores: Scores of all candidates.
+        value: Score of the chosen candidate; NaN before the first plan, and of a policy that has
+            no value.
+        scores: Scores of all candidates; none of such a policy.
         is_choice: Whether another candidate than the first was chosen.
         candidates_used: Candidates of the last answer.
         steps_used: Denoising steps of its action chunks.

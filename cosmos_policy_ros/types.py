@@ -129,8 +129,10 @@ class Candidates:
         stamp_ns: The query they answer; row 0 is due then [ns, ROS clock].
         positions: (N, H, A) float32 absolute targets [rad; gripper 0..1].
         values: (N, max(M, 1) * max(K, 1)) float32 ensemble members in [0, 1]; a query without
-            futures and values of their own has one, denoised together with the action.
-        future_proprio: (N, P) float32 predicted joints after the chunk [rad; gripper 0..1].
+            futures and values of their own has one, denoised together with the action. (N, 0) of a
+            policy that has no value.
+        future_proprio: (N, P) float32 predicted joints after the chunk [rad; gripper 0..1]; (N, 0)
+            of a policy that predicts none.
         future_images: Camera name -> (N, height, width, 3) uint8 RGB; empty where they were not
             decoded.
     """
@@ -150,6 +152,13 @@ class Candidates:
         for name, images in self.future_images.items():
             _expect(images, f'future image {name!r}', (n, None, None, 3), np.uint8)
 
+    @property
+    def mean_values(self) -> NDArray[np.float64]:
+        """(N,) float64 mean of the ensemble members; NaN where the policy has no value."""
+        if not self.values.shape[1]:
+            return np.full(len(self.values), np.nan)
+        return np.asarray(self.values.astype(np.float64).mean(axis=1))
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -157,7 +166,7 @@ class Plan:
 
     Attributes:
         chunk: The action chunk for the executor.
-        scores: (N,) float32 aggregated values in [0, 1].
+        scores: (N,) float32 aggregated values in [0, 1]; NaN where the policy has no value.
         best: Index of the chosen candidate.
         is_choice: Whether another candidate than the first was chosen.
         margin: How much higher the best score is than that of the first.

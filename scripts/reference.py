@@ -28,6 +28,7 @@ from typing import Annotated, Any, get_args, get_origin, get_type_hints, Literal
 from cosmos_policy_ros import robot, status, topics
 from cosmos_policy_ros.cli import commands
 from cosmos_policy_ros.core.config import PolicyConfig
+from cosmos_policy_ros.core.cosmos3.facts import Cosmos3Facts
 from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.stack import node_list
 from cosmos_policy_ros.training.config import TrainConfig
@@ -220,7 +221,8 @@ def topics_page() -> str:
             point are little-endian float32: one per joint, named as in the robot file, then
             ``{topics.TIME_FROM_START}``, when the row is due after the stamp [s],
             ``{topics.VALUES}``, the max(M, 1) · max(K, 1) values of the candidate, and
-            ``{topics.FUTURE_PROPRIO}``, the joints predicted after the chunk.
+            ``{topics.FUTURE_PROPRIO}``, the joints predicted after the chunk. The last two are
+            left out of the table of a policy that has no value or predicts no joints.
         """),
         '## Services',
         table(['service', 'type', 'answered by', 'called by', 'what it does'], services),
@@ -517,7 +519,14 @@ def configuration_page() -> str:
             of it.
         """),
         dataclass_table(PolicyConfig, {'`aloha_sim`': committed}),
+        '## Cosmos 3',
+        prose("""
+            `policy.json` of a [Cosmos 3 policy](../how-to/cosmos3.md), written by whoever brings
+            it to a robot, with `"kind": "cosmos3"` and `"format_version": 1` besides.
+        """),
     ]
+    for cls in nested(Cosmos3Facts):
+        parts += [f'### {cls.__name__}', summary(cls), dataclass_table(cls, {})]
     return page(
         'Configuration files',
         prose("""

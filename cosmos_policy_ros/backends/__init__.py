@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Literal, TYPE_CHECKING
 
 from cosmos_policy_ros.backends.table import choose_precision, Networks, Precision, ROWS
+from cosmos_policy_ros.core.cosmos3.facts import Cosmos3Facts
+from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.types import ConfigError
 
 if TYPE_CHECKING:
@@ -29,6 +31,11 @@ NO_RESIDUALS = (
     'first rows of its chunks and the others do not follow; to let them, measure the file with '
     'cosmos-policy residuals on recorded demonstrations'
 )
+COMMITTED_REPLACED = (
+    '%s was not trained with committed rows: they replace the first rows of its chunks and the '
+    'others do not follow; the seam blends them'
+)
+COSMOS3_PRECISIONS = ('bfloat16', 'float32')
 BACKENDS = ('auto', *ROWS)
 MaxRows = int | Literal['auto'] | None
 
@@ -46,7 +53,7 @@ def load_policy(
     """Load the policy of a checkpoint folder, whatever kind it is of.
 
     The stack and the measurements of success need no more of it than ``Policy`` has. A folder of
-    another kind than a Cosmos Policy is a branch here.
+    another kind is a branch here, as that of a Cosmos 3 policy is.
 
     Args:
         path: Checkpoint folder.
@@ -59,11 +66,57 @@ def load_policy(
         conditioning: How chunks come to begin with committed rows.
 
     Raises:
-        ConfigError: See ``load_cosmos_policy``.
+        ConfigError: See ``load_cosmos_policy``; or a Cosmos 3 policy is to plan, to go on from
+            committed rows, or to run on another backend than its own.
     """
+    if (path / 'policy.json').is_file() and isinstance(read_facts(path), Cosmos3Facts):
+        if planning is not None:
+            msg = f'{path} is a Cosmos 3 policy, whose candidates {planning} cannot judge'
+            raise ConfigError(msg)
+        if conditioning not in ('auto', 'replaced'):
+            msg = f'{path} was not trained with committed rows; give conditioning replaced or auto'
+            raise ConfigError(msg)
+        return _load_cosmos3(path, backend, device, threads, precision)
     return load_cosmos_policy(
         path, backend, device, threads, precision, max_rows, planning, conditioning
     )
+
+
+def _load_cosmos3(
+    path: Path, backend: str, device: str, threads: int | None, precision: Precision
+) -> Policy:
+    """Load a Cosmos 3 policy, which diffusers runs.
+
+    Raises:
+        ConfigError: The folder is damaged, or the backend, device or precision is another.
+    """
+    kind = choose_precision(device, precision)
+    if backend not in ('auto', 'diffusers') or kind not in COSMOS3_PRECISIONS:
+        msg = (
+            f'a Cosmos 3 policy runs on diffusers, in {" or ".join(COSMOS3_PRECISIONS)}; got the '
+            f'backend {backend} and the precision {kind}'
+        )
+        raise ConfigError(msg)
+    from cosmos_policy_ros.core.cosmos3.checkpoint import load_cosmos3
+
+    _set_threads(threads)
+    logger.info(COMMITTED_REPLACED, path)
+    return load_cosmos3(path, device, kind)
+
+
+def _set_threads(threads: int | None) -> None:
+    """Bound the CPU threads of torch; None leaves the choice to it.
+
+    Raises:
+        ConfigError: There is to be none.
+    """
+    import torch
+
+    if threads is not None:
+        if threads < 1:
+            msg = f'threads must be at least 1, got {threads}'
+            raise ConfigError(msg)
+        torch.set_num_threads(threads)
 
 
 def load_cosmos_policy(
@@ -107,11 +160,7 @@ def load_cosmos_policy(
     from cosmos_policy_ros.core.policy import CosmosPolicy
     import torch
 
-    if threads is not None:
-        if threads < 1:
-            msg = f'threads must be at least 1, got {threads}'
-            raise ConfigError(msg)
-        torch.set_num_threads(threads)
+    _set_threads(threads)
 
     def load(path: Path) -> tuple[str, Networks]:
         """Return the name of the backend and the networks of a checkpoint."""

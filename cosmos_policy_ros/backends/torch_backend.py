@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from cosmos_policy_ros.core.denoiser import Denoiser, encode_text, to_mixed_precision
+from cosmos_policy_ros.core.device import open_device
 from cosmos_policy_ros.core.networks import (
     decode_video,
     encode_video,
@@ -35,13 +36,7 @@ class TorchAutoencoder:
         if precision not in ('float32', 'bfloat16'):
             msg = f"precision must be 'float32' or 'bfloat16', got {precision!r}"
             raise ConfigError(msg)
-        try:
-            self.device = torch.device(device)
-            torch.empty(0, device=self.device)
-        except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
-            msg = f"device {device!r} cannot be used ({reason}); use 'cpu' or install its driver"
-            raise ConfigError(msg) from error
+        self.device = open_device(device)
         self.precision, self._half = precision, precision == 'bfloat16'
         self._vae = use_image_convolutions(vae.to(self.device).eval())
 

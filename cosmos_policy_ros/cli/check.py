@@ -9,7 +9,8 @@ import json
 from pathlib import Path
 import tempfile
 
-from cosmos_policy_ros.core.config import check_robot, read_config
+from cosmos_policy_ros.core.config import check_robot
+from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.finding import Finding, refuse
 from cosmos_policy_ros.outputs import check_output, whole_file
 from cosmos_policy_ros.robot import read_robot
@@ -94,10 +95,9 @@ def _look(options: Check) -> list[Finding]:
 
 def _compare(checkpoint: Path, robot: Path) -> Finding:
     """Return whether a checkpoint was trained for a robot."""
-    config = read_config(checkpoint / 'policy.json')
-    reason = ''
+    facts, reason = read_facts(checkpoint), ''
     try:
-        check_robot(config, read_robot(robot))
+        check_robot(facts, read_robot(robot))
     except ConfigError as error:
         reason = str(error)
     return refuse(str(checkpoint), 'checkpoint', reason, 'trained for this robot')

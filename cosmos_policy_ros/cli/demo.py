@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cosmos_policy_ros.control.seams import PlaybackSettings, SEAMS
-from cosmos_policy_ros.core.config import check_robot, check_task, read_config
+from cosmos_policy_ros.core.config import check_robot, check_task
+from cosmos_policy_ros.core.cosmos3.facts import Cosmos3Facts
+from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.core.planner import Selection
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.report.demo import play_demo
@@ -51,7 +53,7 @@ class Demo:
     """Episode i plays the scene of seed + i; training used seeds below 100000."""
     candidates: int | Literal['auto'] = 'auto'
     """Candidates N per query; the one with the best value is played. By default 4, and fewer where
-    the machine has no time for them."""
+    the machine has no time for them; 1 of a checkpoint that has no value."""
     keep: tuple[int, ...] = ()
     """Candidates kept after each denoising step, by value so far; none keeps all to the end."""
     futures: int = 0
@@ -117,9 +119,10 @@ def _check(options: Demo) -> None:
         raise ConfigError(msg)
     find_task(options.task)
     PlaybackSettings(options.seam)
-    config = read_config(options.checkpoint / 'policy.json')
-    check_robot(config, read_robot(Path(str(_arguments(options)['robot']))))
-    most = PlanQuery.candidates if options.candidates == 'auto' else options.candidates
+    facts = read_facts(options.checkpoint)
+    check_robot(facts, read_robot(Path(str(_arguments(options)['robot']))))
+    usual = PlanQuery.candidates if facts.has_value else 1
+    most = usual if options.candidates == 'auto' else options.candidates
     query = PlanQuery(
         most,
         options.futures,
@@ -129,7 +132,11 @@ def _check(options: Demo) -> None:
         options.temperature,
         guidance=options.guidance,
     )
-    query.check(config.action_steps)
+    if isinstance(facts, Cosmos3Facts):
+        facts.check_query(query)
+        facts.check_task(TASKS[options.task])
+        return
+    query.check(facts.action_steps)
     residuals = options.checkpoint / 'residuals.safetensors'
     if query.temperature and not residuals.is_file():
         msg = f'--temperature needs {residuals}; cosmos-policy residuals measures it'

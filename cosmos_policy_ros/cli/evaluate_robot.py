@@ -11,7 +11,8 @@ import select
 import sys
 from typing import Any, Literal
 
-from cosmos_policy_ros.core.config import check_robot, read_config
+from cosmos_policy_ros.core.config import check_robot
+from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.data.bags.custom import relabel_bag
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.evaluation.trials import JudgedRollout, RESULTS, Session, Trial
@@ -146,7 +147,7 @@ def _stack(options: EvaluateRobot) -> tuple[dict[str, Value], tuple[NodeSpec, ..
         others = tuple(POLICY_STACK)
     robot = read_robot(Path(str(values['robot'])))
     for path in options.policies:
-        check_robot(read_config(path / 'policy.json'), robot)
+        check_robot(read_facts(path), robot)
     return values, others
 
 

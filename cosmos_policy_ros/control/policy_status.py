@@ -163,10 +163,13 @@ def describe_status(status: PolicyStatus) -> dict[str, str]:
     """Return row -> text for people, of what is known."""
     budget = _number(status.budget_s * 1e3, '.0f', ' ms budget')
     latency = _number(status.query_ms_p50, '.0f', ' ms median')
+    is_unjudged = math.isnan(status.value) and status.delay_rows > 0.0  # every plan takes a while
     rows: dict[str, Any] = {
         'task': status.task,
         'episode': f'{status.episode_s:.1f} s  {status.episode}' if status.episode else '',
-        'value': _join(
+        'value': 'none: planning is off'
+        if is_unjudged
+        else _join(
             _number(status.value, '.3f', ''),
             'of ' + ' '.join(f'{s:.3f}' for s in status.scores) if status.scores else '',
             describe_choice(status.is_choice, status.scores),

@@ -181,6 +181,11 @@ class PolicyConfig:
         _expect(self, 'action_size', agree, f'the {len(self.joint_names)} joint_names')
 
     @property
+    def has_value(self) -> bool:
+        """True: it judges what it proposes."""
+        return True
+
+    @property
     def layout(self) -> LatentLayout:
         """The latent frames of this policy."""
         return LatentLayout(self.cameras)
@@ -212,10 +217,13 @@ def read_config(path: Path) -> PolicyConfig:
     """Read ``policy.json``.
 
     Raises:
-        ConfigError: The file is missing, no JSON, of another format version, or has an unknown,
-            missing or wrong field.
+        ConfigError: The file is missing, no JSON, of a policy of another kind or another format
+            version, or has an unknown, missing or wrong field.
     """
     data = read_mapping(path, 'policy file', 'the checkpoint folder is incomplete')
+    if 'kind' in data:
+        msg = f'{path} is of a policy of kind {data["kind"]}, and this takes a Cosmos Policy'
+        raise ConfigError(msg)
     version = data.pop('format_version', None)
     if version != FORMAT_VERSION:
         msg = f'{path} has format_version {version}, this release reads {FORMAT_VERSION}'

@@ -74,19 +74,19 @@ class NormStats:
 
     def normalize_actions(self, actions: Array) -> Array:
         """Return (..., A) float32 actions scaled to [-1, 1]."""
-        return _to_unit(actions, self.actions_min, self.actions_max)
+        return to_unit(actions, self.actions_min, self.actions_max)
 
     def unnormalize_actions(self, actions: Array) -> Array:
         """Return (..., A) float32 actions in robot units [rad; gripper 0..1]."""
-        return _from_unit(actions, self.actions_min, self.actions_max)
+        return from_unit(actions, self.actions_min, self.actions_max)
 
     def normalize_proprio(self, proprio: Array) -> Array:
         """Return (..., P) float32 proprio scaled to [-1, 1]."""
-        return _to_unit(proprio, self.proprio_min, self.proprio_max)
+        return to_unit(proprio, self.proprio_min, self.proprio_max)
 
     def unnormalize_proprio(self, proprio: Array) -> Array:
         """Return (..., P) float32 proprio in robot units [rad; gripper 0..1]."""
-        return _from_unit(proprio, self.proprio_min, self.proprio_max)
+        return from_unit(proprio, self.proprio_min, self.proprio_max)
 
 
 def read_stats(path: Path) -> NormStats:
@@ -113,12 +113,20 @@ def write_stats(path: Path, stats: NormStats) -> None:
     path.write_text(json.dumps(data, indent=1) + '\n', encoding='utf-8')
 
 
-def _to_unit(x: Array, low: Stat, high: Stat) -> Array:
+def to_unit(x: Array, low: Stat, high: Stat) -> Array:
+    """Return (..., A) float32 numbers scaled so that ``low`` is -1 and ``high`` is 1.
+
+    Args:
+        x: (..., A) float32 numbers.
+        low: (A,) float64.
+        high: (A,) float64; where it equals ``low`` the result is 0.
+    """
     span = high - low
-    moved = span > 0
+    moved = span != 0
     unit = 2.0 * (x - low) / np.where(moved, span, 1.0) - 1.0
     return np.asarray(np.where(moved, unit, 0.0), dtype=np.float32)
 
 
-def _from_unit(x: Array, low: Stat, high: Stat) -> Array:
+def from_unit(x: Array, low: Stat, high: Stat) -> Array:
+    """Return (..., A) float32 numbers scaled back, the inverse of ``to_unit``."""
     return np.asarray(0.5 * (x.astype(np.float64) + 1.0) * (high - low) + low, dtype=np.float32)

@@ -112,6 +112,8 @@ def make_plan(
 ) -> Plan:
     """Return the plan that plays the best candidate of those that may be played.
 
+    Where the candidates have no values, that is the first of them, and the scores are NaN.
+
     ``decisive`` plays another candidate than the base only where there is a choice: it is another
     plan, more than ``APART_M`` from the base at the tools, and its score is higher by more than
     the ensemble is unsure of, see ``score_deviation``. A base candidate that may not be played is
@@ -127,14 +129,16 @@ def make_plan(
         apart_m: (N,) float64 distance of every candidate from the first at the tools [m]; None
             where nobody knows it, then all differ.
     """
-    scores = aggregate(candidates.values, aggregation)
+    n, n_values = candidates.values.shape
+    has_value = n_values > 0
+    scores = aggregate(candidates.values, aggregation) if has_value else np.zeros(n, np.float32)
     compared = scores
     if allowed is not None and allowed.any():
         compared = np.where(allowed, scores, np.float32(-1.0))
     best, base = select(compared, selection), 0
     margin, deviation = float(scores[best] - scores[base]), math.nan
     is_choice = best != base
-    if is_choice:
+    if is_choice and has_value:
         deviation = score_deviation(candidates.values, best, base)
         differs = apart_m is None or float(apart_m[best]) > APART_M
         forced = compared[base] < 0.0
@@ -142,4 +146,6 @@ def make_plan(
             is_choice, best = False, base
     chunk = ActionChunk(candidates.stamp_ns, candidates.positions[best], rate_hz)
     widest_m = math.nan if apart_m is None else float(apart_m.max())
+    if not has_value:
+        scores, margin = np.full_like(scores, np.nan), math.nan
     return Plan(chunk, scores, best, is_choice, margin, deviation, widest_m)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The interface of a policy to the running stack and the measurements: five members.
+"""The interface of a policy to the running stack and the measurements: six members.
 
-``core.policy.CosmosPolicy`` is one; another network with the same five members takes its place.
+``core.policy.CosmosPolicy`` is one, ``core.cosmos3.policy.Cosmos3Policy`` another; a further
+network with the same six members takes their place.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class PolicyFacts(Protocol):
         base_seed: Seed of the plain policy's noise; 0 where there is none.
         open_loop_rows: Rows of a chunk that the seam ``official`` plays before it asks again; 0 is
             all.
+        has_value: Whether it judges what it proposes. Where it does not, planning is off: it is
+            asked for one candidate, whose values have no columns.
     """
 
     @property
@@ -52,6 +55,8 @@ class PolicyFacts(Protocol):
     def base_seed(self) -> int: ...  # noqa: D102
     @property
     def open_loop_rows(self) -> int: ...  # noqa: D102
+    @property
+    def has_value(self) -> bool: ...  # noqa: D102
 
 
 class Answer(NamedTuple):
@@ -70,7 +75,7 @@ class Answer(NamedTuple):
 
 
 class Policy(Protocol):
-    """A policy with a value: proposes action chunks and predicts what comes of them."""
+    """Proposes action chunks, and predicts what comes of them and what that is worth."""
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -87,15 +92,22 @@ class Policy(Protocol):
             ValueError: Cameras, proprio size or task are others than it was trained on.
         """
 
+    def check_query(self, query: PlanQuery) -> None:
+        """Refuse a query that this policy cannot answer, whatever the observation.
+
+        Raises:
+            ValueError: It wants what the policy does not predict or was not made for.
+        """
+
     def plan(self, obs: Observation, query: PlanQuery) -> Answer:
-        """Return candidates, each with the value that the policy expects of it.
+        """Return candidates, each with the value that the policy expects of it, if it has one.
 
         Args:
             obs: What the robot senses; row 0 of every candidate is due at its stamp.
             query: How many candidates, futures and values.
 
         Raises:
-            ValueError: See ``check``, or the policy cannot answer such a query.
+            ValueError: See ``check`` and ``check_query``.
         """
 
     def images(

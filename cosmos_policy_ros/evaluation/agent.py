@@ -90,7 +90,6 @@ class Agent:
                 robot, or cannot answer the query; or it cannot judge displaced candidates.
         """
         from cosmos_policy_ros.core.config import check_robot
-        from cosmos_policy_ros.core.policy import CosmosPolicy
 
         policy = load_policy(
             self.checkpoint,
@@ -101,11 +100,9 @@ class Agent:
             conditioning=self.conditioning,
         )
         check_robot(policy.config, robot)
-        self.query.check(policy.config.action_steps)
+        policy.check_query(self.query)
         if self.displacement.spread_rad:
             require_stages(policy)
-        if isinstance(policy, CosmosPolicy):
-            policy.check_query(self.query)
         return policy
 
     def describe(self) -> dict[str, str]:

@@ -46,8 +46,9 @@ class TrialResult:
         seed: Number of the start state.
         success: Whether the task was done at any time.
         steps: Steps until then, or all of them.
-        middle_value: Value of the chosen candidate of the query in the middle of the trial.
-        values: Those of all queries.
+        middle_value: Value of the chosen candidate of the query in the middle of the trial; None
+            of a policy that has no value.
+        values: Those of all queries; none of such a policy.
         query_ms: How long each took [ms].
     """
 
@@ -55,7 +56,7 @@ class TrialResult:
     seed: int
     success: bool
     steps: int
-    middle_value: float
+    middle_value: float | None
     values: tuple[float, ...]
     query_ms: tuple[float, ...]
 
@@ -92,7 +93,8 @@ def play_trial(
         observation = Observation(stamp_ns, images, sim.proprio, sim.task)
         plan = make_plan(policy.plan(observation, query).candidates, config.rate_hz)
         query_ms.append((time.perf_counter() - start_s) * 1e3)
-        values.append(float(plan.scores[plan.best]))
+        if not np.isnan(plan.scores[plan.best]):
+            values.append(float(plan.scores[plan.best]))
         rows = plan.chunk.positions[: config.open_loop_rows or None]
         for row in rows.clip(robot.lower, robot.upper).repeat(held, axis=0):
             sim.step(row)
@@ -105,7 +107,7 @@ def play_trial(
         seed=trial.seed,
         success=success,
         steps=steps,
-        middle_value=values[len(values) // 2] if values else 0.0,
+        middle_value=values[len(values) // 2] if values else None,
         values=tuple(round(value, 4) for value in values),
         query_ms=tuple(round(ms, 2) for ms in query_ms),
     )
@@ -190,12 +192,13 @@ def summarize_trials(results: Iterable[TrialResult], paper: float | None) -> dic
         task: _rate([r for r in results if r.task == task])
         for task in dict.fromkeys(r.task for r in results)
     }
-    middle = np.array([r.middle_value for r in results])
+    judged = [r for r in results if r.middle_value is not None]
+    middle = np.array([r.middle_value for r in judged])
     return {
         **_rate(results),
         'success_rate': sum(r.success for r in results) / len(results),
         'paper': paper,
-        'value_auc': auc(middle, np.array([r.success for r in results])),
+        'value_auc': auc(middle, np.array([r.success for r in judged], dtype=np.bool_)),
         'query_ms': rounded_percentiles([ms for r in results for ms in r.query_ms]),
         'steps': rounded_percentiles([r.steps for r in results if r.success]),
         'tasks': tasks,

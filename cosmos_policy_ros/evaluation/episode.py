@@ -65,8 +65,9 @@ class EpisodeResult:
         seed: Seed of the scene.
         success: Whether the task was done at the end.
         best_reward: Highest reward reached, 0 to 4.
-        middle_value: Value of the candidate chosen nearest to the middle of the episode.
-        values: Value of the chosen candidate of every query, in order.
+        middle_value: Value of the candidate chosen nearest to the middle of the episode; None of a
+            policy that has no value.
+        values: Value of the chosen candidate of every query, in order; none of such a policy.
         query_ms: Durations of the queries [ms].
         choices: Of every query, whether another candidate than the first was chosen.
         apart_mm: Largest distance of a candidate from the first at the tools, of every query with
@@ -88,7 +89,7 @@ class EpisodeResult:
     seed: int
     success: bool
     best_reward: int
-    middle_value: float
+    middle_value: float | None
     values: tuple[float, ...]
     query_ms: tuple[float, ...]
     choices: tuple[bool, ...]
@@ -295,7 +296,7 @@ def play_episode(
         seed=seed,
         success=sim.success,
         best_reward=best_reward,
-        middle_value=values[len(values) // 2],
+        middle_value=values[len(values) // 2] if values else None,
         values=tuple(round(value, 4) for value in values),
         query_ms=tuple(round(ms, 2) for ms in inference.query_ms),
         choices=tuple(inference.choices),
@@ -325,7 +326,7 @@ class _Inference:
     """Answers queries after a latency, one at a time, as an inference node does.
 
     Attributes:
-        values: Value of the choice of every query, in order.
+        values: Value of the choice of every query, in order; none of a policy that has no value.
         query_ms: How long each was computed [ms].
         choices: Whether it chose another candidate than the first.
         apart_mm: Largest distance from the first, where it is known of several [mm].
@@ -346,7 +347,8 @@ class _Inference:
         proposal = self._planner(observation)
         self.query_ms.append((time.perf_counter() - start_s) * 1e3)
         plan = proposal.plan
-        self.values.append(float(plan.scores[plan.best]))
+        if not np.isnan(plan.scores[plan.best]):
+            self.values.append(float(plan.scores[plan.best]))
         self.choices.append(plan.is_choice)
         if len(plan.scores) > 1 and math.isfinite(plan.apart_m):
             self.apart_mm.append(plan.apart_m * 1e3)

@@ -23,6 +23,7 @@ from cosmos_policy_ros.evaluation.scenario import Scenario
 from cosmos_policy_ros.evaluation.sim_bag import bag_path
 from cosmos_policy_ros.evaluation.workers import map_seeds
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError
 
 
 def check_evaluation(
@@ -50,6 +51,10 @@ def check_evaluation(
     if record is not None:
         refuse_existing(record, seeds)
     policy = agent.load(robot)
+    if scenario.stop_when_done and not policy.config.has_value:
+        msg = f'{agent.checkpoint} has no value that could say that the task is done; leave out '
+        msg += 'stop_when_done'
+        raise ConfigError(msg)
     open_sim(scenario, robot)
     return match_instruction(policy, scenario)
 

@@ -26,7 +26,8 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
         ``episodes``, ``successes``, ``success_rate`` with its Wilson interval ``interval_95``;
         ``choice_share`` of the queries in which another candidate than the first was chosen;
         ``apart_mm``, percentiles of the largest distance of a candidate from the first at the
-        tools; ``value_auc`` of the value at mid-episode against success; ``query_ms`` percentiles;
+        tools; ``value_auc`` of the value at mid-episode against success, None without one of both
+        or without a value; ``query_ms`` percentiles;
         ``rewards``, how many episodes came to a reward of 1, 2, 3 and 4; ``seam_jump_rad`` and
         ``seam_jump_rad_s`` with ``p50``, ``p99`` and ``max`` over the chunks; ``standstill_s`` of
         all episodes; ``committed_rows``, percentiles of the ``conditioned`` rows of the queries
@@ -39,6 +40,7 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
     successes = sum(r.success for r in results)
     done_s = [r.done_s for r in results if r.done_s is not None]
     query_ms = [ms for r in results for ms in r.query_ms]
+    judged = [r for r in results if r.middle_value is not None]
     return {
         'episodes': len(results),
         'successes': successes,
@@ -47,7 +49,8 @@ def summarize_episodes(results: Sequence[EpisodeResult]) -> dict[str, object]:
         'choice_share': round(float(np.mean([c for r in results for c in r.choices])), 4),
         'apart_mm': rounded_percentiles([mm for r in results for mm in r.apart_mm]),
         'value_auc': auc(
-            np.array([r.middle_value for r in results]), np.array([r.success for r in results])
+            np.array([r.middle_value for r in judged]),
+            np.array([r.success for r in judged], dtype=np.bool_),
         ),
         'query_ms': rounded_percentiles(query_ms),
         'rewards': [sum(r.best_reward >= level for r in results) for level in range(1, 5)],

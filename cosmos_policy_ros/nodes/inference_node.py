@@ -107,7 +107,8 @@ class InferenceParams:
     candidates: int | str = param(
         AUTO,
         'Candidates N per query; more give a better choice and slower answers. auto takes '
-        f'{PlanQuery.candidates}, and fewer where there is no time for them.',
+        f'{PlanQuery.candidates}, fewer where there is no time for them, and 1 of a policy that '
+        'has no value to choose by.',
         1,
         256,
     )
@@ -284,8 +285,9 @@ class InferenceNode(LifecycleNode):
         )
         check_robot(self.policy.config, self.robot)
         self._matcher = TaskMatcher(self.policy.tasks, task_synonyms())
+        usual = PlanQuery.candidates if self.policy.config.has_value else 1
         self._query = PlanQuery(
-            candidates=PlanQuery.candidates if p.candidates == AUTO else p.candidates,
+            candidates=usual if p.candidates == AUTO else p.candidates,
             futures=p.futures,
             values=p.values,
             depth=p.depth,
@@ -295,6 +297,7 @@ class InferenceNode(LifecycleNode):
             keep=read_keep(p.keep),
             seed=self.policy.config.base_seed + p.seed,
         )
+        self.policy.check_query(self._query)
         self._model = LatencyModel()
         self._measure()
 

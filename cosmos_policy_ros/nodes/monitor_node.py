@@ -13,7 +13,8 @@ import time
 
 from cosmos_policy_ros.control.imagination import ImaginationWatch
 from cosmos_policy_ros.control.policy_status import severity
-from cosmos_policy_ros.core.config import CROP_AREA, read_config
+from cosmos_policy_ros.core.config import CROP_AREA, PolicyConfig
+from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.diagnostics import DiagnosticsTree, StatusReport
 from cosmos_policy_ros.ros.imagination import ImaginationFollower
@@ -139,9 +140,11 @@ def _seen_share(params: MonitorParams) -> float:
     Raises:
         ConfigError: The checkpoint is damaged.
     """
-    path = Path(params.checkpoint) / 'policy.json'
-    cropped = bool(params.checkpoint) and path.is_file() and read_config(path).centre_crop
-    return CROP_AREA if cropped else 1.0
+    folder = Path(params.checkpoint)
+    if not params.checkpoint or not (folder / 'policy.json').is_file():
+        return 1.0
+    facts = read_facts(folder)
+    return CROP_AREA if isinstance(facts, PolicyConfig) and facts.centre_crop else 1.0
 
 
 def main() -> None:

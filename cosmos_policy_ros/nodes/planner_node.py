@@ -31,8 +31,9 @@ from cosmos_policy_ros.control.homing import Homing
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
 from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
-from cosmos_policy_ros.core.config import PolicyConfig, read_config
+from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.core.planner import aggregate, make_plan, select
+from cosmos_policy_ros.core.protocol import PolicyFacts
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
     candidates_from_message,
@@ -75,6 +76,7 @@ SAME_HZ = 1e-3  # [Hz] by which rates of rows may differ, rounded to float32 tim
 APART_NS = 100_000_000  # by which the clocks of two machines may differ
 WATCH_S = 0.1  # [s] between two looks whether anybody can answer
 SHOWN = 60  # characters of an instruction in a message
+NO_VALUE = '; the policy has no value: planning is off'
 
 
 class _Asked(NamedTuple):
@@ -215,6 +217,7 @@ class PlannerNode(Node):
         self.get_logger().info(
             f'a query every {p.replan_s} s once activated; best of N by {p.aggregation}, '
             f'{p.selection}; seam {p.seam}'
+            + (NO_VALUE if self._policy and not self._policy.has_value else '')
         )
 
     def _now_ns(self) -> int:
@@ -378,6 +381,10 @@ class PlannerNode(Node):
             msg = f'chunks of {n_rows} rows at {rate_hz:g} Hz, those of {self.params.checkpoint} '
             msg += f'have {policy.horizon} at {policy.rate_hz:g} Hz'
             raise ValueError(msg)
+        if policy and policy.has_value != bool(candidates.values.shape[1]):
+            has = 'has a' if policy.has_value else 'has no'
+            msg = f'{candidates.values.shape[1]} values, and {self.params.checkpoint} {has} value'
+            raise ValueError(msg)
 
     def _decide(self, merged: Merged) -> None:
         """Publish the best of all candidates for one query."""
@@ -458,13 +465,17 @@ class PlannerNode(Node):
         now_ns = self._now_ns()
         waiting_s = self._pacer.waiting_s(now_ns)
         late = waiting_s > self.params.timeout_s and not self._taken_over
+        plan = self._plan
+        value = math.nan if plan is None else float(plan.scores[plan.best])
+        is_judged = not math.isnan(value)
         state = 'querying' if self._pacer.active else 'not activated'
+        if plan is not None and not is_judged:
+            state += NO_VALUE
         if self._taken_over and self._pacer.active:
             state = 'a person has taken over; querying once they give back'
         silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
         if not self.count_publishers(CANDIDATES.ros_name):
             silent = f'no answer for {waiting_s:.1f} s; {self._how_to_answer()}'
-        plan = self._plan
         status = PlannerStatus(
             active=self._pacer.active,
             stopped=self._stopped,
@@ -479,7 +490,7 @@ class PlannerNode(Node):
             committed_rows=self._committed,
             delay_rows=self._delay_rows,
             mismatch_rad=self._mismatch_rad,
-            value=math.nan if plan is None else float(plan.scores[plan.best]),
+            value=value,
             best=-1 if plan is None else plan.best,
             plans=self._n_plans,
             choices=self._n_choices,
@@ -487,25 +498,29 @@ class PlannerNode(Node):
             margin=math.nan if plan is None else plan.margin,
             deviation=math.nan if plan is None else plan.deviation,
             apart_m=math.nan if plan is None else plan.apart_m,
-            scores=() if plan is None else tuple(plan.scores.tolist()),
+            scores=tuple(plan.scores.tolist()) if plan is not None and is_judged else (),
             speed_scale=float(self.get_parameter('speed_scale').value),
         )
         trouble = status.trouble if late else self._stopped or status.trouble
         self._status.publish('warn' if trouble else 'ok', trouble or state, status)
 
 
-def _read_policy(params: PlannerParams) -> PolicyConfig | None:
+def _read_policy(params: PlannerParams) -> PolicyFacts | None:
     """Return what the checkpoint says of its chunks, None where nobody knows.
 
     A policy of another kind may have no ``policy.json``; its first answer tells then.
 
     Raises:
-        ConfigError: The file is damaged.
+        ConfigError: The file is damaged, or the value that is to end the queries does not exist.
     """
-    path = Path(params.checkpoint) / 'policy.json'
-    if not params.checkpoint or not path.is_file():
+    folder = Path(params.checkpoint)
+    if not params.checkpoint or not (folder / 'policy.json').is_file():
         return None
-    return read_config(path)
+    facts = read_facts(folder)
+    if params.stop_when_done and not facts.has_value:
+        msg = f'stop_when_done is true, and {folder} has no value that could say so; set it false'
+        raise ConfigError(msg)
+    return facts
 
 
 def _check_rules(params: PlannerParams) -> None:

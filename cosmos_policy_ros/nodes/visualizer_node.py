@@ -186,7 +186,7 @@ class VisualizerNode(Node):
         if self._scene is None:
             return []
         rows = [rows for answer in self._answers for rows in answer.positions]  # (H, A) each
-        values = [values.mean() for answer in self._answers for values in answer.values]
+        values = [value for answer in self._answers for value in answer.mean_values]
         chosen = self._find_chosen(rows)
         drawn = markers.draw_paths(
             [

@@ -43,9 +43,12 @@ def draw(names: list[str], rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _draw_values(axes: Axes, row: dict[str, Any], color: str, name: str) -> None:
-    """Draw success rates over bins of equally many episodes."""
-    value = np.array([r['middle_value'] for r in row['results']])
-    success = np.array([r['success'] for r in row['results']])
+    """Draw success rates over bins of equally many episodes, of a policy that has a value."""
+    judged = [r for r in row['results'] if r['middle_value'] is not None]
+    if not judged:
+        return
+    value = np.array([r['middle_value'] for r in judged])
+    success = np.array([r['success'] for r in judged])
     parts = np.array_split(np.argsort(value), min(BINS, len(value)))
     axes.plot(
         [value[p].mean() for p in parts], [success[p].mean() for p in parts], 'o-', color=color,

@@ -92,7 +92,7 @@ def _draw_page(number: int, episode: dict[str, Any], now_s: float, columns: list
     head = np.full((STRIP, body.shape[1], 3), BACKGROUND, np.uint8)
     answers = episode['candidates']
     done = [a['values'][a['best']] for a in answers if a['at_s'] + a['query_ms'] * 1e-3 <= now_s]
-    value = f'value {done[-1]:.2f}' if done else ''
+    value = f'value {done[-1]:.2f}' if done and done[-1] is not None else ''
     seed = f'   seed {episode["seed"]}' if 'seed' in episode else ''
     _write(head, f'episode {number}{seed}   {now_s:4.1f} s   {value}', WHITE)
     return np.concatenate([head, body])

@@ -54,8 +54,11 @@ def write_plot(path: Path, report: dict[str, Any], robot: RobotSpec) -> None:
 def _draw_values(ax: Axes, answers: list[dict[str, Any]]) -> None:
     """Draw the value of every candidate at its query; the chosen ones are joined."""
     times = [a['at_s'] for a in answers for _ in a['values']]
-    ax.scatter(times, [v for a in answers for v in a['values']], s=9, color=GREY, label='others')
-    chosen = [a['values'][a['best']] for a in answers]
+    values = np.array([v for a in answers for v in a['values']], dtype=np.float64)  # None is NaN
+    if len(values) and not np.isfinite(values).any():
+        ax.text(0.5, 0.5, 'no value: planning is off', ha='center', transform=ax.transAxes)
+    ax.scatter(times, values, s=9, color=GREY, label='others')
+    chosen = np.array([a['values'][a['best']] for a in answers], dtype=np.float64)
     ax.plot([a['at_s'] for a in answers], chosen, 'o-', ms=3.5, lw=1, color='C3', label='chosen')
 
 

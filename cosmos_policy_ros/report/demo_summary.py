@@ -92,6 +92,7 @@ def find_warnings(episodes: Iterable[Mapping[str, Any]]) -> list[str]:
 
 def _describe_episode(event: Event, start_ns: int, answers: list[Event]) -> dict[str, Any]:
     values = [a['values'][a['best']] for a in answers]
+    known = [value for value in values if value is not None]  # none of a policy without a value
     episode = {k: v for k, v in event.items() if k != 'event'}
     return {
         **episode,
@@ -99,7 +100,7 @@ def _describe_episode(event: Event, start_ns: int, answers: list[Event]) -> dict
         'query_ms': rounded_percentiles([a['query_ms'] for a in answers]),
         'value': {
             'middle': _nearest(answers, values, event['seconds'] / 2),
-            'mean': round(float(np.mean(values)), 4) if values else None,
+            'mean': round(float(np.mean(known)), 4) if known else None,
         },
         'candidates': answers,
     }
@@ -114,7 +115,7 @@ def _mean(numbers: list[float]) -> float | None:
     return round(float(np.mean(numbers)), 2) if numbers else None
 
 
-def _nearest(answers: list[Event], values: list[float], at_s: float) -> float | None:
+def _nearest(answers: list[Event], values: list[float | None], at_s: float) -> float | None:
     """Return the value of the answer nearest to a time of the episode."""
     if not answers:
         return None

@@ -85,7 +85,9 @@ def describe_progress(event: Event) -> str:
     """Return time, newest value, latency and executor state of an event of progress as a line."""
     figures = [f'{event["seconds"]:4.1f} s']
     if event['value'] is not None:
-        figures += [f'value {event["value"]:.2f}', f'{event["query_ms"]:4.0f} ms']
+        figures.append(f'value {event["value"]:.2f}')
+    if event['query_ms'] is not None:
+        figures.append(f'{event["query_ms"]:4.0f} ms')
     figures.append(event['state'])
     if event['success']:
         figures.append('[green]done[/green]')

@@ -111,7 +111,9 @@ def _true_spans(series: Series, seconds: float) -> Iterator[tuple[float, float]]
 def _policy(overview: Overview) -> str:
     """Return values of the candidates, seams and the states of the executor, of a rollout."""
     figures, seconds = [], overview.seconds
-    if overview.answers:
+    if overview.answers and np.isnan(overview.answers[0].values).all():
+        figures.append(f'<p>{len(overview.answers)} answers of a policy that has no value.</p>')
+    elif overview.answers:
         time_s = [a.at_s for a in overview.answers for _ in a.values]
         all_values = np.concatenate([a.values for a in overview.answers])
         chosen = [(a.at_s, a.values[a.best]) for a in overview.answers if a.best is not None]

@@ -228,7 +228,7 @@ class EpisodeMonitor:
         if stamp_ns < self._start_ns:
             return
         positions = np.concatenate([c.positions for c in candidates])
-        values = np.concatenate([c.values.mean(axis=1) for c in candidates])
+        values = np.concatenate([c.mean_values for c in candidates])
         best = int(np.abs(positions - chunk.positions).max(axis=(1, 2)).argmin())
         self._answers += 1
         self._value, self._query_ms = float(values[best]), latency_ms
@@ -239,7 +239,7 @@ class EpisodeMonitor:
             {
                 'at_s': self._seconds(stamp_ns),
                 'query_ms': round(latency_ms, 2),
-                'values': [round(float(v), 4) for v in values],
+                'values': [_number(float(v)) for v in values],
                 'best': best,
                 'steps_used': min((u.steps_used for u in used), default=None),
                 'depth_used': min((u.depth_used for u in used), default=None),

@@ -104,7 +104,8 @@ class ImaginationFollower:
             if due_ns <= self._clock.now().nanoseconds:
                 return  # too late to be played
             self._due[stamp_ns] = due_ns
-            self._expected[due_ns] = Expectation(due_ns, poses[chosen], {}, {})
+            pose = poses[chosen] if poses.shape[1] else None  # of a policy that predicts none
+            self._expected[due_ns] = Expectation(due_ns, pose, {}, {})
 
     def _on_future(self, camera: CameraSpec, message: Image) -> None:
         """Expect an image, and keep what the camera shows meanwhile."""

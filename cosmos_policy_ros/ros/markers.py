@@ -43,7 +43,7 @@ class Path(NamedTuple):
 
     Attributes:
         places: (H, 3) [m].
-        value: Of the candidate, 0 to 1.
+        value: Of the candidate, 0 to 1; NaN where nobody judged it.
         chosen: Whether it is the one that is played.
     """
 
@@ -53,7 +53,9 @@ class Path(NamedTuple):
 
 
 def value_colour(value: float, opacity: float = 1.0) -> Colour:
-    """Return the colour of a value; one outside of 0 to 1 has that of the end."""
+    """Return the colour of a value; one outside of 0 to 1 has that of the end, NaN is grey."""
+    if np.isnan(value):
+        return GREY._replace(a=opacity)
     stops = np.linspace(0.0, 1.0, len(VALUE_STOPS))
     return Colour(*(float(np.interp(value, stops, c)) for c in VALUE_STOPS.T), opacity)
 

@@ -37,12 +37,13 @@ class PlayedChoice:
     def find(self, candidates: Candidates) -> int | None:
         """Return the candidate that the planner chose, None if it is another node's.
 
-        Where no planner chooses in time, that is the one with the best mean value.
+        Where no planner chooses in time, that is the one with the best mean value, the first of a
+        policy that has no value.
 
         Args:
             candidates: What was answered.
         """
-        best = int(candidates.values.mean(axis=1).argmax())
+        best = int(candidates.mean_values.argmax())
         if not self._node.count_publishers(ACTION_CHUNK.ros_name):
             return best
 

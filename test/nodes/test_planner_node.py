@@ -83,13 +83,13 @@ class Bench(SteppedBench):
         return self.call(self.client, SetBool.Request(data=active))
 
     def answer(self, query: JointTrajectory, values: list[float], **changes: object) -> None:
-        """Answer a query with candidates whose positions are their number."""
-        n = len(values)
+        """Answer a query with candidates whose positions are their number; one without values."""
+        n = max(len(values), 1)
         positions = np.ones((n, 16, 14), np.float32) * np.arange(n)[:, None, None]
         sent = Candidates(
             stamp_ns=stamp_of(query),
             positions=positions.astype(np.float32),
-            values=np.array(values, np.float32)[:, None],
+            values=np.array(values, np.float32).reshape(n, -1),
             future_proprio=np.zeros((n, 14), np.float32),
         )
         message = candidates_message(sent, 25.0, changes.get('joints', JOINTS))
@@ -222,6 +222,17 @@ def test_committed_rows_that_were_not_played_are_reported(bench: Bench) -> None:
     assert float(values['mismatch_rad']) == pytest.approx(0.2, abs=1e-3)
     assert int(values['committed_rows']) == len(query.points) >= 6
     assert float(values['delay_rows']) >= 0.3 * 25.0
+
+
+def test_answer_without_values_is_not_that_of_a_policy_with_one(bench: Bench) -> None:
+    """Its first candidate would be played, and nobody has judged it."""
+    query, n_ignored = bench.restart(pose=0.0), bench.planner._n_ignored
+    bench.answer(query, [])
+    bench.wait(lambda: bench.planner._n_ignored > n_ignored)
+    assert bench.planner._trouble.startswith('0 values, and ')
+    assert not bench.chunks
+    bench.answer(query, [0.5])
+    bench.wait(lambda: bench.chunks)
 
 
 def test_a_seam_that_commits_to_nothing_sends_no_rows(

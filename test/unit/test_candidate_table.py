@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,7 +66,22 @@ def test_reader_that_knows_no_robot_takes_the_joints_of_the_table(tmp_path: Path
     assert read_table(message)[0].positions.shape == (2, 3, 2)
 
 
-def test_table_without_values_is_refused() -> None:
+def test_policy_without_a_value_has_no_columns_for_it(tmp_path: Path) -> None:
+    """Nor for joints that it does not predict; the reader finds none either."""
+    nothing = np.zeros((2, 0), np.float32)
+    unjudged = replace(candidates(), values=nothing, future_proprio=nothing)
+    table = build_table(unjudged, 10.0, JOINTS)
+    assert [column.name for column in table.columns] == [*JOINTS, 'time_from_start']
+    with BagWriter(tmp_path / 'bag', {}) as bag:
+        write_candidates(bag, unjudged, 10.0, JOINTS, STAMP_NS)
+    ((_, message),) = read_topics(tmp_path / 'bag', ['/policy/candidates'])['/policy/candidates']
+    got, _ = read_table(message, JOINTS)
+    np.testing.assert_array_equal(got.positions, candidates().positions)
+    assert got.values.shape == got.future_proprio.shape == (2, 0)
+    assert np.isnan(got.mean_values).all()
+
+
+def test_table_of_something_else_is_refused() -> None:
     """It is a point cloud of somebody else."""
     fields = [SimpleNamespace(name='x', offset=0, datatype=FLOAT32, count=1)]
     with pytest.raises(ValueError, match=r"has the fields \['x'\]"):

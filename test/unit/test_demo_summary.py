@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.report.demo import OUTPUTS
+from cosmos_policy_ros.report.demo_plot import _draw_values
 from cosmos_policy_ros.report.demo_summary import make_report
 from cosmos_policy_ros.report.live import prepare_folder
 from cosmos_policy_ros.stack.running import explain_end
 from cosmos_policy_ros.types import ConfigError
+from matplotlib.figure import Figure
 
 
 def test_error_of_a_node_is_passed_on(tmp_path: Path) -> None:
@@ -106,6 +108,26 @@ def test_report_tells_what_there_was_time_for() -> None:
     report = make_report(events, {}, domain=0)
     assert (report['candidates_used'], report['steps_used']) == (3.0, 4.0)
     assert report['budget_ms'] == {'p50': 200.0, 'p99': 298.0}
+
+
+def test_report_and_plot_of_a_policy_without_a_value_say_so() -> None:
+    """Its answers have one candidate each, which nobody has judged."""
+    answer = {'at_s': 0.0, 'query_ms': 100.0, 'values': [None], 'best': 0, 'image_ages_ms': []}
+    answer |= {'committed_rows': 3, 'passed_rows': 2}
+    figures = {'seconds': 8.0, 'success': True, 'answers': 1, 'standstill_s': 0.0, 'fault': ''}
+    figures |= {'seam_jump_rad_max': 0.1, 'interventions': 4, 'real_time_factor_min': 1.0}
+    figures |= {'seam_jumps_rad': [], 'intervention_reasons': {}}
+    events: list[dict[str, Any]] = [
+        {'event': 'started', 'seed': 1, 'start_ns': 0},
+        {'event': 'answer', **answer},
+        {'event': 'episode', 'seed': 1, **figures},
+    ]
+    report = make_report(events, {}, domain=0)
+    assert report['episodes'][0]['value'] == {'middle': None, 'mean': None}
+    assert report['candidates_used'] == 1.0
+    axes = Figure().subplots()
+    _draw_values(axes, report['episodes'][0]['candidates'])
+    assert [text.get_text() for text in axes.texts] == ['no value: planning is off']
 
 
 def test_folder_of_an_earlier_demo_is_cleared(tmp_path: Path) -> None:

@@ -102,6 +102,18 @@ def test_plan_plays_the_best_candidate() -> None:
     assert plan.scores.tolist() == pytest.approx([0.2, 0.7])
 
 
+def test_without_values_the_first_candidate_that_may_be_played_is() -> None:
+    """There is nothing to choose by, and the scores say so."""
+    nothing = np.zeros((2, 0), np.float32)
+    candidates = Candidates(9, np.zeros((2, 3, 1), np.float32), nothing, nothing)
+    for selection in ('decisive', 'reference', 'argmax'):
+        plan = make_plan(candidates, 25.0, selection=selection)
+        assert (plan.best, plan.is_choice) == (0, False)
+        assert np.isnan([*plan.scores, plan.margin, plan.deviation]).all()
+    allowed = make_plan(candidates, 25.0, allowed=np.array([False, True]))
+    assert (allowed.best, allowed.is_choice) == (1, True)
+
+
 def test_plan_plays_the_best_candidate_that_may_be_played() -> None:
     """Also a base candidate is not kept that may not; where none may, all are compared."""
     positions = np.zeros((3, 2, 1), np.float32)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.control.policy_status import severity, StackReports
+from cosmos_policy_ros.control.policy_status import describe_status, severity, StackReports
 from cosmos_policy_ros.status import (
     ExecutorStatus,
     ImaginationStatus,
@@ -136,3 +136,13 @@ def test_an_inference_node_that_is_not_active_is_waited_for() -> None:
     """It reports, and answers nothing."""
     found = reports(PLAYING, ASKING, InferenceStatus(stage='inactive')).summarize(0.1)
     assert (found.phase, found.reason) == ('waiting', 'inference is inactive; see ros2 lifecycle')
+
+
+def test_a_policy_without_a_value_says_so_once_it_has_planned() -> None:
+    """Before, nobody knows; with a value it is shown."""
+    planned = PlannerStatus(active=True, best=0, delay_rows=2.5)
+    values = [
+        describe_status(reports(PLAYING, planner).summarize(0.1)).get('value')
+        for planner in (PlannerStatus(active=True), planned, ASKING)
+    ]
+    assert values == [None, 'none: planning is off', '0.900  of 0.500 0.900  no choice']

@@ -40,7 +40,7 @@ class Answer(NamedTuple):
 
     Attributes:
         at_s: When row 0 is due [s].
-        values: (N,) float64 mean value of every candidate.
+        values: (N,) float64 mean value of every candidate; NaN of a policy that has no value.
         best: The candidate that became the action chunk, None when no chunk was recorded.
     """
 
@@ -163,12 +163,11 @@ def find_answers(candidates: Messages, chunks: Messages, start_ns: int) -> list[
     found = []
     for stamp_ns in sorted(answers):
         rows = np.concatenate([answer.positions for answer in answers[stamp_ns]])
-        values = np.concatenate([answer.values for answer in answers[stamp_ns]])
+        values = np.concatenate([answer.mean_values for answer in answers[stamp_ns]])
         best, chunk = None, chosen.get(stamp_ns)
         if chunk is not None and chunk.shape == rows.shape[1:]:
             best = int(np.abs(rows - chunk).max(axis=(1, 2)).argmin())
-        mean = values.astype(np.float64).mean(axis=1)
-        found.append(Answer((stamp_ns - start_ns) * 1e-9, mean, best))
+        found.append(Answer((stamp_ns - start_ns) * 1e-9, values, best))
     return found
 
 
