@@ -5,8 +5,9 @@ The console while the policy moves the simulated robot, and while a person leads
 sheet of a blind comparison; and RViz, on a machine that has it. It says how much of a core the
 console needs, too.
 
-The browser draws the 3D view without a GPU, so either it runs or the policy does: it stands still
-while the arms move, and they do while it draws what it was sent meanwhile.
+The browser draws the 3D view without a GPU, so either it runs or the stack does: the stack stands
+still while the page loads, the browser while the arms move, and they do while it draws what it was
+sent meanwhile.
 
     MUJOCO_GL=egl python scripts/screenshots.py
     MUJOCO_GL=egl python scripts/screenshots.py takeover
@@ -33,12 +34,12 @@ from typing import Any, Literal
 from urllib.request import Request, urlopen
 
 from browser import open_page, Page
-from cosmos_policy_ros.align import arm_pose, stamp_of
+from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.resources import robot_file, share_path
-from cosmos_policy_ros.robot import ArmSpec, leader_robot, read_robot
+from cosmos_policy_ros.robot import leader_robot, read_robot, RobotSpec
 from cosmos_policy_ros.ros.control_loop import spin_events
-from cosmos_policy_ros.ros.convert import joint_state_message
+from cosmos_policy_ros.ros.convert import command_positions, joint_state_message
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import (
@@ -49,12 +50,13 @@ from cosmos_policy_ros.stack.node_list import (
     WATCHED_SIM_STACK,
 )
 from cosmos_policy_ros.stack.processes import start_node, start_process, stop_nodes
-from cosmos_policy_ros.topics import JOINT_STATES, LEADER_JOINT_STATES
+from cosmos_policy_ros.topics import JOINT_COMMAND, LEADER_JOINT_STATES
 from PIL import ImageGrab
 import psutil
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 import tyro
 import yaml
 
@@ -79,7 +81,7 @@ def take_console(image: Path, folder: Path) -> None:
     with watched_stack(folder) as (processes, url):
         console = psutil.Process(processes['console'].pid)
         print(f'without a page: {console.cpu_percent(MEASURE_S):.0f} % of a core')
-        with console_page(url) as page:
+        with console_page(url, processes) as page:
             print(f'with a page: {console.cpu_percent(MEASURE_S):.0f} % of a core', flush=True)
             shoot(page, image, processes.values(), lambda: run_policy(url))
 
@@ -89,7 +91,7 @@ def take_takeover(image: Path, folder: Path) -> None:
     with (
         watched_stack(folder, takeover=True) as (processes, url),
         hands_at_the_leaders() as hold,
-        console_page(url) as page,
+        console_page(url, processes) as page,
     ):
 
         def take_over() -> None:
@@ -175,24 +177,34 @@ def watched_stack(folder: Path, **given: Value) -> Iterator[tuple[dict[str, Proc
 
 
 @contextmanager
-def console_page(url: str) -> Iterator[Page]:
-    """Yield the page of a console whose 3D view has loaded."""
+def console_page(url: str, processes: Mapping[str, Process]) -> Iterator[Page]:
+    """Yield the page of a console whose 3D view has loaded.
+
+    Args:
+        url: Address of the console.
+        processes: The stack; all of it but the console stands still meanwhile.
+    """
+    others = [process for name, process in processes.items() if name != 'console']
     with open_page(1400, 1000) as page:
-        page.open(url)
-        page.wait_for(f"{VIEW}?.body?.innerText.includes('latency')")
-        close = f"{VIEW}.querySelectorAll('.mantine-Notification-closeButton')"
-        page.run(f'{close}.forEach(button => button.click())')
+        signal_all(others, signal.SIGSTOP)
+        try:
+            page.open(url)
+            page.wait_for(f"{VIEW}?.body?.innerText.includes('latency')")
+            close = f"{VIEW}.querySelectorAll('.mantine-Notification-closeButton')"
+            page.run(f'{close}.forEach(button => button.click())')
+            # what stands still later would pass for a cut connection
+            page.wait_for('!isCut && ((check = () => {}), true)')
+        finally:
+            signal_all(others, signal.SIGCONT)
         yield page
 
 
 @contextmanager
 def hands_at_the_leaders() -> Iterator[Event]:
-    """Yield what makes the hands at the leader arms hold still; they go with the followers."""
-    rclpy.init()
+    """Yield what makes the hands at the leader arms hold still; they go with the commands."""
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)  # Ctrl-C ends all of this
     node, hold = Node('hands'), Event()
-    robot = read_robot(ROBOT)
-    for arm, leader in zip(robot.arms, leader_robot(robot).arms, strict=True):
-        lead(node, arm, leader, hold)
+    lead(node, leader_robot(read_robot(ROBOT)), hold)
 
     def spin() -> None:
         request_realtime(REALTIME_PRIORITY)  # a hand does not wait for a processor
@@ -204,21 +216,27 @@ def hands_at_the_leaders() -> Iterator[Event]:
     try:
         yield hold
     finally:
-        rclpy.shutdown()
+        node.context.try_shutdown()
         thread.join(timeout=5.0)
 
 
-def lead(node: Node, arm: ArmSpec, leader: ArmSpec, hold: Event) -> None:
-    """Publish a leader where its follower is, and where it was once the hands hold still."""
-    publisher = create_publisher(node, LEADER_JOINT_STATES.at(leader.joint_state_topic))
-    positions: list[float] = []
+def lead(node: Node, leaders: RobotSpec, hold: Event) -> None:
+    """Publish leaders where the followers are commanded, and were once the hands hold still.
 
-    def on_state(message: Any) -> None:
+    Not where they are measured: around a cube a gripper stays more open than it is commanded.
+    """
+    topics = [LEADER_JOINT_STATES.at(arm.joint_state_topic) for arm in leaders.arms]
+    publishers = [create_publisher(node, topic) for topic in topics]
+    pose = leaders.start.copy()
+
+    def on_command(message: Any) -> None:
         if not hold.is_set():
-            positions[:] = leader.state_of_pose(arm_pose(arm, message))
-        publisher.publish(joint_state_message(leader.state_joints, positions, stamp_of(message)))
+            pose[:] = command_positions(message, leaders.joint_names)
+        for arm, mine, publisher in zip(leaders.arms, leaders.arm_slices, publishers, strict=True):
+            positions = arm.state_of_pose(pose[mine])
+            publisher.publish(joint_state_message(arm.state_joints, positions, stamp_of(message)))
 
-    create_subscription(node, JOINT_STATES.at(arm.joint_state_topic), on_state)
+    create_subscription(node, JOINT_COMMAND, on_command)
 
 
 @contextmanager
@@ -243,8 +261,6 @@ def shoot(page: Page, image: Path, processes: Iterable[Process], act: Callable[[
         processes: Those of the stack.
         act: What is done before, while the browser stands still.
     """
-    # what stands still would pass for a cut connection
-    page.wait_for('!isCut && ((check = () => {}), true)')
     first = psutil.Process(page.process)
     browser = [first, *first.children(recursive=True)]
     for process in browser:
@@ -261,6 +277,7 @@ def shoot(page: Page, image: Path, processes: Iterable[Process], act: Callable[[
 
 def run_policy(url: str) -> None:
     """Let the policy of a console act for a while."""
+    time.sleep(2 * SETTLE_S)  # until joint states of before are forgotten
     press(url, 'enable')
     time.sleep(2 * SETTLE_S)
     press(url, 'start')
