@@ -131,13 +131,13 @@ def _print(figures: Mapping[str, Any]) -> None:
     for row in figures['queries']:
         table.add_row(row['backend'], row['precision'], *map(str, row['gb'].values()))
     console.print(table)
-    title = 'GB of every GPU that trains in bfloat16, one sample on each'
-    table = Table('trained', 'GPUs', *PARTS, 'needed', title=title)
     for row in figures['training']:
+        title = f'GB of every GPU that trains in bfloat16, one sample on each: {row["what"]}'
+        table = Table('GPUs', *PARTS, 'needed', title=title)
         for n, parts in row['parts_gb'].items():
             numbers = (*(parts[part] for part in PARTS), row['gb'][n])
-            table.add_row(row['what'], str(n), *map(str, numbers))
-    console.print(table)
+            table.add_row(str(n), *map(str, numbers))
+        console.print(table)
     console.print(
         'from shapes: states and a step of the training without numbers, as one of so many '
         'processes; needed is the most at a time and the autoencoder, with a tenth for fragments '
