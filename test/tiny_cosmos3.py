@@ -20,6 +20,7 @@ from tokenizers.pre_tokenizers import Whitespace
 import torch
 from transformers import PreTrainedTokenizerFast
 
+EMBODIMENT = 17  # of the robot, which the network calls a domain
 TASK, OTHER_TASK = 'lift the cup', 'open the drawer'
 WORDS = ('<unk>', '<|im_end|>', 'user', 'assistant', *TASK.split(), 'open', 'drawer', 'views')
 TEMPLATE = (
@@ -36,7 +37,7 @@ FACTS = Cosmos3Facts(
     action_steps=4,
     flow_shift=5.0,
     guidance=3.0,
-    domain_id=17,
+    domain_id=EMBODIMENT,
     resolution=256,
     tasks=(TASK, OTHER_TASK),
     viewpoint='concat_view',
