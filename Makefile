@@ -15,8 +15,8 @@ ALONE = (nodes or system) and not (unit or patient or gpu or hardware)
 
 help:
 	@echo 'make demo      set up, then watch the simulated robot hand over the cube in 5 episodes'
-	@echo 'make test      set up, then run all tests but the slow ones (8 minutes on 2 cores)'
-	@echo 'make test-all  set up, then run all tests (half an hour)'
+	@echo 'make test      set up, then run all tests but the slow ones (23 minutes on 2 cores)'
+	@echo 'make test-all  set up, then run all tests (an hour)'
 	@echo 'make fuzz      set up, then give every reader 100,000 damaged inputs (half an hour on 2 cores)'
 	@echo 'make lint      set up, then run ruff and mypy'
 	@echo 'make docs      set up, then write the documents as a site to site/'

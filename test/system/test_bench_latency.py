@@ -68,6 +68,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_slower_backend_takes_longer() -> None:
     """Ten denoising steps with a pause each, for one candidate and for eight."""
     figures = time_queries(pair(pause_s=PAUSE_S), SEEN, range(3), CONDITIONS['quiet'], 0.01)

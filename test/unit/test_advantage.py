@@ -182,6 +182,7 @@ def improved(tmp_path_factory: pytest.TempPathFactory, robot: RobotSpec) -> Path
     return folder
 
 
+@pytest.mark.slow
 def test_one_command_improves_a_policy_from_demonstrations_and_rollouts(improved: Path) -> None:
     """The checkpoint knows the label, keeps the facts of its base, and can be guided."""
     facts = json.loads((improved / 'improved' / 'policy.json').read_text(encoding='utf-8'))
@@ -226,6 +227,7 @@ def test_labels_need_a_value(improved: Path, robot: RobotSpec) -> None:
         )
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_continued_with_its_own_rows(improved: Path) -> None:
     """A configuration that names none does not make others of it."""
     config = improved / 'continue.yaml'

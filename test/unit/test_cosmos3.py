@@ -399,6 +399,7 @@ def test_demo_refuses_what_the_nodes_would_refuse(tmp_path: Path) -> None:
         _check(Demo(checkpoint=tmp_path, task='insert_peg'))
 
 
+@pytest.mark.slow
 def test_it_plays_an_episode_and_nothing_is_said_of_its_value(tmp_path: Path) -> None:
     """A short one in the simulator, by the command; the bag has its chunks."""
     robot = read_robot(robot_file('aloha_sim'))

@@ -138,6 +138,7 @@ def test_training_memory_is_divided_over_the_gpus() -> None:
         assert adapters[part] < four[part] / 2
 
 
+@pytest.mark.slow
 def test_a_gathered_layer_is_given_up_before_its_gradients() -> None:
     """One GPU keeps all weights in bfloat16 for the gradients, of several each a layer or two."""
     one, four = (step_bytes(WIDE, n) for n in (1, 4))
@@ -189,12 +190,14 @@ def test_activations_are_those_that_torch_keeps() -> None:
     assert stated == pytest.approx(sum(sizes.values()), rel=0.05)
 
 
+@pytest.mark.slow
 def test_too_little_memory_is_refused_before_it_fails() -> None:
     """Both numbers, and the device."""
     with pytest.raises(ConfigError, match=r'needs 1000000\.0 GB, .* GB are free on cpu'):
         _check_memory(10**15, 'cpu')
 
 
+@pytest.mark.slow
 def test_command_states_memory_without_a_gpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
