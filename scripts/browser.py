@@ -87,10 +87,10 @@ class Page:
         return value
 
     def click(self, selector: str) -> None:
-        """Click the middle of an element as a mouse does, once it is in view."""
+        """Click the middle of an element as a mouse does, once nothing fixed covers it."""
         box = self.run(
             f'(() => {{const e = document.querySelector({selector!r});'
-            "e.scrollIntoView({block: 'nearest'}); const b = e.getBoundingClientRect();"
+            "e.scrollIntoView({block: 'center'}); const b = e.getBoundingClientRect();"
             'return {x: b.x + b.width / 2, y: b.y + b.height / 2}})()'
         )
         for kind in ('mousePressed', 'mouseReleased'):
