@@ -9,7 +9,7 @@ right arm 6, right gripper]``. Joints in radians, grippers 0 closed … 1 open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 import math
 from typing import Any, Literal, NamedTuple, Protocol
@@ -158,6 +158,30 @@ class Candidates:
         if not self.values.shape[1]:
             return np.full(len(self.values), np.nan)
         return np.asarray(self.values.astype(np.float64).mean(axis=1))
+
+
+def find_played(
+    answers: Iterable[Candidates], rows: NDArray[np.floating]
+) -> tuple[int | None, float]:
+    """Return which candidate a chunk was made of, and how far it is from that at most.
+
+    Where a policy is played in the open loop, a chunk is the first rows of its candidate.
+
+    Args:
+        answers: Those to the query of the chunk.
+        rows: (R, A) positions of the chunk [rad; gripper 0..1].
+
+    Returns:
+        Its number over all answers, and the largest difference [rad; gripper 0..1]; None and
+        infinity where none has these joints and as many rows.
+    """
+    best, least = None, math.inf
+    for i, candidate in enumerate(c for answer in answers for c in answer.positions):
+        played = candidate[: len(rows)]
+        if played.shape == rows.shape and rows.size:
+            apart = float(np.abs(played - rows).max())
+            best, least = (i, apart) if apart < least else (best, least)
+    return best, least
 
 
 @dataclass(frozen=True, slots=True)

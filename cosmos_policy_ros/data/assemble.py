@@ -21,10 +21,8 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 BASE = 2  # columns of a mobile base behind those of the arms: forward and turning speed
 FASTEST_HZ, LATEST_NS = 1e4, 2**62  # of what an episode can be
-OPENINGS = (
-    -1.0,
-    2.0,
-)  # beyond which a gripper is in another unit; worn ones leave 0 to 1 a little
+# Beyond which a gripper is in another unit; worn ones leave 0 to 1 a little.
+OPENINGS = (-1.0, 2.0)
 CAMERA_PREFIX = 'cam_'  # ALOHA's camera ``cam_high`` is ``high`` in our robot files
 
 

@@ -48,7 +48,7 @@ from cosmos_policy_ros.topics import (
     TASK,
     Topic,
 )
-from cosmos_policy_ros.types import Candidates
+from cosmos_policy_ros.types import Candidates, find_played
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -187,7 +187,9 @@ class VisualizerNode(Node):
             return []
         rows = [rows for answer in self._answers for rows in answer.positions]  # (H, A) each
         values = [value for answer in self._answers for value in answer.mean_values]
-        chosen = self._find_chosen(rows)
+        chosen = None
+        if self._chunk is not None and self._answers_query(self._chunk_ns):
+            chosen, _ = find_played(self._answers, self._chunk)
         drawn = markers.draw_paths(
             [
                 markers.Path(path, float(value), i == chosen)
@@ -199,14 +201,6 @@ class VisualizerNode(Node):
             places = self._scene.tool_paths(self._committed).reshape(-1, 3)
             drawn += markers.draw_committed(places)
         return drawn
-
-    def _find_chosen(self, rows: list[NDArray[np.float32]]) -> int:
-        """Return which of the (H, A) candidates is played, -1 where that is not known."""
-        chunk = self._chunk
-        if chunk is None or not len(chunk) or not self._answers_query(self._chunk_ns):
-            return -1
-        played = {i: row[: len(chunk)] for i, row in enumerate(rows) if len(row) >= len(chunk)}
-        return min(played, key=lambda i: np.abs(played[i] - chunk).max(), default=-1)
 
     def _draw(self) -> None:
         """Send a picture to whoever looks."""

@@ -26,7 +26,7 @@ from cosmos_policy_ros.topics import (
     SIM_STATUS,
     SUCCESS,
 )
-from cosmos_policy_ros.types import ActionChunk, Candidates
+from cosmos_policy_ros.types import ActionChunk, Candidates, find_played
 import numpy as np
 from rclpy.node import Node
 from sensor_msgs.msg import PointCloud2
@@ -227,9 +227,10 @@ class EpisodeMonitor:
         used = self._used.pop(stamp_ns, [])
         if stamp_ns < self._start_ns:
             return
-        positions = np.concatenate([c.positions for c in candidates])
         values = np.concatenate([c.mean_values for c in candidates])
-        best = int(np.abs(positions - chunk.positions).max(axis=(1, 2)).argmin())
+        best, _ = find_played(candidates, chunk.positions)
+        if best is None:  # of another policy
+            return
         self._answers += 1
         self._value, self._query_ms = float(values[best]), latency_ms
         if self._on_answer is None:

@@ -21,7 +21,7 @@ from cosmos_policy_ros.topics import (
     future_image,
     JOINT_STATES,
 )
-from cosmos_policy_ros.types import Candidates
+from cosmos_policy_ros.types import Candidates, find_played
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
@@ -93,10 +93,12 @@ class ImaginationFollower:
             answers = [a for a in self._answers if a[0].stamp_ns == chunk.stamp_ns]
             if not answers:
                 return
-            rows = np.concatenate([candidates.positions for candidates, _ in answers])
-            poses = np.concatenate([candidates.future_proprio for candidates, _ in answers])
-            chosen = int(np.abs(rows - chunk.positions).max(axis=(1, 2)).argmin())
-            horizon, rate_hz = len(chunk.positions), answers[0][1]
+            candidates = [answer for answer, _ in answers]
+            poses = np.concatenate([answer.future_proprio for answer in candidates])
+            chosen, _ = find_played(candidates, chunk.positions)
+            horizon, rate_hz = candidates[0].positions.shape[1], answers[0][1]
+            if chosen is None or len(chunk.positions) < horizon:
+                return  # what was predicted is of when all rows are played
             # images are stamped for the policy's own speed, which the chunk may be played below
             stamp_ns = chunk.stamp_ns + round(horizon / rate_hz * 1e9)
             due_ns = chunk.stamp_ns + round(horizon / chunk.rate_hz * 1e9)

@@ -17,9 +17,8 @@ from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
 Note = Callable[[str, 'str | None'], None]
-AHEAD_NS = (
-    50_000_000  # by which a stamp is ahead of the time only where a clock was set back since
-)
+# By which a stamp is ahead of the time only where a clock was set back since.
+AHEAD_NS = 50_000_000
 
 
 class JointStates:

@@ -52,9 +52,9 @@ from cosmos_policy_ros.topics import (
     TAKE_OVER,
     TASK,
 )
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters, SetParametersAtomically
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from std_msgs.msg import Empty, String
 from std_srvs.srv import SetBool, Trigger
 
@@ -366,13 +366,11 @@ class OperatorDesk:
         self._tell('ok' if done else 'error', f'{call.label}: {text}')
 
     def _call_speed(self, share: float) -> None:
-        number = ParameterValue(type=ParameterType.PARAMETER_DOUBLE, double_value=share)
-        request = SetParameters.Request(parameters=[Parameter(name='speed_scale', value=number)])
+        request = SetParameters.Request(parameters=_parameters(speed_scale=share))
         self._call(f'Speed {share:.0%}', self._set_parameters, request)
 
     def _call_episodes(self, wanted: int) -> None:
-        number = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=wanted)
-        request = SetParameters.Request(parameters=[Parameter(name='n_episodes', value=number)])
+        request = SetParameters.Request(parameters=_parameters(n_episodes=wanted))
         self._call(f'{wanted} episodes', self._set_episodes, request)
 
     def _call_label(
@@ -381,10 +379,7 @@ class OperatorDesk:
         """Ask the recorder to keep what is said of an ended episode."""
         recorder = self.reports.get_fresh(RecorderStatus, time.monotonic())
         name = episode or (recorder.episode if recorder else '')
-        values = {'episode': name, **given}
-        request = SetParametersAtomically.Request(
-            parameters=[Parameter(name=n, value=_parameter_value(v)) for n, v in values.items()]
-        )
+        request = SetParametersAtomically.Request(parameters=_parameters(episode=name, **given))
         self._call(label, self._label, request)
 
     def _publish_task(self, instruction: str) -> None:
@@ -422,9 +417,6 @@ class OperatorDesk:
             self._node.get_logger().info(text)
 
 
-def _parameter_value(value: str | bool | int) -> ParameterValue:
-    if isinstance(value, bool):
-        return ParameterValue(type=ParameterType.PARAMETER_BOOL, bool_value=value)
-    if isinstance(value, int):
-        return ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=value)
-    return ParameterValue(type=ParameterType.PARAMETER_STRING, string_value=value)
+def _parameters(**values: str | bool | float) -> list[Any]:
+    """Return parameters of a service call."""
+    return [Parameter(name, value=value).to_parameter_msg() for name, value in values.items()]

@@ -10,8 +10,7 @@ import threading
 from cosmos_policy_ros.ros.convert import chunk_from_message
 from cosmos_policy_ros.ros.endpoints import create_subscription
 from cosmos_policy_ros.topics import ACTION_CHUNK
-from cosmos_policy_ros.types import ActionChunk, Candidates
-import numpy as np
+from cosmos_policy_ros.types import ActionChunk, Candidates, find_played
 from rclpy.node import Node
 from trajectory_msgs.msg import JointTrajectory
 
@@ -55,11 +54,8 @@ class PlayedChoice:
             chunk = self._chosen
         if chunk is None or chunk.stamp_ns != candidates.stamp_ns:
             return best
-        rows = candidates.positions[:, : len(chunk.positions)]
-        if rows.shape[1:] != chunk.positions.shape:  # of a policy with longer chunks
-            return None
-        apart_rad = np.abs(rows - chunk.positions).max(axis=(1, 2))
-        return int(apart_rad.argmin()) if apart_rad.min() < SAME_RAD else None
+        which, apart_rad = find_played([candidates], chunk.positions)
+        return which if apart_rad < SAME_RAD else None
 
     def _on_chunk(self, message: JointTrajectory) -> None:
         """Take a choice; malformed chunks are for the executor to refuse."""

@@ -21,10 +21,10 @@ from cosmos_policy_ros.topics import (
     START_RECORDING,
     STOP_RECORDING,
 )
-from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from std_srvs.srv import SetBool, Trigger
 
 CALL_S = 20.0  # [s] a service may take on a machine that is busy with other things
@@ -79,8 +79,8 @@ class StackClient:
             RuntimeError: The simulator refuses the seed.
             TimeoutError: It does not answer.
         """
-        number = ParameterValue(type=ParameterType.PARAMETER_INTEGER, integer_value=seed)
-        request = SetParameters.Request(parameters=[Parameter(name='seed', value=number)])
+        number = Parameter('seed', value=seed).to_parameter_msg()
+        request = SetParameters.Request(parameters=[number])
         result = self._call(self._set_parameters, request).results[0]
         if not result.successful:
             msg = f'the simulator refuses seed {seed}: {result.reason}'

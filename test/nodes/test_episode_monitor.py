@@ -105,6 +105,21 @@ def test_answer_is_reported_with_the_candidate_that_is_played(node: Node) -> Non
     assert answer['passed_rows'] >= 1
 
 
+def test_answer_that_is_played_in_part_is_reported_too(node: Node) -> None:
+    """As the first rows of a chunk are in the open loop; those of another policy are left out."""
+    answers: list[dict[str, object]] = []
+    monitor = EpisodeMonitor(node, JOINTS, answers.append)
+    monitor.start(node.get_clock().now().nanoseconds)
+    positions = np.stack([np.zeros((3, 2)), np.full((3, 2), 0.5)]).astype(np.float32)
+    for rows in (positions[1, :2], np.zeros((4, 2), np.float32)):
+        stamp_ns = node.get_clock().now().nanoseconds
+        values, poses = np.zeros((2, 1), np.float32), np.zeros((2, 2), np.float32)
+        candidates = Candidates(stamp_ns, positions, values, poses)
+        monitor.on_candidates(candidates_message(candidates, 10.0, JOINTS))
+        monitor.on_chunk(chunk_message(ActionChunk(stamp_ns, rows, 10.0), JOINTS))
+    assert [answer['best'] for answer in answers] == [1]
+
+
 def test_summary_keeps_what_happened_since_the_start(node: Node) -> None:
     """The slowest moment and the fault stay, the figures are the newest."""
     monitor = EpisodeMonitor(node, JOINTS)

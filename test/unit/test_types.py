@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The waist checks what passes it."""
 
-from cosmos_policy_ros.types import ActionChunk, Candidates, JointCommand, Observation
+import math
+
+from cosmos_policy_ros.types import ActionChunk, Candidates, find_played, JointCommand, Observation
 import numpy as np
 import pytest
 
@@ -51,6 +53,20 @@ def test_candidates_agree_on_their_number() -> None:
     """Values of three candidates do not belong to two."""
     with pytest.raises(ValueError, match=r'candidate values must have shape \(2, any\)'):
         Candidates(0, np.zeros((2, 5, 14), 'f4'), np.zeros((3, 1), 'f4'), np.zeros((2, 14), 'f4'))
+
+
+def test_the_candidate_that_is_played_is_found_by_its_rows() -> None:
+    """Over all answers, and where the chunk is the first rows of it alone."""
+    rows = np.stack([np.full((3, 2), x, np.float32) for x in (0.0, 0.5)])
+    values, poses = np.zeros((2, 1), np.float32), np.zeros((2, 2), np.float32)
+    far = rows + np.float32(2)
+    answers = [Candidates(0, positions, values, poses) for positions in (rows, far)]
+    assert find_played(answers, rows[1]) == (1, 0.0)
+    assert find_played(answers, far[0, :2]) == (2, 0.0)
+    assert find_played(answers, rows[0] + np.float32(0.125)) == (0, 0.125)
+    for other in (np.zeros((4, 2)), np.zeros((3, 3)), np.zeros((0, 2))):
+        assert find_played(answers, other) == (None, math.inf)
+    assert find_played([], rows[0]) == (None, math.inf)
 
 
 def test_command_of_doubles_is_refused() -> None:

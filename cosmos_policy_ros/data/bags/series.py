@@ -15,7 +15,7 @@ from cosmos_policy_ros.data.bags.files import read_topics
 from cosmos_policy_ros.robot import ArmSpec, RobotSpec
 from cosmos_policy_ros.status import EXECUTOR_NAME, qualified_name
 from cosmos_policy_ros.topics import JOINT_COMMAND
-from cosmos_policy_ros.types import Candidates, ConfigError
+from cosmos_policy_ros.types import Candidates, ConfigError, find_played
 import numpy as np
 from numpy.typing import NDArray
 
@@ -162,11 +162,10 @@ def find_answers(candidates: Messages, chunks: Messages, start_ns: int) -> list[
         answers.setdefault(answer.stamp_ns, []).append(answer)
     found = []
     for stamp_ns in sorted(answers):
-        rows = np.concatenate([answer.positions for answer in answers[stamp_ns]])
         values = np.concatenate([answer.mean_values for answer in answers[stamp_ns]])
-        best, chunk = None, chosen.get(stamp_ns)
-        if chunk is not None and chunk.shape == rows.shape[1:]:
-            best = int(np.abs(rows - chunk).max(axis=(1, 2)).argmin())
+        best = None
+        if (chunk := chosen.get(stamp_ns)) is not None:
+            best, _ = find_played(answers[stamp_ns], chunk)
         found.append(Answer((stamp_ns - start_ns) * 1e-9, values, best))
     return found
 
