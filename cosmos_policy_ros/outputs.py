@@ -1,11 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results on disk: refused before the work where they cannot be, and there whole or not at all."""
+"""Results on disk: refused before the work where they cannot be, and there whole or not at all.
+
+What has its name is on the disk: a power cut takes it no more than a killed process does. That is
+waited for once, when a result is whole. It takes milliseconds, of gigabytes seconds, so nothing
+that moves an arm calls this.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 import errno
+import os
 from pathlib import Path
 import shutil
 
@@ -14,6 +20,7 @@ from cosmos_policy_ros.types import ConfigError
 PARTIAL = '.partial'  # in the name of what is not finished
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last where a size is limited
 LOCKED = {errno.EROFS, errno.EACCES, errno.EPERM}
+UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # of disks that cannot be waited for
 
 
 def check_output(option: str, file: Path | None) -> None:
@@ -83,9 +90,10 @@ def _renamed_when_whole(partial: Path, path: Path) -> Iterator[Path]:
         _remove(partial)
         try:
             yield partial
+            sync(partial)
             if path.is_dir():
                 _remove(path)  # a rename replaces a file, but no folder that holds anything
-            partial.replace(path)
+            rename(partial, path)
         except BaseException:
             written = _size(partial)
             _remove(partial)
@@ -101,6 +109,48 @@ def _renamed_when_whole(partial: Path, path: Path) -> Iterator[Path]:
             msg = f'{path} cannot be written: {error.strerror}; choose another folder'
             raise ConfigError(msg) from error
         raise
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder with all that is in it, is on the disk under its name.
+
+    Raises:
+        OSError: The disk did not take it.
+    """
+    there = path.rglob('*') if path.is_dir() else ()
+    inside = (p for p in there if not p.is_symlink() and (p.is_file() or p.is_dir()))
+    for each in (*inside, path, path.parent):
+        _sync_entry(each)
+
+
+def sync_open(descriptor: int) -> None:
+    """Wait until an open file is on the disk; raises as ``sync``."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
+
+
+def rename(path: Path, to: Path) -> None:
+    """Give a file or a folder another name, which it keeps when the power is cut.
+
+    Args:
+        path: The file or folder; ``sync`` comes first where it is new.
+        to: Its other name, in place of a file that has it.
+    """
+    path.replace(to)
+    for folder in {path.parent, to.parent}:  # where names are kept
+        _sync_entry(folder)
+
+
+def _sync_entry(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        sync_open(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _size(path: Path) -> int:

@@ -33,7 +33,8 @@ def measure_recorder(seconds: float, domain: int | None = None) -> dict[str, Any
 
     Returns:
         ``lost`` messages, ``cpu_share`` of one core that the recorder took, ``mb_per_s`` recorded,
-        ``peer_mb_per_s`` that the plain rosbags writer manages, and ``topics`` with the counts.
+        ``saved_s`` from the request to stop until the disk had all of it, ``peer_mb_per_s`` that
+        the plain rosbags writer manages, and ``topics`` with the counts.
     """
     choose_domain(domain)
     with tempfile.TemporaryDirectory(prefix='bench_recorder_') as folder:
@@ -48,6 +49,7 @@ def measure_recorder(seconds: float, domain: int | None = None) -> dict[str, Any
             'lost': sum(row['lost'] for row in topics.values()),
             'cpu_share': round(cpu_share, 3),
             'mb_per_s': round(n_bytes / 1e6 / seconds, 1),
+            'saved_s': round(window['saved_s'], 2),
             'peer_mb_per_s': round(measure_writer(bag, out / 'peer'), 1),
             'label_accepted': window['success'],
             'message': window['message'].replace(f'{out}/', ''),
@@ -101,7 +103,8 @@ def _print(figures: dict[str, Any]) -> None:
     console.print(
         f'{figures["message"]}\n'
         f'lost {figures["lost"]}, {figures["cpu_share"]:.2f} of a core, '
-        f'{figures["mb_per_s"]} MB/s; plain rosbags writer {figures["peer_mb_per_s"]} MB/s; '
+        f'{figures["mb_per_s"]} MB/s, on the disk {figures["saved_s"]:.2f} s after the stop; '
+        f'plain rosbags writer {figures["peer_mb_per_s"]} MB/s; '
         f'load {figures["load"]} on {figures["cores"]} cores',
         highlight=False,
         soft_wrap=True,

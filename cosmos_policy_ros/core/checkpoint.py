@@ -22,6 +22,7 @@ from cosmos_policy_ros.core.layout import LatentLayout
 from cosmos_policy_ros.core.networks import is_frame_independent, spatial_stride, temporal_stride
 from cosmos_policy_ros.core.normalize import NormStats, read_stats, write_stats
 from cosmos_policy_ros.core.text import load_text_embeddings, save_text_embeddings, TextEmbeddings
+from cosmos_policy_ros.outputs import sync
 from cosmos_policy_ros.types import ConfigError
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel, ModelMixin
 import numpy as np
@@ -102,7 +103,7 @@ def save_checkpoint(
     vae: AutoencoderKLWan,
     residuals: Residuals | None = None,
 ) -> None:
-    """Write a checkpoint folder; the networks keep the precision they have.
+    """Write a checkpoint folder and wait until the disk has it; networks keep their precision.
 
     Raises:
         ConfigError: The parts do not fit each other.
@@ -120,6 +121,10 @@ def save_checkpoint(
         facts = json.loads(file.read_text(encoding='utf-8'))
         facts.pop('_name_or_path', None)  # the folder it was once read from, on this machine
         file.write_text(json.dumps(facts, indent=2) + '\n', encoding='utf-8')
+    more = () if residuals is None else (RESIDUALS,)
+    # by name, for the files of its training may be beside them
+    for name in (CONFIG, STATS, TEXT, TRANSFORMER, VAE, *more):
+        sync(path / name)
 
 
 def check_planning(base: Checkpoint, planning: Checkpoint) -> None:

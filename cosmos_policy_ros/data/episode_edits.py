@@ -38,7 +38,7 @@ from cosmos_policy_ros.data.quality import find_motion
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.rosetta.recording import contract_of, recorded_labels
 from cosmos_policy_ros.data.trash import put_in_trash, TRASH
-from cosmos_policy_ros.outputs import whole_file, whole_folder
+from cosmos_policy_ros.outputs import rename, whole_file, whole_folder
 from cosmos_policy_ros.types import Circumstances, ConfigError, Episode
 import h5py
 
@@ -278,7 +278,7 @@ def restore(folder: Path, dry_run: bool = False) -> list[Path]:
     found = sorted((folder / TRASH).iterdir()) if (folder / TRASH).is_dir() else []
     back = [(path, folder / path.name) for path in found if not (folder / path.name).exists()]
     for path, place in back if not dry_run else ():
-        path.rename(place)
+        rename(path, place)
     return [place for _, place in back]
 
 

@@ -279,21 +279,23 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
 
 
 def relabel_hdf5(path: Path, labels: Mapping[str, Any]) -> None:
-    """Write labels over the attributes of a file, in place; of one with a second name, a copy.
+    """Write labels over the attributes of a file, in a copy that takes its place.
+
+    Who writes into an HDF5 file and is killed leaves one that nobody can open; and merged folders
+    share files.
 
     Args:
         path: HDF5 file.
         labels: Name -> value; ``task`` is ``task_description`` there.
 
     Raises:
-        ConfigError: The file is damaged or cannot be written.
+        ConfigError: The file is damaged, or there is no room for the copy.
     """
-    if path.stat().st_nlink > 1:  # merged folders share files
-        with whole_file(path) as partial:
-            shutil.copy2(path, partial)
-    with _named(path), h5py.File(path, 'r+') as file:
-        for name, value in labels.items():
-            file.attrs['task_description' if name == 'task' else name] = value
+    with whole_file(path) as partial:
+        shutil.copy2(path, partial)
+        with _named(path), h5py.File(partial, 'r+') as file:
+            for name, value in labels.items():
+                file.attrs['task_description' if name == 'task' else name] = value
 
 
 def forget_hdf5(path: Path, names: Collection[str]) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from cosmos_policy_ros.outputs import rename
+
 TRASH = '.trash'
 
 
@@ -18,7 +20,7 @@ def put_in_trash(path: Path, folder: Path | None = None) -> Path:
     trash = (folder or path.parent) / TRASH
     trash.mkdir(exist_ok=True)
     place = _free_name(trash / path.name)
-    path.rename(place)
+    rename(path, place)
     return place
 
 

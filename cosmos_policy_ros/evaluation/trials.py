@@ -130,11 +130,13 @@ class Session:
 
         Raises:
             IndexError: All trials were judged.
+            ConfigError: It cannot be written.
         """
         trial = self.trials[len(self.judged)]
         line = json.dumps(asdict(trial) | asdict(judgement))
-        with (self._folder / RESULTS).open('a', encoding='utf-8') as file:
-            file.write(line + '\n')
+        text, _ = self._lines()
+        with whole_file(self._folder / RESULTS) as partial:
+            partial.write_text(f'{text}{line}\n', encoding='utf-8')
         self.judged.append((trial, judgement))
 
     def differences(self, score: str = SCORES[0]) -> list[float]:

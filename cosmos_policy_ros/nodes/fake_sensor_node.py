@@ -17,7 +17,6 @@ from typing import Any
 
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.ticks import sleep_until, Ticker
-from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import CameraSpec, read_robot, RobotSpec
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
@@ -122,7 +121,9 @@ class FakeSensorNode(Node):
                 return
             answer, self._pending = self._pending.result(), None
             if 'stop_ns' in self._window:
+                saved_s = (now_ns - self._window['stop_ns']) * 1e-9
                 self._window |= {'success': answer.success, 'message': answer.message}
+                self._window['saved_s'] = saved_s
             elif answer.success:
                 self._window['start_ns'] = now_ns
             else:
@@ -156,9 +157,10 @@ def _pattern(camera: CameraSpec) -> Image:
 
 
 def _write(path: Path, value: object) -> None:
-    """Write a JSON file, whole or not at all."""
-    with whole_file(path) as partial:
-        partial.write_text(json.dumps(value), encoding='utf-8')
+    """Write a JSON file, whole or not at all, without a wait for the disk: messages are due."""
+    partial = path.with_suffix('.partial')
+    partial.write_text(json.dumps(value), encoding='utf-8')
+    partial.replace(path)
 
 
 def main() -> None:

@@ -120,10 +120,13 @@ class OperatorNode(Node):
         watch.wait_for_verdict(end_ns)
         verdict = monitor.verdict()
         watch.capture.stop()
-        recording.finish(self.now_ns(), bool(verdict['success']))
-        client.activate(False)
-        client.enable(False)
-        watch.wait_until_disabled()
+        captured_ns = self.now_ns()
+        try:
+            client.activate(False)
+            client.enable(False)
+            watch.wait_until_disabled()
+        finally:
+            recording.finish(captured_ns, bool(verdict['success']))  # last: it waits for the disk
         self._events.write(
             'episode',
             seed=seed,

@@ -131,9 +131,11 @@ class TrialNode(Node):
             watch.wait_for_verdict(end_ns)
             assert monitor.sim is not None
             simulated = {'success': monitor.success, 'progress': monitor.sim.progress}
-        recording.finish(end_ns, simulated.get('success'))
-        client.enable(False)
-        watch.wait_until_disabled()
+        try:
+            client.enable(False)
+            watch.wait_until_disabled()
+        finally:
+            recording.finish(end_ns, simulated.get('success'))  # last: it waits for the disk
         self._events.write(
             'episode',
             seconds=round((end_ns - start_ns) * 1e-9, 2),

@@ -219,7 +219,8 @@ def check_cameras(config: TrainConfig, robot: RobotSpec) -> None:
 def write_train_config(path: Path, config: TrainConfig) -> None:
     """Write the configuration, defaults included."""
     plain = yaml.safe_load(yaml.safe_dump(_plain(asdict(config))))
-    path.write_text(yaml.safe_dump(plain, sort_keys=False), encoding='utf-8')
+    with whole_file(path) as partial:
+        partial.write_text(yaml.safe_dump(plain, sort_keys=False), encoding='utf-8')
 
 
 def _plain(value: Any) -> Any:

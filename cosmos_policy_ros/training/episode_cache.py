@@ -70,7 +70,8 @@ def prepare_episodes(
     if said.exists() and said.read_text(encoding='utf-8') != repr(reading):
         msg = f'{cache} holds episodes that were read with other options; choose another --out'
         raise ConfigError(msg)
-    said.write_text(repr(reading), encoding='utf-8')
+    with whole_file(said) as partial:
+        partial.write_text(repr(reading), encoding='utf-8')
     files = {recording: cache / f'{name}.npz' for name, recording in name_episodes(data).items()}
     missing = [recording for recording, file in files.items() if not file.exists()]
     for recording, file in files.items():
@@ -92,7 +93,8 @@ def prepare_episodes(
                 elif error is not None:
                     raise error
     text = json.dumps(left_out, indent=2, sort_keys=True) + '\n'
-    (cache / LEFT_OUT).write_text(text, encoding='utf-8')
+    with whole_file(cache / LEFT_OUT) as partial:
+        partial.write_text(text, encoding='utf-8')
     ready = [file for file in files.values() if file.stem not in left_out]
     if not ready or 2 * len(left_out) > len(files):
         msg = (

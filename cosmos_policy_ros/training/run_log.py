@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.training.validation import Metrics, Predictions, ValidationSet
 from cosmos_policy_ros.training.validation_figures import write_figures
 from rich.progress import Progress
@@ -32,7 +33,8 @@ class RunLog:
         log = folder / 'log.jsonl'
         old = log.read_text(encoding='utf-8').splitlines() if log.exists() else []
         kept = [line for line in old if _step_of(line) <= step]
-        log.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
+        with whole_file(log) as partial:
+            partial.write_text(''.join(f'{line}\n' for line in kept), encoding='utf-8')
         self._log = log.open('a', encoding='utf-8')
         self._writer = SummaryWriter(folder / 'board', purge_step=step + 1)
         self.progress = Progress()

@@ -20,6 +20,7 @@ from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
 from cosmos_policy_ros.data.bags.gripper_scale import KEYS
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.advantages import find_judge, label_samples
 from cosmos_policy_ros.training.config import (
@@ -147,7 +148,8 @@ def train(
             )
             write_train_config(out / 'train.yaml', config)
             text = json.dumps(metrics, indent=2) + '\n'
-            (out / 'figures.json').write_text(text, encoding='utf-8')
+            with whole_file(out / 'figures.json') as partial:
+                partial.write_text(text, encoding='utf-8')
     return metrics
 
 

@@ -77,6 +77,7 @@ def test_bench_writes_its_figures(tmp_path: Path, domain: int) -> None:
         assert row['published'] == row['recorded'] + row['lost'] > 0
     assert figures['topics']['/high/image_raw']['recorded'] > 0
     assert figures['mb_per_s'] > 0
+    assert 0 < figures['saved_s'] < 60
     assert figures['cpu_share'] > 0
     assert figures['peer_mb_per_s'] > 0
     assert '/follower_left/joint_states' in done.stdout

@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from cosmos_policy_ros.data.assemble import Labels
-from cosmos_policy_ros.data.hdf5 import read_hdf5, write_hdf5
+from cosmos_policy_ros.data.hdf5 import read_hdf5, relabel_hdf5, write_hdf5
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.video import count_frames, VideoWriter
 from cosmos_policy_ros.types import ConfigError
@@ -455,3 +455,13 @@ def test_gripper_in_per_cent_is_refused(tmp_path: Path) -> None:
         ConfigError, match=r'actions: .*right/gripper is \d+.*in row 2, openings of'
     ):
         read_hdf5(tmp_path / 'a.hdf5', ROBOT)
+
+
+def test_labels_are_written_all_or_none(tmp_path: Path) -> None:
+    """A file that is written into and left half-way cannot be opened any more."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match=r'episode .*a.hdf5'):
+        relabel_hdf5(path, {'success': True, 'note': object()})
+    assert path.read_bytes() == before
+    assert [each.name for each in tmp_path.iterdir()] == ['a.hdf5']

@@ -155,3 +155,84 @@ def test_other_failures_are_not_hidden(tmp_path: Path) -> None:
     """A file where a folder should be is a mistake of a program."""
     with pytest.raises(OSError, match='Input/output error'):
         fail_to_write(tmp_path / 'out', errno.EIO)
+
+
+def log_of_the_disk(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what the disk is waited for and which names are given, by name and in order."""
+    log: list[str] = []
+    sync, replace = os.fsync, Path.replace
+
+    def note_sync(descriptor: int) -> None:
+        log.append(f'on the disk: {Path(f"/proc/self/fd/{descriptor}").readlink().name}')
+        sync(descriptor)
+
+    def note_name(path: Path, to: Path) -> Path:
+        log.append(f'{path.name} is called {to.name}')
+        return replace(path, to)
+
+    monkeypatch.setattr(os, 'fsync', note_sync)
+    monkeypatch.setattr(Path, 'replace', note_name)
+    return log
+
+
+def test_a_file_gets_its_name_when_the_disk_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut leaves the old file or the new one, and once the block has ended the new one."""
+    log = log_of_the_disk(monkeypatch)
+    with whole_file(tmp_path / 'a' / 'figures.json') as file:
+        file.write_text('new', encoding='utf-8')
+    assert log == [
+        'on the disk: figures.partial.json',
+        'on the disk: a',
+        'figures.partial.json is called figures.json',
+        'on the disk: a',
+    ]
+
+
+def test_a_folder_gets_its_name_when_the_disk_has_all_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Files, folders in it, and their names; what it only points to is not waited for."""
+    log = log_of_the_disk(monkeypatch)
+    (tmp_path / 'elsewhere').touch()
+    with whole_folder(tmp_path / 'set') as folder:
+        (folder / 'below').mkdir(parents=True)
+        (folder / 'below' / 'rows').touch()
+        (folder / 'link').symlink_to(tmp_path / 'elsewhere')
+    name = log.index('set.partial is called set')
+    assert sorted(log[:name]) == sorted(
+        f'on the disk: {each}' for each in ('below', 'rows', 'set.partial', tmp_path.name)
+    )
+    assert log[name + 1 :] == [f'on the disk: {tmp_path.name}']
+
+
+def test_what_the_disk_does_not_take_gets_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some disks say only then that they are full; the old file stays."""
+    path = tmp_path / 'figures.json'
+    path.write_text('old', encoding='utf-8')
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, 'fsync', refuse)
+    with pytest.raises(ConfigError, match='the disk is full'), whole_file(path) as file:
+        file.write_text('new', encoding='utf-8')
+    assert path.read_text(encoding='utf-8') == 'old'
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_disk_that_cannot_be_waited_for_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some network disks have no such promise to give."""
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+
+    monkeypatch.setattr(os, 'fsync', refuse)
+    with whole_file(tmp_path / 'figures.json') as file:
+        file.write_text('new', encoding='utf-8')
+    assert (tmp_path / 'figures.json').read_text(encoding='utf-8') == 'new'

@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 import shutil
 import signal
 import subprocess
 import sys
+import time
 
 from cosmos_policy_ros.data.bags.preflight import find_full, find_stale, stream_rates
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.recording import next_episode, Recording
-from cosmos_policy_ros.data.bags.recovery import recover, recover_all
+from cosmos_policy_ros.data.bags.recovery import is_being_recorded, recover, recover_all
 from cosmos_policy_ros.data.bags.writer import typestore
 from cosmos_policy_ros.data.episodes import list_episodes
 from cosmos_policy_ros.image_decoder import IMAGE
@@ -24,6 +26,7 @@ import numpy as np
 import pytest
 from rosbags.rosbag2 import Reader
 from test_bag import META, record, ROBOT
+from test_outputs import log_of_the_disk
 
 START_NS = 5 * 10**9
 TICK_NS = 10**7
@@ -249,3 +252,49 @@ def test_a_checkpoint_is_known_by_its_content(tmp_path: Path) -> None:
     (tmp_path / 'policy.json').write_text('[]', encoding='utf-8')
     assert hash_checkpoint(tmp_path) != before
     assert len(before) == 64
+
+
+def test_an_episode_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a power cut takes none that was said to be saved."""
+    recording = begin(tmp_path)
+    recording.write(IMAGE_TOPIC, IMAGE, FRAME, START_NS)
+    log = log_of_the_disk(monkeypatch)
+    recording.finish(START_NS + TICK_NS, success=True)
+    assert sorted(log[:-2]) == sorted(
+        f'on the disk: {name}' for name in ('a.mcap', 'metadata.yaml', 'a.partial', tmp_path.name)
+    )
+    assert log[-2:] == ['a.partial is called a', f'on the disk: {tmp_path.name}']
+
+
+def test_a_long_episode_is_brought_to_the_disk_while_it_is_recorded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By a thread: the stop waits for the end of it, and a power cut takes no minutes."""
+    log = log_of_the_disk(monkeypatch)
+    recording = begin(tmp_path)
+    for k in range(250):
+        recording.write(IMAGE_TOPIC, IMAGE, FRAME, START_NS + k * TICK_NS)
+    until_s = time.monotonic() + 10
+    while 'on the disk: a.mcap' not in log and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert 'on the disk: a.mcap' in log
+    recording.discard()
+
+
+def test_nobody_recovers_an_episode_that_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is locked until it has its name: another recorder would make a second one of it."""
+    recording = begin(tmp_path)
+    recording.write(IMAGE_TOPIC, IMAGE, FRAME, START_NS)
+    locked: list[bool] = []
+
+    def look(_descriptor: int) -> None:
+        locked.append(is_being_recorded(tmp_path / 'a.partial'))
+
+    monkeypatch.setattr(os, 'fsync', look)
+    recording.finish(START_NS + TICK_NS, success=True)
+    assert locked[0]
+    assert [stored.name for stored in list_episodes(tmp_path)] == ['a']

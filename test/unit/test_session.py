@@ -4,10 +4,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+import errno
+import os
 from pathlib import Path
 import shutil
+import time
 
 from cosmos_policy_ros.data.bags.files import read_metadata
+from cosmos_policy_ros.data.bags.recovery import recover_all
 from cosmos_policy_ros.data.bags.session import RecordingSession, SessionLimits
 from cosmos_policy_ros.data.bags.stream_watch import StreamWatch
 from cosmos_policy_ros.data.bags.writer import typestore
@@ -149,3 +153,27 @@ def test_disk_that_was_pulled_out_is_told(tmp_path: Path) -> None:
     assert recorder.status(now_ns, 'task').free_bytes == 0
     with pytest.raises(ValueError, match='usb is gone; is its disk still there'):
         recorder.start(now_ns, 'task')
+
+
+def test_disk_that_fails_while_recording_ends_the_episode_and_leaves_it_unfinished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not said to be saved, and the next recorder finds what is there."""
+    recorder = session(tmp_path)
+    take(recorder, SECOND_NS - 1, message(SECOND_NS - 1))
+    recorder.start(SECOND_NS, 'task')
+
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, 'fsync', fail)
+    ns, until_s = SECOND_NS, time.monotonic() + 10
+    while recorder.recording is not None and time.monotonic() < until_s:
+        ns += SECOND_NS // 10
+        take(recorder, ns, message(ns))
+    assert recorder.recording is None
+    assert recorder.failed
+    assert 'episode_000000 is unfinished: [Errno 5] Input/output error' in recorder.last
+    assert [path.name for path in tmp_path.iterdir()] == ['episode_000000.partial']
+    monkeypatch.undo()
+    assert recover_all(tmp_path) == [tmp_path / 'episode_000000']

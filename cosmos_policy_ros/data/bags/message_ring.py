@@ -16,6 +16,7 @@ import shutil
 from typing import NamedTuple
 
 from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.outputs import sync
 
 NAME = re.compile(r'\d{8}-\d{6}_')  # of a report's folder begins so: date and time
 SPARE = 1.5  # times the size of the messages must be free
@@ -125,6 +126,7 @@ def write_report(
             bag.write(kept.topic, kept.type, kept.data, kept.stamp_ns)
     for file, text in texts.items():
         (path / file).write_text(text, encoding='utf-8')
+    sync(path)  # who stopped it may well cut the power next
     for old in list_reports(folder)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return path

@@ -17,7 +17,7 @@ import shutil
 from cosmos_policy_ros.data.bags.files import read_custom
 from cosmos_policy_ros.data.bags.torn import read_open_mcap, TORN
 from cosmos_policy_ros.data.bags.writer import BagWriter
-from cosmos_policy_ros.outputs import PARTIAL
+from cosmos_policy_ros.outputs import PARTIAL, rename
 
 logger = logging.getLogger(__name__)
 RESCUE = '.rescue'  # suffix of a copy that is being made
@@ -68,7 +68,7 @@ def recover(partial: Path) -> Path:
             if not n:
                 msg = f'{partial} holds no whole chunk'
                 raise ValueError(msg)
-    bag.path.rename(path)
+    rename(bag.path, path)
     shutil.rmtree(partial)
     logger.info('%s: %d messages recovered', path, n)
     return path

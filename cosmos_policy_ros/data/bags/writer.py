@@ -15,17 +15,19 @@ Source: rosbag2 bag format version 9, https://mcap.dev/spec.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 import contextlib
 import fcntl
 from functools import lru_cache
 import io
+import os
 from pathlib import Path
 import shutil
 import struct
 from typing import Any
 
 from cosmos_policy_ros.image_decoder import COMPRESSED_VIDEO, IMAGE, VIDEO_PACKET
-from cosmos_policy_ros.outputs import partial_folder
+from cosmos_policy_ros.outputs import partial_folder, rename, sync, sync_open
 from cosmos_policy_ros.topics import offered_qos, Qos
 import numpy as np
 from numpy.typing import NDArray
@@ -132,6 +134,8 @@ class BagWriter:
         draft = {INFORMATION: {'custom_data': {**metadata, 'complete': 'false'}}}
         (partial / 'metadata.yaml').write_text(yaml.safe_dump(draft), encoding='utf-8')
         self._connections: dict[str, Connection] = {}
+        self._disk = ThreadPoolExecutor(1, 'disk')  # has no thread before the first flush
+        self._synced: Future[None] | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -205,18 +209,41 @@ class BagWriter:
         self.write(topic, BOOL, typestore().types[BOOL](bool(flag)), stamp_ns)
 
     def flush(self) -> None:
-        """Bring everything written so far into the file, where even a killed process leaves it."""
+        """Bring everything written so far into the file, where even a killed process leaves it.
+
+        A thread brings it on to the disk, so that ``close`` need not wait for all of a long bag.
+
+        Raises:
+            OSError: The file, or the disk since the last flush, did not take it.
+        """
         if self._storage.chunk.msgs:
             self._storage.close_chunk()
         self._storage.bio.flush()
+        if self._synced is not None:
+            if not self._synced.done():
+                return  # a slow disk: it gets the rest next time
+            self._synced.result()
+        self._synced = self._disk.submit(sync_open, self._storage.bio.fileno())
 
     def close(self) -> None:
-        """Finish the bag and give the folder its name."""
-        self._writer.close()
-        self._partial.rename(self.path)
+        """Finish the bag, wait until the disk has it, and give the folder its name.
+
+        Raises:
+            OSError: The file or the disk did not take it; the folder keeps its name for
+                unfinished ones.
+        """
+        # the second descriptor keeps the lock until the folder has its name
+        with os.fdopen(os.dup(self._storage.bio.fileno()), 'rb'):
+            self._disk.shutdown()
+            self._writer.close()
+            if self._synced is not None:
+                self._synced.result()
+            sync(self._partial)
+            rename(self._partial, self.path)
 
     def discard(self) -> None:
         """Stop writing and remove the folder."""
+        self._disk.shutdown()
         self._writer.abort()
         shutil.rmtree(self._partial, ignore_errors=True)
 
