@@ -27,20 +27,6 @@ settings.register_profile('shared_machine', deadline=None)
 settings.load_profile('shared_machine')
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add how many inputs the fuzzer takes."""
-    parser.addoption(
-        '--fuzz', type=int, default=None, help='inputs of test_fuzz.py, by default 2,000'
-    )
-
-
-@pytest.fixture
-def n_inputs(request: pytest.FixtureRequest) -> int | None:
-    """Return how many inputs the fuzzer takes, None for those of a quick run."""
-    found: int | None = request.config.getoption('--fuzz')
-    return found
-
-
 TIERS = ('unit', 'nodes', 'system')  # folders, and markers of what is in them
 
 
