@@ -40,8 +40,9 @@ class ReadingOptions:
     stamps: Literal['header', 'arrival'] | None = None
     """Which time of messages counts. Default: header, and refused where a clock differs."""
     images: Literal['rgb', 'bgr'] | None = None
-    """Order of the colours that an ordinary decoder leaves of HDF5 images. Default: by the marks
-    of the recorder, with one line that says which was taken."""
+    """Order of the colours that an ordinary decoder leaves of the images of HDF5 files and LeRobot
+    data sets. Default: by the marks of the recorder, with one line that says which was taken; that
+    of bags is in their encodings and the robot file."""
     drop: tuple[Literal['base', 'padding'], ...] = ()
     """What rows have too much: the two columns of a mobile base behind those of the arms; rows of
     zeros behind the end."""

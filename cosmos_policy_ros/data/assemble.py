@@ -100,6 +100,12 @@ def read_circumstances(stored: Mapping[str, Any], where: str) -> Circumstances:
     return Circumstances(**found)
 
 
+def read_source(value: Any) -> Literal['demo', 'rollout'] | None:
+    """Return where an episode comes from; None for what other recorders mean by the word."""
+    known: dict[Any, Literal['demo', 'rollout']] = {'demo': 'demo', 'rollout': 'rollout'}
+    return known.get(value) if isinstance(value, str) else None
+
+
 def read_flag(value: Any, name: str = '') -> bool:
     """Return a truth that may be stored as a number or as text, where ``bool('False')`` is true.
 

@@ -26,6 +26,14 @@ from cosmos_policy_ros.types import ConfigError, Episode
 import h5py
 
 HDF5_ENDINGS = ('.hdf5', '.h5')
+OTHERS = {  # name of a file that is not read -> what it is, and what to do
+    r'\.tfrecord': 'of RLDS, which is not read: make a LeRobot data set of it first',
+    r'\.bag$': 'a bag of ROS 1, which is not read: rosbags-convert makes one of ROS 2 of it',
+    r'^\.z(array|group|attrs)$|^zarr\.json$|\.zarr\.zip$': 'of Zarr, which is not read: make '
+    'ALOHA HDF5 files or a LeRobot data set of it first',
+    r'^(file|episode)[-_]\d+\.parquet$': 'a part of a LeRobot data set: give the folder that '
+    'holds meta/',
+}
 
 
 @dataclass(frozen=True)
@@ -63,28 +71,45 @@ def list_episodes(path: Path) -> list[StoredEpisode]:
     """
     found = _find_episodes(path)
     if not found:
-        msg = f'no episodes in {path}; record some with: cosmos-policy demonstrate --out {path}'
+        record = f'record some with: cosmos-policy demonstrate --out {path}'
+        msg = f'no episodes in {path}; {_describe_others(path) or record}'
         raise ConfigError(msg)
     return found
 
 
-def _find_episodes(path: Path) -> list[StoredEpisode]:
-    """Return the episodes of a path, or nothing."""
+def _describe_others(path: Path) -> str:
+    """Return what a path holds that is not read, and what to do; empty for nothing known."""
+    for each in (path,) if path.is_file() else path.rglob('*'):
+        for pattern, advice in OTHERS.items():
+            if re.search(pattern, each.name):
+                return f'{each} is {advice}'
+    return f'{path} is no bag, HDF5 file or data set' if path.is_file() else ''
+
+
+def _find_episodes(path: Path, above: tuple[Path, ...] = ()) -> list[StoredEpisode]:
+    """Return the episodes of a path, or nothing.
+
+    Args:
+        path: File or folder.
+        above: Where the folders are that it was reached through; a link back to one of them, or
+            to what holds one, would find every episode again.
+    """
     if is_lerobot(path):
         return [StoredEpisode('lerobot', path, n) for n in range(len(read_meta(path).episodes))]
     if is_bag(path):
         return [StoredEpisode('bag', path)]
-    if path.is_file():
+    if _is_hdf5(path):
         return [StoredEpisode('hdf5', path)]
     found: list[StoredEpisode] = []
     empty: list[str] = []
+    above = (*above, path.resolve())
     for inside in sorted(path.iterdir() if path.is_dir() else (), key=_by_number):
         if inside.name.startswith('.') or PARTIAL in inside.suffixes:
             continue
         if is_bag(inside) or _is_hdf5(inside):
             found += _find_episodes(inside)
-        elif inside.is_dir():
-            mine = _find_episodes(inside)
+        elif inside.is_dir() and not any(p.is_relative_to(inside.resolve()) for p in above):
+            mine = _find_episodes(inside, above)
             found += [replace(e, within=(inside.name, *e.within)) for e in mine]
             empty += [] if mine else [inside.name]
     if empty and found:

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from io import FileIO
 import logging
 from pathlib import Path
@@ -35,11 +36,13 @@ from cosmos_policy_ros.data.assemble import (
     Labels,
     read_circumstances,
     read_flag,
+    read_source,
     Rows,
     used_rows,
 )
 from cosmos_policy_ros.data.image_rows import ImageRows, shown, watch_frozen
-from cosmos_policy_ros.data.reading import note, Reading
+from cosmos_policy_ros.data.oddities import note_oddities
+from cosmos_policy_ros.data.reading import complete, note, Reading
 from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
 from cosmos_policy_ros.image_decoder import decode_file
@@ -153,7 +156,11 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
     stored = _labels(file)
     if files:
         stored = stored.completed(Labels(rate_hz=video_rate(next(iter(files.values())))))
-    labels = stored.completed(reading.labels).completed(Labels(rate_hz=robot.control_rate_hz))
+    labels = complete(stored, reading, str(path.parent))
+    if labels.rate_hz is None:
+        labels = replace(labels, rate_hz=robot.control_rate_hz)
+        told = f'nothing says how many rows it has per second; taken as {labels.rate_hz:g}, the '
+        note(str(path.parent), f'{told}control rate of the robot. Where that is another: --fps')
     rate_hz = labels.rate_hz or 1.0
     images: dict[str, Images] = {}
     image_index = {}
@@ -179,7 +186,7 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         for stream, name in MOTION.items()
     }
     motion = {stream: rows if rows is None else rows[:n] for stream, rows in motion.items()}
-    episode = Rows(
+    kept = Rows(
         proprio[:n],
         actions[: len(actions) - n_stored + n],
         expert,
@@ -188,7 +195,9 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         **motion,
         human_intervention=intervened,
     )
-    return assemble(episode, labels, robot, reading.other_robot)
+    episode = assemble(kept, labels, robot, reading.other_robot)
+    note_oddities(episode, robot, str(path.parent))
+    return episode
 
 
 def _swapped(file: h5py.File, data: h5py.Dataset, reading: Reading) -> bool:
@@ -416,13 +425,9 @@ def _attributes(episode: Episode, robot: RobotSpec) -> dict[str, Any]:
 def _labels(file: h5py.File) -> Labels:
     """Return the labels in the attributes; only rollouts of Cosmos Policy name a policy."""
     stored = {name: _plain(value) for name, value in file.attrs.items()}
-    source = stored.get('source', 'rollout' if 'policy_name' in stored else None)
-    if source not in ('demo', 'rollout', None):
-        msg = f"attribute 'source' must be 'demo' or 'rollout', got {source!r}"
-        raise ValueError(msg)
     return Labels(
         task=stored.get('task_description'),
-        source=source,
+        source=read_source(stored.get('source', 'rollout' if 'policy_name' in stored else None)),
         success=read_flag(stored['success'], 'success') if 'success' in stored else None,
         rate_hz=float(stored['rate_hz']) if 'rate_hz' in stored else None,
         start_ns=int(stored['start_ns']) if 'start_ns' in stored else None,
@@ -440,7 +445,7 @@ def _plain(value: Any) -> Any:
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     if not isinstance(file.get(name), h5py.Dataset):
-        msg = f'no dataset {name}; record or convert the episode again'
+        msg = f'no dataset {name}; it has {sorted(file)}, and the layout of ALOHA is expected'
         raise LookupError(msg)
     return file[name]
 

@@ -78,6 +78,16 @@ def shown(images: Images, index: NDArray[np.int64]) -> Iterator[NDArray[np.uint8
         yield image
 
 
+def swap_colours(images: ImageRows) -> ImageRows:
+    """Return images with red and blue exchanged."""
+
+    def read(wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
+        for image in images.read(wanted):
+            yield image[:, :, ::-1]
+
+    return ImageRows(images.shape[1:3], read, images.rows)
+
+
 def watch_frozen(
     images: ImageRows, proprio: NDArray[np.floating], rate_hz: float, where: str
 ) -> ImageRows:

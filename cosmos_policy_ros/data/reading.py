@@ -22,6 +22,12 @@ Colours = Literal['rgb', 'bgr']
 Stamps = Literal['header', 'arrival']
 Actions = Literal['command', 'leader', 'state-next']
 Left = Literal['base', 'padding']
+COMPLETING = {  # label -> option that says it for recordings that do not
+    'task': '--task',
+    'source': '--source',
+    'success': '--success',
+    'rate_hz': '--fps',
+}
 
 
 @dataclass(frozen=True)
@@ -30,8 +36,9 @@ class Reading:
 
     Attributes:
         labels: Labels of episodes that do not have them.
-        images: Order of the colours in a file that an ordinary decoder leaves; None goes by the
-            marks of the recorder.
+        images: Order of the colours that an ordinary decoder leaves of the images of HDF5 files
+            and LeRobot data sets; None goes by the marks of the recorder. That of bags is in their
+            encodings and the robot file, as it is on the running robot.
         stamps: Which time of a message of a bag counts: that in its header, or that of its
             arrival. None is the header, and refuses clocks that differ.
         actions: What the actions are: the commands that were sent, what the leader arms commanded,
@@ -52,6 +59,25 @@ class Reading:
     contract: Contract | None = None
     drop: tuple[Left, ...] = ()
     other_robot: bool = False
+
+
+def complete(found: Labels, reading: Reading, where: str) -> Labels:
+    """Return the labels of a recording, with what a person says where it says nothing itself.
+
+    Args:
+        found: What the recording says.
+        reading: What a person says.
+        where: Folder or data set, for the line that tells what is not taken.
+    """
+    for name, option in COMPLETING.items():
+        note_other(where, option, getattr(reading.labels, name), getattr(found, name))
+    return found.completed(reading.labels)
+
+
+def note_other(where: str, option: str, said: object, own: object) -> None:
+    """Log that an option is not taken where a recording says something else itself."""
+    if None not in (said, own) and said != own:
+        note(where, f'{option} {said} is not taken: it says {own} itself, see episodes relabel')
 
 
 @lru_cache(maxsize=1024)

@@ -187,3 +187,45 @@ def test_rows_of_a_converted_bag_are_not_made_up(tmp_path: Path) -> None:
     assert len(read_bag(tmp_path / 'a', ROBOT, 25.0).actions) == 6
     with pytest.raises(ConfigError, match='it has 50 rows per second, 100 are wanted'):
         read_bag(tmp_path / 'a', ROBOT, 100.0)
+
+
+@pytest.mark.parametrize(
+    ('name', 'told'),
+    [
+        ('1.0.0/fold-train.tfrecord-00000-of-00008', 'of RLDS, which is not read: make a LeRobot'),
+        (
+            '2016-01-01.bag',
+            'a bag of ROS 1, which is not read: rosbags-convert makes one of ROS 2',
+        ),
+        ('replay_buffer.zarr/data/.zarray', 'of Zarr, which is not read: make ALOHA HDF5'),
+        ('chunk-000/file-000.parquet', 'a part of a LeRobot data set: give the folder that holds'),
+        ('chunk-000/episode_000003.parquet', 'a part of a LeRobot data set: give the folder'),
+    ],
+)
+def test_what_is_not_read_is_named_with_what_to_do(tmp_path: Path, name: str, told: str) -> None:
+    """In place of how to record."""
+    file = tmp_path / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.touch()
+    with pytest.raises(ConfigError, match=f'no episodes in {tmp_path}; {file} is {told}'):
+        list_episodes(tmp_path)
+    with pytest.raises(ConfigError, match=f'{file} is {told}'):
+        list_episodes(file)
+
+
+def test_file_that_is_nothing_known_is_told(tmp_path: Path) -> None:
+    """It was taken for a damaged HDF5 file."""
+    (tmp_path / 'notes.txt').write_text('fold', encoding='utf-8')
+    with pytest.raises(ConfigError, match=r'notes.txt is no bag, HDF5 file or data set'):
+        list_episodes(tmp_path / 'notes.txt')
+
+
+def test_link_back_to_a_folder_above_brings_no_episode_twice(tmp_path: Path) -> None:
+    """Not even by way of another folder, nor out of the one that was given."""
+    for name in ('monday', 'tuesday'):
+        (tmp_path / 'data' / name).mkdir(parents=True)
+        write_hdf5(tmp_path / 'data' / name / 'episode_0.hdf5', sample_episode(), ROBOT)
+    (tmp_path / 'data' / 'monday' / 'all').symlink_to(tmp_path / 'data')
+    (tmp_path / 'data' / 'tuesday' / 'home').symlink_to(tmp_path)
+    names = [stored.name for stored in list_episodes(tmp_path / 'data')]
+    assert names == ['monday-episode_0.hdf5', 'tuesday-episode_0.hdf5']

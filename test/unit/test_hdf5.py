@@ -13,7 +13,7 @@ import sys
 from typing import Any
 
 from cosmos_policy_ros.data.assemble import Labels
-from cosmos_policy_ros.data.hdf5 import read_hdf5, relabel_hdf5, write_hdf5
+from cosmos_policy_ros.data.hdf5 import check_hdf5, read_hdf5, relabel_hdf5, write_hdf5
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.video import count_frames, VideoWriter
 from cosmos_policy_ros.types import ConfigError
@@ -465,3 +465,51 @@ def test_labels_are_written_all_or_none(tmp_path: Path) -> None:
         relabel_hdf5(path, {'success': True, 'note': object()})
     assert path.read_bytes() == before
     assert [each.name for each in tmp_path.iterdir()] == ['a.hdf5']
+
+
+def test_rate_that_nothing_says_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """At 25 rows per second, taken for 50, an arm would be twice as fast."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    assert read_hdf5(path, ROBOT, SAID).rate_hz == 50.0
+    assert 'how many rows it has per second; taken as 50, the control rate' in caplog.text
+    caplog.clear()
+    (tmp_path / 'b').mkdir()
+    path = aloha_file(tmp_path / 'b' / 'a.hdf5')
+    said = Reading(replace(SAID.labels, rate_hz=25.0))
+    assert read_hdf5(path, ROBOT, said).rate_hz == 25.0
+    assert 'rows it has per second' not in caplog.text
+
+
+def test_source_of_another_meaning_is_asked_for(tmp_path: Path) -> None:
+    """Other recorders name the device by that word."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    with h5py.File(path, 'a') as file:
+        file.attrs['source'] = 'spacemouse'
+    assert read_hdf5(path, ROBOT, SAID).source == 'demo'
+    with pytest.raises(ConfigError, match='it has no source; give it with --source'):
+        read_hdf5(path, ROBOT, Reading(Labels(task='fold the shirt')))
+
+
+def test_option_that_is_not_taken_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a file says itself comes first, and whoever says something else learns it."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)
+    said = Reading(Labels('fold the shirt', 'rollout', True, 25.0))
+    episode = read_hdf5(tmp_path / 'a.hdf5', ROBOT, said)
+    assert (episode.task, episode.source, episode.rate_hz) == ('move the cube', 'demo', 50.0)
+    lines = [record.getMessage().partition(': ')[2] for record in caplog.records]
+    assert lines == [
+        '--task fold the shirt is not taken: it says move the cube itself, see episodes relabel',
+        '--source rollout is not taken: it says demo itself, see episodes relabel',
+        '--fps 25.0 is not taken: it says 50.0 itself, see episodes relabel',
+    ]
+
+
+def test_file_of_another_layout_is_told_with_what_it_has(tmp_path: Path) -> None:
+    """As robomimic and LIBERO write them."""
+    with h5py.File(tmp_path / 'demo.hdf5', 'w') as file:
+        file['data/demo_0/actions'] = np.zeros((4, 7))
+    told = r"no dataset observations/qpos; it has \['data'\], and the layout of ALOHA is expected"
+    with pytest.raises(ConfigError, match=told):
+        check_hdf5(tmp_path / 'demo.hdf5')

@@ -587,3 +587,13 @@ def test_label_that_a_column_cannot_hold_is_told(own: Path) -> None:
     ))  # fmt: skip
     with pytest.raises(ConfigError, match='success is a column of string, which True is not'):
         relabel_lerobot(own, 0, {'success': True})
+
+
+def test_colours_are_exchanged_where_a_person_says_so(
+    own: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of recorders that hand on what their camera library leaves."""
+    usual = read_lerobot(own, 0, ROBOT).images['high'][1]
+    swapped = read_lerobot(own, 0, ROBOT, Reading(images='bgr')).images['high'][1]
+    np.testing.assert_array_equal(swapped, usual[:, :, ::-1])
+    assert 'colours are taken as blue, green, red, as --images says' in caplog.text

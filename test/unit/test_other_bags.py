@@ -17,6 +17,8 @@ from cosmos_policy_ros.data.episodes import list_episodes
 from cosmos_policy_ros.data.reading import Reading, Stamps
 from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE
 from cosmos_policy_ros.types import ConfigError, Episode
+from mcap.reader import make_reader
+from mcap.writer import Writer as McapWriter
 import numpy as np
 from other_recorders import (
     arm_pose,
@@ -559,3 +561,82 @@ def test_part_that_begins_in_a_gap_is_read_from_where_the_stream_comes_back(
     episode = read(write_bag_of(tmp_path / 'a', rows, DEMO | {FROM: '3.0'}))
     assert episode.stamps_ns[0] == START_NS + 4 * 10**9
     assert len(episode.actions) == 50
+
+
+# MCAP files of other programs
+
+
+def copy_mcap(file: Path, out: Path, profile: str, encoding: str) -> Path:
+    """Copy an MCAP file as another program writes it."""
+    with file.open('rb') as source, out.open('wb') as target:
+        writer = McapWriter(target)
+        writer.start(profile=profile, library='another program')
+        channels: dict[str, int] = {}
+        for schema, channel, message in make_reader(source).iter_messages():
+            if channel.topic not in channels:
+                assert schema is not None
+                number = writer.register_schema(schema.name, schema.encoding, schema.data)
+                made = writer.register_channel(channel.topic, encoding, number)
+                channels[channel.topic] = made
+            writer.add_message(
+                channels[channel.topic], message.log_time, message.data, message.publish_time
+            )
+        writer.finish()
+    return out
+
+
+def test_mcap_of_another_program_is_whole(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its header names no ROS 2, and its messages are those of ROS 2."""
+    (file,) = write_bag_of(tmp_path / 'a', recording()).glob('*.mcap')
+    copy = copy_mcap(file, tmp_path / 'b.mcap', '', 'cdr')
+    episode = read(copy, labels=SAID)
+    assert len(episode.actions) == 100
+    assert episode.success is True
+    assert 'torn' not in caplog.text
+
+
+def test_damage_inside_a_file_that_ends_well_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A disk that has lost a block in the middle of it."""
+    (file,) = write_bag_of(tmp_path / 'a', recording()).glob('*.mcap')
+    copy = copy_mcap(file, tmp_path / 'b.mcap', '', 'cdr')
+    data = bytearray(copy.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 4096] = bytes(4096)
+    copy.write_bytes(data)
+    read(copy, labels=replace(SAID, success=None))
+    assert 'torn, as after a recorder that was killed' in caplog.text
+
+
+def test_messages_that_are_serialized_otherwise_are_named(tmp_path: Path) -> None:
+    """As Foxglove's own tools write them."""
+    (file,) = write_bag_of(tmp_path / 'a', recording()).glob('*.mcap')
+    copy = copy_mcap(file, tmp_path / 'b.mcap', '', 'protobuf')
+    told = rf'{HIGH} is of type sensor_msgs/msg/Image \(protobuf\), expected one of sensor_msgs'
+    with pytest.raises(ConfigError, match=told):
+        read(copy, labels=SAID)
+
+
+# What a person says and a bag says otherwise
+
+
+def test_option_that_changes_nothing_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Colours are those of the encoding, and the instruction is the one that was sent."""
+    path = write_bag_of(tmp_path / 'a', recording(), DEMO)
+    episode = read(path, images='bgr', labels=Labels(task='fold the shirt'))
+    assert episode.task == 'fold the towel'
+    assert '--images bgr is not taken: the colours of bags are those of their enc' in caplog.text
+    assert '--task fold the shirt is not taken: it says fold the towel itself' in caplog.text
+
+
+def test_source_of_another_meaning_in_a_bag_is_asked_for(tmp_path: Path) -> None:
+    """Others keep the name of a device there."""
+    path = write_bag_of(tmp_path / 'a', recording(), {'source': 'quest 3'})
+    assert read(path, labels=SAID).source == 'demo'
+    with pytest.raises(ConfigError, match='nobody said whether it is a demo or a rollout; give'):
+        read(path)

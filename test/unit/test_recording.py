@@ -298,3 +298,13 @@ def test_nobody_recovers_an_episode_that_waits_for_the_disk(
     recording.finish(START_NS + TICK_NS, success=True)
     assert locked[0]
     assert [stored.name for stored in list_episodes(tmp_path)] == ['a']
+
+
+def test_recovery_takes_a_file_with_blocks_of_zeros(tmp_path: Path) -> None:
+    """A power cut leaves a length that the disk has not filled; a recorder starts all the same."""
+    torn = kill_in_mid_episode(tmp_path) / 'a.mcap'
+    data = torn.read_bytes()
+    kept = 3 * len(data) // 4
+    torn.write_bytes(data[:kept] + bytes(len(data) - kept))
+    with Reader(recover_all(tmp_path)[0]) as bag:
+        assert 100 <= bag.message_count < 250

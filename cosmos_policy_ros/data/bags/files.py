@@ -21,7 +21,7 @@ import struct
 import tempfile
 from typing import Any
 
-from cosmos_policy_ros.data.bags.torn import read_torn_mcap, scan_sqlite
+from cosmos_policy_ros.data.bags.torn import is_finished, read_torn_mcap, scan_sqlite
 from cosmos_policy_ros.data.bags.writer import decode_cdr, INFORMATION, typestore
 from cosmos_policy_ros.data.reading import note
 from cosmos_policy_ros.types import ConfigError
@@ -85,7 +85,7 @@ class Bag:
             ConfigError: Its type is not known.
         """
         if self.types[topic] not in typestore().types:
-            msg = f'{topic} is of type {self.types[topic]}, which is not known'
+            msg = f'{topic} is of type {self.types[topic]}, which is not read'
             raise ConfigError(msg)
         return decode_cdr(data, self.types[topic])
 
@@ -280,8 +280,8 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
     try:
         reader = stack.enter_context(Reader(file))
     except _DAMAGE as error:
-        torn = True
-        types, start_ns, end_ns, read = _scan_torn(file, error)
+        torn = not is_finished(file)
+        types, start_ns, end_ns, read = _scan_torn(file, error, torn)
     else:
         types = {c.topic: c.msgtype for c in reader.connections}
         read = partial(_read_whole, reader)
@@ -301,9 +301,9 @@ def _read_whole(reader: Reader, topics: Collection[str] | None) -> Iterator[Mess
 
 
 def _scan_torn(
-    file: Path, error: BaseException
+    file: Path, error: BaseException, torn: bool
 ) -> tuple[dict[str, str], int, int, Callable[[Collection[str] | None], Iterator[Message]]]:
-    """Return topics, time span and reader of a file that nobody finished.
+    """Return topics, time span and reader of a file that is torn, or of no ROS 2 recorder.
 
     Raises:
         ReaderError: It holds no message.
@@ -317,10 +317,10 @@ def _scan_torn(
     if not types:
         msg = f'{file.name}: {error}; no whole message is in it'
         raise ReaderError(msg) from error
-    seconds = (end_ns - start_ns) * 1e-9
-    note(
-        str(file), f'torn, as after a recorder that was killed; its first {seconds:.1f} s are read'
-    )
+    if torn:
+        seconds = (end_ns - start_ns) * 1e-9
+        what = f'torn, as after a recorder that was killed; its first {seconds:.1f} s are read'
+        note(str(file), what)
 
     def read(topics: Collection[str] | None) -> Iterator[Message]:
         for topic, _, bag_ns, data in scan(file):

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 import logging
 from pathlib import Path
-from typing import Any, cast, Literal
+from typing import Any
 
 from cosmos_policy_ros.align import (
     ArmStream,
@@ -23,13 +23,19 @@ from cosmos_policy_ros.align import (
     StreamBuffer,
     tick_grid,
 )
-from cosmos_policy_ros.data.assemble import Labels, read_circumstances, refuse_other_robot
+from cosmos_policy_ros.data.assemble import (
+    Labels,
+    read_circumstances,
+    read_source,
+    refuse_other_robot,
+)
 from cosmos_policy_ros.data.bags.clocks import check_stamps, clock_offset, Row, time_of
 from cosmos_policy_ros.data.bags.files import Bag, open_bag, relabelled
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.sources import find_sources, Sources
 from cosmos_policy_ros.data.image_rows import ImageRows
-from cosmos_policy_ros.data.reading import note, Reading
+from cosmos_policy_ros.data.oddities import note_oddities
+from cosmos_policy_ros.data.reading import complete, COMPLETING, note, note_other, Reading
 from cosmos_policy_ros.data.rosetta.recording import (
     complete_reading,
     contract_of,
@@ -51,6 +57,10 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 KEPT_BYTES = 300e6  # pixels of an episode that are kept; those of a longer one are read again
 END_S = 1.0  # a stream that ends earlier than the others by more has failed
+COLOURS = (  # why --images is not taken
+    'the colours of bags are those of their encodings or, where these name none, those of the '
+    'camera in the robot file, as on the running robot'
+)
 REPORTED_S = 0.5  # what is left out at an end beyond this is told
 Streams = dict[str, list[Row]]  # topic of the bag -> its messages
 
@@ -99,7 +109,9 @@ def read_bag(
             raise ValueError(msg)
         if bag.torn and 'success' not in relabelled(bag.custom):  # nobody has judged what is left
             labels = replace(labels, success=None)
-        labels = labels.completed(reading.labels)
+        labels = complete(labels, reading, str(path.parent))
+        if reading.images is not None:
+            note(str(path.parent), f'--images {reading.images} is not taken: {COLOURS}')
         refuse_other_robot(labels, robot, reading.other_robot)
         if other := find_other_scale(bag.custom, robot):
             logger.warning('episode %s: %s', path, other)
@@ -107,7 +119,9 @@ def read_bag(
         reading = complete_reading(bag, reading, contract, robot)
         sources = find_sources(bag.types, robot, reading, labels.task is not None)
         limits = _Limits(max_image_age_s, max_joint_age_s)
-        return _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
+        episode = _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
+    note_oddities(episode, robot, str(path.parent))
+    return episode
 
 
 def bag_labels(custom: Mapping[str, str], path: Path) -> Labels:
@@ -116,17 +130,14 @@ def bag_labels(custom: Mapping[str, str], path: Path) -> Labels:
     Raises:
         ValueError: A label is none.
     """
-    source, success = custom.get('source'), custom.get('success')
+    success = custom.get('success')
     judged = {'true': True, 'false': False, None: None}
-    if source not in ('demo', 'rollout', None):
-        msg = f"metadata 'source' must be 'demo' or 'rollout', got {source!r}"
-        raise ValueError(msg)
     if success not in judged:
         msg = f"metadata 'success' must be 'true' or 'false', got {success!r}"
         raise ValueError(msg)
     return Labels(
         task=custom.get('task') or None,
-        source=cast('Literal["demo", "rollout"] | None', source),
+        source=read_source(custom.get('source')),
         success=judged[success],
         rate_hz=float(custom['rate_hz']) if 'rate_hz' in custom else None,
         robot=custom.get('robot'),
@@ -403,7 +414,11 @@ class _Reader:
         if not sent and not labels.task:
             msg = 'its task is empty; give it with --task'
             raise ValueError(msg)
-        return sent[-1] if sent else labels.task or ''
+        if not sent:
+            return labels.task or ''
+        where = str(self._bag.path.parent)
+        note_other(where, COMPLETING['task'], self._reading.labels.task, sent[-1])
+        return sent[-1]
 
 
 def _reread(path: Path, topic: str, colours: str) -> Any:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The messages of storage files that a recorder did not finish, up to where they end.
 
+Also those of MCAP files that are whole and of no ROS 2 recorder, as other programs write them.
+
 Source: https://mcap.dev/spec, "the MCAP file may be truncated".
 """
 
@@ -14,11 +16,27 @@ import struct
 from typing import BinaryIO
 
 from mcap.exceptions import McapError
-from mcap.records import Channel, Message, Schema
+from mcap.records import Channel, Footer, Message, Schema
 from mcap.stream_reader import StreamReader
+import zstandard
 
-TORN = (McapError, struct.error, ValueError, LookupError, OSError)  # a file that ends anywhere
+TORN = (  # what a file raises that ends anywhere, or has blocks of zeros after a power cut
+    McapError, struct.error, ValueError, LookupError, OSError, ArithmeticError, MemoryError,
+    RuntimeError, zstandard.ZstdError,
+)  # fmt: skip
 Found = tuple[str, str, int, bytes]  # topic, message type, arrival [ns], serialized
+
+
+def is_finished(path: Path) -> bool:
+    """Return whether an MCAP file is whole and undamaged to its end; of SQLite nobody can tell."""
+    if path.suffix != '.mcap':
+        return False
+    try:
+        with path.open('rb') as file:
+            *_, last = StreamReader(file, validate_crcs=True).records
+    except TORN:
+        return False
+    return isinstance(last, Footer)
 
 
 def read_torn_mcap(path: Path) -> Iterator[Found]:
@@ -28,7 +46,10 @@ def read_torn_mcap(path: Path) -> Iterator[Found]:
 
 
 def read_open_mcap(file: BinaryIO) -> Iterator[Found]:
-    """Yield the messages of an open MCAP file in its order until the file or its sense ends."""
+    """Yield the messages of an open MCAP file in its order until the file or its sense ends.
+
+    The type of messages that are not serialized as ROS 2 does it names how they are.
+    """
     schemas: dict[int, str] = {}
     channels: dict[int, tuple[str, str]] = {}
     records = iter(StreamReader(file).records)
@@ -38,7 +59,8 @@ def read_open_mcap(file: BinaryIO) -> Iterator[Found]:
             if isinstance(record, Schema):
                 schemas[record.id] = record.name
             elif isinstance(record, Channel):
-                channels[record.id] = record.topic, schemas[record.schema_id]
+                kind, how = schemas.get(record.schema_id, 'no type'), record.message_encoding
+                channels[record.id] = record.topic, kind if how == 'cdr' else f'{kind} ({how})'
         except (StopIteration, *TORN):
             return
         if isinstance(record, Message) and record.channel_id in channels:

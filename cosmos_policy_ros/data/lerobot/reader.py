@@ -28,9 +28,10 @@ from cosmos_policy_ros.data.assemble import (
     Labels,
     read_circumstances,
     read_flag,
+    read_source,
     Rows,
 )
-from cosmos_policy_ros.data.image_rows import ImageRows, watch_frozen
+from cosmos_policy_ros.data.image_rows import ImageRows, swap_colours, watch_frozen
 from cosmos_policy_ros.data.lerobot.columns import find_columns, plain_names
 from cosmos_policy_ros.data.lerobot.meta import (
     ACTION,
@@ -44,7 +45,8 @@ from cosmos_policy_ros.data.lerobot.meta import (
     read_meta,
     STATE,
 )
-from cosmos_policy_ros.data.reading import note, Reading
+from cosmos_policy_ros.data.oddities import note_oddities
+from cosmos_policy_ros.data.reading import complete, note, Reading
 from cosmos_policy_ros.data.rosetta.contract import camera_name, judge_outcome
 from cosmos_policy_ros.data.rosetta.data_set import contract_beside, rows_of_robot
 from cosmos_policy_ros.data.velocity_effort import check_rows
@@ -196,7 +198,12 @@ def _episode(
             start_s = float(entry[f'{place}/from_timestamp'])
             video = data_file(root, info, entry, place)
             found = pick_frames(video, picks, n, start_s, info['fps'])
+        if reading.images == 'bgr':
+            found = swap_colours(found)
         images[name] = watch_frozen(found, rows[STATE], float(info['fps']), f'{where}: {key}')
+    if reading.images is not None:
+        order = {'rgb': 'red, green, blue', 'bgr': 'blue, green, red'}[reading.images]
+        note(str(root), f'colours are taken as {order}, as --images says')
     if len(entry['tasks']) > 1:
         msg = f'it has the tasks {entry["tasks"]}, one is expected'
         raise ValueError(msg)
@@ -219,7 +226,7 @@ def _episode(
         stream: check_rows(joints.get(name), joints[STATE].shape, f'{where}: {name}')
         for stream, name in MOTION.items()
     }
-    episode = Rows(
+    kept = Rows(
         joints[STATE],
         joints[ACTION],
         rows.get('expert'),
@@ -228,16 +235,18 @@ def _episode(
         **motion,
         human_intervention=rows.get(HUMAN_INTERVENTION),
     )
-    return assemble(episode, stored.completed(reading.labels), robot, reading.other_robot)
+    episode = assemble(kept, complete(stored, reading, str(root)), robot, reading.other_robot)
+    note_oddities(episode, robot, str(root))
+    return episode
 
 
 def _labels(info: dict[str, Any], entry: dict[str, Any], where: str) -> Labels:
     """Return what ``meta/`` says about an episode."""
-    robot, source, success = info.get('robot_type'), entry.get('source'), entry.get('success')
+    robot, success = info.get('robot_type'), entry.get('success')
     known = success is not None and success == success  # a column of others may hold NaN
     return Labels(
         task=entry['tasks'][0] if entry['tasks'] else None,
-        source=source if source in ('demo', 'rollout') else None,  # others mean other things by it
+        source=read_source(entry.get('source')),
         success=read_flag(success, 'success') if known else None,
         rate_hz=float(info['fps']),
         start_ns=entry.get('start_ns'),
