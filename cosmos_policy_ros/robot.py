@@ -243,7 +243,7 @@ class CameraSpec:
         device: Which one of the driver's: serial number, device file or path.
         exposure_us: Fixed exposure [µs]; without one the camera chooses it.
         transport: How its images come: ``raw`` on the topic, or ``compressed``, as JPEG or PNG on
-            ``<topic>/compressed``.
+            ``<topic>/compressed``, or on the topic itself where its name ends in ``compressed``.
         colours: Order of the colours of the encodings 8UC3 and 8UC4, which name none: ``bgr``, as
             OpenCV has them, or ``rgb``.
     """

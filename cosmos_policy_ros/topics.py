@@ -773,8 +773,10 @@ def camera_images(topic: str, transport: str) -> Topic:
 
     Args:
         topic: Full name, as in the robot file.
-        transport: ``raw`` or ``compressed``.
+        transport: ``raw`` or ``compressed``; compressed images come where image_transport puts
+            them, or on the topic itself where that is named so.
     """
     if transport == 'raw':
         return IMAGE.at(topic)
-    return replace(COMPRESSED_IMAGE.at(f'{topic}/compressed'), subscriber_qos=SENSOR)
+    name = topic if topic.endswith('compressed') else f'{topic}/compressed'
+    return replace(COMPRESSED_IMAGE.at(name), subscriber_qos=SENSOR)

@@ -23,6 +23,7 @@ BASE = 2  # columns of a mobile base behind those of the arms: forward and turni
 FASTEST_HZ, LATEST_NS = 1e4, 2**62  # of what an episode can be
 # Beyond which a gripper is in another unit; worn ones leave 0 to 1 a little.
 OPENINGS = (-1.0, 2.0)
+TURN_RAD = 7.0  # more than any joint of an arm turns from its middle, and few degrees
 CAMERA_PREFIX = 'cam_'  # ALOHA's camera ``cam_high`` is ``high`` in our robot files
 
 
@@ -204,7 +205,7 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
             msg = f'{name} must be finite, got {len(bad)} NaN or infinite numbers, the first in '
             msg += f'row {row}, {row / rate_hz:.2f} s: {robot.joint_names[joint]}'
             raise ValueError(msg)
-    _check_openings(rows, robot)
+    _check_openings(rows, robot, rate_hz)
     check_motion(rows.proprio, robot, rate_hz)
     expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert
     intervened = rows.human_intervention
@@ -227,18 +228,18 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
     )
 
 
-def _check_openings(rows: Rows, robot: RobotSpec) -> None:
+def _check_openings(rows: Rows, robot: RobotSpec, rate_hz: float) -> None:
     """Refuse grippers in another unit, such as per cent.
 
     Raises:
-        ValueError: One is far outside of 0 to 1; names it and the row.
+        ValueError: One is far outside of 0 to 1; names it, the row and its time.
     """
     for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
         far = ((array < OPENINGS[0]) | (array > OPENINGS[1])) & ~robot.arm_joints
         if far.any():
             row, joint = np.argwhere(far)[0].tolist()
             msg = f'{name}: {robot.joint_names[joint]} is {array[row, joint]:g} in row {row}, '
-            msg += 'openings of 0 (closed) to 1 (open) are expected'
+            msg += f'{row / rate_hz:.2f} s; openings of 0 (closed) to 1 (open) are expected'
             raise ValueError(msg)
 
 
@@ -280,6 +281,8 @@ def check_motion(proprio: NDArray[np.floating], robot: RobotSpec, rate_hz: float
             reason = implausible(arm, poses[row, mine], poses[row - 1, mine], 1 / rate_hz)
             if reason:
                 msg = f'row {row}, {row / rate_hz:.2f} s: {reason}'
+                if (farthest := float(np.abs(poses[:, robot.arm_joints]).max())) > TURN_RAD:
+                    msg += f'; its joints go up to {farthest:.0f} rad: are these degrees?'
                 if not poses[row:].any():
                     msg += '; rows of zeros behind the end are left out by --drop padding'
                 raise ValueError(msg)

@@ -498,9 +498,8 @@ def _images(
                 )  # fmt: skip
             last, since = image, row
         if image.shape != first.shape:
-            msg = (
-                f'{name}: row {row} has {image.shape[:2]} pixels, row {rows[0]} {first.shape[:2]}'
-            )
+            msg = f'{name}: row {row}, {row / rate_hz:.2f} s, has {image.shape[:2]} pixels, '
+            msg += f'row {rows[0]} {first.shape[:2]}'
             raise ValueError(msg)
     return ImageRows(first.shape[:2], read, rows)
 

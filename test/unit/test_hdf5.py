@@ -452,7 +452,7 @@ def test_gripper_in_per_cent_is_refused(tmp_path: Path) -> None:
     with h5py.File(tmp_path / 'a.hdf5', 'a') as file:
         file['action'][2:, 13] *= 100.0
     with pytest.raises(
-        ConfigError, match=r'actions: .*right/gripper is \d+.*in row 2, openings of'
+        ConfigError, match=r'actions: .*right/gripper is \d+.*in row 2, 0.04 s; openings of'
     ):
         read_hdf5(tmp_path / 'a.hdf5', ROBOT)
 
@@ -513,3 +513,25 @@ def test_file_of_another_layout_is_told_with_what_it_has(tmp_path: Path) -> None
     told = r"no dataset observations/qpos; it has \['data'\], and the layout of ALOHA is expected"
     with pytest.raises(ConfigError, match=told):
         check_hdf5(tmp_path / 'demo.hdf5')
+
+
+def test_joints_in_degrees_are_refused_with_what_they_may_be(tmp_path: Path) -> None:
+    """They move faster than any arm, and farther than any joint turns."""
+    rows = np.tile(np.linspace(0.0, 40.0, 6)[:, None], (1, 14))
+    rows[:, [6, 13]] = 0.5
+    path = aloha_file(tmp_path / 'a.hdf5', **dict.fromkeys(('observations/qpos', 'action'), rows))
+    told = r'row 1, 0.02 s: .*jumped \+8.00 rad.*its joints go up to 40 rad: are these degrees\?'
+    with pytest.raises(ConfigError, match=told):
+        read_hdf5(path, ROBOT, SAID)
+
+
+def test_image_of_another_size_is_named_with_row_and_time(tmp_path: Path) -> None:
+    """A camera that was restarted in another mode."""
+    rows = jpeg_rows()
+    small = jpeg(LEFT_RED[::2, ::2])
+    rows[3] = 0
+    rows[3, : len(small)] = np.frombuffer(small, np.uint8)
+    path = aloha_file(tmp_path / 'a.hdf5', **cameras(rows))
+    told = r'row 3, 0.06 s, has \(120, 160\) pixels, row 0 \(240, 320\)'
+    with pytest.raises(ConfigError, match=told):
+        read_hdf5(path, ROBOT, SAID)

@@ -8,6 +8,7 @@ from pathlib import Path
 import re
 
 from cosmos_policy_ros.topics import (
+    camera_images,
     CANDIDATES,
     EXECUTOR_STATUS,
     future_image,
@@ -76,6 +77,14 @@ def test_pattern_takes_the_name_of_the_robot_file() -> None:
     assert topic.ros_name == '/cam_high/color/image_raw'
     assert (topic.type, topic.qos) == ('sensor_msgs/msg/Image', IMAGE.qos)
     assert future_image('cam_high').name == '/policy/future/cam_high'
+
+
+def test_compressed_images_come_beside_the_topic_or_on_it() -> None:
+    """Where image_transport puts them, or on a topic that is named so itself."""
+    assert camera_images('/high/image_raw', 'raw').name == '/high/image_raw'
+    assert camera_images('/high/image_raw', 'compressed').name == '/high/image_raw/compressed'
+    assert camera_images('/high/image_compressed', 'compressed').name == '/high/image_compressed'
+    assert camera_images('/high/compressed', 'compressed').name == '/high/compressed'
 
 
 def test_every_name_is_in_the_table_once() -> None:

@@ -305,12 +305,14 @@ def _stored_images(
                 msg += f'{row / meta.info["fps"]:.2f} s: {error}'
                 raise ConfigError(msg) from error
 
-    sizes = {image.shape for image in read(picks)}
-    if len(sizes) != 1:
-        msg = f'{feature} has images of the sizes {sorted(sizes)}'
-        raise ValueError(msg)
-    height, width, _ = sizes.pop()
-    return ImageRows((height, width), read, picks)
+    size: Any = None  # height and width of the first
+    for row, image in zip(picks.tolist(), read(picks), strict=True):
+        size = size or image.shape[:2]
+        if image.shape[:2] != size:
+            msg = f'{feature}: row {row}, {row / meta.info["fps"]:.2f} s, has {image.shape[:2]} '
+            msg += f'pixels, row {picks[0]} {size}'
+            raise ValueError(msg)
+    return ImageRows(size, read, picks)
 
 
 def _rows(

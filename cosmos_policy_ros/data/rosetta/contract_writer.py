@@ -15,9 +15,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from cosmos_policy_ros.data.rosetta.contract import COMMANDS, JOINT_STATE, NUMBERS
-from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, IMAGE
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, CommandOutput, RobotSpec
-from cosmos_policy_ros.topics import Qos, SENSOR
+from cosmos_policy_ros.topics import camera_images, Qos, SENSOR
 from cosmos_policy_ros.types import ConfigError
 import yaml
 
@@ -87,10 +86,9 @@ def _state(arm: ArmSpec) -> dict[str, Any]:
 
 def _image(camera: CameraSpec) -> dict[str, Any]:
     """Return a camera, whose images keep their size."""
-    raw = camera.transport == 'raw'
-    topic = camera.topic if raw else f'{camera.topic}/compressed'
+    topic = camera_images(camera.topic, camera.transport)
     return {
-        'channel': _channel(topic, IMAGE if raw else COMPRESSED_IMAGE, SENSOR),
+        'channel': _channel(topic.name, topic.type, SENSOR),
         'align': {'strategy': 'hold', 'timeline': 'header'},
         'apply': [{'resize': [camera.height, camera.width]}],
     }

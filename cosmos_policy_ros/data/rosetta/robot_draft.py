@@ -195,18 +195,19 @@ class _Drafter:
 
     def camera(self, name: str, source: Source) -> dict[str, Any]:
         """Return one camera."""
-        packed = source.type == COMPRESSED_IMAGE
+        packed = source.type == COMPRESSED_IMAGE and source.topic.endswith(COMPRESSED[1:])
         camera = {
             'name': name,
             'topic': source.topic.removesuffix(COMPRESSED) if packed else source.topic,
             **dict.fromkeys(('width', 'height', 'rate_hz'), OPEN),
             **({'transport': 'compressed'} if packed else {}),
         }
-        if source.type != IMAGE and not (packed and source.topic.endswith(COMPRESSED)):
+        if source.type != IMAGE and not packed:
             camera['topic'] = OPEN
             self.remarks.append(
                 f'camera {name}: {source.topic}, {source.type}, cannot be taken live; expected '
-                f'are raw images, or JPEG and PNG on <topic>{COMPRESSED}'
+                f'are raw images, or JPEG and PNG on <topic>{COMPRESSED} or a topic whose name '
+                'ends so'
             )
         return camera
 
