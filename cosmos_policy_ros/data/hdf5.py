@@ -49,7 +49,7 @@ from cosmos_policy_ros.image_decoder import decode_file
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.stream_judge import FROZEN_S
-from cosmos_policy_ros.types import ConfigError, Episode, Images
+from cosmos_policy_ros.types import Circumstances, ConfigError, Episode, Images
 import h5py
 import numpy as np
 from numpy.typing import NDArray
@@ -69,6 +69,10 @@ KNOWN = (
     'compress_len',
     'relative_action',
 )
+ATTRIBUTES = {
+    *('sim', 'compress', 'task_description', 'source', 'robot', 'rate_hz', 'start_ns', 'success'),
+    *('policy_name', *Circumstances.__dataclass_fields__),
+}
 _DAMAGE = (
     OSError, LookupError, ValueError, TypeError, RuntimeError, MemoryError, VideoError,
     AttributeError, ArithmeticError,
@@ -227,7 +231,7 @@ def _swapped(file: h5py.File, data: h5py.Dataset, reading: Reading) -> bool:
 
 
 def _note_what_is_left(file: h5py.File, path: Path, reading: Reading) -> None:
-    """Log which numbers of a file do not come along, one line for the files of a folder."""
+    """Log which numbers and words of a file do not come along, one line for those of a folder."""
     left: list[str] = []
 
     def look(name: str, item: Any) -> None:
@@ -235,6 +239,7 @@ def _note_what_is_left(file: h5py.File, path: Path, reading: Reading) -> None:
             left.append(f'{name} {item.shape}')
 
     file.visititems(look)
+    left += [f'attribute {name}' for name in file.attrs if name not in ATTRIBUTES]
     if left:
         note(str(path.parent), f'left out, since episodes do not hold it: {", ".join(left)}')
     if 'base' in reading.drop:

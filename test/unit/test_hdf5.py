@@ -393,9 +393,13 @@ def test_base_behind_the_arms_is_dropped_if_wanted(tmp_path: Path) -> None:
 def test_columns_that_do_not_come_along_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """One line, with their shapes."""
-    read_hdf5(aloha_file(tmp_path / 'a.hdf5', base_action=np.zeros((6, 2))), ROBOT, SAID)
-    assert 'left out, since episodes do not hold it: base_action (6, 2)' in caplog.text
+    """One line, with their shapes, and with words that may be an instruction."""
+    path = aloha_file(tmp_path / 'a.hdf5', base_action=np.zeros((6, 2)))
+    with h5py.File(path, 'a') as file:
+        file.attrs['language_instruction'] = 'fold the blue one'
+    read_hdf5(path, ROBOT, SAID)
+    told = 'do not hold it: base_action (6, 2), attribute language_instruction'
+    assert f'left out, since episodes {told}' in caplog.text
 
 
 def test_images_are_read_when_they_are_looked_at(tmp_path: Path) -> None:

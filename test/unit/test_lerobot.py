@@ -597,3 +597,16 @@ def test_colours_are_exchanged_where_a_person_says_so(
     swapped = read_lerobot(own, 0, ROBOT, Reading(images='bgr')).images['high'][1]
     np.testing.assert_array_equal(swapped, usual[:, :, ::-1])
     assert 'colours are taken as blue, green, red, as --images says' in caplog.text
+
+
+def test_features_that_do_not_come_along_are_told(
+    own: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not those of LeRobot itself, nor ours."""
+    read_lerobot(own, 0, ROBOT)
+    assert 'left out' not in caplog.text
+    features = json.loads((own / 'meta' / 'info.json').read_text())['features']
+    features['observation.tactile'] = {'dtype': 'float32', 'shape': [16], 'names': None}
+    edit_info(own, features=features)
+    read_lerobot(own, 0, ROBOT)
+    assert 'left out, since episodes do not hold it: observation.tactile' in caplog.text

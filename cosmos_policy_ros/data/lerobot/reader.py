@@ -62,6 +62,7 @@ import pyarrow.parquet as pq
 TIME = 'timestamp'
 SUCCESS = 'next.success'  # per row, from LeRobot's own evaluation
 REWARD = 'next.reward'  # per row, of rosetta
+OWN = ('index', 'episode_index', 'frame_index', 'task_index', 'next.done', REWARD)  # of LeRobot
 _DAMAGE = (
     OSError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
     VideoError, pa.ArrowException,
@@ -184,6 +185,10 @@ def _episode(
     optional = ('expert', HUMAN_INTERVENTION, SUCCESS, TIME, *MOTION.values(), *index)
     columns = [STATE, ACTION, *(name for name in optional if name in features)]
     columns += [REWARD] if contract is not None and REWARD in features else []
+    known = {*columns, *OWN}
+    left = [n for n in features if n not in known and not n.startswith((CAMERAS, INDEX))]
+    if left:
+        note(str(root), f'left out, since episodes do not hold it: {", ".join(left)}')
     rows = _rows(root, meta, entry, columns)
     _check_times(rows.get(TIME), float(info['fps']))
     images: dict[str, Images] = {}
