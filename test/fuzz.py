@@ -25,6 +25,7 @@ from multiprocessing.context import ForkProcess
 import os
 from pathlib import Path
 from random import Random
+import resource
 import shutil
 import signal
 import sys
@@ -63,6 +64,7 @@ from tiny import save_tiny_checkpoint
 ROOT = Path(__file__).parents[1]
 LIMIT_S = 10  # [s] that an input may take
 HUNG_S = 60.0  # [s] after which a process that did not even notice the limit is killed
+MEMORY = 16 * 2**30  # [bytes] that a process may take, so that a damaged number takes no more
 BATCH = 250  # inputs of a batch
 REPORT_S = 30.0  # [s] between two lines of progress
 CAMERA = replace(ROBOT.cameras[0], width=16, height=16)
@@ -243,31 +245,38 @@ def deal(inputs: int, seed: int) -> list[Batch]:
     return [batch for _, batch in sorted(due)]
 
 
-def read_batch(batch: Batch, results: Connection) -> None:
+def read_batch(batch: Batch, place: Path, results: Connection) -> None:
     """Read the inputs of a batch, and send each number with what came of it, empty when well.
 
     The number before the first is sent when the whole files are there.
+
+    Args:
+        batch: The inputs.
+        place: Folder to make for all files.
+        results: What they are sent by.
     """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     logging.disable(logging.WARNING)
     warnings.simplefilter('ignore')
-    target = TARGETS[batch.target]
-    with TemporaryDirectory(prefix='fuzz_') as place:
-        whole = Path(place) / 'whole'
-        whole.mkdir()
-        target.make(whole)
-        results.send((batch.first - 1, ''))
-        for number in range(batch.first, batch.first + batch.n):
-            reason = ''
-            try:
-                read_damaged(whole, Path(place) / str(number), target, Random(number))
-            except Exception as error:
-                reason = describe(error)
-            results.send((number, reason))
+    target, whole = TARGETS[batch.target], place / 'whole'
+    whole.mkdir(parents=True)
+    target.make(whole)
+    results.send((batch.first - 1, ''))
+    for number in range(batch.first, batch.first + batch.n):
+        reason = ''
+        try:
+            read_damaged(whole, place / str(number), target, Random(number))
+        except Exception as error:
+            reason = describe(error)
+        results.send((number, reason))
 
 
 def describe(error: Exception) -> str:
-    """Return what an error says and where it was raised, in one line."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
+    """Return what an error says and where in this project it came from, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [f for f in frames if f.filename.startswith(str(ROOT)) and '.venv' not in f.filename]
+    frame = [*frames, *own][-1]
     text = f'{type(error).__name__}: {error}'.splitlines()[0][:200]
     return f'{text} ({Path(frame.filename).name}:{frame.lineno})'
 
@@ -317,11 +326,15 @@ class Fuzzer:
 
     def run(self) -> None:
         """Read all that is left, with a line of progress now and then."""
+        with TemporaryDirectory(prefix='fuzz_') as place:
+            self._run(Path(place))
+
+    def _run(self, place: Path) -> None:
         began_s = said_s = time.monotonic()
         before = self.done
         while self._waiting or self._running:
             while self._waiting and len(self._running) < self._processes:
-                self._start(self._waiting.pop(0))
+                self._start(self._waiting.pop(0), place)
             for ready in wait([*self._running], timeout=1.0):
                 assert isinstance(ready, Connection)
                 self._hear(ready)
@@ -344,10 +357,11 @@ class Fuzzer:
         for running in self._running.values():
             running.process.kill()
 
-    def _start(self, batch: Batch) -> None:
+    def _start(self, batch: Batch, place: Path) -> None:
         context = multiprocessing.get_context('fork')  # all is imported, and no thread runs yet
         results, sender = context.Pipe(duplex=False)
-        process = context.Process(target=read_batch, args=(batch, sender), daemon=True)
+        folder = place / f'{batch.target}_{batch.first}'
+        process = context.Process(target=read_batch, args=(batch, folder, sender), daemon=True)
         process.start()
         sender.close()  # or its end would never be noticed
         now_s = time.monotonic()
