@@ -21,7 +21,12 @@ import struct
 import tempfile
 from typing import Any
 
-from cosmos_policy_ros.data.bags.torn import is_finished, read_torn_mcap, scan_sqlite
+from cosmos_policy_ros.data.bags.torn import (
+    Found,
+    is_finished,
+    read_torn_mcap,
+    scan_sqlite,
+)
 from cosmos_policy_ros.data.bags.writer import decode_cdr, INFORMATION, typestore
 from cosmos_policy_ros.data.reading import note
 from cosmos_policy_ros.types import ConfigError
@@ -285,6 +290,10 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
     else:
         types = {c.topic: c.msgtype for c in reader.connections}
         read = partial(_read_whole, reader)
+        storage = reader.storage
+        if isinstance(storage, storage_mcap.McapReader) and not storage.chunks:
+            # without an index to order them by, rosbags refuses arrivals that do not rise
+            read = partial(_read_scanned, read_torn_mcap, file)
         start_ns, end_ns = (
             (reader.start_time, reader.end_time - 1) if reader.message_count else (0, 0)
         )
@@ -322,12 +331,16 @@ def _scan_torn(
         what = f'torn, as after a recorder that was killed; its first {seconds:.1f} s are read'
         note(str(file), what)
 
-    def read(topics: Collection[str] | None) -> Iterator[Message]:
-        for topic, _, bag_ns, data in scan(file):
-            if topics is None or topic in topics:
-                yield topic, bag_ns, data
+    return types, start_ns, end_ns, partial(_read_scanned, scan, file)
 
-    return types, start_ns, end_ns, read
+
+def _read_scanned(
+    scan: Callable[[Path], Iterator[Found]], file: Path, topics: Collection[str] | None
+) -> Iterator[Message]:
+    """Yield the messages of a file from its beginning to its end."""
+    for topic, _, bag_ns, data in scan(file):
+        if topics is None or topic in topics:
+            yield topic, bag_ns, data
 
 
 def _unpacked(

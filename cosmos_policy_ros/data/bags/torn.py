@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The messages of storage files that a recorder did not finish, up to where they end.
 
-Also those of MCAP files that are whole and of no ROS 2 recorder, as other programs write them.
+Also those of MCAP files that are whole and of no ROS 2 recorder, or have no index.
 
 Source: https://mcap.dev/spec, "the MCAP file may be truncated".
 """
