@@ -72,7 +72,8 @@ def _find_squeezed(episode: Episode, robot: RobotSpec) -> Iterator[str]:
     """Yield that images have another shape than those of the robot's cameras."""
     for camera in robot.cameras:
         height, width = episode.images[camera.name].shape[1:3]
-        if abs(width * camera.height / (height * camera.width) - 1.0) > SQUEEZED:
+        alike = height * camera.width
+        if abs(width * camera.height - alike) > SQUEEZED * alike:
             yield (
                 f'{camera.name} is {width}x{height} px, the camera of the robot file '
                 f'{camera.width}x{camera.height}: a policy is shown it squeezed in another way '
