@@ -8,7 +8,7 @@ that moves an arm calls this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 import errno
 import os
@@ -117,7 +117,7 @@ def sync(path: Path) -> None:
     Raises:
         OSError: The disk did not take it.
     """
-    there = path.rglob('*') if path.is_dir() else ()
+    there: Iterable[Path] = path.rglob('*') if path.is_dir() else ()
     inside = (p for p in there if not p.is_symlink() and (p.is_file() or p.is_dir()))
     for each in (*inside, path, path.parent):
         _sync_entry(each)

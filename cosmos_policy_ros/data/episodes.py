@@ -6,7 +6,7 @@ A path is a rosbag, a folder of them, an ALOHA HDF5 file, a folder of those, or 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 import hashlib
 from pathlib import Path
@@ -79,7 +79,8 @@ def list_episodes(path: Path) -> list[StoredEpisode]:
 
 def _describe_others(path: Path) -> str:
     """Return what a path holds that is not read, and what to do; empty for nothing known."""
-    for each in (path,) if path.is_file() else path.rglob('*'):
+    names: Iterable[Path] = [path] if path.is_file() else path.rglob('*')
+    for each in names:
         for pattern, advice in OTHERS.items():
             if re.search(pattern, each.name):
                 return f'{each} is {advice}'

@@ -637,6 +637,29 @@ def test_messages_that_are_serialized_otherwise_are_named(tmp_path: Path) -> Non
         read(copy, labels=SAID)
 
 
+# What is odd
+
+
+def test_two_cameras_on_one_topic_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By a rate that is twice that of the robot file."""
+    read(write_bag_of(tmp_path / 'a', recording(), DEMO))
+    assert 'images a second' not in caplog.text
+    twice = [
+        Sent(row.arrival_ns + 2 * 10**7, row.topic, row.type, raw_image(
+            row.arrival_ns + 2 * 10**7, brightness(3.0)
+        ))
+        for row in recording()
+        if row.topic == HIGH
+    ]  # fmt: skip
+    (tmp_path / 'other').mkdir()
+    read(write_bag_of(tmp_path / 'other' / 'a', [*recording(), *twice], DEMO))
+    told = f'{HIGH} has 25 images a second, the robot file says 12.5: another rate, or two cameras'
+    assert told in caplog.text
+    assert caplog.text.count('images a second') == 1
+
+
 # What a person says and a bag says otherwise
 
 

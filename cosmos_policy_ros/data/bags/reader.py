@@ -61,6 +61,8 @@ COLOURS = (  # why --images is not taken
     'the colours of bags are those of their encodings or, where these name none, those of the '
     'camera in the robot file, as on the running robot'
 )
+ODD_RATE = 1.6  # times the rate of the robot file, or one part of it, beyond which a rate is told
+SETTLED_S = 1.0  # [s] of images by which a rate is judged
 REPORTED_S = 0.5  # what is left out at an end beyond this is told
 Streams = dict[str, list[Row]]  # topic of the bag -> its messages
 
@@ -291,9 +293,17 @@ class _Reader:
     def _camera(self, camera: CameraSpec) -> StreamBuffer[int]:
         """Return the stream of the numbers of a camera's messages."""
         topic = self._sources.cameras[camera.name]
+        rows = self._streams[topic]
         stream = StreamBuffer[int](topic)
-        for row in self._streams[topic]:
+        for row in rows:
             stream.push(self._time(row), row.value)
+        seconds = (rows[-1].arrival_ns - rows[0].arrival_ns) * 1e-9 if rows else 0.0
+        if seconds > SETTLED_S and 'rate_hz' not in self._bag.custom:  # that of a conversion
+            rate_hz = (len(rows) - 1) / seconds
+            if not 1.0 / ODD_RATE < rate_hz / camera.rate_hz < ODD_RATE:
+                told = f'{topic} has {rate_hz:.0f} images a second, the robot file says '
+                told += f'{camera.rate_hz:g}: another rate, or two cameras on one topic'
+                note(str(self._bag.path.parent), told)
         return stream
 
     def _arm(self, arm: ArmSpec) -> ArmStream:

@@ -8,6 +8,7 @@ Source: https://mcap.dev/spec, "the MCAP file may be truncated".
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -33,10 +34,10 @@ def is_finished(path: Path) -> bool:
         return False
     try:
         with path.open('rb') as file:
-            *_, last = StreamReader(file, validate_crcs=True).records
+            last = deque(StreamReader(file, validate_crcs=True).records, maxlen=1)
+        return isinstance(last[0], Footer)
     except TORN:
         return False
-    return isinstance(last, Footer)
 
 
 def read_torn_mcap(path: Path) -> Iterator[Found]:
