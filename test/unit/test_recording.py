@@ -309,3 +309,26 @@ def test_recovery_takes_a_file_with_blocks_of_zeros(tmp_path: Path) -> None:
     torn.write_bytes(data[:kept] + bytes(len(data) - kept))
     with Reader(recover_all(tmp_path)[0]) as bag:
         assert 100 <= bag.message_count < 250
+
+
+def test_a_recorder_that_was_killed_while_it_waited_for_the_disk_has_lost_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its bag is whole and has its label; where it is not, it is as cut off as any other."""
+    recording = begin(tmp_path)
+    recording.write(IMAGE_TOPIC, IMAGE, FRAME, START_NS)
+
+    def die(_descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, 'fsync', die)
+        with pytest.raises(KeyboardInterrupt):
+            recording.finish(START_NS + TICK_NS, success=True)
+    shutil.copytree(tmp_path / 'a.partial', tmp_path / 'b.partial')
+    torn = tmp_path / 'b.partial' / 'a.mcap'
+    torn.write_bytes(torn.read_bytes()[:-100])
+    assert recover_all(tmp_path) == [tmp_path / 'a', tmp_path / 'b']
+    whole, cut = custom(tmp_path / 'a'), custom(tmp_path / 'b')
+    assert (whole['success'], whole['complete']) == ('true', 'true')
+    assert (cut['success'], cut['complete']) == ('true', 'false')

@@ -4,7 +4,8 @@
 A recorder that is killed leaves a folder with the suffix ``.partial``, an MCAP file that ends
 anywhere and the custom data it began with, of which a power cut may leave nothing. All messages up
 to the last whole chunk are copied into a new bag whose custom data has ``complete: 'false'``; only
-then the folder is removed.
+then the folder is removed. One that was killed while it waited for the disk leaves a whole bag,
+which only gets its name.
 """
 
 from __future__ import annotations
@@ -15,9 +16,9 @@ from pathlib import Path
 import shutil
 
 from cosmos_policy_ros.data.bags.files import read_custom
-from cosmos_policy_ros.data.bags.torn import read_open_mcap, TORN
+from cosmos_policy_ros.data.bags.torn import is_finished, read_open_mcap, TORN
 from cosmos_policy_ros.data.bags.writer import BagWriter
-from cosmos_policy_ros.outputs import PARTIAL, rename
+from cosmos_policy_ros.outputs import PARTIAL, rename, sync
 
 logger = logging.getLogger(__name__)
 RESCUE = '.rescue'  # suffix of a copy that is being made
@@ -60,6 +61,10 @@ def recover(partial: Path) -> Path:
     details = {**read_custom(partial), 'complete': 'false'}
     with torn.open('rb') as file:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if read_custom(partial).get('complete') == 'true' and is_finished(torn):
+            sync(partial)
+            rename(partial, path)
+            return path
         n = 0
         with BagWriter(path.with_name(path.name + RESCUE), details) as bag:
             for topic, msg_type, bag_ns, data in read_open_mcap(file):
