@@ -364,8 +364,9 @@ def test_one_other_clock_for_all_is_trusted_where_a_person_says_so(tmp_path: Pat
     assert episode.expert.tolist() == [True] * 50 + [False] * 50
 
 
+@pytest.mark.parametrize('stamps', [None, 'header', 'arrival'])
 def test_what_is_left_out_at_an_end_is_told_with_the_stream(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, stamps: Stamps | None
 ) -> None:
     """A camera that begins late, and joint states that end early."""
     rows = [
@@ -374,7 +375,7 @@ def test_what_is_left_out_at_an_end_is_told_with_the_stream(
         if not (row.topic == HIGH and row.arrival_ns < START_NS + 10**9)
         and not (row.topic == '/joint_command' and row.arrival_ns > START_NS + 3 * 10**9)
     ]
-    episode = read(write_bag_of(tmp_path / 'a', rows, DEMO))
+    episode = read(write_bag_of(tmp_path / 'a', rows, DEMO), stamps=stamps)
     assert len(episode.actions) == 99
     assert f'1.04 s at the start are left out: {HIGH} begins there' in caplog.text
     assert '0.99 s at the end are left out: /joint_command ends there' in caplog.text

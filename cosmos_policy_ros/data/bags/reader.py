@@ -368,7 +368,7 @@ class _Reader:
         begin_s = (first_ns - self._bag.start_ns) * 1e-9
         left_s = (self._bag.end_ns - last_ns) * 1e-9
         for seconds, side, name in ((begin_s, 'start', late.name), (left_s, 'end', soon)):
-            if seconds > REPORTED_S and self._reading.stamps != 'arrival':
+            if seconds > REPORTED_S:
                 why = 'begins there' if side == 'start' else 'ends there'
                 logger.warning(
                     'episode %s: %.2f s at the %s are left out: %s %s',
