@@ -364,6 +364,49 @@ def test_one_other_clock_for_all_is_trusted_where_a_person_says_so(tmp_path: Pat
     assert episode.expert.tolist() == [True] * 50 + [False] * 50
 
 
+def test_clock_of_a_slow_simulation_is_trusted_and_several_clocks_are_not(tmp_path: Path) -> None:
+    """At half the speed of the arrivals; a camera whose clock is two seconds behind is refused."""
+
+    def simulated(topic: str, ns: int) -> int:
+        late_ns = 2 * 10**9 if topic == HIGH and camera_is_behind else 0
+        return 10**10 + (ns - START_NS) // 2 - late_ns
+
+    camera_is_behind = False
+    slow = read(write_bag_of(tmp_path / 'a', recording(stamp=simulated), DEMO), stamps='header')
+    assert 45 <= len(slow.actions) <= 50  # of two seconds of arrivals
+    camera_is_behind = True
+    path = write_bag_of(tmp_path / 'b', recording(stamp=simulated), DEMO)
+    told = (
+        f'{HIGH} is stamped 2.000 s before /follower_.*/joint_states by the median: their clocks'
+    )
+    with pytest.raises(ConfigError, match=told):
+        read(path, stamps='header')
+
+
+def test_commands_without_a_header_beside_a_slow_simulation_are_refused(tmp_path: Path) -> None:
+    """Their arrivals are times of another clock, more so from second to second."""
+    rows = without(
+        recording(stamp=lambda _topic, ns: 10**10 + (ns - START_NS) // 2), '/joint_command'
+    )
+    numbers = T['std_msgs/msg/Float64MultiArray']
+    layout = T['std_msgs/msg/MultiArrayLayout']([], 0)
+    for arm in ROBOT.arms:
+        for output in arm.outputs:
+            rows += [
+                Sent(
+                    START_NS + k * 2 * 10**7,
+                    output.topic,
+                    'std_msgs/msg/Float64MultiArray',
+                    numbers(layout, np.full(len(output.joints), 0.03)),
+                )
+                for k in range(100)
+            ]
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    told = r'has no headers, and those of the others run 0\.\d+ s apart from the arrivals'
+    with pytest.raises(ConfigError, match=told):
+        read(path, stamps='header')
+
+
 @pytest.mark.parametrize('stamps', [None, 'header', 'arrival'])
 def test_what_is_left_out_at_an_end_is_told_with_the_stream(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, stamps: Stamps | None

@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from cosmos_policy_ros.data.reading import Stamps
 from cosmos_policy_ros.stream_judge import StampJudge
 import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,55 @@ def check_stamps(topic: str, rows: Sequence[Row], start_ns: int, max_late_s: flo
         msg = f'{reason}; --stamps arrival takes the time of arrival, --stamps header trusts the '
         msg += 'headers'
         raise ValueError(msg)
+
+
+def check_one_clock(
+    streams: Mapping[str, Sequence[Row]], max_apart_s: Mapping[str, float], acting: Collection[str]
+) -> None:
+    """Refuse stamps of several clocks, where a person trusts the headers.
+
+    The clock that they share may be any, and slower than that of the arrivals, as a simulation's
+    is: streams are compared with the one that has most messages, at the same time.
+
+    Args:
+        streams: Topic -> its messages in the order of arrival.
+        max_apart_s: Topic -> most that it may be apart, by the median [s].
+        acting: Topics of commands, which count by their arrival where they have no header.
+
+    Raises:
+        ValueError: They are of several; names two streams and the difference.
+    """
+    stamped = {topic: _lateness(rows) for topic, rows in streams.items()}
+    stamped = {topic: found for topic, found in stamped.items() if len(found)}
+    if not stamped:
+        return
+    reference = max(stamped, key=lambda topic: len(stamped[topic]))
+    arrivals_ns, late_ns = stamped[reference].T
+    for topic, found in stamped.items():
+        nearest = np.searchsorted(arrivals_ns, found[:, 0]).clip(0, len(arrivals_ns) - 1)
+        apart_s = float(np.median(found[:, 1] - late_ns[nearest])) * 1e-9
+        if abs(apart_s) > max_apart_s[topic]:
+            side = 'before' if apart_s > 0 else 'after'
+            msg = (
+                f'{topic} is stamped {abs(apart_s):.3f} s {side} {reference} by the median: their '
+            )
+            msg += 'clocks differ; --stamps arrival takes the time of arrival'
+            raise ValueError(msg)
+    few = -(-len(late_ns) // 10)
+    drift_s = float(abs(np.median(late_ns[-few:]) - np.median(late_ns[:few]))) * 1e-9
+    for topic in acting:
+        if topic not in stamped and drift_s > max_apart_s[topic]:
+            msg = (
+                f'{topic} has no headers, and those of the others run {drift_s:.3f} s apart from '
+            )
+            msg += 'the arrivals in this bag; --stamps arrival takes the time of arrival'
+            raise ValueError(msg)
+
+
+def _lateness(rows: Sequence[Row]) -> NDArray[np.int64]:
+    """Return (n, 2) arrivals, rising, and how late each is after its stamp [ns]."""
+    found = [(r.arrival_ns, r.arrival_ns - r.stamp_ns) for r in rows if r.stamp_ns is not None]
+    return np.array(sorted(found), np.int64).reshape(-1, 2)
 
 
 def clock_offset(streams: Iterable[Sequence[Row]], stamps: Stamps | None) -> int:

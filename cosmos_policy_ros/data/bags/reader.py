@@ -29,7 +29,13 @@ from cosmos_policy_ros.data.assemble import (
     read_source,
     refuse_other_robot,
 )
-from cosmos_policy_ros.data.bags.clocks import check_stamps, clock_offset, Row, time_of
+from cosmos_policy_ros.data.bags.clocks import (
+    check_one_clock,
+    check_stamps,
+    clock_offset,
+    Row,
+    time_of,
+)
 from cosmos_policy_ros.data.bags.files import Bag, open_bag, relabelled
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.sources import find_sources, Sources
@@ -266,13 +272,15 @@ class _Reader:
         return begins and bag_ns - stamp_ns > max_s * 1e9
 
     def _check_clocks(self) -> None:
-        """Refuse stamps of another clock, where nobody has said which time counts."""
-        if self._reading.stamps is not None:
-            return
-        cameras = set(self._sources.cameras.values())
-        for topic, rows in self._streams.items():
-            late_s = self._limits.image_s if topic in cameras else self._limits.joint_s
-            check_stamps(topic, rows, self._bag.start_ns, late_s)
+        """Refuse stamps of another clock, or of several where a person trusts them."""
+        late_s = dict.fromkeys(self._streams, self._limits.joint_s)
+        late_s |= dict.fromkeys(self._sources.cameras.values(), self._limits.image_s)
+        if self._reading.stamps is None:
+            for topic, rows in self._streams.items():
+                check_stamps(topic, rows, self._bag.start_ns, late_s[topic])
+        elif self._reading.stamps == 'header':
+            acting = [part.topic for part in self._sources.commands]
+            check_one_clock(self._streams, late_s, acting)
 
     def _time(self, row: Row) -> int:
         return time_of(row, self._reading.stamps, self._offset_ns)
