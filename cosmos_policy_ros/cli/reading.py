@@ -71,14 +71,16 @@ def reading_of(options: ReadingOptions, robot: RobotSpec | None) -> Reading:
     if options.map and robot is None:
         msg = '--map names streams of a robot file; give it with --robot'
         raise ConfigError(msg)
-    topics = {}
+    topics: dict[str, str] = {}
     for pair in options.map:
         topic, equals, stream = pair.partition('=')
         if not equals or stream not in known:
             msg = f'--map {pair}: expected TOPIC=STREAM, where the streams are '
             msg += ', '.join(known)
             raise ConfigError(msg)
-        topics[known[stream]] = topic
+        if topics.setdefault(known[stream], topic) != topic:
+            msg = f'--map {pair}: {stream} is {topics[known[stream]]} already; give it one topic'
+            raise ConfigError(msg)
     success = None if options.success is None else options.success == 'yes'
     return Reading(
         labels=Labels(options.task, options.source, success, options.fps),

@@ -610,3 +610,12 @@ def test_features_that_do_not_come_along_are_told(
     edit_info(own, features=features)
     read_lerobot(own, 0, ROBOT)
     assert 'left out, since episodes do not hold it: observation.tactile' in caplog.text
+
+
+def test_video_of_depth_is_refused(own: Path) -> None:
+    """It is decoded like any other, and its greys are no colours."""
+    features = json.loads((own / 'meta' / 'info.json').read_text())['features']
+    features['observation.images.cam_high']['info']['video.is_depth_map'] = True
+    edit_info(own, features=features)
+    with pytest.raises(ConfigError, match=r'images.cam_high is depth, a colour image is expected'):
+        read_lerobot(own, 0, ROBOT)

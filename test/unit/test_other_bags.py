@@ -182,6 +182,12 @@ def test_unknown_stream_of_a_map_is_refused_with_those_there_are() -> None:
         reading_of(ReadingOptions(map=('/a=top',)), ROBOT)
 
 
+def test_stream_that_two_topics_are_mapped_to_is_refused() -> None:
+    """By its name and by its topic in the robot file."""
+    with pytest.raises(ConfigError, match=rf'--map /b={HIGH}: {HIGH} is /a already; give it one'):
+        reading_of(ReadingOptions(map=('/a=high', f'/b={HIGH}')), ROBOT)
+
+
 # Images
 
 

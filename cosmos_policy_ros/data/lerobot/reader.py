@@ -180,6 +180,11 @@ def _episode(
     plain = {camera_name(key): key for key in shown}
     found_cameras = find_cameras(robot, plain, f'{root}: {CAMERAS}<camera> videos')
     cameras = {name: plain[key] for name, key in found_cameras.items()}
+    for key in cameras.values():
+        about = features[CAMERAS + key].get('info') or {}
+        if about.get('video.is_depth_map') or about.get('is_depth_map'):
+            msg = f'{CAMERAS}{key} is depth, a colour image is expected'
+            raise ValueError(msg)
     contract = reading.contract or contract_beside(root)
     index = (INDEX + key for key in cameras.values())
     optional = ('expert', HUMAN_INTERVENTION, SUCCESS, TIME, *MOTION.values(), *index)
