@@ -33,7 +33,8 @@ class ReadingOptions:
     measured joints one row later. Default: command, and refused where there is none."""
     map: tuple[str, ...] = ()
     """Topics of bags that have another name than in the robot file, as TOPIC=STREAM; a stream is a
-    camera, an arm, action, task, or a topic of the robot file."""
+    camera, an arm, action, task, or a topic of the robot file. Cameras of HDF5 files and LeRobot
+    data sets likewise, as top=high."""
     contract: Path | None = None
     """Contract by which rosetta recorded bags or made LeRobot data sets. Default: the one in a bag
     or beside a data set."""

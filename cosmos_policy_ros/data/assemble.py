@@ -141,22 +141,33 @@ def camera_key(name: str) -> str:
     return name if name.startswith(CAMERA_PREFIX) else CAMERA_PREFIX + name
 
 
-def find_cameras(robot: RobotSpec, keys: Iterable[str], where: str) -> dict[str, str]:
+def find_cameras(
+    robot: RobotSpec, keys: Iterable[str], where: str, named: Mapping[str, str]
+) -> dict[str, str]:
     """Return camera name of the robot file -> key in the data set.
 
     Args:
         robot: Cameras wanted.
         keys: What the data set has.
         where: Episode and place, for messages.
+        named: Topic of the robot file -> key of a camera that has another name.
 
     Raises:
         ValueError: A camera is missing.
     """
     there = sorted(keys)
-    found = {c.name: k for c in robot.cameras for k in (c.name, camera_key(c.name)) if k in there}
-    missing = [camera_key(c.name) for c in robot.cameras if c.name not in found]
+    found = {
+        c.name: k
+        for c in robot.cameras
+        for k in ([named[c.topic]] if c.topic in named else [c.name, camera_key(c.name)])
+        if k in there
+    }
+    missing = [
+        named.get(c.topic, camera_key(c.name)) for c in robot.cameras if c.name not in found
+    ]
     if missing:
-        msg = f'no camera {", ".join(missing)} in {where}; it has {there}'
+        msg = f'no camera {", ".join(missing)} in {where}; it has {there}; one of another name: '
+        msg += '--map NAME=CAMERA'
         raise ValueError(msg)
     unknown = sorted(set(there) - set(found.values()))
     if unknown:

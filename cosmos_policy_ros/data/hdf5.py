@@ -155,7 +155,7 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         n = used_rows(proprio, actions)
     if n < n_stored:
         note(str(path), f'{n_stored - n} rows of zeros at the end are left out')
-    keys = find_cameras(robot, file[place], f'{path}: {place}')
+    keys = find_cameras(robot, file[place], f'{path}: {place}', reading.topics)
     files = {k: path.parent / file[place][k].asstr()[()] for k in keys.values() if place == VIDEOS}
     stored = _labels(file)
     if files:

@@ -43,7 +43,8 @@ class Reading:
             arrival. None is the header, and refuses clocks that differ.
         actions: What the actions are: the commands that were sent, what the leader arms commanded,
             or the measured joints one row later. None is the commands, and refuses without them.
-        topics: Topic of the robot file -> its name in a bag.
+        topics: Topic of the robot file -> its name in a bag, or for a camera its key in a file or
+            data set.
         contract: Says what topics of bags and columns of LeRobot data sets are, in place of the
             contract that they may have.
         drop: What rows of files have too much: ``base``, the last two columns, of a mobile base;

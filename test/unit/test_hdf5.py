@@ -539,3 +539,14 @@ def test_image_of_another_size_is_named_with_row_and_time(tmp_path: Path) -> Non
     told = r'row 3, 0.06 s, has \(120, 160\) pixels, row 0 \(240, 320\)'
     with pytest.raises(ConfigError, match=told):
         read_hdf5(path, ROBOT, SAID)
+
+
+def test_camera_of_another_name_is_mapped(tmp_path: Path) -> None:
+    """By its key in the file."""
+    images = np.stack([sample_image(k) for k in range(6)])
+    moved = {'observations/images/cam_high': None, 'observations/images/front': images}
+    path = aloha_file(tmp_path / 'a.hdf5', **moved)
+    with pytest.raises(ConfigError, match=r"no camera cam_high in .*'front'.*--map NAME=CAMERA"):
+        read_hdf5(path, ROBOT, SAID)
+    said = replace(SAID, topics={ROBOT.cameras[0].topic: 'front'})
+    np.testing.assert_array_equal(read_hdf5(path, ROBOT, said).images['high'][2], sample_image(2))

@@ -619,3 +619,22 @@ def test_video_of_depth_is_refused(own: Path) -> None:
     edit_info(own, features=features)
     with pytest.raises(ConfigError, match=r'images.cam_high is depth, a colour image is expected'):
         read_lerobot(own, 0, ROBOT)
+
+
+def test_camera_of_another_name_is_mapped(own: Path) -> None:
+    """As ``top``, which LeRobot's own data sets of the simulated ALOHA have."""
+    info = json.loads((own / 'meta' / 'info.json').read_text())
+    features = {k.replace('cam_high', 'top'): f for k, f in info['features'].items()}
+    edit_info(own, features=features)
+    for table in (own / EPISODES, own / DATA):
+        edit(
+            table,
+            lambda t: t.rename_columns([n.replace('cam_high', 'top') for n in t.schema.names]),
+        )
+    videos = own / 'videos' / 'observation.images.cam_high'
+    videos.rename(videos.with_name('observation.images.top'))
+    with pytest.raises(ConfigError, match=r"no camera cam_high in .*'top'.*--map NAME=CAMERA"):
+        read_lerobot(own, 0, ROBOT)
+    said = Reading(topics={ROBOT.cameras[0].topic: 'top'})
+    images = read_lerobot(own, 0, ROBOT, said).images['high']
+    assert psnr(images, FIRST.images['high']) >= PSNR_DB

@@ -178,7 +178,8 @@ def _episode(
         if key.startswith(CAMERAS) and feature['dtype'] in ('video', 'image')
     }
     plain = {camera_name(key): key for key in shown}
-    found_cameras = find_cameras(robot, plain, f'{root}: {CAMERAS}<camera> videos')
+    place = f'{root}: {CAMERAS}<camera> videos'
+    found_cameras = find_cameras(robot, plain, place, reading.topics)
     cameras = {name: plain[key] for name, key in found_cameras.items()}
     for key in cameras.values():
         about = features[CAMERAS + key].get('info') or {}
