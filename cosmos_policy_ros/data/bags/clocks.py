@@ -78,19 +78,15 @@ def check_one_clock(
         apart_s = float(np.median(found[:, 1] - late_ns[nearest])) * 1e-9
         if abs(apart_s) > max_apart_s[topic]:
             side = 'before' if apart_s > 0 else 'after'
-            msg = (
-                f'{topic} is stamped {abs(apart_s):.3f} s {side} {reference} by the median: their '
-            )
-            msg += 'clocks differ; --stamps arrival takes the time of arrival'
+            msg = f'{topic} is stamped {abs(apart_s):.3f} s {side} {reference} by the median: '
+            msg += 'their clocks differ; --stamps arrival takes the time of arrival'
             raise ValueError(msg)
     few = -(-len(late_ns) // 10)
     drift_s = float(abs(np.median(late_ns[-few:]) - np.median(late_ns[:few]))) * 1e-9
     for topic in acting:
         if topic not in stamped and drift_s > max_apart_s[topic]:
-            msg = (
-                f'{topic} has no headers, and those of the others run {drift_s:.3f} s apart from '
-            )
-            msg += 'the arrivals in this bag; --stamps arrival takes the time of arrival'
+            msg = f'{topic} has no headers, and those of the others run {drift_s:.3f} s apart '
+            msg += 'from the arrivals in this bag; --stamps arrival takes the time of arrival'
             raise ValueError(msg)
 
 
