@@ -63,7 +63,7 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 KEPT_BYTES = 300e6  # pixels of an episode that are kept; those of a longer one are read again
 END_S = 1.0  # a stream that ends earlier than the others by more has failed
-COLOURS = (  # why --images is not taken
+OWN_COLOURS = (  # why --images is not taken
     'the colours of bags are those of their encodings or, where these name none, those of the '
     'camera in the robot file, as on the running robot'
 )
@@ -119,7 +119,7 @@ def read_bag(
             labels = replace(labels, success=None)
         labels = complete(labels, reading, str(path.parent))
         if reading.images is not None:
-            note(str(path.parent), f'--images {reading.images} is not taken: {COLOURS}')
+            note(str(path.parent), f'--images {reading.images} is not taken: {OWN_COLOURS}')
         refuse_other_robot(labels, robot, reading.other_robot)
         if other := find_other_scale(bag.custom, robot):
             logger.warning('episode %s: %s', path, other)
