@@ -277,7 +277,7 @@ class RobotSpec:
         clearance_m: Distance that shapes of the scene keep [m].
         actions: What the rows of a policy are: ``joint_targets``, absolute positions, which all
             that moves arms is made for; or ``displacements`` of a hand by the share of a step,
-            which only a simulator of ``sim.adapters`` takes.
+            which only a simulator of ``sim.simulator`` takes.
         proprio: Names of the measured numbers that a policy is shown, where they are others than
             those of the action.
     """
@@ -323,9 +323,14 @@ class RobotSpec:
         return len(self.joint_names)
 
     @property
+    def proprio_names(self) -> tuple[str, ...]:
+        """Names of all P measured numbers: those of the action where the file names no others."""
+        return self.proprio or self.joint_names
+
+    @property
     def proprio_size(self) -> int:
         """Proprio size P."""
-        return len(self.proprio) or self.size
+        return len(self.proprio_names)
 
     @property
     def arm_joints(self) -> NDArray[np.bool_]:

@@ -60,8 +60,8 @@ class Rows:
     """The S rows of an episode.
 
     Attributes:
-        proprio: (S, P) measured joints [rad; gripper 0..1].
-        actions: (S, A) joint targets [rad; gripper 0..1].
+        proprio: (S, P) measured joints [rad; gripper 0..1], or what else the robot file names.
+        actions: (S, A) joint targets [rad; gripper 0..1], or displacements of a hand.
         expert: (S,) bool, or None where the file has none; then every row is one to imitate.
         human_intervention: (S,) bool, or None where the file has none; then nobody intervened.
         images: Camera name -> (U, height, width, 3) uint8 RGB.
@@ -186,14 +186,20 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
 
     Raises:
         ValueError: A label is missing or of another robot, the rows have another width than the
-            robot, differ in number, hold a NaN, a motion that no arm can make, or a gripper in
-            another unit.
+            robot, differ in number, hold a NaN, or, of a robot that takes joint targets, a motion
+            that no arm can make or a gripper in another unit.
     """
     refuse_other_robot(labels, robot, other_robot)
-    for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
-        if array.ndim != 2 or array.shape[1] != robot.size or not len(array):
-            msg = f'{name} of shape {array.shape} do not fit the {robot.size} joints of the robot'
-            if array.shape[1:] == (robot.size + BASE,):
+    groups = (
+        ('proprio', rows.proprio, robot.proprio_names),
+        ('actions', rows.actions, robot.joint_names),
+    )
+    for name, array, numbers in groups:
+        if array.ndim != 2 or array.shape[1] != len(numbers) or not len(array):
+            what = 'joints' if robot.actions == 'joint_targets' else 'numbers'
+            msg = f'{name} of shape {array.shape} do not fit the {len(numbers)} {what} of the '
+            msg += 'robot'
+            if array.shape[1:] == (robot.size + BASE,) and not robot.proprio:
                 msg += f'; where the last {BASE} are those of a mobile base: --drop base'
             raise ValueError(msg)
         if array.dtype.kind not in 'fiu':
@@ -210,14 +216,15 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
     if len(rows.actions) != n:
         msg = f'it has {len(rows.actions)} rows of actions and {n} of measured joints'
         raise ValueError(msg)
-    for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
+    for name, array, numbers in groups:
         if len(bad := np.argwhere(~np.isfinite(array))):
-            row, joint = bad[0].tolist()
+            row, number = bad[0].tolist()
             msg = f'{name} must be finite, got {len(bad)} NaN or infinite numbers, the first in '
-            msg += f'row {row}, {row / rate_hz:.2f} s: {robot.joint_names[joint]}'
+            msg += f'row {row}, {row / rate_hz:.2f} s: {numbers[number]}'
             raise ValueError(msg)
-    _check_openings(rows, robot, rate_hz)
-    check_motion(rows.proprio, robot, rate_hz)
+    if robot.actions == 'joint_targets':  # a hand that is displaced has no limits of joints
+        _check_openings(rows, robot, rate_hz)
+        check_motion(rows.proprio, robot, rate_hz)
     expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert
     intervened = rows.human_intervention
     intervened = np.zeros(n, dtype=np.bool_) if intervened is None else intervened

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Episodes as ALOHA HDF5 files, with images inside or in MP4 files beside.
 
-Datasets: ``observations/qpos`` and ``action`` (S, 14), ``observations/images/<camera>``
+Datasets: ``observations/qpos`` (S, P) and ``action`` (S, A), ``observations/images/<camera>``
 (S, height, width, 3) uint8 RGB or ``observations/video_paths/<camera>``, the name of an MP4 file.
-Where they were measured: ``observations/qvel`` and ``observations/effort`` (S, 14).
+Where they were measured: ``observations/qvel`` and ``observations/effort`` (S, P).
 Written besides, and not needed for reading: ``expert`` (S,), ``human_intervention`` (S,),
 ``observations/image_index/<camera>`` (S,) images are repeated where ticks outrun the camera, and
 the attributes ``source``, ``robot``, ``rate_hz``, ``start_ns`` and those of ``Circumstances``.
@@ -252,7 +252,8 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
     Args:
         path: HDF5 file, which must not exist. Videos are named ``<stem>_<camera>.mp4`` beside it.
         episode: What to write.
-        robot: Robot of the episode. ``sim`` is true when its name ends in ``_sim``.
+        robot: Robot of the episode. ``sim`` is true when its name ends in ``_sim``, and where only
+            a simulator moves it.
         videos: Images in MP4 files, at a loss, instead of inside.
 
     Raises:
@@ -415,7 +416,7 @@ def _create(path: Path) -> Iterator[h5py.File]:
 
 def _attributes(episode: Episode, robot: RobotSpec) -> dict[str, Any]:
     attributes = {
-        'sim': robot.name.endswith('_sim'),
+        'sim': robot.name.endswith('_sim') or robot.actions == 'displacements',
         'compress': False,
         'task_description': episode.task,
         'source': episode.source,

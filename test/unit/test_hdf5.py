@@ -16,6 +16,8 @@ from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.hdf5 import check_hdf5, read_hdf5, relabel_hdf5, write_hdf5
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.video import count_frames, VideoWriter
+from cosmos_policy_ros.resources import robot_file
+from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
 import h5py
 import numpy as np
@@ -92,6 +94,34 @@ def test_layout_is_that_of_aloha(tmp_path: Path) -> None:
         assert (file['observations/qpos'].shape, file['action'].shape) == ((12, 14), (12, 14))
         assert file['action'].dtype == np.float32
         assert (bool(file.attrs['sim']), bool(file.attrs['compress'])) == (True, False)
+
+
+def test_hand_that_is_displaced_has_other_measured_numbers_than_actions(tmp_path: Path) -> None:
+    """Seven displacements, nine measured numbers; no limit of a joint holds for either."""
+    hand = read_robot(robot_file('libero_panda'), simulated=True)
+    images = {c.name: sample_image(0)[None] for c in hand.cameras}
+    jumps = np.linspace(-1.0, 1.0, 12)[:, None] * np.array([1.0, -1.0] * 6)[:, None]
+    episode = sample_episode(
+        rate_hz=20.0,
+        stamps_ns=np.arange(12) * 50_000_000,
+        images=images,
+        image_index=dict.fromkeys(images, np.zeros(12, np.int64)),
+        proprio=np.repeat(jumps, 9, axis=1).astype(np.float32),
+        actions=np.repeat(jumps, 7, axis=1).astype(np.float32),
+    )
+    write_hdf5(tmp_path / 'a.hdf5', episode, hand)
+    assert_same_episode(read_hdf5(tmp_path / 'a.hdf5', hand), episode)
+    with h5py.File(tmp_path / 'a.hdf5', 'a') as file:
+        assert file.attrs['sim']
+        file['observations/qpos'][3, 8] = np.nan
+    with pytest.raises(ConfigError, match=r'proprio must be finite, .* 0\.15 s: quat_w'):
+        read_hdf5(tmp_path / 'a.hdf5', hand)
+    with h5py.File(tmp_path / 'a.hdf5', 'a') as file:
+        rows = file['observations/qpos'][()][:, :7]
+        del file['observations/qpos']
+        file['observations/qpos'] = rows
+    with pytest.raises(ConfigError, match=r'proprio of shape \(12, 7\) do not fit the 9 numbers'):
+        read_hdf5(tmp_path / 'a.hdf5', hand)
 
 
 def test_velocities_nobody_measured_are_not_written(tmp_path: Path) -> None:
