@@ -10,14 +10,20 @@ from typing import Annotated, Any, Literal, TYPE_CHECKING
 from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.figures import print_figures, write_figures
+from cosmos_policy_ros.cli.suites import (
+    DEFAULT_ROBOT,
+    DEFAULT_TASK,
+    find_suite_tasks,
+    read_suite_robot,
+    TASK_HELP,
+)
 from cosmos_policy_ros.control.seams import PlaybackSettings
 from cosmos_policy_ros.core.config import Conditioning
 from cosmos_policy_ros.core.planner import Selection
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import check_output
-from cosmos_policy_ros.resources import robot_file, share_path
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.sim.states import Ingredient, States
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.types import ConfigError
@@ -27,11 +33,6 @@ import tyro
 if TYPE_CHECKING:
     from cosmos_policy_ros.evaluation import Agent, EpisodeResult, LivePace
 
-DEFAULT_TASK = 'transfer_cube'
-TASK_HELP = (
-    f'Simulated task: {" or ".join(TASKS)}. Of a benchmark the number or the name of a task of '
-    'the suite; by default all of them.'
-)
 DEMO_OPTIONS = (
     'checkpoint',
     'planning_checkpoint',
@@ -151,7 +152,7 @@ class Evaluate:
     stop_when_done: bool = False
     """End an episode as soon as the value says that the task is done, as the planner does with its
     parameter of that name; success is judged then."""
-    robot: Path = robot_file('aloha_sim')
+    robot: Path = DEFAULT_ROBOT
     """Robot YAML."""
     json: Path | None = None
     """Write the figures to this file; that of a benchmark is read first, and played on."""
@@ -275,14 +276,12 @@ def _run_suite(options: Evaluate) -> int:
     open_suite, _ = find_simulator(options.sim)
     assert options.suite is not None
     suite = open_suite(options.suite)
-    names = _find_tasks(options, suite.tasks)
+    names = find_suite_tasks(options.suite, options.task, suite.tasks)
     own = _make_agent(options)
     # By the protocol every candidate has its own noise, and nothing is committed to.
     query = replace(own.query, paired=False)
     agent = replace(own, query=query, conditioning='replaced')
-    given = Evaluate.__dataclass_fields__['robot'].default
-    file = robot_file(SIMULATORS[options.sim].robot) if options.robot == given else options.robot
-    robot = read_robot(file, simulated=True)
+    robot = read_suite_robot(options.robot, SIMULATORS[options.sim].robot)
     agent.load(robot)  # a mistake shows here, not in a worker process
     seed = None if options.seed == UNSEEN_SEED else options.seed
     measured = {
@@ -342,23 +341,6 @@ def _refuse_for_suite(options: Evaluate) -> None:
     if given:
         msg = f'{", ".join(given)} means nothing to --sim {options.sim}, with its own protocol'
         raise ConfigError(msg)
-
-
-def _find_tasks(options: Evaluate, tasks: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the tasks of a suite that are played, by number or name; all where none is given.
-
-    Raises:
-        ConfigError: There is no such task.
-    """
-    if options.task == DEFAULT_TASK:
-        return tasks
-    if options.task.isdigit() and int(options.task) < len(tasks):
-        return (tasks[int(options.task)],)
-    if options.task not in tasks:
-        shown = '\n  '.join(f'{i} {task}' for i, task in enumerate(tasks))
-        msg = f'{options.suite} has no task {options.task!r}; it has\n  {shown}'
-        raise ConfigError(msg)
-    return (options.task,)
 
 
 def _as_in_demo(options: Evaluate, live: LivePace) -> Evaluate:

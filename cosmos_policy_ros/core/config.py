@@ -87,8 +87,8 @@ class PolicyConfig:
         single_member_steps: Denoising steps of a future or value that has no other member beside
             it; 0 takes all, as the last of several members does.
         base_seed: Seed of the plain policy's noise.
-        open_loop_rows: Rows of a chunk that the seam ``official`` plays before the policy is asked
-            again; 0 plays all.
+        open_loop_rows: Rows of a chunk that a benchmark, or the seam ``official``, plays before
+            the policy is asked again; 0 plays all.
         flip_images: Images go in upside down, with the rows reversed, as those of simulators that
             draw the lowest row first have to.
         jpeg_quality: Quality of the JPEG that images go through before they are resized, since

@@ -11,19 +11,24 @@ paper's numbers were measured with.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 import contextlib
+from functools import partial
 import importlib.util
 import io
 from typing import Any
 
+from cosmos_policy_ros.sim.experts.pick_and_place import PickAndPlace
 from cosmos_policy_ros.sim.robosuite import RobosuiteSim
 from cosmos_policy_ros.sim.simulator import Suite
 from cosmos_policy_ros.types import ConfigError
+import numpy as np
 
 CAMERAS = {'wrist': 'robot0_eye_in_hand', 'primary': 'agentview'}
 IDLE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 SETTLE = 10
 STARTS = 50
+DEMONSTRATED = ('libero_object',)  # things that the hand grasps as it stands, and a basket
 MOST_STEPS = {'libero_spatial': 220, 'libero_object': 280, 'libero_goal': 300, 'libero_10': 520}
 PAPER = {
     'libero_spatial': 0.981, 'libero_object': 1.0, 'libero_goal': 0.982, 'libero_10': 0.976,
@@ -46,6 +51,8 @@ def open_suite(suite: str) -> Suite:
 def open_task(suite: str, task: str, size: tuple[int, int]) -> RobosuiteSim:
     """Return the simulator of a task, which takes some ten seconds.
 
+    Its ``reset`` takes the number of a start state.
+
     Args:
         suite: Suite of the task.
         task: Name of the task.
@@ -55,19 +62,9 @@ def open_task(suite: str, task: str, size: tuple[int, int]) -> RobosuiteSim:
         ConfigError: There is no such suite or task, or LIBERO is not installed.
     """
     benchmark = _benchmark(suite)
-    names = [one.name for one in benchmark.tasks]
-    if task not in names:
-        msg = f'{suite} has no task {task!r}; it has {names}'
-        raise ConfigError(msg)
-    number = names.index(task)
-    from libero.libero.envs.env_wrapper import ControlEnv
-
+    number = _find_task(benchmark, suite, task)
+    env = _open_env(benchmark, number)
     with contextlib.redirect_stdout(io.StringIO()):
-        env = ControlEnv(
-            bddl_file_name=benchmark.get_task_bddl_file_path(number),
-            use_camera_obs=False,
-            has_offscreen_renderer=True,
-        )
         starts = benchmark.get_task_init_states(number)
     env.seed(0)
 
@@ -80,6 +77,72 @@ def open_task(suite: str, task: str, size: tuple[int, int]) -> RobosuiteSim:
 
     language = benchmark.get_task(number).language
     return RobosuiteSim(env, reset, lambda: language, CAMERAS, size)
+
+
+def open_demonstration(
+    suite: str, task: str, size: tuple[int, int]
+) -> tuple[RobosuiteSim, Callable[[np.random.Generator, float], PickAndPlace]]:
+    """Return the simulator of a task with drawn starts, and what makes the script that does it.
+
+    Its ``reset`` takes the seed from which LIBERO draws where the objects are, as the start states
+    of the benchmark were drawn; none of those is played. The script takes the scene after a
+    reset, its own numbers at random, and the length of a row [s].
+
+    Args:
+        suite: Suite of the task, one of ``DEMONSTRATED``.
+        task: Name of the task.
+        size: Height and width of the images [px].
+
+    Raises:
+        ConfigError: There is no such suite or task, no script for it, or LIBERO is not installed.
+    """
+    if suite not in DEMONSTRATED:
+        msg = f'no script does the tasks of {suite}; there are some for {list(DEMONSTRATED)}'
+        raise ConfigError(msg)
+    benchmark = _benchmark(suite)
+    number = _find_task(benchmark, suite, task)
+    env = _open_env(benchmark, number)
+
+    def reset(seed: int) -> Any:
+        env.seed(seed)
+        return env.reset()
+
+    language = benchmark.get_task(number).language
+    bodies = partial(_bodies_of, env)
+    sim = RobosuiteSim(env, reset, lambda: language, CAMERAS, size, bodies=bodies)
+    thing, goal = env.obj_of_interest
+    return sim, lambda rng, row_s: PickAndPlace(sim, thing, goal, rng, row_s)
+
+
+def _bodies_of(env: Any) -> Mapping[str, int]:
+    """Return the numbers of the bodies of an environment, which a reset makes anew."""
+    bodies: Mapping[str, int] = env.env.obj_body_id
+    return bodies
+
+
+def _find_task(benchmark: Any, suite: str, task: str) -> int:
+    """Return the number of a task.
+
+    Raises:
+        ConfigError: The suite has no such task.
+    """
+    names = [one.name for one in benchmark.tasks]
+    if task not in names:
+        msg = f'{suite} has no task {task!r}; it has {names}'
+        raise ConfigError(msg)
+    return names.index(task)
+
+
+def _open_env(benchmark: Any, number: int) -> Any:
+    """Return the environment of a task."""
+    from libero.libero.envs.env_wrapper import ControlEnv
+
+    with contextlib.redirect_stdout(io.StringIO()):
+        return ControlEnv(
+            bddl_file_name=benchmark.get_task_bddl_file_path(number),
+            use_camera_obs=False,
+            has_offscreen_renderer=True,
+        )
 
 
 def _benchmark(suite: str) -> Any:

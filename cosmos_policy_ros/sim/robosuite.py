@@ -35,6 +35,7 @@ class RobosuiteSim:
         cameras: Mapping[str, str],
         size: tuple[int, int],
         rest: tuple[float, ...] = (),
+        bodies: Callable[[], Mapping[str, int]] = dict,
     ) -> None:
         """Keep the environment; ``reset`` begins.
 
@@ -46,7 +47,9 @@ class RobosuiteSim:
             size: Height and width of the images [px].
             rest: Numbers of an action behind those of the robot file, such as a mobile base that
                 stands still.
+            bodies: Returns name of an object -> number of its body, of which ``box`` tells.
         """
+        self._bodies = bodies
         self._env, self._reset, self._instruction = env, reset, instruction
         self._cameras, self._size, self._rest = cameras, size, rest
         self._seen: Mapping[str, Any] = {}
@@ -79,6 +82,31 @@ class RobosuiteSim:
             msg = f'no object {name!r}; there are {known}'
             raise ConfigError(msg)
         return np.array(self._seen[f'{name}_pos'], dtype=np.float64)
+
+    def box(self, name: str) -> NDArray[np.float64]:
+        """Return (2, 3) the lowest and the highest corner of an object [m, world].
+
+        It is around what collides, and not around what is only seen.
+
+        Args:
+            name: Name that the environment has for it.
+
+        Raises:
+            ConfigError: There is no such object.
+        """
+        bodies = self._bodies()
+        if name not in bodies:
+            msg = f'no object {name!r}; there are {sorted(bodies)}'
+            raise ConfigError(msg)
+        model, data = self._env.sim.model._model, self._env.sim.data._data
+        root = model.body_rootid[bodies[name]]
+        solid = (model.geom_contype | model.geom_conaffinity) != 0
+        own = np.flatnonzero(solid & (model.body_rootid[model.geom_bodyid] == root))
+        turned = data.geom_xmat[own].reshape(-1, 3, 3)
+        around = model.geom_aabb[own].reshape(-1, 6)  # centre and half size, in the geom's frame
+        centre = data.geom_xpos[own] + np.einsum('gij,gj->gi', turned, around[:, :3])
+        half = np.einsum('gij,gj->gi', np.abs(turned), around[:, 3:])
+        return np.stack([(centre - half).min(axis=0), (centre + half).max(axis=0)])
 
     def render(self, camera: str) -> NDArray[np.uint8]:
         """Return (height, width, 3) uint8 RGB of a camera, the lowest row first."""

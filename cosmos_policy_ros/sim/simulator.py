@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
+from types import ModuleType
 from typing import Protocol
 
 from cosmos_policy_ros.types import ConfigError
@@ -59,6 +60,21 @@ class Simulator(Protocol):
         """Free what it holds."""
 
 
+class Demonstrator(Protocol):
+    """What does a task of a simulator, looking at where things really are."""
+
+    @property
+    def expert(self) -> bool:
+        """Whether the last row is one to imitate."""
+
+    @property
+    def rested_s(self) -> float:
+        """Time since the task was done [s]."""
+
+    def action(self) -> NDArray[np.float32]:
+        """Return (A,) float32, the next row."""
+
+
 @dataclass(frozen=True)
 class Suite:
     """Tasks that are measured together, and how.
@@ -87,7 +103,9 @@ class Row:
     Attributes:
         module: Module beside this one with ``open_suite(suite)``, which returns a ``Suite``, and
             ``open_task(suite, task, size)``, which returns a ``Simulator`` with images of
-            (height, width).
+            (height, width). Where scripts do its tasks, ``open_demonstration(suite, task, size)``
+            returns a ``Simulator`` whose ``reset`` takes a seed, and what makes a ``Demonstrator``
+            of its numbers at random and the length of a row [s].
         robot: Robot file in ``config/robots``.
     """
 
@@ -101,6 +119,8 @@ SIMULATORS = {
 }
 OpenSuite = Callable[[str], Suite]
 OpenTask = Callable[[str, str, tuple[int, int]], Simulator]
+MakeDemonstrator = Callable[[np.random.Generator, float], Demonstrator]
+OpenDemonstration = Callable[[str, str, tuple[int, int]], tuple[Simulator, MakeDemonstrator]]
 
 
 def find_simulator(name: str) -> tuple[OpenSuite, OpenTask]:
@@ -112,8 +132,34 @@ def find_simulator(name: str) -> tuple[OpenSuite, OpenTask]:
     Raises:
         ConfigError: There is no such row.
     """
+    module = _load_module(name)
+    return module.open_suite, module.open_task
+
+
+def find_demonstration(name: str) -> OpenDemonstration:
+    """Return what opens the demonstrations of a simulator.
+
+    Args:
+        name: Row of ``SIMULATORS``.
+
+    Raises:
+        ConfigError: There is no such row, or no script does a task of it.
+    """
+    module = _load_module(name)
+    if not hasattr(module, 'open_demonstration'):
+        msg = f'no script does the tasks of {name}; record some of your own'
+        raise ConfigError(msg)
+    opened: OpenDemonstration = module.open_demonstration
+    return opened
+
+
+def _load_module(name: str) -> ModuleType:
+    """Return the module of a row.
+
+    Raises:
+        ConfigError: There is no such row.
+    """
     if name not in SIMULATORS:
         msg = f'no simulator {name!r}; choose one of {sorted(SIMULATORS)}'
         raise ConfigError(msg)
-    module = import_module(f'{__package__}.{SIMULATORS[name].module}')
-    return module.open_suite, module.open_task
+    return import_module(f'{__package__}.{SIMULATORS[name].module}')

@@ -24,7 +24,8 @@ logger = logging.getLogger(__name__)
 FIXED = (  # what an interrupted run cannot change, for it is in its files
     'cameras', 'image_size', 'tick_hz', 'rate_hz', 'horizon', 'seed', 'held_out', 'augment',
     'autoencoder', 'transformer', 'lora', 'value_kind', 'drop_hidden_frames', 'ranges',
-    'sigma_low', 'sigma_high', 'committed_rows', 'action_steps', 'advantage', 'return_discount',
+    'sigma_low', 'sigma_high', 'committed_rows', 'action_steps', 'open_loop_rows', 'advantage',
+    'return_discount',
 )  # fmt: skip
 BEGUN = 'begun.json'  # in the folder of a run: what it began with
 FROM_INIT = (  # what a checkpoint has in common with the one that it learns from or works with
@@ -54,6 +55,8 @@ class TrainConfig:
         sigma_high: Highest noise level; without one that of --init, else the reference's 80.
         action_steps: Denoising steps of an action chunk at run time; without one those of --init,
             else 5.
+        open_loop_rows: Rows of a chunk that a benchmark, or the seam ``official``, plays before
+            the policy is asked again; without one those of --init, else all.
         action_weight: Weight of the action frame in the loss; the other frames count 1.
         joint: Whether policy samples teach future and value too, not the action alone.
         updates: Optimiser steps.
@@ -103,6 +106,7 @@ class TrainConfig:
     sigma_low: float | None = None
     sigma_high: float | None = None
     action_steps: int | None = None
+    open_loop_rows: int | None = None
     action_weight: float = 100.0
     joint: bool = True
     updates: int = 8000
@@ -166,6 +170,9 @@ def read_train_config(path: Path, base: PolicyConfig | None = None) -> TrainConf
         _expect(level is None or level > 0, f'{path}: {name}', 'above 0')
     steps = config.action_steps
     _expect(steps is None or steps > 0, f'{path}: action_steps', 'above 0')
+    played = config.open_loop_rows
+    fits = played is None or 0 < played <= config.horizon
+    _expect(fits, f'{path}: open_loop_rows', f'1 to the horizon, {config.horizon}')
     for name in ('held_out', 'ema', 'return_discount'):
         _expect(0 < getattr(config, name) <= 1, f'{path}: {name}', 'above 0, at most 1')
     _expect(0 <= config.label_drop < 1, f'{path}: label_drop', 'at least 0, below 1')

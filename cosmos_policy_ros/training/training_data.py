@@ -235,6 +235,8 @@ def _policy_config(
         sampler |= {name: getattr(start.config, name) for name in INHERITED}
         played = start.config.open_loop_rows
         sampler['open_loop_rows'] = played if played <= config.horizon else 0
+    if config.open_loop_rows is not None:
+        sampler['open_loop_rows'] = config.open_loop_rows
     return PolicyConfig(
         cameras=config.cameras,
         joint_names=robot.joint_names,

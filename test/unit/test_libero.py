@@ -23,10 +23,13 @@ from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.protocol import Answer
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.sampling import Sample
+from cosmos_policy_ros.data.episodes import list_episodes, read_episode
+from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.evaluation.benchmark import play_trial, Trial
+from cosmos_policy_ros.evaluation.suite_demonstration import episode_file, play_demonstration
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.sim.libero import open_suite, open_task
+from cosmos_policy_ros.sim.libero import open_demonstration, open_suite, open_task
 from cosmos_policy_ros.sim.robosuite import RobosuiteSim
 from cosmos_policy_ros.types import Candidates, Observation
 import numpy as np
@@ -157,6 +160,25 @@ def test_script_solves_the_task_of_two_objects() -> None:
     task = 'LIVING_ROOM_SCENE2_put_both_the_alphabet_soup_and_the_tomato_sauce_in_the_basket'
     success, _ = solve('libero_10', task, ['alphabet_soup_1', 'tomato_sauce_1'])
     assert success
+
+
+@pytest.mark.slow
+def test_demonstration_of_a_task_succeeds_and_is_read(tmp_path: Path) -> None:
+    """Objects placed by a seed, undisturbed or not; what is written is what train reads."""
+    task = 'pick_up_the_butter_and_place_it_in_the_basket'
+    sim, make = open_demonstration('libero_object', task, SIZE)
+    try:
+        rules = open_suite('libero_object')
+        episode = play_demonstration(sim, make, PANDA, rules, seed=1000, rate_hz=10.0)
+    finally:
+        sim.close()
+    write_hdf5(episode_file(tmp_path, 1000), episode, PANDA)
+    (stored,) = list_episodes(tmp_path)
+    read = read_episode(stored, PANDA)
+    assert (read.source, read.success) == ('demo', True)
+    assert read.task == 'pick up the butter and place it in the basket'
+    assert (read.proprio.shape[1], read.actions.shape[1]) == (9, 7)
+    assert read.images['primary'].shape == (len(read.actions), *SIZE, 3)
 
 
 @pytest.mark.slow

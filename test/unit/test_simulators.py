@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 import sys
 import types
-from typing import Any
+from typing import Any, ClassVar
 
 from cosmos_policy_ros.cli import main
 from cosmos_policy_ros.cli.evaluate import Evaluate, run as evaluate
@@ -18,12 +18,20 @@ from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation import benchmark
 from cosmos_policy_ros.evaluation.benchmark import play_trial, summarize_trials, Trial, TrialResult
 from cosmos_policy_ros.evaluation.comparison import compare_evaluations, read_evaluation
+from cosmos_policy_ros.mujoco_import import mujoco
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim import libero, robocasa
 from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.experts.pick_and_place import PickAndPlace
 from cosmos_policy_ros.sim.robosuite import RobosuiteSim
-from cosmos_policy_ros.sim.simulator import find_simulator, Simulator, SIMULATORS, Suite
+from cosmos_policy_ros.sim.simulator import (
+    find_demonstration,
+    find_simulator,
+    Simulator,
+    SIMULATORS,
+    Suite,
+)
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 import pytest
@@ -178,6 +186,115 @@ def test_objects_have_places() -> None:
     assert sim.place('cup').tolist() == [0.1, 0.2, 0.3]
     with pytest.raises(ConfigError, match=r"no object 'pot'; there are \['cup', 'robot0_eef'\]"):
         sim.place('pot')
+
+
+CUPBOARD = """
+<mujoco><worldbody>
+  <geom name="floor" type="plane" size="1 1 0.1"/>
+  <body name="cup_1_main" pos="0.3 0.1 0.05" quat="0.7071068 0 0 0.7071068"><freejoint/>
+    <geom type="box" size="0.04 0.01 0.05"/>
+    <geom type="box" pos="0 0 0.4" size="0.2 0.2 0.2" contype="0" conaffinity="0"/>
+    <body pos="0 0 0.06"><geom type="box" pos="0.05 0 0" size="0.01 0.01 0.01"/></body>
+  </body>
+</worldbody></mujoco>
+"""
+
+
+def test_objects_have_boxes() -> None:
+    """Of all that collides, turned as it lies; what is only seen does not count."""
+    model = mujoco.MjModel.from_xml_string(CUPBOARD)
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    kitchen = Kitchen()
+    kitchen.sim = types.SimpleNamespace(  # type: ignore[assignment]
+        model=types.SimpleNamespace(_model=model), data=types.SimpleNamespace(_data=data)
+    )
+    bodies = {'cup_1': model.body('cup_1_main').id}
+    sim = RobosuiteSim(
+        kitchen, lambda _: kitchen.reset(), lambda: '', CAMERAS, (8, 6), bodies=lambda: bodies
+    )
+    np.testing.assert_allclose(
+        sim.box('cup_1'), [[0.29, 0.06, 0.0], [0.31, 0.16, 0.12]], atol=1e-6
+    )
+    with pytest.raises(ConfigError, match=r"no object 'pot'; there are \['cup_1'\]"):
+        sim.box('pot')
+
+
+class LiberoEnv:
+    """LIBERO's environment, as far as it is spoken to; it notes what it is given.
+
+    Attributes:
+        given: What every one was made with, was seeded with and was set to.
+    """
+
+    given: ClassVar[list[Any]] = []
+    obj_of_interest = ('cup_1', 'basket_1')
+
+    def __init__(self, **options: Any) -> None:
+        """Note the options."""
+        self.given.append(options)
+        self.env = types.SimpleNamespace(obj_body_id={'cup_1': 4})
+
+    def seed(self, seed: int) -> None:
+        """Note it."""
+        self.given.append(('seed', seed))
+
+    def reset(self) -> dict[str, Any]:
+        """Note it."""
+        self.given.append('reset')
+        return Kitchen().seen()
+
+    def set_init_state(self, state: Any) -> dict[str, Any]:
+        """Note it."""
+        self.given.append(('state', state))
+        return Kitchen().seen()
+
+
+@pytest.fixture
+def libero_package(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Put a stand-in in the place of LIBERO, which is large, and return what it is given."""
+    task = types.SimpleNamespace(name='put_in_the_cup', language='put in the cup')
+    suite = types.SimpleNamespace(
+        tasks=[task],
+        get_task=lambda number: task,
+        get_task_bddl_file_path=lambda number: f'{number}.bddl',
+        get_task_init_states=lambda number: ['first', 'second'],
+    )
+    names = ('libero', 'libero.libero', 'libero.libero.envs', 'libero.libero.envs.env_wrapper')
+    modules = {name: types.ModuleType(name) for name in names}
+    modules['libero'].__spec__ = types.SimpleNamespace()  # type: ignore[assignment]
+    modules['libero.libero'].benchmark = types.SimpleNamespace(  # type: ignore[attr-defined]
+        get_benchmark=lambda name: lambda: suite
+    )
+    modules[names[-1]].ControlEnv = LiberoEnv  # type: ignore[attr-defined]
+    for name, module in modules.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    monkeypatch.setattr(LiberoEnv, 'given', [])
+    return LiberoEnv.given
+
+
+def test_trials_of_libero_have_its_start_states(libero_package: list[Any]) -> None:
+    """Environment seed 0, start state i in trial i."""
+    sim = libero.open_task('libero_object', 'put_in_the_cup', (8, 6))
+    sim.reset(1)
+    assert libero_package[0]['bddl_file_name'] == '0.bddl'
+    assert libero_package[1:] == [('seed', 0), 'reset', ('state', 'second')]
+    with pytest.raises(ConfigError, match='has the start states 0 to 1, not 2'):
+        sim.reset(2)
+    with pytest.raises(ConfigError, match="libero_object has no task 'a'"):
+        libero.open_task('libero_object', 'a', (8, 6))
+
+
+def test_demonstrations_of_libero_have_starts_of_their_own(libero_package: list[Any]) -> None:
+    """Placements are drawn from the seed, and no start state of the benchmark is set."""
+    open_demonstration = find_demonstration('libero')
+    sim, make = open_demonstration('libero_object', 'put_in_the_cup', (8, 6))
+    sim.reset(1003)
+    assert libero_package[1:] == [('seed', 1003), 'reset']
+    script = make(np.random.default_rng(0), 0.1)
+    assert isinstance(script, PickAndPlace)
+    assert (script.thing, script.goal, script.row_s) == ('cup_1', 'basket_1', 0.1)
+    assert sim.task == 'put in the cup'
 
 
 def test_the_simulated_aloha_is_such_a_simulator_too() -> None:

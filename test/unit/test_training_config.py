@@ -7,6 +7,7 @@ from pathlib import Path
 import re
 from typing import Any
 
+from cosmos_policy_ros.cli.demonstrate import Demonstrate
 from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.training.config import check_cameras, read_train_config, TrainConfig
@@ -61,6 +62,8 @@ def test_number_written_as_text_is_refused(tmp_path: Path) -> None:
         ('batch_size: 2.5', 'batch_size must be a whole number, got 2.5'),
         ('sigma_low: 0', 'sigma_low must be above 0'),
         ('action_steps: 0', 'action_steps must be above 0'),
+        ('open_loop_rows: 17', 'open_loop_rows must be 1 to the horizon, 16'),
+        ('open_loop_rows: 0', 'open_loop_rows must be 1 to the horizon, 16'),
         ('committed_rows: -1', 'committed_rows must be at least 0'),
         ('committed_rows: 16', 'committed_rows must be below the horizon, 16'),
         ('{sigma_low: 9, sigma_high: 8}', 'sigma_low must be below sigma_high'),
@@ -76,6 +79,18 @@ def test_training_value_that_cannot_be_is_refused(tmp_path: Path, line: str, mes
     file.write_text(line)
     with pytest.raises(ConfigError, match=message):
         read_train_config(file)
+
+
+def test_configuration_of_libero_is_that_of_its_demonstrations() -> None:
+    """Its cameras, its actions, and the rate at which ``demonstrate`` holds rows."""
+    config = read_train_config(share_path('config', 'libero.yaml'))
+    hand = read_robot(robot_file('libero_panda'), simulated=True)
+    check_cameras(config, hand)
+    assert sorted(config.cameras) == ['primary', 'wrist']
+    recorded_hz = Demonstrate.__dataclass_fields__['rate_hz'].default
+    assert config.tick_hz == config.rate_hz == recorded_hz == 10.0
+    assert hand.control_rate_hz / config.rate_hz == 2.0
+    assert config.autoencoder.updates > 0
 
 
 def flat(data: dict[str, Any], prefix: str = '') -> dict[str, Any]:
