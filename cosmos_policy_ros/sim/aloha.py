@@ -20,7 +20,7 @@ from cosmos_policy_ros.mujoco_import import missing, mujoco
 from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.sim.kinematics import Arm
 from cosmos_policy_ros.sim.states import draw_start, Ingredient, Push, Start, States
-from cosmos_policy_ros.sim.tasks import touching
+from cosmos_policy_ros.sim.tasks import Block, Piece, Task, touching
 from cosmos_policy_ros.types import ConfigError, Intrinsics
 import numpy as np
 from numpy.typing import NDArray
@@ -54,7 +54,7 @@ class AlohaSim:
     Attributes:
         name: The task.
         task: Its instruction.
-        pieces: What lies on the table.
+        pieces: What lies or stands on the table.
         push: The push that is still to come in a hard episode, or None.
         model: MuJoCo model.
         data: MuJoCo state; the first 16 ``qpos`` are [arm 6, fingers 2] of left and right, then
@@ -74,7 +74,7 @@ class AlohaSim:
         self._task = find_task(task)
         self.name, self.task, self.size = task, self._task.instruction, size
         self.pieces = self._task.pieces
-        self.model = mujoco.MjModel.from_xml_path(str(_assets() / self._task.scene))
+        self.model = _compile_scene(self._task)
         self.model.vis.quality.shadowsize = 1
         self.model.vis.quality.offsamples = (
             0  # 4x multisampling makes an image take ten times as long
@@ -238,6 +238,30 @@ class AlohaSim:
     def progress(self) -> int:
         """How far the task got since the reset: 4 where it is done now, at most 3 where not."""
         return MOST_REWARD if self.success else min(self._best_reward, MOST_REWARD - 1)
+
+
+def _compile_scene(task: Task) -> mujoco.MjModel:
+    """Return the scene file of a task with the blocks that the task adds."""
+    spec = mujoco.MjSpec.from_file(str(_assets() / task.scene))
+    for key in list(spec.keys):  # poses of the scene without the blocks, which nobody asks for
+        spec.delete(key)
+    for piece in task.pieces:
+        if piece.block is not None:
+            _add_block(spec, piece, piece.block)
+    return spec.compile()
+
+
+def _add_block(spec: mujoco.MjSpec, piece: Piece, block: Block) -> None:
+    """Put a block that can move freely behind all that the scene has."""
+    squares = np.square(block.half_m)
+    inertia = block.mass_kg / 3.0 * (squares.sum() - squares)  # [kg m^2] of an even box
+    body = spec.worldbody.add_body(
+        name=piece.body, mass=block.mass_kg, inertia=inertia, explicitinertial=True
+    )
+    body.add_freejoint()
+    (name,) = piece.geoms
+    box, colour = mujoco.mjtGeom.mjGEOM_BOX, (*block.colour, 1.0)
+    body.add_geom(name=name, type=box, size=block.half_m, rgba=colour)
 
 
 def joint_state(sim: AlohaSim, arm: int) -> tuple[list[str], NDArray[np.float64]]:

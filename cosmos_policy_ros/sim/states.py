@@ -2,8 +2,9 @@
 """Where an episode starts: as in training, or somewhere a policy has never been.
 
 A hard state puts the pieces beside the range of training, turned, in other colours, shifts and
-turns the cameras a little, and pushes one piece once in the first seconds; a task's hardness is
-the share of all that. The scripted experts, which get the true poses, still solve most of them.
+turns the cameras a little, and pushes one piece once in the first seconds, none that has to be
+left standing; a task's hardness is the share of all that. The scripted experts, which get the true
+poses, still solve most of them.
 """
 
 from __future__ import annotations
@@ -132,7 +133,8 @@ def _draw_hard(task: Task, rng: np.random.Generator) -> Start:
         colours[piece.body] = np.array([*COLOURS[others[i]], share * rng.uniform(*MIX)])
     shifts = {camera: share * rng.normal(0.0, m, 3) for camera, m in CAMERA_M.items()}
     turns = {camera: share * rng.normal(0.0, rad, 3) for camera, rad in CAMERA_RAD.items()}
-    piece = task.pieces[rng.integers(len(task.pieces))]
+    pushed = [piece for piece in task.pieces if not piece.stands_m]
+    piece = pushed[rng.integers(len(pushed))]
     inwards = (np.array(piece.low) + piece.high)[:2] / 2.0 - places[piece.body][:2]
     heading = np.arctan2(inwards[1], inwards[0]) + rng.uniform(-1.5, 1.5)  # it must stay in reach
     velocity = share * rng.uniform(*PUSH_M_S) * np.array([np.cos(heading), np.sin(heading)])

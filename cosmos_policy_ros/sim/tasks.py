@@ -27,20 +27,40 @@ RIGHT_FINGER = 'vx300s_right/10_right_gripper_finger'
 
 
 @dataclass(frozen=True)
+class Block:
+    """A box that a task adds to the scene file.
+
+    Attributes:
+        half_m: Half of its length along each axis [m].
+        mass_kg: Its mass, evenly spread [kg].
+        colour: RGB, 0 to 1.
+    """
+
+    half_m: Point
+    mass_kg: float
+    colour: Point
+
+
+@dataclass(frozen=True)
 class Piece:
-    """Something that lies on the table.
+    """Something that lies or stands on the table.
 
     Attributes:
         body: Name of its MuJoCo body, which has a free joint.
         geoms: Names of the geoms that it touches the table with.
         low: Lowest start position [m, world].
         high: Highest start position [m, world].
+        block: What it is, where the scene file does not have it; it has one geom then.
+        stands_m: Lowest height of the centre of a piece that has to be left standing [m]; 0 for
+            one that has to be off the table in the end.
     """
 
     body: str
     geoms: tuple[str, ...]
     low: Point
     high: Point
+    block: Block | None = None
+    stands_m: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +70,7 @@ class Task:
     Attributes:
         scene: MJCF file among the assets of gym-aloha.
         instruction: Instruction given to the policy.
-        pieces: What lies on the table, in the order of the state and of the drawing.
+        pieces: What lies or stands on the table, in the order of the state and of the drawing.
         reward: gym-aloha's reward of a set of contacts, 0 to 4.
         synonyms: Word of the instruction -> words that may stand for it, separated by spaces.
         hardness: Share of what ``states`` does to a hard start, above 0; an insertion bears less
@@ -80,7 +100,8 @@ class Task:
     def success(self, pairs: Pairs, was_full: bool, *places: Array) -> bool:
         """Whether the reward is full, or was and the pieces are still joined, off the table.
 
-        A peg in its socket comes off the pin by a millimetre whenever a hand moves.
+        What has to be left standing must not have fallen. A peg in its socket comes off the pin by
+        a millimetre whenever a hand moves.
 
         Args:
             pairs: Contacts.
@@ -88,8 +109,11 @@ class Task:
             places: (3,) centre of every piece [m].
         """
         joined = was_full and np.linalg.norm(places[0] - places[-1]) < self.joined_m
-        lying = any(touching(pairs, piece.geoms, [TABLE]) for piece in self.pieces)
-        return bool(joined or self.reward(pairs) == 4) and not lying
+        moved = [piece for piece in self.pieces if not piece.stands_m]
+        lying = any(touching(pairs, piece.geoms, [TABLE]) for piece in moved)
+        heights = zip(self.pieces, places, strict=True)
+        fallen = any(place[2] < piece.stands_m for piece, place in heights)
+        return bool(joined or self.reward(pairs) == 4) and not lying and not fallen
 
 
 def touching(pairs: Pairs, some: Iterable[str], others: Iterable[str]) -> bool:

@@ -5,22 +5,34 @@ from pathlib import Path
 import re
 
 from cosmos_policy_ros.sim.aloha import AlohaSim
+from cosmos_policy_ros.sim.experts.avoid_post import AvoidExpert, BACK, FRONT
 from cosmos_policy_ros.sim.experts.base import Expert, Noise
 from cosmos_policy_ros.sim.experts.table import EXPERTS, make_expert, TASKS
 from cosmos_policy_ros.sim.states import States
 import numpy as np
 import pytest
 
-CUBE, PEG = 'transfer_cube', 'insert_peg'
+CUBE, PEG, POST = 'transfer_cube', 'insert_peg', 'avoid_post'
 
 
 def perform(
-    task: str, seed: int, noise: Noise, states: States = 'normal', ticks: int = 400
+    task: str,
+    seed: int,
+    noise: Noise,
+    states: States = 'normal',
+    ticks: int = 400,
+    way: int | None = None,
 ) -> tuple[AlohaSim, Expert, np.ndarray]:
-    """Play 8 s of the expert; return the scene, the expert and its (400,) expert flags."""
+    """Play 8 s of the expert; return the scene, the expert and its (400,) expert flags.
+
+    Past a post it goes the given way, by default the one that is farther from it.
+    """
     sim = AlohaSim(task)
     sim.reset(seed, states)
     expert = make_expert(sim, np.random.default_rng(seed), noise)
+    if isinstance(expert, AvoidExpert):
+        farther = BACK if sim.place('post')[1] < 0.5 else FRONT
+        expert.way = farther if way is None else way
     flags = []
     for _ in range(ticks):
         action = expert.action()
@@ -88,6 +100,57 @@ def test_expert_that_does_not_notice_fails_and_marks_it(task: str, noise: Noise)
     assert not sim.success
     assert not flags[-1]
     assert expert.phase == 'rest'
+
+
+@pytest.mark.parametrize(
+    ('way', 'wanted'),
+    [(FRONT, [0, 2, 3, 4, 5, 7]), (BACK, [0, 1, 2, 4, 5, 6, 8, 9])],
+    ids=['front', 'back'],
+)
+def test_way_past_the_post_fails_where_the_post_stands_in_it(way: int, wanted: list[int]) -> None:
+    """Every scene can be solved one way, six of ten only one way, and each way is needed."""
+    solved = []
+    for seed in range(10):
+        sim, expert, _ = perform(POST, seed, Noise(), way=way)
+        assert expert.phase == 'rest'
+        standing = sim.place('post')[2] > 0.06
+        assert sim.success == standing
+        solved += [seed] if standing else []
+    assert solved == wanted
+
+
+def test_way_is_drawn_wherever_the_post_stands() -> None:
+    """That is what a policy cannot learn from the episodes; both ways are as frequent."""
+    sim = AlohaSim(POST, (24, 32))
+    ways = {}
+    for scene in (1, 3):  # in the front, in the back
+        sim.reset(scene)
+        experts = [make_expert(sim, np.random.default_rng(i), Noise()) for i in range(40)]
+        ways[scene] = [expert.way for expert in experts if isinstance(expert, AvoidExpert)]
+    assert ways[1] == ways[3]
+    assert 12 <= sum(ways[1]) <= 28
+
+
+def test_hand_that_is_past_the_post_does_not_go_back_around_it() -> None:
+    """Whoever takes over from a policy at the cube would throw the post over otherwise."""
+    sim = AlohaSim(POST, (24, 32))
+    sim.reset(1)
+    first = make_expert(sim, np.random.default_rng(0), Noise())
+    assert isinstance(first, AvoidExpert)
+    first.way = BACK
+    while first.phase != 'grasp':
+        sim.step(first.action())
+    second = make_expert(sim, np.random.default_rng(0), Noise())
+    second.command = first.command.copy()
+    second.action()
+    assert second.phase == 'reach'
+
+
+def test_way_that_fails_is_no_mistake_on_purpose() -> None:
+    """It is to be imitated as the other one is, or there would be nothing to choose from."""
+    sim, _, flags = perform(POST, 1, Noise(), way=FRONT)
+    assert not sim.success
+    assert flags.all()
 
 
 def test_commands_of_the_insertion_are_smooth() -> None:

@@ -3,7 +3,7 @@
 
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.experts.base import Noise
-from cosmos_policy_ros.sim.experts.table import find_task, make_expert
+from cosmos_policy_ros.sim.experts.table import EXPERTS, find_task, make_expert
 from cosmos_policy_ros.sim.states import draw_start, Push
 from cosmos_policy_ros.types import ConfigError
 import mujoco
@@ -74,7 +74,7 @@ def test_images_have_the_wanted_size_and_show_the_cube() -> None:
     assert ((image[..., 0] - image[..., 1:].max(axis=-1)) > 80).sum() > 20
 
 
-@pytest.mark.parametrize('task', ['transfer_cube', 'insert_peg'])
+@pytest.mark.parametrize('task', sorted(EXPERTS))
 def test_hard_start_lies_beside_the_range_of_training(task: str) -> None:
     """Every piece is outside the normal range, and not far from it."""
     sim = AlohaSim(task)
@@ -116,7 +116,7 @@ def test_hard_start_looks_different_and_a_normal_reset_undoes_it() -> None:
     sim.close()
 
 
-@pytest.mark.parametrize('task', ['transfer_cube', 'insert_peg'])
+@pytest.mark.parametrize('task', sorted(EXPERTS))
 def test_hard_start_without_an_ingredient_is_as_in_training_in_that(task: str) -> None:
     """And as hard as before in the rest; without all of them it is a normal one."""
     usual, hard = (draw_start(find_task(task), 7, states) for states in ('normal', 'hard'))
@@ -147,6 +147,21 @@ def test_piece_is_pushed_once_in_a_hard_episode() -> None:
     moving = np.linalg.norm(np.diff(places[10:], axis=0), axis=1) > 1e-4
     assert np.diff(moving.astype(int)).clip(0).sum() == 1
     assert 0.005 < np.linalg.norm(places[-1] - places[10]) < 0.06
+
+
+def test_post_stands_by_itself_and_is_never_pushed() -> None:
+    """A start in which it had fallen could not be solved."""
+    sim = AlohaSim('avoid_post', (24, 32))
+    for seed in range(30):
+        push = draw_start(find_task('avoid_post'), seed, 'hard').push
+        assert push is not None
+        assert push.body == 'box'
+    sim.reset(0, 'hard')
+    start = sim.place('post')
+    for _ in range(150):
+        sim.step(HOME)
+    np.testing.assert_allclose(sim.place('post'), start, atol=1e-3)
+    np.testing.assert_allclose(sim.turn('post')[2, 2], 1.0, atol=1e-3)
 
 
 def test_piece_in_a_hand_is_not_pushed() -> None:

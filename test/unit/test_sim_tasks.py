@@ -87,6 +87,16 @@ def test_peg_stays_inserted_until_it_leaves_the_socket() -> None:
     assert not sim.success
 
 
+@pytest.mark.parametrize(('height', 'success'), [(0.07, True), (0.012, False)])
+def test_post_has_to_be_left_standing(height: float, success: bool) -> None:
+    """It touches the table either way; the cube does not."""
+    held, standing = frozenset(('red_box', LEFT_FINGER)), frozenset(('green_post', 'table'))
+    places = np.array([-0.02, 0.5, 0.24]), np.array([0.21, 0.5, height])
+    task = find_task('avoid_post')
+    assert task.success({held, standing}, True, *places) is success
+    assert not task.success({held, standing, frozenset(('red_box', 'table'))}, True, *places)
+
+
 def test_insertion_on_the_table_has_full_reward_and_no_success() -> None:
     """gym-aloha checks the pin alone; a label for training must mean what the instruction does."""
     sim = AlohaSim('insert_peg')
@@ -99,6 +109,7 @@ def test_instructions_are_different() -> None:
     assert TASKS == {
         'transfer_cube': 'hand the red cube from the right gripper to the left',
         'insert_peg': 'insert the red peg into the blue socket',
+        'avoid_post': 'bring the red cube past the green post to the left gripper',
     }
 
 
@@ -115,7 +126,7 @@ def test_table_of_tasks_needs_no_simulator() -> None:
         'from cosmos_policy_ros.sim.experts.table import TASKS; print(*sorted(TASKS))'
     )
     run = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True, check=True)
-    assert run.stdout.split() == ['insert_peg', 'transfer_cube']
+    assert run.stdout.split() == ['avoid_post', 'insert_peg', 'transfer_cube']
 
 
 def test_pieces_of_the_insertion_are_seen_from_above() -> None:
@@ -125,6 +136,17 @@ def test_pieces_of_the_insertion_are_seen_from_above() -> None:
     sim.close()
     assert (image[..., 0] - image[..., 1:].max(axis=-1) > 80).sum() > 20
     assert (image[..., 2] - image[..., :2].max(axis=-1) > 80).sum() > 20
+
+
+def test_post_is_seen_from_above_wherever_it_may_stand() -> None:
+    """A policy that does not see it cannot know which way is free."""
+    sim = AlohaSim('avoid_post', (120, 160))
+    for y in (0.37, 0.5, 0.63):
+        sim.data.qpos[23:26] = (0.21, y, 0.07)
+        mujoco.mj_forward(sim.model, sim.data)
+        image = sim.render('high').astype(np.int64)
+        assert (image[..., 1] - image[..., [0, 2]].max(axis=-1) > 60).sum() > 20
+    sim.close()
 
 
 @pytest.mark.parametrize('hardness', [0.0, -0.3, float('nan')])

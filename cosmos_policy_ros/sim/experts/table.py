@@ -6,6 +6,7 @@ A new task is a file beside this one, with a ``Task`` and an ``Expert`` that doe
 
 from __future__ import annotations
 
+from cosmos_policy_ros.sim.experts.avoid_post import AvoidExpert
 from cosmos_policy_ros.sim.experts.base import Expert, Noise, Scene
 from cosmos_policy_ros.sim.experts.insert_peg import InsertExpert
 from cosmos_policy_ros.sim.experts.transfer_cube import TransferExpert
@@ -16,6 +17,7 @@ import numpy as np
 EXPERTS: dict[str, type[Expert]] = {
     'transfer_cube': TransferExpert,
     'insert_peg': InsertExpert,
+    'avoid_post': AvoidExpert,
 }
 TASKS = {name: expert.task.instruction for name, expert in EXPERTS.items()}  # name -> instruction
 

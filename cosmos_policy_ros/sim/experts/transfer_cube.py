@@ -6,6 +6,8 @@ Source: scene, start range and reward of gym-aloha's ``transfer_cube`` (Apache-2
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from cosmos_policy_ros.sim.experts.base import (
     Array,
     CLOSED,
@@ -67,7 +69,7 @@ class TransferExpert(Expert):
     """Reach, grasp and carry with the right arm, take with the left, let go."""
 
     task = TASK
-    phases = (
+    phases: ClassVar[tuple[str, ...]] = (
         'reach', 'descend', 'grasp', 'carry', 'approach', 'take', 'give', 'retreat', 'rest',
     )  # fmt: skip
 
@@ -134,37 +136,37 @@ class TransferExpert(Expert):
         believed = self.sim.place('box') + np.array([*self._grasp_error, 0.0])
         target = command.copy()
         if self.phase == 'reach':
-            target[7:13] = self._point_right(believed + np.array([0.0, 0.0, 0.075]))
-            target[0:6] = self._point_left(WAIT_M)
+            target[7:13] = self.point_right(believed + np.array([0.0, 0.0, 0.075]))
+            target[0:6] = self.point_left(WAIT_M)
             target[6], target[13] = OPEN, OPEN
-            return _joint_move(command, target, SPEED)
+            return joint_move(command, target, SPEED)
         if self.phase == 'descend':
-            target[7:13] = self._point_right(np.array([*believed[:2], 0.02]))
-            return _joint_move(command, target, SLOW)
+            target[7:13] = self.point_right(np.array([*believed[:2], 0.02]))
+            return joint_move(command, target, SLOW)
         if self.phase == 'grasp':
             target[13] = CLOSED
-            return _joint_move(command, target, SPEED, least_s=0.4)
+            return joint_move(command, target, SPEED, least_s=0.4)
         if self.phase == 'carry':
-            target[7:13] = self._point_right(MEET_M)
-            target[0:6] = self._point_left(WAIT_M)
+            target[7:13] = self.point_right(MEET_M)
+            target[0:6] = self.point_left(WAIT_M)
             target[6] = OPEN
-            return _joint_move(command, target, SPEED)
+            return joint_move(command, target, SPEED)
         if self.phase == 'approach':
             cube = MEET_M if self.lost else self.sim.place('box')
             reach_x = DEEP_M + self._take_error
             self._aim = cube + np.array([reach_x, 0.0, 0.0])
-            target[0:6] = self._point_left(self._aim)
-            return _joint_move(command, target, SLOW)
+            target[0:6] = self.point_left(self._aim)
+            return joint_move(command, target, SLOW)
         if self.phase == 'take':
             target[6] = CLOSED
-            return _joint_move(command, target, SPEED, least_s=0.4)
+            return joint_move(command, target, SPEED, least_s=0.4)
         if self.phase == 'give':
             target[13] = OPEN
-            return _joint_move(command, target, SPEED, least_s=0.3)
+            return joint_move(command, target, SPEED, least_s=0.3)
         if self.phase == 'retreat':
-            target[7:13] = self._point_right(MEET_M + np.array([0.12, 0.0, 0.08]))
-            return _joint_move(command, target, SPEED)
-        return _joint_move(command, target, SPEED, least_s=10.0)
+            target[7:13] = self.point_right(MEET_M + np.array([0.12, 0.0, 0.08]))
+            return joint_move(command, target, SPEED)
+        return joint_move(command, target, SPEED, least_s=10.0)
 
     def to_joints(self, point: Array) -> Array:
         """Bend the approach of the left hand.
@@ -177,14 +179,14 @@ class TransferExpert(Expert):
             start, along = self.arms[0].tip(self.move.start[0:6]), self.move.along
             part = np.array([along, min(1.0, 2.0 * along), min(1.0, 2.0 * along)])
             self.command = point  # where the inverse kinematics starts
-            point[0:6] = self._point_left(start + part * (self._aim - start))
+            point[0:6] = self.point_left(start + part * (self._aim - start))
         return point
 
-    def _point_left(self, tip: Array) -> Array:
+    def point_left(self, tip: Array) -> Array:
         """Return the (6,) left arm joints that put the rolled fingertips at ``tip`` [m, world]."""
         return self.arms[0].solve(tip, 0.0, TAKE_ROLL, self.command[0:6])
 
-    def _point_right(self, tip: Array) -> Array:
+    def point_right(self, tip: Array) -> Array:
         """Return the (6,) right arm joints that put the pitched fingertips at ``tip``."""
         return self.arms[1].solve(tip, PICK_PITCH, 0.0, self.command[7:13])
 
@@ -212,7 +214,7 @@ class TransferExpert(Expert):
         return self.following_phase()
 
 
-def _joint_move(start: Array, goal: Array, speed: float, least_s: float = 0.12) -> Move:
+def joint_move(start: Array, goal: Array, speed: float, least_s: float = 0.12) -> Move:
     """Return a motion as long as its farthest arm joint [rad] needs at a mean speed [rad/s]."""
     far = float(np.abs(goal - start)[np.r_[0:6, 7:13]].max())
     grip_s = 0.25 if (goal != start)[[6, 13]].any() else 0.0
