@@ -105,6 +105,8 @@ class Mixture:
             value.
         reuse_demos: Whether demonstrations count among the successes of the other samples too.
         imitate_rollouts: Whether rollouts that succeeded are imitated like demonstrations.
+        imitate_failures: Whether every episode is imitated whatever came of it, as where nobody
+            judges what people demonstrate.
         intervention: Share of the policy samples that are drawn from what people did who took
             over from a policy, where there is such; 0 draws all that is imitated alike.
     """
@@ -114,6 +116,7 @@ class Mixture:
     world_model: float = 0.5
     reuse_demos: bool = True
     imitate_rollouts: bool = False
+    imitate_failures: bool = False
     intervention: float = 0.0
 
 
@@ -285,7 +288,8 @@ class SampleTable:
 
 def _find_imitable(episode: CachedEpisode, mixture: Mixture) -> NDArray[np.bool_]:
     """Return the (S,) bool ticks of an episode whose action may be imitated."""
-    if episode.demo or (mixture.imitate_rollouts and episode.success):
+    rollout = mixture.imitate_rollouts and episode.success
+    if episode.demo or rollout or mixture.imitate_failures:
         return episode.expert
     return episode.expert & episode.intervention & episode.success
 

@@ -111,6 +111,15 @@ def test_successful_rollouts_are_imitated_where_that_is_asked_for() -> None:
         assert set(table.outcomes()[:, 0]) == {1, 2}
 
 
+def test_failures_are_imitated_where_that_is_asked_for() -> None:
+    """All but what was done wrong on purpose; they are failures to world model and value still."""
+    episodes = [episode(50), episode(50, False, False, pushed=slice(20, 50))]
+    table = SampleTable(episodes, 4, 2, 0.9, Mixture(imitate_failures=True))
+    failed = table.imitated()[table.imitated()[:, 0] == 1]
+    assert failed[:, 1].tolist() == list(range(20))
+    assert table.take(np.array([[1, 0]]), np.array([VALUE])).value.tolist() == [0.0]
+
+
 def test_what_a_person_did_who_took_over_is_imitated() -> None:
     """From the moment they led until they gave back, and not beyond."""
     episodes = [episode(50), episode(50, demo=False, mended=slice(10, 20))]

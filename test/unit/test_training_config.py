@@ -106,7 +106,9 @@ def stated(file: Path) -> dict[str, Any]:
     return flat(yaml.safe_load(file.read_text(encoding='utf-8')))
 
 
-@pytest.mark.parametrize('name', ['finetune.yaml', 'mended.yaml', 'planning.yaml'])
+@pytest.mark.parametrize(
+    'name', ['finetune.yaml', 'mended.yaml', 'planning.yaml', 'several_ways.yaml']
+)
 def test_value_other_than_that_of_a_run_from_scratch_says_so(name: str) -> None:
     """Where both files state a key, the comment has the other value: ``train.yaml: 9000``."""
     file = share_path('config', name)
