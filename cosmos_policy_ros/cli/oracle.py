@@ -60,6 +60,9 @@ class Oracle:
     """Judge all candidates with the same noise, see evaluate."""
     replan_s: float = 0.8
     """Time between two queries [s]."""
+    between_s: tuple[float, float] = (0.8, 4.8)
+    """A scene branches in the first query after a time that is drawn from between these [s]; 0 and
+    0 are the first query of all, for a task that is decided there."""
     workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
     """Processes that play scenes side by side."""
     backend: str = 'auto'
@@ -99,7 +102,7 @@ def run(options: Oracle) -> int:
         )
     ]
     robot = read_robot(robot_file('aloha_sim'))
-    check_branches(agents, scenario, robot)
+    check_branches(agents, scenario, robot, options.between_s)
     seeds = range(options.seed, options.seed + options.episodes)
     with Progress() as progress:
         bar = progress.add_task('scenes', total=options.episodes)
@@ -108,6 +111,7 @@ def run(options: Oracle) -> int:
             scenario,
             robot,
             seeds,
+            between_s=options.between_s,
             workers=options.workers,
             on_scene=lambda _: progress.advance(bar),
         )

@@ -35,12 +35,16 @@ from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 
-# A scene branches in the first query after a time drawn from here [s]; a pace up to the longest
-# has one in every episode.
-FROM_S, TO_S, LONGEST_S = 0.8, 4.8, 3.0
+MIDDLE_S = (0.8, 4.8)  # of an episode
+LONGEST_S = 3.0  # pace at which an episode has a query after any of these times
 
 
-def check_branches(agents: Sequence[Agent], scenario: Scenario, robot: RobotSpec) -> None:
+def check_branches(
+    agents: Sequence[Agent],
+    scenario: Scenario,
+    robot: RobotSpec,
+    between_s: tuple[float, float] = MIDDLE_S,
+) -> None:
     """Load all that oracle best-of-N needs once.
 
     A mistake shows here, not in the middle of a worker process.
@@ -49,13 +53,18 @@ def check_branches(agents: Sequence[Agent], scenario: Scenario, robot: RobotSpec
         agents: See ``play_branches``.
         scenario: Task, start states and pace.
         robot: Cameras, rates and limits.
+        between_s: See ``play_branches``.
 
     Raises:
-        ConfigError: The pace is such that an episode may have no query to branch in, or as
-            ``check_evaluation`` for one of the agents.
+        ConfigError: The pace or the times are such that an episode may have no query to branch
+            in, or as ``check_evaluation`` for one of the agents.
     """
     if not 0.0 < scenario.replan_s <= LONGEST_S:
         msg = f'replan_s must be above 0 and at most {LONGEST_S} s, got {scenario.replan_s}'
+        raise ConfigError(msg)
+    first_s, last_s = between_s
+    if not 0.0 <= first_s <= last_s <= MIDDLE_S[1]:
+        msg = f'scenes branch between two times from 0 to {MIDDLE_S[1]} s, got {between_s}'
         raise ConfigError(msg)
     for agent in agents:
         check_evaluation(agent, scenario, robot)
@@ -67,6 +76,7 @@ def play_branches(
     robot: RobotSpec,
     seeds: range,
     *,
+    between_s: tuple[float, float] = MIDDLE_S,
     workers: int = 2,
     on_scene: Callable[[OracleScene], None] = lambda _: None,
 ) -> list[OracleScene]:
@@ -79,6 +89,8 @@ def play_branches(
         scenario: Task, start states and pace.
         robot: Cameras, rates and limits.
         seeds: Seeds of the scenes.
+        between_s: A scene branches in the first query after a time that is drawn from between
+            these [s]; 0 and 0 are the first query of all.
         workers: Number of processes.
         on_scene: Called with every scene as it comes, to show progress.
 
@@ -86,7 +98,8 @@ def play_branches(
         ConfigError: See ``check_branches``, which shows a mistake sooner.
     """
     scenes = []
-    for scene in map_seeds(partial(_open_player, agents, scenario, robot), seeds, workers):
+    open_player = partial(_open_player, agents, scenario, robot, between_s)
+    for scene in map_seeds(open_player, seeds, workers):
         scenes.append(scene)
         on_scene(scene)
     return sorted(scenes, key=lambda scene: scene.seed)
@@ -113,13 +126,16 @@ class _Judge:
 
 
 def _open_player(
-    agents: Sequence[Agent], scenario: Scenario, robot: RobotSpec
+    agents: Sequence[Agent],
+    scenario: Scenario,
+    robot: RobotSpec,
+    between_s: tuple[float, float],
 ) -> Callable[[int], OracleScene]:
     """Load policies and simulator and return the function that plays a scene's candidates."""
     judges = [_Judge(agent, agent.load(robot)) for agent in agents]
     sim = open_sim(scenario, robot)
     task = match_instruction(judges[0].policy, scenario).task
-    return partial(_play_candidates, judges, sim, robot, scenario, task)
+    return partial(_play_candidates, judges, sim, robot, scenario, between_s, task)
 
 
 def _play_candidates(
@@ -127,11 +143,12 @@ def _play_candidates(
     sim: AlohaSim,
     robot: RobotSpec,
     scenario: Scenario,
+    between_s: tuple[float, float],
     task: str,
     seed: int,
 ) -> OracleScene:
     """Play a scene once for each candidate of the branching query."""
-    at_s = np.random.default_rng([seed, 1]).uniform(FROM_S, TO_S)
+    at_s = np.random.default_rng([seed, 1]).uniform(*between_s)
     branch = _Branch(judges, seed, round(at_s * 1e9))
     episodes, next_values, facts = [], [], judges[0].policy.config
     chunk_ns = round(facts.horizon / facts.rate_hz * 1e9)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from cosmos_policy_ros.metrics import auc, rounded_percentiles
+from cosmos_policy_ros.metrics import auc, mean_interval, rounded_percentiles
 import numpy as np
 from numpy.typing import NDArray
 
@@ -55,11 +55,12 @@ def summarize_oracle(scenes: Sequence[OracleScene]) -> dict[str, Any]:
     """Return the figures of scenes whose candidates were all played.
 
     Of every value: ``success``, the rate of the candidates that it chooses; ``auc_within``, how
-    often it ranks a success above a failure of the same scene, mean of the scenes that have both;
-    ``auc_across``, the same over all candidates of all scenes. ``auc_later`` is ``auc_within`` of
-    the policy's own value 1, 2 and 3 queries later: what can be known at all, without having
-    to predict it. ``auc_true_depth_2`` is the same when the chunk has been played to its end, over
-    the scenes in which the episode lasted that long, ``scenes_depth_2``.
+    often it ranks a success above a failure of the same scene, mean of the scenes that have both,
+    with its interval ``auc_within_95`` over them; ``auc_across``, the same over all candidates of
+    all scenes. ``auc_later`` is ``auc_within`` of the policy's own value 1, 2 and 3 queries later:
+    what can be known at all, without having to predict it. ``auc_true_depth_2`` is the same when
+    the chunk has been played to its end, over the scenes in which the episode lasted that long,
+    ``scenes_depth_2``.
     """
     success = np.array([scene.success for scene in scenes])
     mixed = success.any(1) & ~success.all(1)
@@ -81,6 +82,7 @@ def summarize_oracle(scenes: Sequence[OracleScene]) -> dict[str, Any]:
         figures[name] = {
             'success': _rate(chosen),
             'auc_within': auc_within(scores, success),
+            'auc_within_95': mean_interval(_scene_aucs(scores, success), 0.0, 1.0),
             'auc_across': auc(scores.ravel(), success.ravel()),
         }
     queries = min(LATER, *(len(values) for scene in scenes for values in scene.later))
@@ -101,9 +103,14 @@ def auc_within(scores: NDArray[Any], success: NDArray[np.bool_]) -> float | None
         scores: (S, N) of the candidates of every scene.
         success: (S, N) how they ended; a scene in which all ended alike does not count.
     """
+    ranks = _scene_aucs(scores, success)
+    return round(float(np.mean(ranks)), 3) if ranks else None
+
+
+def _scene_aucs(scores: NDArray[Any], success: NDArray[np.bool_]) -> list[float]:
+    """Return the AUC of every scene with both outcomes, see ``auc_within``."""
     ranks = [auc(v, s) for v, s in zip(scores, success, strict=True)]
-    known = [rank for rank in ranks if rank is not None]
-    return round(float(np.mean(known)), 3) if known else None
+    return [rank for rank in ranks if rank is not None]
 
 
 def _rate(success: Any) -> float:

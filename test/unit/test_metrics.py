@@ -6,8 +6,10 @@ from __future__ import annotations
 from cosmos_policy_ros.metrics import (
     auc,
     calibration,
+    difference_interval,
     intervention_figures,
     mcnemar,
+    mean_interval,
     percentiles,
     psnr_db,
     psnr_of_error_db,
@@ -45,6 +47,20 @@ def test_exact_probability_of_an_uneven_split() -> None:
     """Ten coins on one side: 2 / 1024; none differ: no evidence at all."""
     assert mcnemar(10, 0) == pytest.approx(2 / 1024)
     assert mcnemar(0, 0) == 1.0
+
+
+def test_interval_of_a_difference_on_the_same_scenes() -> None:
+    """25 points on 40 scenes of which 14 differ, and none of 10, which is still no point."""
+    assert difference_interval(12, 2, 40) == pytest.approx((0.0659, 0.4103), abs=1e-4)
+    assert difference_interval(0, 0, 10) == pytest.approx((-0.2310, 0.2310), abs=1e-4)
+    assert difference_interval(1, 0, 1) == pytest.approx((-0.7335, 1.0), abs=1e-4)
+
+
+def test_interval_of_a_mean_stays_in_its_range() -> None:
+    """Half of it is 1.96 standard errors; one number has none."""
+    assert mean_interval([0.5, 0.6, 0.7], 0.0, 1.0) == pytest.approx((0.4868, 0.7132), abs=1e-4)
+    assert mean_interval([1.0, 1.0, 1.0, 0.0], 0.0, 1.0) == pytest.approx((0.26, 1.0))
+    assert mean_interval([0.5], 0.0, 1.0) is None
 
 
 def test_psnr_of_a_known_error() -> None:

@@ -44,6 +44,16 @@ def test_figures_of_three_scenes() -> None:
     assert figures['auc_later'] == [pytest.approx(2 / 3, abs=1e-3), 1.0]
 
 
+def test_few_scenes_say_little_about_how_well_a_value_ranks() -> None:
+    """The interval is over the scenes with both outcomes, and none of a single one."""
+    right, wrong = scene((False, True), (0.1, 0.5), 1), scene((False, True), (0.6, 0.5), 0)
+    alike = scene((True, True), (0.6, 0.5), 0)
+    found = summarize_oracle([right, right, right, wrong, alike])['value']
+    assert found['auc_within'] == 0.75
+    assert found['auc_within_95'] == (0.26, 1.0)
+    assert summarize_oracle([right, alike])['value']['auc_within_95'] is None
+
+
 def test_true_states_are_ranked_over_the_scenes_that_last_as_long() -> None:
     """One chunk later the first scene is ranked right; the second was over by then."""
     mixed = scene((False, True), (0.6, 0.5), 0)
@@ -56,6 +66,17 @@ def test_true_states_are_ranked_over_the_scenes_that_last_as_long() -> None:
 def test_without_a_scene_of_both_outcomes_no_value_ranks_within_one() -> None:
     """There is nothing to rank."""
     assert summarize_oracle([scene((True, True), (0.9, 0.8), 0)])['value']['auc_within'] is None
+
+
+@pytest.mark.slow
+def test_scene_branches_in_its_first_query_where_that_is_asked_for(tmp_path: Path) -> None:
+    """Where a task is decided by the way that a hand sets out."""
+    file = tmp_path / 'oracle.json'
+    options = {'episodes': 1, 'seed': 200000, 'workers': 1, 'json': file}
+    assert run(Oracle(candidates=2, between_s=(0.0, 0.0), **options)) == 0
+    (played,) = json.loads(file.read_text())['scenes']
+    assert 0.0 <= played['at_s'] < 0.2
+    assert len(played['success']) == 2
 
 
 @pytest.mark.slow
@@ -100,3 +121,10 @@ def test_pace_without_a_query_in_the_middle_is_refused(replan_s: float) -> None:
     """There would be no candidates to try."""
     with pytest.raises(ConfigError, match='replan_s must be above 0'):
         run(Oracle(replan_s=replan_s))
+
+
+@pytest.mark.parametrize('between_s', [(-0.1, 1.0), (2.0, 1.0), (0.0, 5.0), (float('nan'), 1.0)])
+def test_times_at_which_no_scene_branches_are_refused(between_s: tuple[float, float]) -> None:
+    """Before anything is loaded."""
+    with pytest.raises(ConfigError, match=r'scenes branch between two times from 0 to 4\.8 s'):
+        run(Oracle(between_s=between_s))
