@@ -54,7 +54,8 @@ share() { # from, to: images that were read and encoded already, for a training 
 evaluate() { # name, seed, task, states, options...
   local file=$OUT/$1.json seed=$2 task=$3 states=$4
   shift 4
-  [[ -f $file ]] || cosmos-policy evaluate --task "$task" --states "$states" --seed "$seed" \
+  if [[ -f $file ]] && grep -q "^  \"episodes\": $EPISODES,\$" "$file"; then return; fi # else it lacks some
+  cosmos-policy evaluate --task "$task" --states "$states" --seed "$seed" \
     --episodes "$EPISODES" --json "$file" "$@"
 }
 
@@ -75,7 +76,7 @@ rollouts() { # name, first seed, options...: on scenes of their own, below 10000
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
       to=${name}_${task}_$states
-      [[ -f $OUT/$to.json ]] || rm -rf "${OUT:?}/$to" # an interrupted one begins again
+      [[ -f $OUT/$to.json ]] || rm -rf "${OUT:?}/$to" # of a run that ended before its first episode did
       EPISODES=${counts[$states]} evaluate "$to" "$seed" "$task" "$states" --record "$OUT/$to" "$@"
     done
   done

@@ -23,7 +23,7 @@ from cosmos_policy_ros.core.planner import Selection
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import check_output
 from cosmos_policy_ros.resources import share_path
-from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.states import Ingredient, States
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.types import ConfigError
@@ -31,7 +31,7 @@ from rich.progress import Progress
 import tyro
 
 if TYPE_CHECKING:
-    from cosmos_policy_ros.evaluation import Agent, EpisodeResult, LivePace
+    from cosmos_policy_ros.evaluation import Agent, EpisodeResult, LivePace, Scenario
 
 DEMO_OPTIONS = (
     'checkpoint',
@@ -155,7 +155,8 @@ class Evaluate:
     robot: Path = DEFAULT_ROBOT
     """Robot YAML."""
     json: Path | None = None
-    """Write the figures to this file; that of a benchmark is read first, and played on."""
+    """Write the figures to this file, after every episode; one that is there is read first, and
+    episodes that it lacks are played."""
     record: Path | None = None
     """Write a bag of every episode to this folder, with all candidates and their values, to train
     on (--role planning) or to look at (cosmos-policy report)."""
@@ -164,9 +165,9 @@ class Evaluate:
 def run(options: Evaluate) -> int:
     """Play the episodes, print a table and write the figures."""
     from cosmos_policy_ros.evaluation import (  # loads torch and MuJoCo
-        check_evaluation,
-        evaluate_scenes,
+        describe_measured,
         read_live_pace,
+        read_results,
         Scenario,
         summarize_episodes,
     )
@@ -204,34 +205,79 @@ def run(options: Evaluate) -> int:
     )
     agent = _make_agent(options)
     robot = read_robot(options.robot)
+    measured = describe_measured(agent, scenario, robot) if options.json else {}
+    done = read_results(options.json, measured)
+    known = {result.seed for result in done}
     seeds = range(options.seed, options.seed + options.episodes)
-    match = check_evaluation(agent, scenario, robot, options.record, seeds)
+    missing = [seed for seed in seeds if seed not in known]
+    if done:
+        print(f'{options.json} has {len(done)} episodes already; {len(missing)} are played now')
+    if missing:
+        _play_missing(options, agent, scenario, robot, missing, measured, done)
+    print_figures(summarize_episodes(done))
+    return 0
+
+
+def _play_missing(
+    options: Evaluate,
+    agent: Agent,
+    scenario: Scenario,
+    robot: RobotSpec,
+    missing: list[int],
+    measured: dict[str, Any],
+    done: list[EpisodeResult],
+) -> None:
+    """Play the scenes of the missing seeds, and write all results after each of them.
+
+    Args:
+        options: Where to write and to record, and how many play side by side.
+        agent: Policy that is measured, and its query.
+        scenario: Task, start states and pace.
+        robot: Cameras, rates and limits.
+        missing: Seeds of the scenes, at least one.
+        measured: What the results depend on.
+        done: Results that are there already; the new ones are put in among them.
+    """
+    from cosmos_policy_ros.evaluation import (
+        check_evaluation,
+        evaluate_scenes,
+        summarize_episodes,
+    )
+    from cosmos_policy_ros.evaluation.sim_bag import set_aside_unfinished
+
+    if options.record is not None and done:  # what broke off the run that wrote the file
+        set_aside_unfinished(options.record, missing)
+    match = check_evaluation(agent, scenario, robot, options.record, missing)
     if options.instruction not in (None, match.task):
         print(f'taken for {match.task!r} (similarity {match.similarity:.2f})')
     with Progress() as progress:
-        bar = progress.add_task('episodes', total=options.episodes)
-        succeeded = []
+        total = len(done) + len(missing)
+        bar = progress.add_task('episodes', total=total, completed=len(done))
 
-        def show(result: EpisodeResult) -> None:
-            succeeded.append(result.success)
-            description = f'{sum(succeeded)} of {len(succeeded)} succeeded'
-            progress.update(bar, advance=1, description=description)
+        def note(result: EpisodeResult) -> None:
+            done.append(result)
+            done.sort(key=lambda one: one.seed)
+            n = sum(one.success for one in done)
+            progress.update(bar, advance=1, description=f'{n} of {len(done)} succeeded')
+            if options.json:
+                write_figures(
+                    options.json,
+                    summarize_episodes(done),
+                    options,
+                    measured=measured,
+                    instruction=match._asdict(),
+                    results=[asdict(one) for one in done],
+                )
 
-        results = evaluate_scenes(
+        evaluate_scenes(
             agent,
             scenario,
             robot,
-            seeds,
+            missing,
             workers=options.workers,
             record=options.record,
-            on_result=show,
+            on_result=note,
         )
-    figures = summarize_episodes(results)
-    print_figures(figures)
-    if options.json:
-        rows = [asdict(result) for result in results]
-        write_figures(options.json, figures, options, instruction=match._asdict(), results=rows)
-    return 0
 
 
 def _make_agent(options: Evaluate) -> Agent:

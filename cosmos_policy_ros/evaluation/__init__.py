@@ -15,7 +15,12 @@ from cosmos_policy_ros.evaluation.live_pace import LivePace, read_live_pace
 from cosmos_policy_ros.evaluation.oracle import check_branches, play_branches
 from cosmos_policy_ros.evaluation.oracle_summary import OracleScene, summarize_oracle
 from cosmos_policy_ros.evaluation.scenario import Scenario
-from cosmos_policy_ros.evaluation.scenes import check_evaluation, evaluate_scenes
+from cosmos_policy_ros.evaluation.scenes import (
+    check_evaluation,
+    describe_measured,
+    evaluate_scenes,
+    read_results,
+)
 from cosmos_policy_ros.evaluation.summary import summarize_episodes
 
 __all__ = [
@@ -29,12 +34,14 @@ __all__ = [
     'check_branches',
     'check_evaluation',
     'compare_evaluations',
+    'describe_measured',
     'evaluate_scenes',
     'play_branches',
     'play_episode',
     'play_scene',
     'read_evaluation',
     'read_live_pace',
+    'read_results',
     'record_demonstration',
     'record_demonstrations',
     'summarize_episodes',

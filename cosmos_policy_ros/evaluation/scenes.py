@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
 from functools import partial
+import json
 from pathlib import Path
+from typing import Any
 
 from cosmos_policy_ros.core.paraphrase import Match
 from cosmos_policy_ros.evaluation.agent import Agent
 from cosmos_policy_ros.evaluation.displacement import propose_displaced
+from cosmos_policy_ros.evaluation.earlier import read_earlier
 from cosmos_policy_ros.evaluation.episode import (
     EpisodeResult,
     make_choose,
@@ -63,7 +66,7 @@ def evaluate_scenes(
     agent: Agent,
     scenario: Scenario,
     robot: RobotSpec,
-    seeds: range,
+    seeds: Iterable[int],
     *,
     workers: int = 2,
     record: Path | None = None,
@@ -90,6 +93,48 @@ def evaluate_scenes(
         results.append(result)
         on_result(result)
     return sorted(results, key=lambda result: result.seed)
+
+
+def describe_measured(agent: Agent, scenario: Scenario, robot: RobotSpec) -> dict[str, Any]:
+    """Return all that the results of scenes depend on but their seeds, as JSON has it.
+
+    Args:
+        agent: Policy that is measured, and its query.
+        scenario: Task, start states and pace.
+        robot: Cameras, rates and limits.
+
+    Raises:
+        ConfigError: A checkpoint folder is missing.
+    """
+    chosen = ('selection', 'backend', 'precision', 'conditioning')
+    details = {
+        **agent.describe(),
+        **asdict(agent.query),
+        **asdict(agent.displacement),
+        **asdict(scenario),
+        **{name: getattr(agent, name) for name in chosen},
+        'robot': robot.name,
+    }
+    return dict(json.loads(json.dumps(details)))  # with lists, as they are read back
+
+
+def read_results(file: Path | None, measured: Mapping[str, Any]) -> list[EpisodeResult]:
+    """Return the results that a file of an evaluation has already; none without a file.
+
+    Args:
+        file: What an earlier run wrote, perhaps one that was interrupted.
+        measured: What this run measures, see ``describe_measured``.
+
+    Raises:
+        ConfigError: The file is another one, or its results are of something else.
+    """
+    return read_earlier(file, measured, 'results', _read_result, 'cosmos-policy evaluate')
+
+
+def _read_result(row: Mapping[str, Any]) -> EpisodeResult:
+    """Return a result as a file has it."""
+    facts: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in row.items()}
+    return EpisodeResult(**facts)
 
 
 def _open_player(
