@@ -1,51 +1,75 @@
 #!/usr/bin/env bash
 # Whether planning and experience pay: one table for every task and set of start states, on the same scenes.
-# What is there already is not done again, so an interrupted run goes on where it stopped.
+# What is there already is not done again; an interrupted training, demonstration or row goes on where it stopped.
 #
-#   bash scripts/planning.sh [PART...]   by default rollouts judge oracle improve table report
+#   bash scripts/planning.sh [PART...]   by default choice others rollouts judge oracle improve table report
 #
+#   choice    demonstrations of avoid_post, in which there are two ways, and the policy that imitates both of them
+#   others    policies of other seeds, trained briefly as BASE was, whose rollouts are played too
 #   rollouts  of several policies, which the judge and the improved policy learn from
 #   judge     the planning checkpoint: world model and value of what those rollouts came to
 #   oracle    how well it ranks the candidates of a held-out scene, one and two chunks ahead
 #   improve   the policy told which chunks went better than expected (train --role improve)
 #   table     the rows, each on the same scenes; rows that need the judge only where it ranks (ANYWAY=1 plays them)
-#   report    prints the tables and what the oracle found
+#   report    OUT/table.md and OUT/table.json: all rows against the base, and what the oracle found
 #
 #   OUT=runs/planning        where everything goes
+#   STUDIES='usual choice'   usual: BASE on the tasks that it knows; choice: avoid_post, with a policy of its own
 #   BASE=models/aloha_sim    the policy
-#   OTHERS=''                further checkpoint folders whose rollouts are played: early ones, other seeds
-#   EXTRA=''                 further folders of rollouts: people's failures, episodes that were mended
 #   DEMOS='data/transfer_cube data/insert_peg'   demonstrations that BASE was trained on
 #   TASKS='transfer_cube insert_peg', STATES='normal hard'
+#   WAYS=500                 demonstrations of avoid_post
+#   OTHERS=''                further checkpoint folders whose rollouts are played: early ones, other seeds
+#   SEEDS='', SHORT=2000     seeds of the policies that the part others trains, and their updates
+#   AUTOENCODER=runs/base/autoencoder   what those begin with
+#   EXTRA=''                 further folders of rollouts of TASKS: people's failures, episodes that were mended
 #   ROLLOUTS=100             episodes of every policy, task and set of states for the judge
-#   EPISODES=200             scenes of a row
-#   SEED=100000              seed of their first scene
+#   EPISODES=200             scenes of a row; SEED=100000 is the seed of their first
 #   ORACLE=60                scenes of the oracle, each played once for every candidate
+#   CANDIDATES=8, VALUES=3   of a query that plans
+#   GUIDANCE=''              plays a further row of the improved policy, asked for the better so strongly
 #   WANTED=0.70              AUC within a scene, two chunks ahead, that the judge has to reach
 #   WORKERS=2                processes side by side
-#
-# A task in which there is a choice has a base of its own: BASE=runs/multimodal OUT=runs/planning_multimodal.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/planning} BASE=${BASE:-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
 ROLLOUTS=${ROLLOUTS:-100} ORACLE=${ORACLE:-60} WANTED=${WANTED:-0.70} WORKERS=${WORKERS:-2}
-PARTS=" ${*:-rollouts judge oracle improve table report} "
-read -ra TASKS <<< "${TASKS:-transfer_cube insert_peg}"
+CANDIDATES=${CANDIDATES:-8} VALUES=${VALUES:-3} GUIDANCE=${GUIDANCE:-}
+AUTOENCODER=${AUTOENCODER:-runs/base/autoencoder} SHORT=${SHORT:-2000}
+PARTS=" ${*:-choice others rollouts judge oracle improve table report} "
+read -ra STUDIES <<< "${STUDIES:-usual choice}"
+read -ra USUAL <<< "${TASKS:-transfer_cube insert_peg}"
 read -ra STATES <<< "${STATES:-normal hard}"
 read -ra OTHERS <<< "${OTHERS:-}"
+read -ra SEEDS <<< "${SEEDS:-}"
 read -ra EXTRA <<< "${EXTRA:-}"
 read -ra DEMOS <<< "${DEMOS:-data/transfer_cube data/insert_peg}"
-JUDGE=$OUT/judge IMPROVED=$OUT/improved
-PLANS=(--candidates 8 --temperature 1 --futures 1 --values 3) # different plans, and how sure their values are
-JUDGED=(--planning-checkpoint "$JUDGE")
+ROWS=(base best_of_n best_of_n_depth_2 improved improved_guided improved_depth_2)
 mkdir -p "$OUT"
 
-evaluate() { # name, seed, task, states, options...
-  local file=$OUT/$1.json seed=$2 task=$3 states=$4
-  shift 4
-  [[ -f $file ]] || cosmos-policy evaluate --task "$task" --states "$states" --seed "$seed" \
-    --episodes "$EPISODES" --workers "$WORKERS" --json "$file" "$@"
+enter() { # study: its policy, tasks and data, and where it is decided how an episode ends
+  DIR=$OUT/$1 JUDGE=$OUT/$1/judge IMPROVED=$OUT/$1/improved
+  if [[ $1 == usual ]]; then
+    POLICY=$BASE TASKS=("${USUAL[@]}") DATA=("${DEMOS[@]}") OTHER=("${OTHERS[@]}" "${SEEDS[@]/#/$DIR/seed_}")
+    MORE=("${EXTRA[@]}") TEMPERATURE=1 BRANCHES=(--states hard)
+  else # its candidates are two plans as they are, and the first query decides which
+    POLICY=$DIR/policy TASKS=(avoid_post) DATA=("$DIR/avoid_post") OTHER=()
+    MORE=() TEMPERATURE=0 BRANCHES=(--states normal --between-s 0 0)
+  fi
+  PLANS=(--candidates "$CANDIDATES" --temperature "$TEMPERATURE" --futures 1 --values "$VALUES")
+}
+
+say() { printf '%s  %s\n' "$(date +%H:%M)" "$*"; }
+
+evaluate() { # file, seed, episodes, task, states, options...: what the file lacks
+  local file=$OUT/$1.json seed=$2 episodes=$3 task=$4 states=$5
+  shift 5
+  if [[ -f $file ]] && grep -q "^  \"episodes\": $episodes,\$" "$file"; then return; fi
+  say "${file#"$OUT"/}: $episodes scenes of $task, $states"
+  mkdir -p "${file%/*}"
+  cosmos-policy evaluate --task "$task" --states "$states" --seed "$seed" --episodes "$episodes" \
+    --workers "$WORKERS" --json "$file" "$@"
 }
 
 play() { # name, first seed, options...: rollouts on scenes of their own, below 100000
@@ -53,9 +77,9 @@ play() { # name, first seed, options...: rollouts on scenes of their own, below 
   shift 2
   for task in "${TASKS[@]}"; do
     for states in "${STATES[@]}"; do
-      to=rollouts_${name}_${task}_$states
-      [[ -f $OUT/$to.json ]] || rm -rf "${OUT:?}/$to" # an interrupted one begins again
-      EPISODES=$ROLLOUTS evaluate "$to" "$seed" "$task" "$states" --record "$OUT/$to" "$@"
+      to=${DIR#"$OUT"/}/rollouts/${name}_${task}_$states
+      [[ -f $OUT/$to.json ]] || rm -rf "${OUT:?}/$to" # of a run that ended before its first episode did
+      evaluate "$to" "$seed" "$ROLLOUTS" "$task" "$states" --record "$OUT/$to" "$@"
     done
   done
 }
@@ -65,87 +89,128 @@ train() { # out, options...: from its last saved state on where it was begun
   shift
   if [[ ! -f $out/figures.json ]]; then
     [[ ! -f $begun/train.yaml ]] || set -- "$@" --resume
-    cosmos-policy train --out "$out" --init "$BASE" --data "${DEMOS[@]}" "$OUT"/rollouts_*/ "${EXTRA[@]}" "$@"
+    say "training ${out#"$OUT"/}"
+    cosmos-policy train --out "$out" "$@"
   fi
   [[ -d $out/engines ]] || cosmos-policy export "$out" || true # refused, or not possible here: torch computes
 }
 
-row() { # name, options...: on all tasks and states, always the same scenes
-  local name=$1 task states
-  shift
-  for task in "${TASKS[@]}"; do
-    for states in "${STATES[@]}"; do
-      evaluate "${name}_${task}_$states" "$SEED" "$task" "$states" "$@"
-    done
+learn() { # out, role: from the study's demonstrations and rollouts
+  train "$1" --role "$2" --init "$POLICY" --data "${DATA[@]}" "$DIR"/rollouts/*/ "${MORE[@]}"
+}
+
+row() { # name, task, options...: always the same scenes
+  local name=$1 task=$2 states
+  shift 2
+  for states in "${STATES[@]}"; do
+    evaluate "${task}_$states/$name" "$SEED" "$EPISODES" "$task" "$states" "$@"
   done
 }
 
-ranks() { # task: whether the judge reaches WANTED two chunks ahead on the held-out scenes
-  python - "$OUT/oracle_$1.json" "$JUDGE, depth 2" "$WANTED" << 'PYTHON'
+ranks() { # task: print how well the judge ranks candidates of one held-out scene; whether well enough at depth 2
+  [[ -f $DIR/oracle_$1.json ]] || { echo "$1: the part oracle was not played yet" && return 1; }
+  python - "$DIR/oracle_$1.json" "$1" "$JUDGE" "$WANTED" << 'PYTHON'
 import json
 from pathlib import Path
 import sys
 
-file, judge, wanted = sys.argv[1:]
+file, task, judge, wanted = sys.argv[1:]
 figures = json.loads(Path(file).read_text(encoding='utf-8'))
-auc = figures[judge]['auc_within']
-print(f'{file}: AUC within a scene {auc} of {figures["scenes_with_both"]} scenes, wanted {wanted}')
-sys.exit(auc is None or auc < float(wanted))
+one, two = figures[judge], figures[f'{judge}, depth 2']
+told = ', '.join(
+    f'{found["auc_within"]} at depth {depth} (95 %: {found["auc_within_95"]})'
+    for depth, found in ((1, one), (2, two))
+)
+print(
+    f'{task}: AUC within a scene {told}, wanted {wanted}, of {figures["scenes_with_both"]} scenes '
+    f'with both outcomes; true states at depth 2: {figures.get("auc_true_depth_2")}'
+)
+sys.exit(two['auc_within'] is None or two['auc_within'] < float(wanted))
 PYTHON
 }
 
-if [[ $PARTS == *' rollouts '* ]]; then # 20000 and up: no training and no table has these scenes
-  play base 20000 --checkpoint "$BASE"
-  play explored 30000 --checkpoint "$BASE" --candidates 4 --temperature 2 --explore 0.5
-  for i in "${!OTHERS[@]}"; do
-    play "other_$i" $((40000 + 1000 * i)) --checkpoint "${OTHERS[i]}"
-  done
-fi
+for study in "${STUDIES[@]}"; do
+  enter "$study"
 
-if [[ $PARTS == *' judge '* ]]; then
-  train "$JUDGE" --role planning
-fi
-
-if [[ $PARTS == *' oracle '* ]]; then
-  for task in "${TASKS[@]}"; do
-    file=$OUT/oracle_$task.json
-    [[ -f $file ]] || cosmos-policy oracle --checkpoint "$BASE" --planning-checkpoints "$JUDGE" --task "$task" \
-      --states hard --episodes "$ORACLE" --workers "$WORKERS" "${PLANS[@]}" --depth 2 --json "$file"
-  done
-fi
-
-if [[ $PARTS == *' improve '* ]]; then
-  train "$IMPROVED" --role improve
-fi
-
-if [[ $PARTS == *' table '* ]]; then
-  row base --checkpoint "$BASE"
-  row improved --checkpoint "$IMPROVED"
-  row improved_guided --checkpoint "$IMPROVED" --guidance 2
-  ranked=yes
-  for task in "${TASKS[@]}"; do
-    ranks "$task" || ranked=no
-  done
-  if [[ $ranked == yes || ${ANYWAY:-0} == 1 ]]; then
-    row best_of_8 --checkpoint "$BASE" "${PLANS[@]}" "${JUDGED[@]}"
-    row best_of_8_depth_2 --checkpoint "$BASE" "${PLANS[@]}" "${JUDGED[@]}" --depth 2
-    row improved_depth_2 --checkpoint "$IMPROVED" "${PLANS[@]}" "${JUDGED[@]}" --depth 2
-  else
-    echo 'the judge does not rank candidates of one scene well enough; rows with it are not played'
+  if [[ $PARTS == *' choice '* && $study == choice ]]; then
+    say "demonstrating ${TASKS[*]}"
+    cosmos-policy demonstrate --task avoid_post --episodes "${WAYS:-500}" --seed 6000 --workers "$WORKERS" \
+      --out "${DATA[0]}"
+    train "$POLICY" --config config/several_ways.yaml --init "$BASE" --data "${DATA[@]}"
   fi
-fi
+
+  if [[ $PARTS == *' others '* && $study == usual ]]; then
+    for seed in "${SEEDS[@]}"; do
+      sed "s/^updates: .*/updates: $SHORT/; s/^decay: .*/decay: $((SHORT / 2))/" config/base.yaml > "$OUT/seed_$seed.yaml"
+      echo "seed: $seed" >> "$OUT/seed_$seed.yaml"
+      train "$DIR/seed_$seed" --config "$OUT/seed_$seed.yaml" --init "$AUTOENCODER" --data "${DATA[@]}"
+    done
+  fi
+
+  if [[ $PARTS == *' rollouts '* ]]; then # 20000 and up: no training and no table has these scenes
+    play base 20000 --checkpoint "$POLICY"
+    if ((TEMPERATURE)); then
+      play explored 30000 --checkpoint "$POLICY" --candidates 4 --temperature 2 --explore 0.5
+    else
+      play again 30000 --checkpoint "$POLICY"
+    fi
+    for i in "${!OTHER[@]}"; do
+      play "other_$i" $((40000 + 1000 * i)) --checkpoint "${OTHER[i]}"
+    done
+  fi
+
+  if [[ $PARTS == *' judge '* ]]; then
+    learn "$JUDGE" planning
+  fi
+
+  if [[ $PARTS == *' oracle '* ]]; then
+    for task in "${TASKS[@]}"; do
+      file=$DIR/oracle_$task.json
+      [[ ! -f $file ]] || continue
+      say "oracle: $ORACLE scenes of $task"
+      cosmos-policy oracle --checkpoint "$POLICY" --planning-checkpoints "$JUDGE" --task "$task" "${BRANCHES[@]}" \
+        --episodes "$ORACLE" --workers "$WORKERS" "${PLANS[@]}" --depth 2 --json "$file"
+    done
+  fi
+
+  if [[ $PARTS == *' improve '* ]]; then
+    learn "$IMPROVED" improve
+  fi
+
+  if [[ $PARTS == *' table '* ]]; then
+    for task in "${TASKS[@]}"; do
+      row base "$task" --checkpoint "$POLICY"
+      row improved "$task" --checkpoint "$IMPROVED"
+      [[ -z $GUIDANCE ]] || row improved_guided "$task" --checkpoint "$IMPROVED" --guidance "$GUIDANCE"
+      if ranks "$task" || [[ ${ANYWAY:-0} == 1 ]]; then
+        judged=("${PLANS[@]}" --planning-checkpoint "$JUDGE")
+        row best_of_n "$task" --checkpoint "$POLICY" "${judged[@]}"
+        row best_of_n_depth_2 "$task" --checkpoint "$POLICY" "${judged[@]}" --depth 2
+        row improved_depth_2 "$task" --checkpoint "$IMPROVED" "${judged[@]}" --depth 2
+      else
+        echo "the judge does not rank candidates of one scene well enough; rows with it are not played for $task"
+      fi
+    done
+  fi
+done
 
 if [[ $PARTS == *' report '* ]]; then
-  for task in "${TASKS[@]}"; do
-    [[ ! -f $OUT/oracle_$task.json ]] || ranks "$task" || true
-    for states in "${STATES[@]}"; do
-      files=()
-      for name in base best_of_8 best_of_8_depth_2 improved improved_guided improved_depth_2; do
-        [[ ! -f $OUT/${name}_${task}_$states.json ]] || files+=("$OUT/${name}_${task}_$states.json")
+  files=() found=()
+  for study in "${STUDIES[@]}"; do
+    enter "$study"
+    for task in "${TASKS[@]}"; do
+      found+=("- $(ranks "$task" || true)")
+      for states in "${STATES[@]}"; do
+        for name in "${ROWS[@]}"; do
+          file=$OUT/${task}_$states/$name.json
+          [[ ! -f $file ]] || files+=("$file")
+        done
       done
-      ((${#files[@]})) || continue
-      printf '\n### %s, %s\n\n' "$task" "$states"
-      cosmos-policy compare "${files[@]}" --plot "$OUT/${task}_$states.png"
     done
   done
+  if ((${#files[@]})); then
+    cosmos-policy compare "${files[@]}" --json "$OUT/table.json" > "$OUT/table.md"
+    printf '%s\n' '' "${found[@]}" >> "$OUT/table.md"
+    cat "$OUT/table.md"
+  fi
 fi

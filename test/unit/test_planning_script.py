@@ -14,8 +14,10 @@ import shutil
 import subprocess
 import sys
 
+from cosmos_policy_ros.resources import share_path
 from document_commands import check_cosmos_policy
 import pytest
+import yaml
 
 SCRIPT = Path(__file__).parents[2] / 'scripts' / 'planning.sh'
 STAND_IN = f"""#!{sys.executable}
@@ -24,20 +26,25 @@ from pathlib import Path
 words = sys.argv[1:]
 with open('words.jsonl', 'a') as log:
     log.write(json.dumps(words) + chr(10))
-after = lambda name: Path(words[words.index(name) + 1])
+word = lambda name: words[words.index(name) + 1]
 if words[0] == 'evaluate':
     if '--record' in words:
-        after('--record').mkdir(parents=True)
-    after('--json').write_text('{{}}')
+        Path(word('--record')).mkdir(parents=True)
+    figures = {{'episodes': int(word('--episodes')), 'results': []}}
+    Path(word('--json')).write_text(json.dumps(figures, indent=2))
 elif words[0] == 'oracle':
-    ranked = {{'auc_within': float(os.environ['AUC'])}}
-    found = {{'scenes_with_both': 9, f'{{after("--planning-checkpoints")}}, depth 2': ranked}}
-    after('--json').write_text(json.dumps(found))
+    judge, auc = word('--planning-checkpoints'), float(os.environ['AUC'])
+    ranked = lambda auc: {{'auc_within': auc, 'auc_within_95': [0.5, 0.9]}}
+    found = {{judge: ranked(0.55), f'{{judge}}, depth 2': ranked(auc)}}
+    figures = {{'scenes_with_both': 9, 'auc_true_depth_2': 0.88, **found}}
+    Path(word('--json')).write_text(json.dumps(figures))
 elif words[0] == 'train':
-    after('--out').mkdir(parents=True)
-    (after('--out') / 'figures.json').write_text('{{}}')
+    Path(word('--out')).mkdir(parents=True)
+    (Path(word('--out')) / 'figures.json').write_text('{{}}')
 elif words[0] == 'export':
     (Path(words[1]) / 'engines').mkdir()
+elif words[0] == 'compare':
+    print('| evaluation |')
 """
 
 
@@ -46,7 +53,9 @@ def play(folder: Path, *parts: str, **given: str) -> tuple[list[list[str]], str]
     log = folder / 'words.jsonl'
     log.unlink(missing_ok=True)
     (folder / 'scripts').mkdir(exist_ok=True)
+    (folder / 'config').mkdir(exist_ok=True)
     shutil.copy(SCRIPT, folder / 'scripts')
+    shutil.copy(share_path('config', 'base.yaml'), folder / 'config')
     programs = folder / 'bin'
     programs.mkdir(exist_ok=True)
     (programs / 'cosmos-policy').write_text(STAND_IN, encoding='utf-8')
@@ -66,16 +75,30 @@ def play(folder: Path, *parts: str, **given: str) -> tuple[list[list[str]], str]
     return [json.loads(line) for line in lines], result.stdout
 
 
+def values(words: list[list[str]], option: str, command: str) -> list[str]:
+    """Return what an option was given in the calls of a command."""
+    return [w[w.index(option) + 1] for w in words if w[0] == command and option in w]
+
+
 def test_every_command_would_be_taken_and_nothing_is_done_twice(tmp_path: Path) -> None:
-    """Rollouts of four policies, two trainings, and six rows of four sets of scenes."""
-    others = {'OTHERS': 'runs/early runs/seed_2', 'EXTRA': 'data/failures'}
+    """Three tasks in two studies: rollouts of their policies, trainings, and five rows of each."""
+    others = {'OTHERS': 'runs/early', 'SEEDS': '2', 'EXTRA': 'data/failures'}
     words, _ = play(tmp_path, **others)
     for command in words:
         check_cosmos_policy(command)
-    counts = {name: sum(w[0] == name for w in words) for name in ('evaluate', 'train', 'oracle')}
-    assert counts == {'evaluate': 4 * 4 + 6 * 4, 'train': 2, 'oracle': 2}
+    names = ('demonstrate', 'evaluate', 'train', 'oracle')
+    counts = {name: sum(w[0] == name for w in words) for name in names}
+    rollouts, rows = 4 * 4 + 2 * 2, 5 * 3 * 2
+    trainings = ['policy', 'seed_2', 'judge', 'improved', 'judge', 'improved']
+    assert counts == {
+        'demonstrate': 1, 'evaluate': rollouts + rows, 'train': len(trainings), 'oracle': 3,
+    }  # fmt: skip
+    assert sorted(Path(out).name for out in values(words, '--out', 'train')) == sorted(trainings)
     again, _ = play(tmp_path, **others)
-    assert {command[0] for command in again} == {'compare'}
+    assert {command[0] for command in again} == {
+        'demonstrate',
+        'compare',
+    }  # which see for themselves
 
 
 def test_rows_have_the_same_scenes_and_rollouts_have_others(tmp_path: Path) -> None:
@@ -89,19 +112,69 @@ def test_rows_have_the_same_scenes_and_rollouts_have_others(tmp_path: Path) -> N
     assert seeds == {('100000', '50', False), ('20000', '30', True), ('30000', '30', True)}
 
 
+def test_ways_are_branched_where_they_part(tmp_path: Path) -> None:
+    """The first query decides on which side of the post a hand comes, and both ways are plans."""
+    words, _ = play(tmp_path, STUDIES='choice')
+    assert values(words, '--between-s', 'oracle') == ['0']
+    assert set(values(words, '--temperature', 'evaluate')) == {'0'}
+    assert set(values(words, '--task', 'evaluate')) == {'avoid_post'}
+    assert '--explore' not in {word for command in words for word in command}
+
+
+def test_row_of_which_scenes_are_missing_is_played_on(tmp_path: Path) -> None:
+    """The command knows which; the file says how many there are."""
+    play(tmp_path, 'rollouts', 'judge', 'oracle', 'improve', 'table', STUDIES='usual')
+    file = tmp_path / 'runs' / 'planning' / 'transfer_cube_hard' / 'base.json'
+    file.write_text(json.dumps({'episodes': 120, 'options': {'episodes': 200}}, indent=2))
+    words, printed = play(tmp_path, 'table', STUDIES='usual')
+    (command,) = words
+    assert command[command.index('--json') + 1] == 'runs/planning/transfer_cube_hard/base.json'
+    assert 'transfer_cube_hard/base.json: 200 scenes of transfer_cube, hard' in printed
+
+
 def test_judge_that_does_not_rank_plays_nothing(tmp_path: Path) -> None:
     """The rows without it are played, and all of them where somebody wants it anyway."""
-    words, printed = play(tmp_path, AUC='0.6')
+    words, printed = play(tmp_path, AUC='0.6', STUDIES='usual')
     planned = [w for w in words if w[0] == 'evaluate' and '--planning-checkpoint' in w]
     assert planned == []
-    assert 'rows with it are not played' in printed
-    anyway, _ = play(tmp_path, AUC='0.6', ANYWAY='1')
+    assert 'rows with it are not played for insert_peg' in printed
+    anyway, _ = play(tmp_path, AUC='0.6', ANYWAY='1', STUDIES='usual')
     assert sum(w[0] == 'evaluate' for w in anyway) == 3 * 4
+
+
+def test_table_has_all_rows_and_what_the_oracle_found(tmp_path: Path) -> None:
+    """One command compares them, each with the base of its own task and states."""
+    words, printed = play(tmp_path)
+    (compared,) = (w for w in words if w[0] == 'compare')
+    files = [word for word in compared if word.endswith('.json')]
+    assert files[:3] == [
+        'runs/planning/transfer_cube_normal/base.json',
+        'runs/planning/transfer_cube_normal/best_of_n.json',
+        'runs/planning/transfer_cube_normal/best_of_n_depth_2.json',
+    ]
+    assert len(files) == 5 * 6 + 1
+    assert files[-1] == 'runs/planning/table.json'
+    table = (tmp_path / 'runs' / 'planning' / 'table.md').read_text(encoding='utf-8')
+    assert printed.endswith(table)
+    assert table.splitlines()[0] == '| evaluation |'
+    told = '- avoid_post: AUC within a scene 0.55 at depth 1 (95 %: [0.5, 0.9]), 0.8 at depth 2 '
+    scenes = 'wanted 0.70, of 9 scenes with both outcomes; true states at depth 2: 0.88'
+    assert f'{told}(95 %: [0.5, 0.9]), {scenes}' in table
+
+
+def test_policies_of_other_seeds_are_trained_as_the_base_but_briefly(tmp_path: Path) -> None:
+    """The configuration of the base, with another seed and fewer updates."""
+    words, _ = play(tmp_path, 'others', SEEDS='5', SHORT='300')
+    (command,) = (w for w in words if w[0] == 'train')
+    config = yaml.safe_load((tmp_path / command[command.index('--config') + 1]).read_text('utf-8'))
+    base = yaml.safe_load(share_path('config', 'base.yaml').read_text(encoding='utf-8'))
+    assert config == {**base, 'updates': 300, 'decay': 150, 'seed': 5}
+    assert command[command.index('--init') + 1] == 'runs/base/autoencoder'
 
 
 def test_interrupted_training_is_resumed(tmp_path: Path) -> None:
     """It has a work folder and no figures yet."""
-    work = tmp_path / 'runs' / 'planning' / 'judge' / 'work'
+    work = tmp_path / 'runs' / 'planning' / 'usual' / 'judge' / 'work'
     work.mkdir(parents=True)
     (work / 'train.yaml').write_text('', encoding='utf-8')
     with pytest.raises(subprocess.CalledProcessError):  # the stand-in makes no folder twice
