@@ -43,7 +43,7 @@ class ExecutorMirror:
         self._commands: deque[tuple[int, NDArray[np.float32]]] = deque()  # oldest first
 
     def note_command(self, stamp_ns: int, positions: NDArray[np.float32]) -> None:
-        """Take a command that was sent; after a silence the chunks before it are forgotten.
+        """Take a command that was sent; the chunks before a silence are forgotten.
 
         Args:
             stamp_ns: Its stamp [ns, ROS clock].
@@ -149,8 +149,8 @@ class ExecutorMirror:
         return max(gaps, default=float('nan'))
 
     def _silent(self, now_ns: int) -> bool:
-        """Whether no command has come for too long."""
-        return not self._commands or now_ns - self._commands[-1][0] > STALE_NS
+        """Whether no command has come for too long, or none since a clock was set back."""
+        return not self._commands or abs(now_ns - self._commands[-1][0]) > STALE_NS
 
     def _astray(self) -> bool:
         """Whether the commands stand still elsewhere than the chunks are."""

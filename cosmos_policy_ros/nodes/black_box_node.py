@@ -27,7 +27,7 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics
 from cosmos_policy_ros.ros.convert import compressed_message
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
-from cosmos_policy_ros.ros.endpoints import create_client
+from cosmos_policy_ros.ros.endpoints import create_client, create_timer
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.service_calls import Caller, Conversation
 from cosmos_policy_ros.status import ExecutorStatus
@@ -103,7 +103,7 @@ class BlackBoxNode(Node):
         self._ring = MessageRing(
             p.seconds + p.after_s, round(p.max_mb * 1e6), [topic.name for topic in LASTING]
         )
-        self._image_ns: dict[str, int] = {}  # topic -> when its last kept image came
+        self._image_s: dict[str, float] = {}  # topic -> when its last kept image came [monotonic]
         self._refused: set[str] = set()  # cameras whose images cannot be kept
         self._well = True  # as the executor reported last
         self._reason = ''  # of the report that is due
@@ -119,7 +119,7 @@ class BlackBoxNode(Node):
         self._capture = Capture(self, topics, {})
         self._capture.start(self._keep)
         subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_executor)
-        self.create_timer(1.0 / TICK_HZ, self._tick)
+        create_timer(self, 1.0 / TICK_HZ, self._tick)
         self.get_logger().info(
             f'keeping the last {p.seconds:g} s; at a fault or stop they go to {self._folder}'
         )
@@ -136,13 +136,14 @@ class BlackBoxNode(Node):
 
     def _keep(self, topic: str, msg_type: str, data: bytes, stamp_ns: int) -> None:
         """Keep a message; of images as many as are asked for, as JPEG."""
+        now_s = time.monotonic()
         if msg_type in (IMAGE.type, COMPRESSED_IMAGE.type):
             rate_hz = self.params.image_hz
-            if not rate_hz or stamp_ns - self._image_ns.get(topic, -math.inf) < 1e9 / rate_hz:
+            if not rate_hz or now_s - self._image_s.get(topic, -math.inf) < 1.0 / rate_hz:
                 return
-            self._image_ns[topic] = stamp_ns
+            self._image_s[topic] = now_s
         if msg_type != IMAGE.type:
-            self._ring.add(topic, msg_type, data, stamp_ns)
+            self._ring.add(topic, msg_type, data, stamp_ns, now_s)
             return
         message = deserialize_message(data, Image)
         try:
@@ -155,7 +156,7 @@ class BlackBoxNode(Node):
         sensed_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
         small = compressed_message(jpeg, sensed_ns, message.header.frame_id)
         name = f'{topic}/compressed'
-        self._ring.add(name, COMPRESSED_IMAGE.type, serialize_message(small), stamp_ns)
+        self._ring.add(name, COMPRESSED_IMAGE.type, serialize_message(small), stamp_ns, now_s)
 
     def _on_executor(self, status: ExecutorStatus) -> None:
         """Let a report become due when something ends motion that nobody ordered."""

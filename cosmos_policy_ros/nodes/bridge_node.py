@@ -14,7 +14,7 @@ from typing import Any
 
 from cosmos_policy_ros.data.bags.writer import definition
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.ros.endpoints import create_subscription, has_messages
+from cosmos_policy_ros.ros.endpoints import create_subscription, create_timer, has_messages
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -94,8 +94,8 @@ class BridgeNode(Node):
             raise ConfigError(msg) from error
         self._passed_on: dict[Topic, Subscription] = {}
         self._latched: dict[Topic, bytes] = {}
-        self.create_timer(LOOK_S, self._look)
-        self.create_timer(AGAIN_S, self._send_again)
+        create_timer(self, LOOK_S, self._look)
+        create_timer(self, AGAIN_S, self._send_again)
         self.get_logger().info(
             f'{len(self._channels)} topics for Foxglove at ws://{p.host}:{self._server.port}'
         )

@@ -25,7 +25,7 @@ from cosmos_policy_ros.ros.convert import (
     optical_frame,
 )
 from cosmos_policy_ros.ros.diagnostics import Diagnostics
-from cosmos_policy_ros.ros.endpoints import create_publisher, has_listeners
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_timer, has_listeners
 from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.topics import camera_info, COMPRESSED_IMAGE, IMAGE
@@ -170,7 +170,7 @@ class CameraNode(Node):
             msg += 'cosmos-policy cameras'
             raise ConfigError(msg)
         self._streams = [CameraStream(self, camera, params) for camera in cameras]
-        self.create_timer(REPORT_S, self._report)
+        create_timer(self, REPORT_S, self._report)
         names = [f'{c.name} ({c.driver} {c.device})' for c in cameras]
         self.get_logger().info(f'opening {", ".join(names)}')
 

@@ -23,7 +23,7 @@ from cosmos_policy_ros.finding import Finding, judge, refuse
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, CommandOutput, read_robot
 from cosmos_policy_ros.ros.arms import DRIVERS, open_setups, open_watches
 from cosmos_policy_ros.ros.control_loop import EventsExecutor
-from cosmos_policy_ros.ros.endpoints import create_subscription, ros_class
+from cosmos_policy_ros.ros.endpoints import create_subscription, create_timer, ros_class
 from cosmos_policy_ros.ros.graph_check import check_commands, check_sensor
 from cosmos_policy_ros.ros.image_check import ImageCheck
 from cosmos_policy_ros.ros.params import declare, param, run_node
@@ -102,7 +102,7 @@ class CheckNode(Node):
             self._joints[arm.name] = stream
             topic = JOINT_STATES.at(arm.joint_state_topic)
             create_subscription(self, topic, partial(self._on_joints, arm))
-        self.create_timer(LOOK_S, self._look_for_descriptions)
+        create_timer(self, LOOK_S, self._look_for_descriptions)
 
     def run(self) -> None:
         """Listen for a while, then report."""

@@ -28,7 +28,7 @@ from cosmos_policy_ros.image_decoder import decode_file, image_of
 from cosmos_policy_ros.mujoco_import import mujoco
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.ros.endpoints import create_subscription
+from cosmos_policy_ros.ros.endpoints import create_subscription, create_timer
 from cosmos_policy_ros.ros.image_wall import find_differences
 from cosmos_policy_ros.ros.newest import NewestMessages
 from cosmos_policy_ros.ros.operator_desk import OperatorDesk
@@ -119,8 +119,8 @@ class ConsoleNode(Node):
             self._draw_robot(partial(_describe_scene, Path(self.robot.scene)))
         create_subscription(self, ROBOT_DESCRIPTION, self._on_description)
         create_subscription(self, START_IMAGES, self._on_start_images)
-        self.create_timer(LOOK_S, self._look)
-        self.create_timer(POSE_S, self._move)
+        create_timer(self, LOOK_S, self._look)
+        create_timer(self, POSE_S, self._move)
         what = 'to look only' if p.read_only else 'to look and operate'
         self.get_logger().info(f'the console, {what}: {self.door.url}')
         if p.read_only:

@@ -14,7 +14,7 @@ from cosmos_policy_ros.event_log import EventLog, FILE_NAME, read_events
 from cosmos_policy_ros.robot import leader_robot, read_robot
 from cosmos_policy_ros.ros.convert import joint_state_message
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, create_timer
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
@@ -83,7 +83,7 @@ class DemonstratorNode(Node):
         self._leading = [create_publisher(self, topic) for topic in topics]
         self._flag = create_publisher(self, EXPERT)
         create_subscription(self, SIM_STATE, self._on_state)
-        self.create_timer(1.0 / robot.control_rate_hz, self._tick)
+        create_timer(self, 1.0 / robot.control_rate_hz, self._tick)
         self.client = StackClient(self)
         self._events.write('clear')
 

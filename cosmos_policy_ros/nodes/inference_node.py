@@ -40,7 +40,12 @@ from cosmos_policy_ros.ros.convert import (
     query_rows,
 )
 from cosmos_policy_ros.ros.diagnostics import StatusReport
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, has_listeners
+from cosmos_policy_ros.ros.endpoints import (
+    create_publisher,
+    create_subscription,
+    create_timer,
+    has_listeners,
+)
 from cosmos_policy_ros.ros.observer import Observer
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.played_choice import PlayedChoice
@@ -204,7 +209,7 @@ class InferenceNode(LifecycleNode):
         self._starting = False
         create_subscription(self, QUERY, self._on_query)
         self._choice = PlayedChoice(self, self.robot.joint_names)
-        self.create_timer(1.0, self._report)
+        create_timer(self, 1.0, self._report)
         if not p.autostart:
             self.get_logger().info(f'{self._stage}; ros2 lifecycle set {self._path} configure')
 

@@ -17,6 +17,7 @@ from cosmos_policy_ros.core.config import CROP_AREA, PolicyConfig
 from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.diagnostics import DiagnosticsTree, StatusReport
+from cosmos_policy_ros.ros.endpoints import create_timer
 from cosmos_policy_ros.ros.imagination import ImaginationFollower
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stack_reports import follow_stack
@@ -85,8 +86,8 @@ class MonitorNode(Node):
         self._status = StatusReport(self, POLICY_STATUS, 'policy', self.robot.name)
         self._imagined = StatusReport(self, IMAGINATION, 'imagination', self.robot.name)
         self._tree = DiagnosticsTree(self, self.robot.name)
-        self.create_timer(1.0 / TICK_HZ, self._tick)
-        self.create_timer(1.0, self._tree.publish)
+        create_timer(self, 1.0 / TICK_HZ, self._tick)
+        create_timer(self, 1.0, self._tree.publish)
         what = 'status and imagination' if self._follower else 'status'
         self.get_logger().info(f'reporting the {what} of the stack at {p.report_hz} Hz')
 

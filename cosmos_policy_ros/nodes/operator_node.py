@@ -111,13 +111,13 @@ class OperatorNode(Node):
         monitor.start(start_ns)
         self._events.write('started', seed=seed, start_ns=start_ns)
         client.activate(True)
-        end_ns, next_s = start_ns + round(EPISODE_S * 1e9), 0.0
-        while self.now_ns() < end_ns:
-            client.spin_once((end_ns - self.now_ns()) * 1e-9)
+        end_s, next_s = time.perf_counter() + EPISODE_S, 0.0
+        while (left_s := end_s - time.perf_counter()) > 0.0:
+            client.spin_once(left_s)
             if time.perf_counter() >= next_s:
                 next_s = time.perf_counter() + PROGRESS_S
                 self._events.write('progress', **monitor.progress())
-        watch.wait_for_verdict(end_ns)
+        watch.wait_for_verdict(self.now_ns())
         verdict = monitor.verdict()
         watch.capture.stop()
         captured_ns = self.now_ns()

@@ -43,7 +43,12 @@ from cosmos_policy_ros.ros.convert import (
 )
 from cosmos_policy_ros.ros.diagnostics import StatusReport, subscribe_status
 from cosmos_policy_ros.ros.discovery import refuse_second_stack
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_subscription
+from cosmos_policy_ros.ros.endpoints import (
+    create_publisher,
+    create_service,
+    create_subscription,
+    create_timer,
+)
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.playback_params import PlaybackParams
 from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, PlannerStatus, Stage
@@ -211,9 +216,9 @@ class PlannerNode(Node):
         subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_status)
         subscribe_status(self, INFERENCE_STATUS, InferenceStatus, self._on_inference)
         create_service(self, ACTIVATE, self._on_activate)
-        self.create_timer(1.0 / TICK_HZ, self._tick)
-        self.create_timer(WATCH_S, self._watch)
-        self.create_timer(1.0, self._report)
+        create_timer(self, 1.0 / TICK_HZ, self._tick)
+        create_timer(self, WATCH_S, self._watch)
+        create_timer(self, 1.0, self._report)
         self.get_logger().info(
             f'a query every {p.replan_s} s once activated; best of N by {p.aggregation}, '
             f'{p.selection}; seam {p.seam}'

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+import time
 
 from cosmos_policy_ros.data.bags.preflight import stream_rates
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
@@ -26,7 +27,7 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics
 from cosmos_policy_ros.ros.convert import compressed_message
 from cosmos_policy_ros.ros.diagnostics import StatusReport
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_service
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_service, create_timer
 from cosmos_policy_ros.ros.image_wall import compose_wall
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.topics import (
@@ -146,7 +147,7 @@ class RecorderNode(Node):
         self._session = RecordingSession(
             out, details, stream_rates(robot), limits, watch, p.compress, p.n_episodes, recovered
         )
-        self._task, self._reported_ns = self._session.loop.task, 0
+        self._task, self._reported_s = self._session.loop.task, 0.0  # [s, monotonic]
         self._robot = robot
         self._references = list_references(Path(p.reference).expanduser()) if p.reference else []
         self._shown: Path | None = None  # of the references
@@ -162,7 +163,7 @@ class RecorderNode(Node):
         create_service(self, STOP_RECORDING, self._on_stop)
         create_service(self, DISCARD_RECORDING, self._on_discard)
         create_service(self, LABEL_RECORDING, self._on_label)
-        self.create_timer(CHECK_S, self._check)
+        create_timer(self, CHECK_S, self._check)
         self.get_logger().info(f'ready; episodes of {robot.name} go to {out}')
 
     def destroy_node(self) -> None:
@@ -275,11 +276,10 @@ class RecorderNode(Node):
 
     def _check(self) -> None:
         """End the episode when it must not go on, and report from time to time."""
-        now_ns = self._now_ns()
         self._session.loop.want(int(self.get_parameter('n_episodes').value))
-        if self._session.check(now_ns):
+        if self._session.check(self._now_ns()):
             self._after_end()
-        if now_ns - self._reported_ns > REPORT_S * 1e9:
+        if time.monotonic() - self._reported_s > REPORT_S:
             self._report()
 
     def _after_end(self) -> None:
@@ -295,9 +295,9 @@ class RecorderNode(Node):
 
     def _report(self) -> None:
         """Publish state and figures."""
-        self._reported_ns = now_ns = self._now_ns()
+        self._reported_s = time.monotonic()
         session = self._session
-        status = session.status(now_ns, self._task)
+        status = session.status(self._now_ns(), self._task)
         level = 'error' if session.failed else 'warn' if status.stale else 'ok'
         self._status.publish(level, status.path or status.last, status)
 

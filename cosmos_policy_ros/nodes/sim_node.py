@@ -32,6 +32,7 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import (
     create_publisher,
     create_service,
+    create_timer,
     has_listeners,
     has_messages,
 )
@@ -68,7 +69,7 @@ from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 from rcl_interfaces.msg import IntegerRange, ParameterDescriptor
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock
 from rclpy.node import Node
 from rosgraph_msgs.msg import Clock as ClockMessage
 from std_msgs.msg import Bool, Float64MultiArray, String
@@ -132,7 +133,7 @@ class SimNode(Node):
         """
         super().__init__('sim')
         self.params = declare(self, SimParams)
-        self._system_time, steady = Clock(), Clock(clock_type=ClockType.STEADY_TIME)
+        self._system_time = Clock()
         seed = ParameterDescriptor(
             description=SEED_DOC,
             integer_range=[IntegerRange(from_value=0, to_value=2**32 - 1, step=1)],
@@ -173,13 +174,13 @@ class SimNode(Node):
         self._reset()
         sim.render(cameras[0].name)  # slow the first time, and it may be impossible
         self._turns, self._rng = cycle(cameras), np.random.default_rng()
-        self.create_timer(1.0 / self.robot.joint_state_rate_hz, self._publish_joints, clock=steady)
-        self.create_timer(1.0 / sum(c.rate_hz for c in cameras), self._publish_image, clock=steady)
-        self.create_timer(1.0 / SUCCESS_HZ, self._publish_success, clock=steady)
-        self.create_timer(1.0 / VIEW_HZ, self._publish_view, clock=steady)
-        self.create_timer(1.0, self._report, clock=steady)
+        create_timer(self, 1.0 / self.robot.joint_state_rate_hz, self._publish_joints)
+        create_timer(self, 1.0 / sum(c.rate_hz for c in cameras), self._publish_image)
+        create_timer(self, 1.0 / SUCCESS_HZ, self._publish_success)
+        create_timer(self, 1.0 / VIEW_HZ, self._publish_view)
+        create_timer(self, 1.0, self._report)
         if window is not None:
-            self.create_timer(1.0 / WINDOW_HZ, window.sync, clock=steady)
+            create_timer(self, 1.0 / WINDOW_HZ, window.sync)
         is_source = self.get_parameter('use_sim_time').value
         self._clock_sender = create_publisher(self, CLOCK) if is_source else None
         self.get_logger().info(

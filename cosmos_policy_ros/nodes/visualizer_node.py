@@ -29,7 +29,12 @@ from cosmos_policy_ros.ros.convert import (
     trajectory_rows,
 )
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, has_listeners
+from cosmos_policy_ros.ros.endpoints import (
+    create_publisher,
+    create_subscription,
+    create_timer,
+    has_listeners,
+)
 from cosmos_policy_ros.ros.image_wall import compose_wall
 from cosmos_policy_ros.ros.newest import NewestMessages
 from cosmos_policy_ros.ros.params import declare, param, run_node
@@ -107,8 +112,8 @@ class VisualizerNode(Node):
         self._motion: NewestMessages | None = None  # while somebody looks at markers
         self._followed: list[Subscription] = []  # then
         self._views: NewestMessages | None = None  # while somebody looks at images
-        self.create_timer(LOOK_S, self._look)
-        self.create_timer(1.0 / p.rate_hz, self._draw)
+        create_timer(self, LOOK_S, self._look)
+        create_timer(self, 1.0 / p.rate_hz, self._draw)
         where = f'the scene of {self.robot.name}' if self._scene else 'no scene, so text only'
         self.get_logger().info(f'drawing {where} at {p.rate_hz} Hz while somebody looks')
 
@@ -245,7 +250,7 @@ class VisualizerNode(Node):
         """Return the (A,) commanded pose, or the measured one where nothing is commanded now."""
         command = motion.take(JOINT_COMMAND)
         with contextlib.suppress(ValueError):  # of another robot, which others report
-            if command is not None and self._now_ns() - stamp_of(command) < OLD_NS:
+            if command is not None and abs(self._now_ns() - stamp_of(command)) < OLD_NS:
                 return command_positions(command, self.robot.joint_names)
             topics = [JOINT_STATES.at(arm.joint_state_topic) for arm in self.robot.arms]
             states = [motion.take(topic) for topic in topics]

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Publishers, subscriptions, services, clients and actions of a node from ``topics.py``."""
+"""Publishers, subscriptions, services, clients and actions of ``topics.py``, and timers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from cosmos_policy_ros.topics import Action, Qos, Service, Topic
 from rclpy.action import ActionClient, ActionServer
 from rclpy.client import Client
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -118,6 +120,29 @@ class _Answer:
         self._header = header
         if self._known:
             self._leave(header)
+
+
+def create_timer(
+    node: Node, period_s: float, callback: Callable[[], object], alone: bool = False
+) -> None:
+    """Call a function again and again, by a clock that nobody sets.
+
+    Timers of rclpy go by the ROS clock: where it is set back by an hour they stop for an hour.
+
+    Args:
+        node: Node whose executor calls.
+        period_s: From one call to the next [s].
+        callback: The function.
+        alone: Whether the timer has a clock of its own, for which rclpy starts a thread. All
+            others of a process share one, and rclpy warns where eight do.
+    """
+    clock = Clock(clock_type=ClockType.STEADY_TIME) if alone else _steady_clock()
+    node.create_timer(period_s, callback, clock=clock)
+
+
+@cache
+def _steady_clock() -> Clock:
+    return Clock(clock_type=ClockType.STEADY_TIME)
 
 
 def create_client(node: Node, service: Service) -> Client:

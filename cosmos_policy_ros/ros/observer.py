@@ -3,6 +3,9 @@
 
 Messages go through ``align.py``, exactly as the bag reader's do, so that an observation taken live
 equals the one read from a recording of the same messages.
+
+Where the clock is set back, what was received before has a time that is still to come, or passes
+for newer than it is. It is forgotten then.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ from std_msgs.msg import String
 KEPT_IMAGES = 8  # per camera; a query needs the last 0.1 s
 KEPT_POSES = 100  # per arm, 1 s of the Interbotix driver
 AHEAD_NS = 100_000_000  # a stamp farther ahead of this clock would hide all that follow
+SET_BACK_NS = 10_000_000  # the clocks of two machines differ by more
 LONGEST_TASK = 200  # characters; a longer instruction is none
 
 
@@ -62,6 +66,7 @@ class Observer:
         """
         self.task = ''
         self._clock, self._log = node.get_clock(), node.get_logger()
+        self._read_ns = 0  # what the clock showed when it was read last
         self.refused: dict[str, str] = {}
         self._robot = robot
         self._max_image_age_s, self._max_joint_age_s = max_image_age_s, max_joint_age_s
@@ -95,6 +100,7 @@ class Observer:
             TimeoutError: There is no task yet, or a stream is missing or too old; names it, how
                 old, the limit, and why its last message was refused if it was.
         """
+        self._now_ns()
         if not self.task:
             msg = f'{TASK.name}: no task yet; publish one (std_msgs/String, transient local)'
             raise TimeoutError(msg)
@@ -133,7 +139,7 @@ class Observer:
             return
         if image is None:  # video that began between two key frames
             return
-        stamp_ns, now_ns = stamp_of(message), self._clock.now().nanoseconds
+        stamp_ns, now_ns = stamp_of(message), self._now_ns()
         self._note_unnamed(camera, message)
         refusal = self._checks[camera.name].refuse_image(image, stamp_ns, now_ns)
         if not refusal:
@@ -154,6 +160,22 @@ class Observer:
         unstamped = reason is not None and not stamp_of(message)
         self._note(self._joint_streams[arm.name], UNSTAMPED if unstamped else reason)
 
+    def _now_ns(self) -> int:
+        """Return the time now [ns, ROS clock]; forget what came before the clock was set back."""
+        now_ns = self._clock.now().nanoseconds
+        back_ns, self._read_ns = self._read_ns - now_ns, now_ns
+        if back_ns > SET_BACK_NS:
+            self._log.warning(
+                f'the clock was set back by {back_ns * 1e-9:.2f} s; images and joint states of '
+                'before are forgotten'
+            )
+            for camera in self._robot.cameras:
+                self._cameras[camera.name].clear()
+                self._checks[camera.name] = ImageCheck(camera)
+            for arm in self._arms.values():
+                arm.clear()
+        return now_ns
+
     def _note_unnamed(self, camera: CameraSpec, message: Image) -> None:
         """Log once what is taken for colours that have no order."""
         encoding = getattr(message, 'encoding', '')
@@ -163,7 +185,7 @@ class Observer:
 
     def _find_ahead(self, stamp_ns: int) -> str | None:
         """Return that a stamp is too far ahead of this clock [ns, ROS clock], None if not."""
-        ahead_ns = stamp_ns - self._clock.now().nanoseconds
+        ahead_ns = stamp_ns - self._now_ns()
         if ahead_ns <= AHEAD_NS:
             return None
         return f'its stamp is {ahead_ns * 1e-6:.0f} ms ahead of this clock'

@@ -28,7 +28,12 @@ from cosmos_policy_ros.control.operations import (
 from cosmos_policy_ros.control.policy_status import describe_status, severity
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.ros.emergency_stop import EmergencyStop
-from cosmos_policy_ros.ros.endpoints import create_client, create_publisher, create_subscription
+from cosmos_policy_ros.ros.endpoints import (
+    create_client,
+    create_publisher,
+    create_subscription,
+    create_timer,
+)
 from cosmos_policy_ros.ros.observer import LONGEST_TASK
 from cosmos_policy_ros.ros.stack_reports import follow_stack
 from cosmos_policy_ros.status import (
@@ -133,7 +138,7 @@ class OperatorDesk:
         self._home = create_publisher(node, HOMEWARD)
         create_subscription(node, TASK, self._on_task)
         self._stop = EmergencyStop(node, CONFIRM_S, self._on_stop)
-        node.create_timer(WORK_S, self._work)
+        create_timer(node, WORK_S, self._work)
 
     def request(self, name: str) -> None:
         """Do an operation, from any thread; an emergency stop leaves before this returns.

@@ -13,6 +13,7 @@ import time
 import types
 from typing import Any
 
+from cosmos_policy_ros.ros.endpoints import create_timer
 from rclpy.client import Client
 from rclpy.node import Node
 from rclpy.task import Future
@@ -68,7 +69,7 @@ class Caller:
             node: Node that calls.
         """
         self._waits: list[tuple[float, Future]] = []  # until when [s, monotonic], and for what
-        node.create_timer(CLOCK_S, self._on_clock)
+        create_timer(node, CLOCK_S, self._on_clock)
 
     async def call(self, client: Client, request: Any, limit_s: float = ANSWER_S) -> Any:
         """Return the response of a service.

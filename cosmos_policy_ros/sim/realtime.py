@@ -59,7 +59,12 @@ class RealTime:
         self._target = target
 
     def advance(self, now_ns: int) -> int:
-        """Step up to now; return how much real time was skipped [ns]."""
+        """Step up to now; return how much real time was skipped [ns].
+
+        Where the clock was set back, the scene goes on from the time that it shows then.
+        """
+        if self.stamp_ns - now_ns > self._max_lag_ns:
+            self.stamp_ns = now_ns
         skipped_ns = max(0, now_ns - self.stamp_ns - self._max_lag_ns)
         self.stamp_ns += skipped_ns
         self.skipped_ns += skipped_ns

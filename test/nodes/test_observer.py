@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,8 +21,10 @@ from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
 from cosmos_policy_ros.ros.observer import Observer
 from node_bench import ros_node
+from rclpy.clock import ROSClock
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
+from rclpy.time import Time
 from rosbags.rosbag2 import Reader
 from samples import sample_image
 from sensor_msgs.msg import CompressedImage, Image, JointState
@@ -178,6 +181,48 @@ def test_messages_arrive_through_ros(node: Node) -> None:
     topics += [node.count_subscribers(a.joint_state_topic) for a in ROBOT.arms]
     assert topics == [1, 1, 1, 1, 1]
     assert stamp_of(JointState()) == 0
+
+
+def test_nothing_of_before_a_clock_was_set_back_is_used(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is said once, and what comes by the new time is taken as if it were the first."""
+    told: list[str] = []
+    observer = Observer(node, ROBOT, max_image_age_s=0.1, max_joint_age_s=0.05)
+    monkeypatch.setattr(observer, '_log', SimpleNamespace(warning=told.append))
+    observer.on_task(String(data='move'))
+    clock = node.get_clock()
+    clock._set_ros_time_is_active(True)
+    set_clock(clock, 5000 * MS)
+    sense(observer, 4900 * MS, level=90)
+    sense(observer, 5000 * MS, level=120)
+    assert observer.observation(5000 * MS).images['high'][0, 0, 0] == 120
+
+    set_clock(clock, 4930 * MS)  # what is stamped 4900 ms was sensed 100 ms ago
+    with pytest.raises(TimeoutError, match='/high/image_raw: no message yet'):
+        observer.observation(4930 * MS)
+    set_clock(clock, 4960 * MS)
+    sense(observer, 4960 * MS, level=150)
+    assert observer.observation(4960 * MS).images['high'][0, 0, 0] == 150
+    assert observer.observation(4960 * MS).proprio[0] == pytest.approx(0.150)
+    assert told == [
+        'the clock was set back by 0.07 s; images and joint states of before are forgotten'
+    ]
+
+
+def set_clock(clock: ROSClock, now_ns: int) -> None:
+    """Set the clock of a node."""
+    clock.set_ros_time_override(Time(nanoseconds=now_ns, clock_type=clock.clock_type))
+
+
+def sense(observer: Observer, stamp_ns: int, level: int) -> None:
+    """Hand an observer a message of every stream, which tells its level."""
+    for camera in ROBOT.cameras:
+        image = np.full((240, 320, 3), level, np.uint8)
+        observer.on_image(camera, image_message(image, stamp_ns, ''))
+    for arm in ROBOT.arms:
+        names, pose = (*JOINTS, 'left_finger'), [level * 1e-3] * 6 + [0.02]
+        observer.on_joints(arm, joint_state_message(names, pose, stamp_ns))
 
 
 def test_arms_of_one_topic_are_told_apart(node: Node) -> None:

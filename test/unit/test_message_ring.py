@@ -26,9 +26,9 @@ def text(words: str) -> bytes:
 def ring(seconds: float = 3.0, max_bytes: int = 10**6) -> MessageRing:
     """Return a ring that got a task at 1 s, and then a number every second up to 9 s."""
     kept = MessageRing(seconds, max_bytes, ['/task'])
-    kept.add('/task', STRING, text('wave'), S)
+    kept.add('/task', STRING, text('wave'), S, 101.0)
     for second in range(2, 10):
-        kept.add('/number', STRING, text(str(second)), second * S)
+        kept.add('/number', STRING, text(str(second)), second * S, 100.0 + second)
     return kept
 
 
@@ -39,6 +39,14 @@ def test_what_is_older_than_the_time_is_forgotten() -> None:
         ('/task', 6), ('/number', 6), ('/number', 7), ('/number', 8), ('/number', 9),
     ]  # fmt: skip
     assert messages[0].data == text('wave')
+
+
+def test_a_clock_that_is_set_takes_nothing_from_what_is_kept() -> None:
+    """That it was set back is a fault, whose report needs what was before."""
+    kept = ring()
+    for second, stamp_s in ((10, 2), (11, 3600)):
+        kept.add('/number', STRING, text('later'), stamp_s * S, 100.0 + second)
+    assert [message.stamp_ns // S for message in kept.snapshot()[1:]] == [8, 9, 2, 3600]
 
 
 def test_memory_is_bounded() -> None:
@@ -52,9 +60,9 @@ def test_memory_is_bounded() -> None:
 def test_one_message_that_is_too_large_is_not_kept() -> None:
     """Nothing else is either then; the next ones are."""
     kept = MessageRing(10.0, 100)
-    kept.add('/number', STRING, bytes(200), S)
+    kept.add('/number', STRING, bytes(200), S, 1.0)
     assert (kept.snapshot(), kept.n_bytes) == ([], 0)
-    kept.add('/number', STRING, bytes(50), 2 * S)
+    kept.add('/number', STRING, bytes(50), 2 * S, 2.0)
     assert len(kept.snapshot()) == 1
 
 

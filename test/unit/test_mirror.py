@@ -129,6 +129,24 @@ def test_chunks_from_before_a_pause_are_never_played_along(stack: Stack) -> None
     assert stack.waist() == []
 
 
+def test_nothing_of_before_a_clock_was_set_back_is_committed(stack: Stack) -> None:
+    """The old chunk would lie ahead for as long, and the policy begin where no arm is."""
+    stack.run(2000)
+    stack.send(moving(stack.now_ms, START[0]))
+    stack.run(400)
+    stack.playback.disable()
+    stack.now_ms -= 2000
+    assert stack.waist() == []
+    stack.enable()
+    stack.run(100)
+    assert stack.waist() == []
+    pose = float(stack.playback.safety.pose[0])
+    stack.send(moving(stack.now_ms, pose))
+    stack.run(480)
+    expected = pose + 0.05 * np.array([3, 4, 5, 6])
+    np.testing.assert_allclose(stack.waist(), expected, atol=1e-3)
+
+
 def test_the_held_pose_is_committed_while_the_executor_holds(stack: Stack) -> None:
     """A fault or a silent camera: the chunk moves on without the arms."""
     stack.send(moving(100, START[0]))

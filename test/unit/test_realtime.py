@@ -61,9 +61,19 @@ def test_long_stall_is_skipped_and_counted(scene: RealTime) -> None:
     assert scene.sim.data.time == pytest.approx(0.5)
 
 
-def test_clock_that_goes_back_stops_the_scene(scene: RealTime) -> None:
-    """Time in the scene never runs backwards."""
+def test_scene_goes_on_after_the_clock_was_set_back(scene: RealTime) -> None:
+    """As a driver does, and not only once it is as late as before; what happened stays so."""
+    scene.advance(10_020 * MS)
     scene.advance(9_000 * MS)
+    assert (scene.n_steps, scene.stamp_ns) == (10, 9_000 * MS)
+    scene.advance(9_040 * MS)
+    assert (scene.n_steps, scene.stamp_ns) == (30, 9_040 * MS)
+    assert scene.sim.data.time == pytest.approx(0.06)
+
+
+def test_scene_waits_for_a_clock_that_went_back_a_little(scene: RealTime) -> None:
+    """Its time never runs backwards by less than what it may lag."""
+    scene.advance(9_600 * MS)
     assert (scene.n_steps, scene.stamp_ns) == (0, 10_000 * MS)
 
 

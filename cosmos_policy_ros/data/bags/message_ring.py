@@ -54,12 +54,12 @@ class MessageRing:
             lasting: Topics whose last message holds until the next.
         """
         self.n_bytes = 0
-        self._ns, self._max_bytes = round(seconds * 1e9), max_bytes
+        self._seconds, self._max_bytes = seconds, max_bytes
         self._lasting = frozenset(lasting)
-        self._messages: deque[Kept] = deque()
+        self._messages: deque[tuple[Kept, float]] = deque()  # and when it came [s, monotonic]
         self._before: dict[str, Kept] = {}  # lasting topic -> the newest that was forgotten
 
-    def add(self, topic: str, msg_type: str, data: bytes, stamp_ns: int) -> None:
+    def add(self, topic: str, msg_type: str, data: bytes, stamp_ns: int, now_s: float) -> None:
         """Keep a message, and forget what is too old or too much.
 
         Args:
@@ -67,20 +67,21 @@ class MessageRing:
             msg_type: Its type.
             data: Serialized CDR bytes.
             stamp_ns: When it arrived [ns, ROS clock].
+            now_s: The same by a clock that nobody sets, by which messages grow old [s, monotonic].
         """
-        self._messages.append(Kept(topic, msg_type, bytes(data), stamp_ns))
+        self._messages.append((Kept(topic, msg_type, bytes(data), stamp_ns), now_s))
         self.n_bytes += len(data)
         while self._messages and (
-            self._messages[0].stamp_ns < stamp_ns - self._ns or self.n_bytes > self._max_bytes
+            self._messages[0][1] < now_s - self._seconds or self.n_bytes > self._max_bytes
         ):
-            gone = self._messages.popleft()
+            gone, _ = self._messages.popleft()
             self.n_bytes -= len(gone.data)
             if gone.topic in self._lasting:
                 self._before[gone.topic] = gone
 
     def snapshot(self) -> list[Kept]:
         """Return what is kept: first what holds from before, as if it came at the beginning."""
-        messages = list(self._messages)
+        messages = [kept for kept, _ in self._messages]
         if not messages:
             return []
         first_ns = messages[0].stamp_ns

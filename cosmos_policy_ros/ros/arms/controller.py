@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from cosmos_policy_ros.ros.endpoints import create_client
+from cosmos_policy_ros.ros.endpoints import create_client, create_timer
 from cosmos_policy_ros.topics import GET_CONTROLLER_PARAMETERS, LIST_CONTROLLER_PARAMETERS
 from rcl_interfaces.msg import ParameterValue
 from rcl_interfaces.srv import GetParameters, ListParameters
@@ -44,7 +44,7 @@ class Controller:
         self._node, self._topic = node, topic
         self._list = create_client(node, LIST_CONTROLLER_PARAMETERS.at(self.name))
         self._get = create_client(node, GET_CONTROLLER_PARAMETERS.at(self.name))
-        node.create_timer(QUERY_S, self._ask)
+        create_timer(node, QUERY_S, self._ask)
 
     def find_absence(self) -> str:
         """Return that it is not there or has not answered; empty once it has."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosmos_policy_ros.ros.arms.goals import action_class
-from cosmos_policy_ros.ros.endpoints import create_action_server
+from cosmos_policy_ros.ros.endpoints import create_action_server, create_timer
 from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
 from cosmos_policy_ros.topics import Action, GRIPPER_COMMAND, PARALLEL_GRIPPER_COMMAND
 import numpy as np
@@ -111,7 +111,7 @@ class GripperAction:
         create_action_server(
             node, self.action.at(joints.output.topic), execute, accept, begin, cancel
         )
-        node.create_timer(1.0 / UPDATE_HZ, update)
+        create_timer(node, 1.0 / UPDATE_HZ, update, alone=True)
         return lambda: end('replaced')
 
 

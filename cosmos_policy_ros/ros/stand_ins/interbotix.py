@@ -21,6 +21,7 @@ from cosmos_policy_ros.ros.endpoints import (
     create_publisher,
     create_service,
     create_subscription,
+    create_timer,
 )
 from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
 from cosmos_policy_ros.ros.stand_ins.xs_arm import JOINTS, LINKAGE, LOWER, SLEEP, UPPER, XsArm
@@ -59,7 +60,7 @@ def serve(node: Node, joints: SimulatedJoints) -> Callable[[], None]:
         ConfigError: ``interbotix_xs_msgs`` is not installed.
     """
     driver = XsSdk(node, joints)
-    node.create_timer(1.0 / STATE_HZ, driver.publish)
+    create_timer(node, 1.0 / STATE_HZ, driver.publish, alone=True)
     return driver.reset
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from cosmos_policy_ros.ros.arms.driver import CONTROL_MSGS, optional_class
-from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription
+from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, create_timer
 from cosmos_policy_ros.ros.stand_ins.joints import SimulatedJoints
 from cosmos_policy_ros.ros.stand_ins.parameters import serve_parameters
 from cosmos_policy_ros.ros.stand_ins.trajectory_controller import (
@@ -78,5 +78,5 @@ def serve_controller(
 
     create_subscription(node, ARM_TRAJECTORY_COMMAND.at(output.topic), on_trajectory, STREAM)
     serve_parameters(node, name, parameters)
-    node.create_timer(1.0 / parameters['update_rate'], update)
+    create_timer(node, 1.0 / parameters['update_rate'], update, alone=True)
     return controller
