@@ -254,8 +254,9 @@ CANDIDATES = Topic(
     ('inference',),
     ('planner', 'recorder', 'operator', 'visualizer', 'monitor', 'black_box'),
     'All candidates of one answer with their values, as a little-endian table '
-    '(``candidate_table.py``) with the stamp of the query. For machines: a point is a pose of all '
-    'arms and has no x, y, z, so no viewer can draw it; ``/policy/markers`` shows the same.',
+    '(``candidate_table.py``) with the stamp of the query; in place of a coordinate frame it says '
+    'since when the node that answers has been active [ns]. For machines: a point is a pose of '
+    'all arms and has no x, y, z, so no viewer can draw it; ``/policy/markers`` shows the same.',
 )
 INFERENCE_STATUS = Topic(
     '/inference/status',

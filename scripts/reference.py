@@ -217,8 +217,10 @@ def topics_page() -> str:
         '## The candidate table',
         prose(f"""
             `/policy/candidates` is an organised point cloud: a row for each of N candidates, a
-            point for each of H rows of its chunk. Its stamp is that of the query. The fields of a
-            point are little-endian float32: one per joint, named as in the robot file, then
+            point for each of H rows of its chunk. Its stamp is that of the query; its `frame_id`
+            says since when the node that answers has been active [ns, ROS clock], since a table of
+            poses has no coordinate frame. The fields of a point are little-endian float32: one
+            per joint, named as in the robot file, then
             ``{topics.TIME_FROM_START}``, when the row is due after the stamp [s],
             ``{topics.VALUES}``, the max(M, 1) · max(K, 1) values of the candidate, and
             ``{topics.FUTURE_PROPRIO}``, the joints predicted after the chunk. The last two are

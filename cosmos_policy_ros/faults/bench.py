@@ -50,7 +50,8 @@ from trajectory_msgs.msg import JointTrajectory
 STACK: tuple[NodeSpec, ...] = (SIM, INFERENCE, PLANNER, EXECUTOR)
 START_S = 240.0  # [s] the nodes may take to start, beside other work
 RESTART_S = 4.0  # [s] between two starts of a node that ends
-PLAY_S = 120.0  # [s] until the first chunk plays; inference may have just been started again
+PLAY_S = 120.0  # [s] until the first chunk plays; inference may have just been started again …
+AGAIN_S = 10.0  # … [s] and the planner gives up meanwhile
 MOVING_S = {'moving': 1.0, 'late': 3.0}  # [s] after the first chunk
 MOVING_RAD_S = 0.15  # an arm joint is moving
 EVERY_COMMAND = Qos('reliable', 'volatile', 200)
@@ -162,8 +163,7 @@ class FaultBench:
         if moment == 'still':
             self.client.pause(0.5)
             return
-        self.client.activate(True)
-        self.client.wait(lambda: self.mode == 'playing', PLAY_S, lambda: 'no chunk is played')
+        self._activate()
         self.client.pause(MOVING_S[moment])
         self.client.wait(self._moves, 10.0, lambda: f'the arms do not move, mode {self.mode}')
 
@@ -285,6 +285,22 @@ class FaultBench:
             self.client.pause(0.2)
             return False
         return True
+
+    def _activate(self) -> None:
+        """Let the policy act, and wait for that.
+
+        Raises:
+            TimeoutError: No chunk is played.
+        """
+        end_s = time.monotonic() + PLAY_S
+        while self.mode != 'playing':
+            if time.monotonic() > end_s:
+                msg = 'no chunk is played'
+                raise TimeoutError(msg)
+            self.client.activate(True)
+            again_s = time.monotonic() + AGAIN_S
+            while self.mode != 'playing' and time.monotonic() < again_s:
+                self.pause(0.1)
 
     def _moves(self) -> bool:
         recent = [pose for _, pose in self.commands[-6:]]

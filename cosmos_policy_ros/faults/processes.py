@@ -11,6 +11,7 @@ from cosmos_policy_ros.stack.node_list import EXECUTOR, INFERENCE, PLANNER, SIM
 import numpy as np
 
 ENDED_S = 3.5  # a chunk and what it takes to tell
+COMES_BACK_S = 25.0  # an inference node has loaded its networks by then, and would answer
 FEW_COMMANDS = 3  # on their way while a process dies
 
 
@@ -45,6 +46,17 @@ def _kill_executor(bench: FaultBench) -> None:
     way = float(np.abs(_measured(bench) - start).max())
     if way > 0.2:  # what was commanded last is still reached
         bench.complaint = f'the arms moved {way:.2f} rad after their executor had died'
+
+
+def _restart_inference(bench: FaultBench) -> None:
+    """Kill it and start it again; the arms must not go on because of that."""
+    _restart(INFERENCE.name)(bench)
+    bench.pause(ENDED_S)
+    start = bench.pose
+    bench.pause(COMES_BACK_S)
+    way = float(np.abs(bench.pose - start)[bench.robot.arm_joints].max())
+    if way > 0.05:
+        bench.complaint = f'the arms moved {way:.2f} rad, though nobody activated the policy'
 
 
 def _measured(bench: FaultBench) -> np.ndarray:
@@ -91,6 +103,14 @@ FAULTS: tuple[Fault, ...] = (
         after_s=2.0,
     ),
     fault('inference_killed', 'inference dies', 'ended', ENDED_S, _kill(INFERENCE.name), 4.0),
+    fault(
+        'inference_restarted',
+        'inference dies and comes back',
+        'ended',
+        ENDED_S,
+        _restart_inference,
+        0.5,
+    ),
     fault(
         'driver_paused',
         'the driver stands still for 1 s',

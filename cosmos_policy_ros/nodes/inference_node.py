@@ -194,7 +194,8 @@ class InferenceNode(LifecycleNode):
         self._model = LatencyModel()
         self._stage: Stage = 'unconfigured'
         self._failure: Exception | None = None  # of the last transition
-        self._candidates: Publisher | None = None  # while it is active
+        self._candidates: Publisher | None = None  # while it is active …
+        self._active_ns = 0  # … which it has been since then [ns, ROS clock]
         self._futures: dict[str, Publisher] = {}  # likewise
         self._worker: NewestWorker[Observation] | None = None  # likewise
         self._status = StatusReport(self, INFERENCE_STATUS, self.get_name(), self.robot.name)
@@ -314,6 +315,7 @@ class InferenceNode(LifecycleNode):
             for camera in self.policy.config.cameras
         }
         self._candidates = create_publisher(self, CANDIDATES)
+        self._active_ns = self.get_clock().now().nanoseconds
         p = self.params
         self.get_logger().info(
             f'answering with {self._query.candidates} candidates, {p.futures} futures and '
@@ -430,7 +432,8 @@ class InferenceNode(LifecycleNode):
         start_s = time.perf_counter()
         answer = self.policy.plan(obs, query)
         rate_hz = self.policy.config.rate_hz
-        message = candidates_message(answer.candidates, rate_hz, self.robot.joint_names)
+        joints = self.robot.joint_names
+        message = candidates_message(answer.candidates, rate_hz, joints, self._active_ns)
         self._note_answer(obs, query, answer, time.perf_counter() - start_s)
         assert self._candidates is not None  # closed only once the worker has stopped
         self._candidates.publish(message)

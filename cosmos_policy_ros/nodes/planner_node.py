@@ -7,10 +7,12 @@ plays until then (``control/mirror.py``), so that old and new chunk agree where 
 a query leaves on a row of the running chunk. Answers of several inference nodes to one query are
 merged (``control/merging.py``).
 
-Whatever ends motion, another instruction, and the end of the last inference node end the queries
-too: nothing moves because arms are enabled or a node has come back, before somebody activates the
-policy anew. While a person has taken over none leaves, and answers to those before do not count;
-once the person gives back the policy is asked at once.
+Whatever ends motion, another instruction, and the end of answers end the queries too: nothing
+moves because arms are enabled or a node has come back, before somebody activates the policy anew.
+A node that was killed is seen on the graph for 20 s, and another may be in its place sooner: arms
+that have come to rest are not moved by an answer of one that came since the activation. While a
+person has taken over none leaves, and answers to those before do not count; once the person gives
+back the policy is asked at once.
 
 While the policy is not active, the arms go to the start pose for as long as a person presses for
 it (``control/homing.py``).
@@ -36,6 +38,7 @@ from cosmos_policy_ros.core.planner import aggregate, make_plan, select
 from cosmos_policy_ros.core.protocol import PolicyFacts
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
+    active_since_ns,
     candidates_from_message,
     chunk_message,
     command_positions,
@@ -141,6 +144,13 @@ class PlannerParams(PlaybackParams):
         0,
         1000,
     )
+    give_up_s: float = param(
+        10.0,
+        'Time without an answer after which the queries end [s]: whoever answers then moves '
+        'nothing. A policy whose answers take longer needs a longer one.',
+        1.0,
+        3600.0,
+    )
     merge_s: float = param(
         0.1, 'How long further inference nodes may take after the first answer [s].', 0.0, 10.0
     )
@@ -190,6 +200,9 @@ class PlannerNode(Node):
         self._scene, self._n_rejected = open_scene(self.robot), 0
         self._since_ns = self._now_ns()  # answers to queries up to then do not count
         self._activated_ns = 0
+        self._known_ns: set[int] = set()  # since when nodes have been active whose answers counted
+        self._is_begun = False  # whether an answer has counted since the activation
+        self._watched_ns = self._since_ns
         self._asked: dict[int, _Asked] = {}  # by the stamp of the query
         self._merger = CandidateMerger(p.merge_s)
         self._plan: Plan | None = None
@@ -261,6 +274,7 @@ class PlannerNode(Node):
         self._since_ns = self._now_ns()
         self._merger.start(self._since_ns, n_publishers)
         self._done.restart()
+        self._is_begun = False
 
     def _on_status(self, status: ExecutorStatus) -> None:
         """End the queries when motion ends, and wait with them while a person has taken over.
@@ -287,9 +301,17 @@ class PlannerNode(Node):
         self._inference_stage = status.stage
 
     def _watch(self) -> None:
-        """End the queries when nobody is left who answers: whoever comes next moves nothing."""
-        if self._pacer.active and not self.count_publishers(CANDIDATES.ros_name):
+        """End the queries when nobody answers any more: whoever does next moves nothing."""
+        now_ns, give_up_s = self._now_ns(), self.params.give_up_s
+        stood_s, self._watched_ns = (now_ns - self._watched_ns) * 1e-9, now_ns
+        if not self._pacer.active:
+            return
+        if not self.count_publishers(CANDIDATES.ros_name):
             self._end('no inference node is left')
+        elif stood_s > give_up_s:
+            self._end(f'the planner has stood still for {stood_s:.0f} s')
+        elif (waiting_s := self._pacer.waiting_s(now_ns)) > give_up_s:
+            self._end(f'no answer for {waiting_s:.0f} s')
 
     def _on_task(self, message: String) -> None:
         """End the queries when another task is to be done than the one that is being done."""
@@ -362,6 +384,7 @@ class PlannerNode(Node):
         try:
             candidates, rate_hz = candidates_from_message(message, self.robot.joint_names)
             self._check_answer(candidates, rate_hz)
+            self._check_newcomer(active_since_ns(message))
             n_publishers = self.count_publishers(CANDIDATES.ros_name)
             merged = self._merger.add(candidates, rate_hz, self._now_ns(), n_publishers)
         except ValueError as error:
@@ -391,6 +414,26 @@ class PlannerNode(Node):
             msg = f'{candidates.values.shape[1]} values, and {self.params.checkpoint} {has} value'
             raise ValueError(msg)
 
+    def _check_newcomer(self, active_ns: int) -> None:
+        """Refuse an answer that would move arms which rest since others do not answer any more.
+
+        Args:
+            active_ns: Since when the node that answers has been active [ns, ROS clock].
+
+        Raises:
+            ValueError: It came since the policy was activated, and has not answered while the arms
+                moved.
+        """
+        now_ns, end_ns = self._now_ns(), self._mirror.end_ns
+        rests = end_ns is None or now_ns > end_ns or self._mirror.stopped(now_ns)
+        # what lies ahead was before a clock was set back
+        is_new = self._activated_ns + APART_NS < active_ns <= now_ns + APART_NS
+        if is_new and rests and self._is_begun and active_ns not in self._known_ns:
+            msg = 'an inference node has come since the policy was activated, and the arms rest; '
+            msg += 'activate the planner to have it move them'
+            raise ValueError(msg)
+        self._known_ns.add(active_ns)
+
     def _decide(self, merged: Merged) -> None:
         """Publish the best of all candidates for one query."""
         p, stamp_ns = self.params, merged.candidates.stamp_ns
@@ -401,7 +444,7 @@ class PlannerNode(Node):
         self._plan = make_plan(
             merged.candidates, rate_hz, p.aggregation, p.selection, allowed, apart_m
         )
-        self._n_plans += 1
+        self._n_plans, self._is_begun = self._n_plans + 1, True
         self._n_choices += self._plan.is_choice
         chunk = self._settings.played(self._plan.chunk, self._open_loop_rows)
         self._chunks.publish(chunk_message(chunk, self.robot.joint_names))
@@ -478,7 +521,8 @@ class PlannerNode(Node):
             state += NO_VALUE
         if self._taken_over and self._pacer.active:
             state = 'a person has taken over; querying once they give back'
-        silent = f'no answer for {waiting_s:.1f} s; see the status of the inference node'
+        advice = self._trouble or 'see the status of the inference node'
+        silent = f'no answer for {waiting_s:.1f} s; {advice}'
         if not self.count_publishers(CANDIDATES.ros_name):
             silent = f'no answer for {waiting_s:.1f} s; {self._how_to_answer()}'
         status = PlannerStatus(

@@ -238,7 +238,7 @@ def _row_times(message: JointTrajectory) -> NDArray[np.float64]:
 
 
 def candidates_message(
-    candidates: Candidates, rate_hz: float, joints: Sequence[str]
+    candidates: Candidates, rate_hz: float, joints: Sequence[str], active_ns: int = 0
 ) -> PointCloud2:
     """Return candidates as the table ``/policy/candidates``; future images travel on their own.
 
@@ -246,10 +246,11 @@ def candidates_message(
         candidates: The answer to one query.
         rate_hz: Spacing of the action rows [Hz].
         joints: Names of the A joints, in action order.
+        active_ns: Since when the node that answers has been active [ns, ROS clock]; 0 is not told.
     """
     table = build_table(candidates, rate_hz, joints)
     return PointCloud2(
-        header=header(candidates.stamp_ns),
+        header=header(candidates.stamp_ns, str(active_ns)),
         height=table.n,
         width=table.horizon,
         fields=[
@@ -273,3 +274,12 @@ def candidates_from_message(
         ValueError: As ``candidate_table.read_table``.
     """
     return read_table(message, joints)
+
+
+def active_since_ns(message: PointCloud2) -> int:
+    """Return since when the node that gave an answer has been active [ns]; 0 where it is not told.
+
+    It stands where other clouds name their coordinate frame: a table of poses has none.
+    """
+    told = message.header.frame_id
+    return int(told) if told.isascii() and told.isdecimal() else 0

@@ -63,6 +63,15 @@ def test_candidate_table_is_organised() -> None:
     assert names == [('time_from_start', 1), ('values', 2), ('future_proprio', 4)]
 
 
+def test_an_answer_tells_since_when_its_node_has_been_active() -> None:
+    """Zero where it does not, as in what other programs send."""
+    told = convert.candidates_message(candidates(), 25.0, JOINTS, STAMP_NS - 7)
+    assert convert.active_since_ns(wire(told)) == STAMP_NS - 7
+    assert convert.active_since_ns(convert.candidates_message(candidates(), 25.0, JOINTS)) == 0
+    told.header.frame_id = 'map'
+    assert convert.active_since_ns(told) == 0
+
+
 def test_candidates_of_other_joints_name_both() -> None:
     """A table for another robot is refused with both lists of joints."""
     message = convert.candidates_message(candidates(), 25.0, ('a', 'b', 'c', 'd'))

@@ -19,6 +19,7 @@ from cosmos_policy_ros.image_decoder import image_array
 from cosmos_policy_ros.nodes.inference_node import InferenceNode
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
+    active_since_ns,
     candidates_from_message,
     chunk_message,
     image_message,
@@ -53,6 +54,7 @@ class Bench(SteppedBench):
         self.inference, self.node = InferenceNode(), Node('inference_test')
         super().__init__(self.inference, self.node)
         self.answers: list[Candidates] = []
+        self.active_ns = 0  # since when whoever gave the newest answer has been active
         self.reports: list[DiagnosticArray] = []
         self.node.create_subscription(PointCloud2, '/policy/candidates', self._on_answer, 10)
         self.node.create_subscription(DiagnosticArray, '/diagnostics', self.reports.append, 10)
@@ -72,6 +74,7 @@ class Bench(SteppedBench):
         self.wait(lambda: self.inference.count_subscribers('/policy/candidates'))
 
     def _on_answer(self, message: PointCloud2) -> None:
+        self.active_ns = active_since_ns(message)
         self.answers.append(candidates_from_message(message, ROBOT.joint_names)[0])
 
     def sense(self, skip: str = '', finger: float = 0.02) -> int:
@@ -327,6 +330,8 @@ def test_a_deactivated_node_answers_nothing_until_it_is_active_again(bench: Benc
     """It keeps its networks, and nobody waits for its answers: it is no publisher of them."""
     assert stage(bench) == 'active'
     bench.answered()
+    before_ns, deactivated_ns = bench.active_ns, bench.node.get_clock().now().nanoseconds
+    assert 0 < before_ns < deactivated_ns
     assert change(bench, Transition.TRANSITION_DEACTIVATE)
     assert stage(bench) == 'inactive'
     bench.wait(lambda: not bench.node.count_publishers('/policy/candidates'))
@@ -342,6 +347,7 @@ def test_a_deactivated_node_answers_nothing_until_it_is_active_again(bench: Benc
     assert change(bench, Transition.TRANSITION_ACTIVATE)
     bench.wait(lambda: bench.node.count_publishers('/policy/candidates'))
     bench.answered()
+    assert bench.active_ns > deactivated_ns
 
 
 def test_a_cleaned_up_node_loads_again_and_says_why_it_cannot(

@@ -92,8 +92,8 @@ class Bench(SteppedBench):
             values=np.array(values, np.float32).reshape(n, -1),
             future_proprio=np.zeros((n, 14), np.float32),
         )
-        message = candidates_message(sent, 25.0, changes.get('joints', JOINTS))
-        self.out.publish(message)
+        joints, active_ns = changes.get('joints', JOINTS), changes.get('active_ns', 0)
+        self.out.publish(candidates_message(sent, 25.0, joints, active_ns))
 
     def time_to_chunk(self, query: JointTrajectory) -> float:
         """Answer a query with one candidate; return how long the planner takes to decide [s]."""
@@ -373,6 +373,75 @@ def test_queries_end_when_nobody_is_left_who_answers(bench: Bench) -> None:
     bench.queries.clear()
     bench.spin(0.5)
     assert bench.queries == []
+
+
+def test_a_node_that_came_since_the_activation_moves_no_arms_that_rest(bench: Bench) -> None:
+    """It may be in the place of one that was killed; beside one that answers it is welcome."""
+    query = bench.restart(pose=0.0)
+    bench.spin(0.2)
+    came_ns = bench.node.get_clock().now().nanoseconds
+    bench.answer(query, [0.5])
+    bench.wait(lambda: bench.chunks)
+    bench.spin(1.0)  # its rows end after 0.6 s
+    n_ignored = bench.planner._n_ignored
+    bench.answer(bench.queries[-1], [0.5], active_ns=came_ns)
+    bench.wait(lambda: bench.planner._n_ignored > n_ignored)
+    assert 'has come since the policy was activated' in bench.planner._trouble
+    assert len(bench.chunks) == 1
+    assert bench.planner.set_parameters([Parameter('speed_scale', value=0.2)])[0].successful
+    try:
+        bench.answer(bench.next_query(), [0.5])  # of one that was there, for 3 s of motion
+        bench.wait(lambda: len(bench.chunks) == 2)
+        bench.answer(bench.next_query(), [0.5], active_ns=came_ns)
+        bench.wait(lambda: len(bench.chunks) == 3)
+    finally:
+        assert bench.planner.set_parameters([Parameter('speed_scale', value=1.0)])[0].successful
+
+
+def test_the_first_answer_may_come_from_a_node_that_was_just_starting(bench: Bench) -> None:
+    """Somebody has asked for it a moment ago."""
+    query = bench.restart()
+    bench.spin(0.2)
+    bench.answer(query, [0.5], active_ns=bench.node.get_clock().now().nanoseconds)
+    bench.wait(lambda: bench.chunks)
+
+
+def test_a_node_that_was_active_before_a_clock_was_set_back_is_none_that_came(
+    bench: Bench,
+) -> None:
+    """By its stamps it has been active since an hour from now."""
+    bench.answer(bench.restart(pose=0.0), [0.5])
+    bench.wait(lambda: bench.chunks)
+    bench.spin(1.0)  # the arms rest
+    ahead_ns = bench.node.get_clock().now().nanoseconds + 3_600_000_000_000
+    bench.answer(bench.queries[-1], [0.5], active_ns=ahead_ns)
+    bench.wait(lambda: len(bench.chunks) == 2)
+
+
+def test_queries_end_when_no_answer_comes_for_long(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that hangs is on the graph, and may go on at any time."""
+    monkeypatch.setattr(bench.planner, 'params', replace(bench.planner.params, give_up_s=2.0))
+    query = bench.restart()
+    bench.wait(lambda: not bench.planner._pacer.active)
+    assert bench.planner._stopped == 'no answer for 2 s; activate the planner to go on'
+    bench.answer(query, [0.5])
+    bench.spin(0.3)
+    assert bench.chunks == []
+
+
+def test_a_planner_that_stood_still_asks_for_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose process was stopped, or whose computer slept."""
+    monkeypatch.setattr(bench.planner, 'params', replace(bench.planner.params, give_up_s=2.0))
+    bench.answer(bench.restart(), [0.5])
+    bench.wait(lambda: bench.chunks)
+    time.sleep(2.4)
+    bench.wait(lambda: not bench.planner._pacer.active)
+    told = 'the planner has stood still for 2 s; activate the planner to go on'
+    assert bench.planner._stopped == told
 
 
 def test_nothing_is_asked_while_a_person_has_taken_over(bench: Bench) -> None:
