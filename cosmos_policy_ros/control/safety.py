@@ -299,7 +299,8 @@ class Safety:
 
         Call it once per control period. A late tick moves no farther than one on time; one that
         follows the last within a quarter of a period repeats its command. After ``STALL_S``
-        without a tick the arms stand, and a clock that went back is a fault.
+        without a tick the arms stand; a clock that went back is a fault, and so is a time without
+        a tick that would be one without joint states.
 
         Args:
             target: (A,) float32 wanted now [rad; gripper 0..1]; None holds.
@@ -317,6 +318,8 @@ class Safety:
         if elapsed_s < 0.0:
             self.fault(f'the clock went back by {-elapsed_s:.2f} s; see who sets it')
         stall = f'no tick for {elapsed_s:.1f} s' if elapsed_s > STALL_S else ''
+        if stall and elapsed_s > self.watchdog.fault_joint_age_s:
+            self.fault(f'{stall}; see what stopped this process, or who set the clock')
         if stall:
             self._tracker.start(self.pose)
         usable = measured if self._find_trouble(measured, measured_age_s) == '' else None

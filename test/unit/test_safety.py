@@ -441,6 +441,19 @@ def test_arms_hold_and_start_from_rest_after_a_stall() -> None:
     assert run.safety.reason == 'no tick for 1.0 s'
 
 
+def test_arms_stay_where_they_are_after_a_long_stall() -> None:
+    """A process that was stopped, or a computer that slept, moves nothing when it goes on."""
+    run = Runner(enabled())
+    run.step(vector(0.9, 0.0, 0.5), ticks=5)
+    before = float(run.at[0])
+    run.now_ns += 150 * TICK_NS
+    command = run.step(vector(0.9, 0.0, 0.5), ticks=50)
+    assert command.status == 'fault'
+    assert command.positions[0] == pytest.approx(before)
+    reason = 'no tick for 3.0 s; see what stopped this process, or who set the clock'
+    assert run.safety.reason == reason
+
+
 def test_gripper_that_stops_on_an_object_is_no_fault() -> None:
     """A closed hand around a cube never reaches its command."""
     safety = enabled(vector(0.0, 0.0, 1.0))
