@@ -125,6 +125,6 @@ def main() -> None:
         print(f'cosmos-policy: {error}', file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
-        print('cosmos-policy: stopped', file=sys.stderr)
+        print('cosmos-policy: interrupted', file=sys.stderr)
         status = 130
     sys.exit(status)

@@ -8,9 +8,10 @@ from pathlib import Path
 import sys
 from typing import Annotated, Literal
 
+from cosmos_policy_ros.control.arm_motions import check_motion
 from cosmos_policy_ros.report.arms import announce, follows, keep_scales, move_arms
 from cosmos_policy_ros.report.typed import forget_typed
-from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 import tyro
@@ -30,8 +31,9 @@ class Arms:
     the grippers once and writes what their joints measure into the robot file.
 
     Everything goes through the command executor with all its limits, which is started unless one
-    runs; the arm drivers run already. Keep `cosmos-policy estop` open and the switch at hand. Exit
-    status 0 means that it was done as asked.
+    runs; the arm drivers run already. Motion is disabled again however it ends. Keep
+    `cosmos-policy estop` open and the switch at hand. Exit status 0 means that it was done as
+    asked.
 
     Example: cosmos-policy arms home --robot my_robot.yaml
     Example: cosmos-policy arms jog --robot my_robot.yaml --joint follower_left/waist --step -0.05
@@ -61,7 +63,7 @@ def run(options: Arms) -> int:
     """Ask, move, and say what came of it."""
     robot = read_robot(options.robot)
     motion = 'grippers' if options.motion == 'calibrate-grippers' else options.motion
-    _check(options, robot.joint_names)
+    _check(options, motion, robot)
     console = Console()
     console.print(announce(motion, robot), highlight=False, soft_wrap=True)
     if not options.yes:
@@ -85,12 +87,13 @@ def run(options: Arms) -> int:
     return 0 if motion != 'jog' or follows(found['jogged']) else 1
 
 
-def _check(options: Arms, joints: tuple[str, ...]) -> None:
-    """Refuse what cannot be moved.
+def _check(options: Arms, motion: str, robot: RobotSpec) -> None:
+    """Refuse what cannot be moved, before somebody is asked.
 
     Raises:
-        ConfigError: An option does not fit.
+        ConfigError: An option does not fit, or the robot cannot do it from its start pose.
     """
+    joints = robot.joint_names
     if options.motion == 'jog' and options.joint not in joints:
         msg = f'--joint must be one of {", ".join(joints)}, got {options.joint!r}'
         raise ConfigError(msg)
@@ -100,6 +103,7 @@ def _check(options: Arms, joints: tuple[str, ...]) -> None:
     if not 0.02 <= options.joint_speed <= 1.0:
         msg = f'--joint-speed must be from 0.02 to 1.0 rad/s, got {options.joint_speed}'
         raise ConfigError(msg)
+    check_motion(robot, motion, options.joint, options.step)
 
 
 def _wait_for_enter() -> None:

@@ -13,13 +13,54 @@ import math
 
 from cosmos_policy_ros.control.replay import least_jerk, PEAK
 from cosmos_policy_ros.robot import RobotSpec
+from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 
 Pose = NDArray[np.float64]  # (A,) [rad; gripper 0..1]
+MOTIONS = ('home', 'park', 'jog', 'grippers')
 PARK_MARGIN_RAD = 0.02  # [rad] from the end of a range: a motor takes no command beyond it
 REST_S = 0.6  # [s] at every pose
 SHORTEST_S = 0.5  # [s] from one pose to the next
+
+
+def motion_poses(
+    robot: RobotSpec, motion: str, pose: Pose, joint: str = '', step: float = 0.0
+) -> list[Pose]:
+    """Return the poses that a motion comes by.
+
+    Args:
+        robot: The robot.
+        motion: One of ``MOTIONS``.
+        pose: (A,) where it is.
+        joint: Joint that ``jog`` moves, a name as in ``RobotSpec.joint_names``.
+        step: How far [rad; gripper 0..1].
+
+    Raises:
+        ValueError: There is no such motion, or it cannot be done from there.
+    """
+    if motion == 'home':
+        return home_poses(robot, pose)
+    if motion == 'park':
+        return park_poses(robot, pose)
+    if motion == 'jog':
+        return jog_poses(robot, pose, joint, step)
+    if motion == 'grippers':
+        return sweep_poses(robot, pose)
+    msg = f'no motion {motion!r}; give one of {", ".join(MOTIONS)}'
+    raise ValueError(msg)
+
+
+def check_motion(robot: RobotSpec, motion: str, joint: str = '', step: float = 0.0) -> None:
+    """Refuse a motion that a robot cannot do; arguments as of ``motion_poses``.
+
+    Raises:
+        ConfigError: There is no such motion, or it cannot be done from the start pose.
+    """
+    try:
+        motion_poses(robot, motion, robot.start.astype(np.float64), joint, step)
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def home_poses(robot: RobotSpec, pose: Pose) -> list[Pose]:

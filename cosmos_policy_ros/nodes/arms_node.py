@@ -4,7 +4,7 @@
 ``home`` goes to the start pose, ``park`` over it to the sleep pose, where the torque of arms whose
 driver can is switched off, ``jog`` moves one joint by a step and back, ``grippers`` opens and
 closes the grippers to measure their scale. It begins with a disabled executor, enables it and
-disables it at the end; whatever ends the motion on the way ends the whole.
+disables it however the motion ends; whatever ends it on the way ends the whole.
 """
 
 from __future__ import annotations
@@ -14,12 +14,10 @@ from pathlib import Path
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.arm_motions import (
-    home_poses,
-    jog_poses,
-    park_poses,
+    check_motion,
+    motion_poses,
     Pose,
     REST_S,
-    sweep_poses,
     trace,
 )
 from cosmos_policy_ros.control.gripper_fit import fit_scale
@@ -38,13 +36,11 @@ from cosmos_policy_ros.ros.service_calls import Conversation
 from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import ACTION_CHUNK, ENABLE, EXECUTOR_STATUS, JOINT_COMMAND
-from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
 
-MOTIONS = ('home', 'park', 'jog', 'grippers')
 MAX_JOINT_AGE_S = 0.5  # [s] an executor with older joint states cannot be enabled
 SETTLE_S = 0.5  # [s] after the last row until the arms are measured
 ARRIVED_RAD = 0.06  # [rad] from where they were to be: an arm sags under its own weight
@@ -91,10 +87,7 @@ class ArmsNode(Node):
         self._events = EventLog(Path(p.out) / FILE_NAME)
         self._status: ExecutorStatus | None = None
         self._held: tuple[int, list[float]] | None = None  # newest command: stamp [ns] and pose
-        try:
-            self._poses(robot.start.astype(np.float64))
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        check_motion(robot, p.motion, p.joint, p.step)
         refuse_second_stack(self, [ACTION_CHUNK.ros_name], p.discovery_s)
 
         self._chunks = create_publisher(self, ACTION_CHUNK)
@@ -112,10 +105,21 @@ class ArmsNode(Node):
         run_to_end(self, self._run)
 
     def _run(self) -> None:
-        p = self.params
         self._prepare()
         self._held = None  # whatever somebody commanded before
-        self.client.enable(True)
+        with self.client.motion():
+            self._go()
+        if self.params.motion == 'park':
+            self._let_go()
+
+    def _go(self) -> None:
+        """Move, look where the arms are, and report what was measured.
+
+        Raises:
+            RuntimeError: The motion cannot be done from there, or did not come to its end.
+            TimeoutError: The executor sends nothing.
+        """
+        p = self.params
         self.client.wait(
             lambda: self._held is not None,
             5.0,
@@ -124,39 +128,16 @@ class ArmsNode(Node):
         assert self._held is not None
         held_ns, held = self._held[0], np.array(self._held[1])
         try:
-            poses = self._poses(held)
+            poses = motion_poses(self.robot, p.motion, held, p.joint, p.step)
         except ValueError as error:
-            self.client.enable(False)
             raise RuntimeError(str(error)) from error
         replay = self._lay_out(poses, held)
         samples = self._move(replay, held_ns)
-        end = poses[-1]
-        self._check_arrival(end, samples[-1][1])
+        self._check_arrival(poses[-1], samples[-1][1])
         if p.motion == 'jog':
             self._report_jog(replay, poses, samples)
         elif p.motion == 'grippers':
             self._report_scales(replay, samples)
-        self.client.enable(False)
-        if p.motion == 'park':
-            self._let_go()
-
-    def _poses(self, pose: Pose) -> list[Pose]:
-        """Return the poses to come by from a pose.
-
-        Raises:
-            ValueError: There is no such motion, or it cannot be done from there.
-        """
-        p, robot = self.params, self.robot
-        if p.motion == 'home':
-            return home_poses(robot, pose)
-        if p.motion == 'park':
-            return park_poses(robot, pose)
-        if p.motion == 'jog':
-            return jog_poses(robot, pose, p.joint, p.step)
-        if p.motion == 'grippers':
-            return sweep_poses(robot, pose)
-        msg = f'no motion {p.motion!r}; give one of {", ".join(MOTIONS)}'
-        raise ValueError(msg)
 
     def _prepare(self) -> None:
         """Wait for the executor and the joint states.

@@ -26,7 +26,7 @@ def announce(motion: str, robot: RobotSpec) -> str:
     """Return what will move, for who is about to let it.
 
     Args:
-        motion: Row of ``MOTIONS`` of the arms node.
+        motion: One of ``MOTIONS`` in ``control/arm_motions.py``.
         robot: Robot that moves.
     """
     arms = ', '.join(arm.name for arm in robot.arms)
@@ -66,6 +66,8 @@ def move_arms(
     events, trouble = follow_stack(
         values, out, domain, console, show_motion(console), ARMS, ARMS_STACK
     )
+    if not trouble and all(event['event'] != 'arrived' for event in events):
+        trouble = f'ended by somebody before the arms had arrived; see {out}/logs'
     if trouble:
         raise ConfigError(trouble)
     return events

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client of a running stack: set up a scene, allow motion, activate the policy, record, wait.
 
-A node that leads a stack has no thread for its callbacks; they run while it waits here.
+A node that leads a stack has no thread for its callbacks; they run while it waits here. What it
+enables it disables, however it ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+import signal
 import time
 from typing import Any
 
@@ -25,10 +28,17 @@ from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from rclpy.signals import (
+    get_current_signal_handlers_options,
+    install_signal_handlers,
+    uninstall_signal_handlers,
+)
 from std_srvs.srv import SetBool, Trigger
 
 CALL_S = 20.0  # [s] a service may take on a machine that is busy with other things
 SPIN_S = 0.05  # [s] between two evaluations of a condition
+DISABLED_S = 3.0  # [s] that the end of motion may take where something else went wrong before
+SIGNALS = signal.SIGINT, signal.SIGTERM
 # After a reset the arms seem to have jumped, and a jump is believed only when the time since the
 # last good message allows it: half a turn at the motors' 3.14 rad/s.
 SETTLE_S = 1.2
@@ -52,6 +62,7 @@ class StackClient:
         self._stop_recording = create_client(node, STOP_RECORDING)
         self._executor = EventsExecutor()
         self._executor.add_node(node)
+        self._interrupted = False  # by Ctrl-C or SIGTERM, while motion is enabled here
 
     def missing(
         self, policy: bool = True, recorder: bool = False, simulated: bool = True
@@ -96,6 +107,45 @@ class StackClient:
             TimeoutError: It does not answer.
         """
         self._switch(self._enable, wanted)
+
+    @contextmanager
+    def motion(self) -> Iterator[None]:
+        """Allow motion for the time of the block, and end it whatever ends the block.
+
+        Ctrl-C and SIGTERM end the block where it waits next. Call it from the main thread.
+
+        Raises:
+            RuntimeError: The executor refuses.
+            TimeoutError: It does not answer.
+        """
+        with _noting_signals(self._interrupt):
+            try:
+                self.enable(True)
+                yield
+                self.enable(False)
+            except BaseException:
+                self._end_motion()
+                raise
+
+    def _interrupt(self) -> None:
+        self._interrupted = True
+
+    def _end_motion(self) -> None:
+        """Disable, whatever else went wrong, and log what came of it."""
+        self._interrupted, log = False, self._node.get_logger()
+        if not self._node.context.ok():
+            return  # somebody else has shut it down, and nothing can be sent any more
+        answer = self._enable.call_async(SetBool.Request(data=False))
+        end_s = time.perf_counter() + DISABLED_S
+        while not answer.done() and time.perf_counter() < end_s:
+            if not self._enable.service_is_ready():
+                log.warning('the command executor is gone')
+                return
+            self._executor.spin_once(timeout_sec=SPIN_S)
+        if answer.done():
+            log.info('motion is disabled again')
+        else:
+            log.warning(f'{self._enable.srv_name} does not answer: motion may still be enabled')
 
     def activate(self, wanted: bool) -> None:
         """Start or stop querying the policy.
@@ -179,9 +229,9 @@ class StackClient:
             timeout_s: How long to wait for one [s].
 
         Raises:
-            ExternalShutdownException: Ctrl-C came.
+            ExternalShutdownException: Ctrl-C or SIGTERM came.
         """
-        if not self._node.context.ok():
+        if self._interrupted or not self._node.context.ok():
             raise ExternalShutdownException
         self._executor.spin_once(timeout_sec=timeout_s)
 
@@ -231,3 +281,17 @@ def run_to_end(
         if on_failure is not None:
             on_failure(str(error))
         raise SystemExit(1) from error
+
+
+@contextmanager
+def _noting_signals(note: Callable[[], None]) -> Iterator[None]:
+    """Let Ctrl-C and SIGTERM call a function; else they would shut the context down at once."""
+    usual = get_current_signal_handlers_options()
+    uninstall_signal_handlers()
+    before = {number: signal.signal(number, lambda *_: note()) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        install_signal_handlers(usual)

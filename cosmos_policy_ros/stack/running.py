@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import FrameType
 
 from cosmos_policy_ros.event_log import Event, FILE_NAME, read_events
 from cosmos_policy_ros.stack.node_list import (
@@ -31,6 +32,7 @@ from cosmos_policy_ros.types import ConfigError
 logger = logging.getLogger(__name__)
 
 POLL_S = 0.1  # [s] between two checks of the processes
+ENDING = signal.SIGTERM, signal.SIGHUP  # what asks a command to end, as of a terminal that closes
 LINES = 12  # last lines of a crashed node's output that are shown
 
 
@@ -97,11 +99,13 @@ class RunningStack:
 
     def stop(self) -> None:
         """End all processes; a second Ctrl-C does not interrupt it."""
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        numbers = (signal.SIGINT, *ENDING)
+        before = {number: signal.signal(number, signal.SIG_IGN) for number in numbers}
         try:
             stop_nodes(self._processes.values())
         finally:
-            signal.signal(signal.SIGINT, handler)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     def _start(self, spec: NodeSpec) -> None:
         self._processes[spec.name] = start_node(spec, self._values, self._log(spec.name))
@@ -142,6 +146,8 @@ def run_stack(
 ) -> Iterator[RunningStack]:
     """Yield a stack whose processes are gone at the end of the block.
 
+    What asks this process to end ends the block, so that the leader can disable what it enabled.
+
     Args:
         values: Arguments of the nodes, see ``node_list.ARGUMENTS``.
         out: Folder with a folder ``logs/``, for events and output.
@@ -149,10 +155,28 @@ def run_stack(
         others: Nodes that it needs.
     """
     stack = RunningStack(values, out, leader, others)
+    with _ended_by_signals():
+        try:
+            yield stack
+        finally:
+            stack.stop()
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does, unless they mean something else."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    mine = [number for number in ENDING if signal.getsignal(number) == signal.SIG_DFL]
+    for number in mine:
+        signal.signal(number, leave)
     try:
-        yield stack
+        yield
     finally:
-        stack.stop()
+        for number in mine:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def explain_end(name: str, status: int, log: Path) -> ConfigError | ChildProcessError:

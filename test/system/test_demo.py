@@ -170,7 +170,7 @@ def test_second_stack_is_refused_and_ctrl_c_leaves_no_process(
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=30)
     assert running.returncode == 130
-    assert errors == 'cosmos-policy: stopped\n'
+    assert errors == 'cosmos-policy: interrupted\n'
     assert nodes_left(domain) == []
 
 

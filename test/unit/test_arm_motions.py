@@ -6,9 +6,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from command_line import refused
 from cosmos_policy_ros.control.arm_motions import (
     home_poses,
     jog_poses,
+    motion_poses,
     park_poses,
     sweep_poses,
     trace,
@@ -28,6 +30,16 @@ def test_home_moves_the_arms_before_the_grippers() -> None:
     first, last = home_poses(ROBOT, SOMEWHERE)
     assert first.tolist() == pytest.approx([0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.7] * 2)
     assert last.tolist() == pytest.approx([0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.0] * 2)
+
+
+def test_a_motion_that_a_robot_cannot_do_is_refused_before_anybody_is_asked() -> None:
+    """In one line, which says what is missing; nothing is started."""
+    file = str(FOLDER / 'aloha_sim.yaml')
+    assert 'has no sleep pose; give sleep: in the robot file' in refused(
+        'arms', 'park', '--robot', file
+    )
+    with pytest.raises(ValueError, match="no motion 'dance'; give one of home, park, jog"):
+        motion_poses(ROBOT, 'dance', SOMEWHERE)
 
 
 def test_park_moves_a_sleep_pose_outside_of_the_range_into_it() -> None:

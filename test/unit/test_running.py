@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import os
 from pathlib import Path
+import signal
+import subprocess
 import sys
+import time
 
 from cosmos_policy_ros.stack.node_list import POLICY_STACK
 from cosmos_policy_ros.stack.processes import start_process, stop_nodes
-from cosmos_policy_ros.stack.running import find_ros_trouble, RunningStack
+from cosmos_policy_ros.stack.running import find_ros_trouble, run_stack, RunningStack
 from cosmos_policy_ros.types import ConfigError
 import pytest
 
@@ -100,3 +104,22 @@ def test_ros_for_another_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert f'the rclpy in {package} is not made for Python 3.' in trouble
     assert sys.executable in trouble
     assert find_ros_trouble('ValueError: about rclpy') == ''
+
+
+def _be_asked_to_end(out: Path, nodes: list[subprocess.Popen[bytes]]) -> None:
+    """Run a stack of one process in which this process gets a SIGTERM."""
+    (out / 'logs').mkdir()
+    with run_stack({}, out, others=()):
+        nodes.append(start_process([sys.executable, '-c', WAIT], out / 'logs' / 'operator.log'))
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30.0)
+
+
+def test_what_asks_a_command_to_end_ends_its_stack(tmp_path: Path) -> None:
+    """The leader is asked to end too, and can disable what it enabled; a kill would leave it."""
+    nodes: list[subprocess.Popen[bytes]] = []
+    with pytest.raises(SystemExit) as end:
+        _be_asked_to_end(tmp_path, nodes)
+    stop_nodes(nodes)
+    assert end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
