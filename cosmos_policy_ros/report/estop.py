@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The emergency stop at a terminal: keys go to the node that presses it, its answers come back.
 
-The node is started once and stays, so that a key needs no search for the executor.
+The node is started once and stays, so that a key needs no search for the executor. Who presses
+Ctrl-C, which ends other programs, gets the stop that any other key gives, before this one ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import json
 import os
@@ -23,20 +24,25 @@ from cosmos_policy_ros.stack.processes import end_input, open_node, stop_nodes
 from cosmos_policy_ros.types import ConfigError
 
 ANSWER_S = 1.0  # [s] after the node's own limit, in which it reports that nobody answers
+START_S = 60.0  # [s] in which the node starts, however busy the machine is
+SEARCH_S = 5.0  # [s] in which an executor that runs is found
 END_OF_INPUT = ('', '\x04')  # what a closed input and Ctrl-D give
-KEYS = 'any key: emergency stop    r: reset it    q: leave'
+INTERRUPT = '\x03'  # what Ctrl-C gives, where the terminal makes no signal of it
+KEYS = 'any key: emergency stop    r: reset it    q: leave    Ctrl-C: emergency stop, and leave'
+LEFT = 'NOT CONFIRMED: interrupted while waiting; use the switch that cuts the power'
 
 
 class EstopClient:
     """The node that presses the emergency stop, as a process.
 
     Attributes:
+        started: Whether it takes words at once.
         found: Whether it knows an executor.
     """
 
     def __init__(self, namespace: str = '') -> None:
         """Start it in the namespace of the executor."""
-        self.found = False
+        self.started = self.found = False
         self.process = open_node(ESTOP, {'namespace': namespace})
         self._read = b''
 
@@ -76,6 +82,7 @@ class EstopClient:
         *lines, self._read = (self._read + added).split(b'\n')
         events = [json.loads(line) for line in lines if line.startswith(b'{')]
         for event in events:
+            self.started |= event['event'] == 'started'
             self.found = {'found': True, 'lost': False}.get(event['event'], self.found)
         return events
 
@@ -96,12 +103,15 @@ def open_client(namespace: str = '') -> Iterator[EstopClient]:
 
 
 def press_once(word: str, domain: int, search_s: float, namespace: str = '') -> tuple[bool, str]:
-    """Find the executor, press or reset the emergency stop, and return what came of it.
+    """Press or reset the emergency stop, and return what came of it.
+
+    A stop is sent from the beginning and again until it is confirmed, a reset once the executor is
+    found.
 
     Args:
         word: ``stop`` or ``reset``.
         domain: ROS domain, for the answer.
-        search_s: How long the executor may take to be found [s]; a stop is sent even then.
+        search_s: How long the executor may take to be found [s].
         namespace: Namespace of the executor.
 
     Returns:
@@ -111,8 +121,11 @@ def press_once(word: str, domain: int, search_s: float, namespace: str = '') -> 
         ConfigError: The node has ended.
     """
     with open_client(namespace) as client:
-        while not client.read(0.1):
-            pass  # the node is still starting
+        if word == 'stop':
+            client.press(word)
+            return _wait_for_stop(client, domain, search_s + ANSWER_S)
+        while not client.started:
+            client.read(0.1)
         end_s = time.monotonic() + search_s
         while not client.found and time.monotonic() < end_s:
             client.read(0.1)
@@ -125,12 +138,15 @@ def press_once(word: str, domain: int, search_s: float, namespace: str = '') -> 
     return False, describe({'event': 'unconfirmed', 'word': word, 'found': False}, domain)
 
 
-def watch_keys(domain: int, namespace: str = '') -> None:
-    """Press at every key until somebody leaves.
+def watch_keys(domain: int, namespace: str = '') -> bool:
+    """Press at every key until somebody leaves, at Ctrl-C too, which leaves then.
 
     Args:
         domain: ROS domain, for what is shown.
         namespace: Namespace of the executor.
+
+    Returns:
+        False where Ctrl-C was pressed and no executor confirms the stop.
 
     Raises:
         ConfigError: The node has ended, or there is no terminal.
@@ -138,25 +154,81 @@ def watch_keys(domain: int, namespace: str = '') -> None:
     if not sys.stdin.isatty():
         msg = 'no terminal to take keys from; --once presses the emergency stop and ends'
         raise ConfigError(msg)
-    keyboard = sys.stdin.fileno()
-    before = termios.tcgetattr(keyboard)
     with open_client(namespace) as client:
-        _show(f'searching for the command executor on ROS_DOMAIN_ID={domain}', KEYS)
         try:
-            tty.setcbreak(keyboard)
-            while True:
-                ready, _, _ = select.select([keyboard, client.output], [], [])
-                if keyboard in ready:
-                    word = choose_word(os.read(keyboard, 64).decode(errors='replace'))
-                    if not word:
-                        break
-                    client.press(word)
-                if client.output in ready:
-                    lines = (describe(event, domain) for event in client.read(0.0))
-                    _show(*(line for line in lines if line))
-        finally:
-            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+            with _every_key(sys.stdin.fileno()) as keyboard:
+                _show(f'searching for the command executor on ROS_DOMAIN_ID={domain}', KEYS)
+                interrupted = _take_keys(client, keyboard, domain)
+        except KeyboardInterrupt:  # a signal of somebody else, or before the terminal was set
+            client.press('stop')
+            interrupted = True
+        if interrupted:
+            confirmed, line = _wait_for_stop(client, domain, SEARCH_S, _show)
+            _show(line)
+            return confirmed
     _show('the emergency stop is as it was')
+    return True
+
+
+def _take_keys(client: EstopClient, keyboard: int, domain: int) -> bool:
+    """Press at every key until somebody leaves; return whether that was by Ctrl-C."""
+    while True:
+        ready, _, _ = select.select([keyboard, client.output], [], [])
+        if keyboard in ready:
+            typed = os.read(keyboard, 64).decode(errors='replace')
+            word = choose_word(typed)
+            if not word:
+                return False
+            client.press(word)
+            if INTERRUPT in typed:
+                return True
+        if client.output in ready:
+            lines = (describe(event, domain) for event in client.read(0.0))
+            _show(*(line for line in lines if line))
+
+
+@contextmanager
+def _every_key(keyboard: int) -> Iterator[int]:
+    """Yield a terminal that hands over every key at once, those of signals too."""
+    before = termios.tcgetattr(keyboard)
+    try:
+        tty.setcbreak(keyboard)
+        mode = termios.tcgetattr(keyboard)
+        mode[tty.LFLAG] &= ~termios.ISIG
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, mode)
+        yield keyboard
+    finally:
+        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
+
+
+def _wait_for_stop(
+    client: EstopClient,
+    domain: int,
+    patience_s: float,
+    show: Callable[[str], None] = lambda _line: None,
+) -> tuple[bool, str]:
+    """Return whether a stop that was pressed is confirmed, and the line for people.
+
+    Args:
+        client: Its node sends the stop again and again meanwhile.
+        domain: ROS domain, for the answer.
+        patience_s: How long that may take from when the node runs [s].
+        show: Called with the line that nobody has confirmed yet.
+    """
+    end_s = time.monotonic() + START_S
+    try:
+        while time.monotonic() < end_s:
+            for event in client.read(0.1):
+                if event['event'] == 'stop':
+                    return True, describe(event, domain)
+                if event['event'] == 'unconfirmed':
+                    show(describe(event, domain))
+            if client.started:
+                end_s = min(end_s, time.monotonic() + patience_s)
+    except KeyboardInterrupt:
+        return False, LEFT
+    unconfirmed = {'event': 'unconfirmed', 'word': 'stop', 'found': client.found}
+    return False, describe(unconfirmed, domain)
 
 
 def choose_word(typed: str) -> str:

@@ -100,33 +100,77 @@ def test_an_executor_that_hangs_is_reported_in_time_and_stopped_later(
     read(client, 'reset')
 
 
-@pytest.mark.usefixtures('executor')
-def test_a_key_presses_and_r_resets() -> None:
-    """At a terminal, as a person uses it."""
-    person, terminal = pty.openpty()
-    process = subprocess.Popen(COMMAND, stdin=terminal, stdout=terminal, stderr=terminal)
-    os.close(terminal)
-    seen = ''
+class Person:
+    """Somebody at a terminal in which the command runs."""
 
-    def wait_to_see(text: str) -> None:
-        nonlocal seen
+    def __init__(self) -> None:
+        """Start it."""
+        self._terminal, other = pty.openpty()
+        self.process = subprocess.Popen(COMMAND, stdin=other, stdout=other, stderr=other)
+        os.close(other)
+        self._seen = ''
+
+    def types(self, keys: bytes) -> None:
+        """Press keys."""
+        os.write(self._terminal, keys)
+
+    def waits_to_see(self, text: str) -> None:
+        """Look until the terminal shows a regular expression."""
         end_s = time.monotonic() + LONG_S
-        while not re.search(text, seen):
-            assert time.monotonic() < end_s, seen
-            if select.select([person], [], [], 0.1)[0]:
+        while not re.search(text, self._seen):
+            assert time.monotonic() < end_s, self._seen
+            if select.select([self._terminal], [], [], 0.1)[0]:
                 with contextlib.suppress(OSError):  # the terminal's other end is gone
-                    seen += os.read(person, 4096).decode()
+                    self._seen += os.read(self._terminal, 4096).decode()
 
-    try:
-        wait_to_see('found the command executor')
-        os.write(person, b' ')
-        wait_to_see(r'STOPPED, confirmed after \d+ ms')
-        os.write(person, b'r')
-        wait_to_see('reset; enable to move again')
-        os.write(person, b'q')
-        assert process.wait(LONG_S) == 0
-    finally:
-        process.kill()
+
+@pytest.fixture
+def person() -> Iterator[Person]:
+    """Return a person who has just started the command."""
+    person = Person()
+    yield person
+    person.process.kill()
+    person.process.wait()
+
+
+@pytest.mark.usefixtures('executor')
+def test_a_key_presses_and_r_resets(person: Person) -> None:
+    """At a terminal, as a person uses it; Ctrl-Z, which ends other programs for a while, too."""
+    person.waits_to_see('found the command executor')
+    person.types(b' ')
+    person.waits_to_see(r'STOPPED, confirmed after \d+ ms')
+    person.types(b'r')
+    person.waits_to_see('reset; enable to move again')
+    person.types(b'\x1a')
+    person.waits_to_see(r'reset; enable to move again\s+STOPPED, confirmed after \d+ ms')
+    person.types(b'r')
+    person.waits_to_see(r'STOPPED(.|\s)*STOPPED(.|\s)*reset; enable to move again')
+    person.types(b'q')
+    person.waits_to_see('the emergency stop is as it was')
+    assert person.process.wait(LONG_S) == 0
+
+
+@pytest.mark.usefixtures('executor')
+@pytest.mark.parametrize('by_signal', [False, True])
+def test_ctrl_c_is_an_emergency_stop_too(person: Person, by_signal: bool) -> None:
+    """Who presses it in a hurry wants the arms to stand; the exit status says that they do."""
+    person.waits_to_see('found the command executor')
+    if by_signal:
+        person.process.send_signal(signal.SIGINT)
+    else:
+        person.types(b'\x03')
+    person.waits_to_see(r'STOPPED, confirmed after \d+ ms')
+    assert person.process.wait(LONG_S) == 0
+    assert press_once('reset', int(os.environ['ROS_DOMAIN_ID']), LONG_S)[0]
+
+
+@pytest.mark.usefixtures('domain')
+def test_ctrl_c_that_nobody_confirms_says_so(person: Person) -> None:
+    """And what helps then; the exit status is another one."""
+    person.waits_to_see('searching for the command executor')
+    person.types(b'\x03')
+    person.waits_to_see('NOT CONFIRMED: nobody answers .* use the switch that cuts the power')
+    assert person.process.wait(LONG_S) == 1
 
 
 @pytest.mark.usefixtures('executor')

@@ -51,6 +51,7 @@ def test_escape_pressed_in_a_hurry_is_an_emergency_stop() -> None:
 def test_several_keys_at_once_are_an_emergency_stop_where_any_key_is_one() -> None:
     """Whichever is the last of them: r alone resets, q alone leaves."""
     assert [choose_word(typed) for typed in ('x', '\x1b', 'xr', 'rq', 'asdq')] == ['stop'] * 5
+    assert [choose_word(typed) for typed in ('\x03', '\x1a', 'q\x03')] == ['stop'] * 3
     assert [choose_word(typed) for typed in ('r', 'rr', 'q', '', '\x04')] == [
         'reset', 'reset', '', '', '',
     ]  # fmt: skip
