@@ -12,7 +12,8 @@ import sys
 from typing import Any, Literal
 
 from cosmos_policy_ros.core.config import check_robot
-from cosmos_policy_ros.core.facts import read_facts
+from cosmos_policy_ros.core.facts import read_facts, read_tasks
+from cosmos_policy_ros.core.paraphrase import TaskMatcher
 from cosmos_policy_ros.data.bags.custom import relabel_bag
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.evaluation.trials import JudgedRollout, RESULTS, Session, Trial
@@ -24,6 +25,7 @@ from cosmos_policy_ros.report.typed import forget_typed
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task
+from cosmos_policy_ros.sim.task_words import task_synonyms
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.stack.domain import choose_domain, choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import fit_robot, NodeSpec, POLICY_STACK, SIM_STACK, Value
@@ -100,8 +102,8 @@ def run(options: EvaluateRobot) -> int:
     while (trial := session.next_trial) is not None and not session.is_decided():
         if options.reveal:
             break
-        judgement = _play(options, session, trial, values, others, console)
-        if judgement is None:  # names would tell who goes on judging
+        played = _play(options, session, trial, values, others, console)
+        if played is None:  # names would tell who goes on judging
             console.print(
                 f'broken off; the same command goes on with pair {trial.pair + 1}, and with '
                 '--reveal it ends and names the policies',
@@ -109,8 +111,14 @@ def run(options: EvaluateRobot) -> int:
                 soft_wrap=True,
             )
             return 0
+        rollout, judgement = played
         session.add(judgement)
         relabel_bag(options.out / judgement.bag, judgement.labels)
+        if options.films:
+            with console.status('writing the film'):
+                film = Path(rollout.episode['bag']).parents[1] / FILM
+                robot = read_robot(Path(str(values['robot'])))
+                write_rollout_film(film, rollout, judgement.success, robot)
     _report(options, session, console)
     return 0
 
@@ -119,8 +127,8 @@ def _stack(options: EvaluateRobot) -> tuple[dict[str, Value], tuple[NodeSpec, ..
     """Return the arguments of the nodes that both policies share, and the nodes.
 
     Raises:
-        ConfigError: A count is too small, a checkpoint does not fit the robot, or the simulator is
-            to judge what happens elsewhere.
+        ConfigError: A count is too small, a checkpoint does not fit the robot or does not know the
+            task, or the simulator is to judge what happens elsewhere.
     """
     if options.pairs < 1 or options.seconds <= 0.0 or options.seed < 0:
         msg = '--pairs must be at least 1, --seconds above 0 and --seed not negative, got '
@@ -137,17 +145,23 @@ def _stack(options: EvaluateRobot) -> tuple[dict[str, Value], tuple[NodeSpec, ..
     if options.robot is None:
         values |= {'driver': 'sim', 'task': options.task or 'transfer_cube'}
         values |= {'robot': str(robot_file('aloha_sim'))}
-        find_task(str(values['task']))
+        instruction = find_task(str(values['task'])).instruction
         values, others = fit_robot(values), tuple(SIM_STACK)
     else:
         if options.judge == 'sim' or not options.task:
             msg = '--robot needs --task and a person as judge; the simulator does not see it'
             raise ConfigError(msg)
-        values |= {'robot': str(options.robot.resolve()), 'instruction': options.task}
+        instruction = options.task
+        values |= {'robot': str(options.robot.resolve()), 'instruction': instruction}
         others = tuple(POLICY_STACK)
     robot = read_robot(Path(str(values['robot'])))
     for path in options.policies:
         check_robot(read_facts(path), robot)
+        try:
+            TaskMatcher(read_tasks(path), task_synonyms()).find(instruction)
+        except ConfigError as error:
+            msg = f'{path}: {error}'
+            raise ConfigError(msg) from error
     return values, others
 
 
@@ -167,8 +181,8 @@ def _play(
     values: dict[str, Value],
     others: tuple[NodeSpec, ...],
     console: Console,
-) -> JudgedRollout | None:
-    """Play a rollout and return how it was judged, None where the session is broken off."""
+) -> tuple[Rollout, JudgedRollout] | None:
+    """Play a rollout, and return it as it was judged; None where the session is broken off."""
     out = _new_folder(options.out.resolve(), trial)
     turn = ('first', 'second')[trial.turn]
     console.rule(f'pair {trial.pair + 1} of {options.pairs}, {turn} rollout')
@@ -186,12 +200,7 @@ def _play(
         return None
     judgement = _simulated(rollout) if options.judge == 'sim' else _asked(rollout, console)
     bag = Path(rollout.episode['bag']).relative_to(options.out.resolve())
-    judgement = replace(judgement, bag=str(bag))
-    if options.films:
-        with console.status('writing the film'):
-            robot = read_robot(Path(str(values['robot'])))
-            write_rollout_film(out / FILM, rollout, judgement.success, robot)
-    return judgement
+    return rollout, replace(judgement, bag=str(bag))
 
 
 def _new_folder(session: Path, trial: Trial) -> Path:

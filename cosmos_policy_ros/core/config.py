@@ -289,15 +289,24 @@ def check_task(file: Path, task: str) -> None:
     Raises:
         ConfigError: The checkpoint does not know the task, or the file is missing or damaged.
     """
+    tasks = read_embedded_tasks(file)
+    if task not in tasks:
+        msg = f'this checkpoint does not know the task {task!r}; it knows {list(tasks)}'
+        raise ConfigError(msg)
+
+
+def read_embedded_tasks(file: Path) -> tuple[str, ...]:
+    """Return the tasks that a file of text embeddings is for, without loading torch.
+
+    Raises:
+        ConfigError: The file is missing or damaged.
+    """
     try:
         with safe_open(file, framework='numpy') as embeddings:
-            tasks = list(embeddings.keys())
+            return tuple(embeddings.keys())
     except (SafetensorError, OSError) as error:
         msg = f'cannot read {file} ({error}); copy the checkpoint again'
         raise ConfigError(msg) from error
-    if task not in tasks:
-        msg = f'this checkpoint does not know the task {task!r}; it knows {tasks}'
-        raise ConfigError(msg)
 
 
 def _expect(config: PolicyConfig, name: str, holds: bool, wanted: str) -> None:

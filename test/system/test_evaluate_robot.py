@@ -20,6 +20,7 @@ from cosmos_policy_ros.resources import robot_file, share_path
 from ros_domains import ros_domain
 
 BASE = share_path('models', 'aloha_sim')
+TASK = 'hand the red cube from the right gripper to the left'
 
 
 @pytest.mark.slow
@@ -56,9 +57,10 @@ def test_a_session_that_is_broken_off_names_nobody_before_it_is_revealed(
     """Whoever judges goes on later, and must not know by then who was better."""
     other = tmp_path / 'other'
     other.mkdir()
-    shutil.copy(BASE / 'policy.json', other)
+    for name in ('policy.json', 'text_embeddings.safetensors'):
+        shutil.copy(BASE / name, other)
     options = evaluate_robot.EvaluateRobot(
-        (BASE, other), robot_file('aloha_sim'), 'lift', pairs=2, out=tmp_path / 'out'
+        (BASE, other), robot_file('aloha_sim'), TASK, pairs=2, out=tmp_path / 'out'
     )
     monkeypatch.setattr('sys.stdin', io.StringIO('q\nq\n'))
     assert evaluate_robot.run(options) == 0
@@ -83,6 +85,10 @@ def test_a_session_that_is_broken_off_names_nobody_before_it_is_revealed(
         (['--reveal', '--out', '/nowhere'], 'nothing was judged in /nowhere yet'),
         (['--robot', 'config/robots/aloha.yaml', '--judge', 'sim'], '--robot needs --task and a'),
         (['--pairs', '0'], '--pairs must be at least 1'),
+        (
+            ['--robot', str(robot_file('aloha_sim')), '--task', 'fold the shirt'],
+            f"{BASE}: no text embedding for the task 'fold the shirt'; this checkpoint knows",
+        ),
     ],
 )
 def test_wrong_option_is_one_line(words: list[str], reason: str) -> None:
