@@ -27,8 +27,10 @@ def mixed() -> RobotSpec:
     robot = read_robot(share_path('config', 'robots', 'aloha.yaml'))
     left, right = robot.arms
     assert left.leader is not None
-    leader = replace(left.leader, free_service=FREE)
-    return replace(robot, arms=(replace(left, leader=leader), right))
+    assert right.leader is not None
+    assert left.leader.free_service == FREE
+    leader = replace(right.leader, free_service='')
+    return replace(robot, arms=(left, replace(right, leader=leader)))
 
 
 def test_what_makes_a_leader_light_may_command_it() -> None:

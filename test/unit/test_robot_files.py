@@ -100,6 +100,17 @@ def test_aloha_is_left_arm_first_on_the_interbotix_driver() -> None:
     assert [c.name for c in robot.cameras] == names
 
 
+@pytest.mark.parametrize('name', ['aloha', 'aloha_2'])
+def test_leaders_of_an_aloha_are_made_light_by_the_node_that_its_bring_up_starts(
+    name: str,
+) -> None:
+    """Interbotix/aloha launch/aloha_bringup.launch.py: one in the namespace of every leader."""
+    leaders = [arm.leader for arm in read(name).arms if arm.leader]
+    assert sorted(leader.free_service for leader in leaders) == [
+        '/leader_left/gravity_compensation_enable', '/leader_right/gravity_compensation_enable',
+    ]  # fmt: skip
+
+
 def test_aloha_2_is_right_arm_first_with_its_own_camera_names() -> None:
     """Interbotix/aloha@2.0 config/robot/aloha_stationary.yaml: arms, cameras and their order."""
     robot = read('aloha_2')
