@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from cosmos_policy_ros.report.faults import add_to_file, print_report, run_faults
+from cosmos_policy_ros.outputs import check_output
+from cosmos_policy_ros.report.faults import add_to_file, print_report, read_cases, run_faults
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
 from cosmos_policy_ros.types import ConfigError
@@ -53,6 +54,9 @@ def run(options: Faults) -> int:
     if options.seeds < 1:
         msg = f'--seeds must be at least 1, got {options.seeds}'
         raise ConfigError(msg)
+    check_output('--json', options.json)
+    if options.json is not None:
+        read_cases(options.json)  # a file of something else shows before hours of faults
     report = run_faults(
         options.driver,
         {

@@ -89,18 +89,29 @@ def add_to_file(path: Path, report: dict[str, Any]) -> dict[str, Any]:
     Raises:
         ConfigError: The file is something else, or cannot be written.
     """
-    rows = list(report['cases'])
-    tried = {(row['driver'], row['fault']) for row in rows}
+    tried = {(row['driver'], row['fault']) for row in report['cases']}
+    old = [row for row in read_cases(path) if (row['driver'], row['fault']) not in tried]
+    whole = summarise([*old, *report['cases']])
     try:
-        if path.exists():
-            old = json.loads(path.read_text(encoding='utf-8'))['cases']
-            rows = [row for row in old if (row['driver'], row['fault']) not in tried] + rows
-        whole = summarise(rows)
         path.write_text(json.dumps(whole, indent=1) + '\n', encoding='utf-8')
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except OSError as error:
         msg = f'{path} cannot be written as a report of faults: {error}; give another file'
         raise ConfigError(msg) from error
     return whole
+
+
+def read_cases(path: Path) -> list[dict[str, Any]]:
+    """Return the cases in a report of faults, none where the file does not exist.
+
+    Raises:
+        ConfigError: The file is something else.
+    """
+    try:
+        cases = json.loads(path.read_text(encoding='utf-8'))['cases'] if path.exists() else []
+        return [row for row in cases if row['driver'] and row['fault']]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        msg = f'{path} cannot be written as a report of faults: {error}; give another file'
+        raise ConfigError(msg) from error
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from command_line import refused
 from cosmos_policy_ros.report.faults import add_to_file, print_report, summarise
 from cosmos_policy_ros.types import ConfigError
 import pytest
@@ -63,6 +64,16 @@ def test_another_file_is_not_overwritten(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match='give another file'):
         add_to_file(file, summarise([case('sim', 'a')]))
     assert file.read_text(encoding='utf-8') == text
+
+
+def test_a_file_that_could_not_be_written_is_refused_before_anything_starts(
+    tmp_path: Path,
+) -> None:
+    """A campaign takes hours."""
+    assert 'there is no folder' in refused('faults', '--json', str(tmp_path / 'no' / 'f.json'))
+    other = tmp_path / 'other.json'
+    other.write_text('[1]', encoding='utf-8')
+    assert 'give another file' in refused('faults', '--json', str(other))
 
 
 def test_the_worst_case_of_a_kind_is_shown() -> None:
