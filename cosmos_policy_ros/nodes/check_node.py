@@ -112,9 +112,7 @@ class CheckNode(Node):
         began_s, streams = time.perf_counter(), [*self._images.values(), *self._joints.values()]
         came_s = began_s + WAITS * check_s
         while (now_s := time.perf_counter()) < came_s + check_s:
-            if not self.context.ok():
-                raise ExternalShutdownException
-            executor.spin_once(timeout_sec=LOOK_S)
+            self._spin_once(executor)
             if all(stream.came for stream in streams):
                 came_s = min(came_s, now_s)
         self._listened_s = now_s - began_s
@@ -122,7 +120,7 @@ class CheckNode(Node):
             inspection = Conversation()
             inspection.start(setup.inspect(), partial(self._troubles.__setitem__, topic))
             while topic not in self._troubles:
-                executor.spin_once(timeout_sec=LOOK_S)
+                self._spin_once(executor)
         findings = list(self.findings())
         for finding in findings:
             if self._events is not None:
@@ -135,6 +133,16 @@ class CheckNode(Node):
         self.get_logger().info(f'{len(findings)} things checked, {wrong} wrong')
         if self._events is not None:
             self._events.write('done')
+
+    def _spin_once(self, executor: EventsExecutor) -> None:
+        """Run the callbacks that are due, or wait for one.
+
+        Raises:
+            ExternalShutdownException: Ctrl-C came.
+        """
+        if not self.context.ok():
+            raise ExternalShutdownException
+        executor.spin_once(timeout_sec=LOOK_S)
 
     def findings(self) -> Iterator[Finding]:
         """Yield everything that was found out until now."""
