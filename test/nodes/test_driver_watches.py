@@ -167,6 +167,24 @@ def test_controller_is_asked_again_after_it_was_away(bench: Bench) -> None:
     bench.settle(watch, "/arm commands the joints ['elbow', 'waist']")
 
 
+def test_controller_in_the_place_of_another_is_asked_too(bench: Bench) -> None:
+    """One that was killed still seems to listen; who only looks at commands is none."""
+    arm = Node('arm', start_parameter_services=False)
+    bench.executor.add_node(arm)
+    parameters = {'joints': ['waist', 'elbow']}
+    serve_parameters(arm, '/arm', parameters)
+    arm.create_subscription(Float64MultiArray, '/arm/commands', print, 1)
+    output = replace(OUTPUT, topic='/arm/commands')
+    watch = DRIVERS['forward'].open_watch(bench.asking, output, PERIOD_S)
+    bench.settle(watch, '')
+    parameters['joints'] = ['elbow', 'waist']
+    bench.arm.create_subscription(Float64MultiArray, '/arm/commands', print, 1)
+    bench.spin(1.5)
+    assert watch() == ''
+    arm.create_subscription(Float64MultiArray, '/arm/commands', print, 1)
+    bench.settle(watch, "/arm commands the joints ['elbow', 'waist']")
+
+
 class SimulatedArm:
     """Two joints that are at once where they are commanded to be."""
 

@@ -2,8 +2,9 @@
 """What a ros2_control controller says about itself, asked without waiting for the answer.
 
 A controller is a node with the parameter services of every node, and whoever listens on its
-topics is it. Its parameters are asked for until they come, and again after it was away: a
-controller that is started anew may have others.
+topics is it. Its parameters are asked for until they come, and again after it was away or another
+is in its place: a controller that is started anew may have others. One that was killed is seen on
+the graph for 20 s, so it is known by its subscription and not only by its name.
 
 Source: ros2_control's controllers declare what they read (``joints``, ``update_rate``); the
 services are those of rcl_interfaces.
@@ -41,6 +42,7 @@ class Controller:
         """
         self.name = topic.rpartition('/')[0]
         self.parameters: dict[str, Any] | None = None
+        self._listening: frozenset[bytes] = frozenset()  # its subscriptions
         self._node, self._topic = node, topic
         self._list = create_client(node, LIST_CONTROLLER_PARAMETERS.at(self.name))
         self._get = create_client(node, GET_CONTROLLER_PARAMETERS.at(self.name))
@@ -68,9 +70,22 @@ class Controller:
         """Ask for the names, since asking for one that is not declared is refused as a whole."""
         if not self._listens():
             return
+        self._forget_predecessor()
         if self.parameters is None and self._list.service_is_ready():
             request = ListParameters.Request()
             self._list.call_async(request).add_done_callback(self._on_names)
+
+    def _forget_predecessor(self) -> None:
+        """Forget what a controller said in whose place there is another now."""
+        found = self._node.get_subscriptions_info_by_topic(self._topic)
+        listening = frozenset(
+            bytes(info.endpoint_gid)
+            for info in found  # who records or prints commands is no controller
+            if f'{info.node_namespace.rstrip("/")}/{info.node_name}' == self.name
+        )
+        if listening - self._listening:
+            self.parameters = None
+        self._listening = listening
 
     def _on_names(self, future: Any) -> None:
         names = list(future.result().result.names)
