@@ -6,9 +6,9 @@ same names, and the reference page of the documents is printed from ``TOPICS`` a
 Names of cameras, arms and controllers come from the robot file; their rows are patterns such as
 ``/<camera>/image_raw``, which ``Topic.at`` gives a real name.
 
-Names of the table are those of a stack without a namespace, and so are those in bags. A node
-opens them in its own namespace, but for ``/diagnostics``, which tools look for under one name, and
-for names of the robot file, which ``read_robot`` has resolved already.
+Names of the table are those of a stack without a namespace, and so are those in bags and in
+Foxglove. A node opens them in its own namespace, but for ``/diagnostics``, which tools look for
+under one name, and for names of the robot file, which ``read_robot`` has resolved already.
 
 Sensors are published reliable, since every reader gets those and RViz asks for it, and received
 best effort, since an image that has to be sent again is older than the next one. Other subscribers

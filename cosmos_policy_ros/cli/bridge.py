@@ -17,7 +17,8 @@ class Bridge:
     """Show the topics of a running stack to Foxglove, for looking only; Ctrl-C ends it.
 
     Open a Foxglove websocket connection to ws://localhost:8765 in the app and import the layout
-    config/foxglove.json. A topic is subscribed to only while somebody looks at it. It needs
+    config/foxglove.json. A topic is subscribed to only while somebody looks at it, and has the
+    name that it has without a namespace, so that the layout shows every robot. It needs
     foxglove-sdk.
 
     Example: cosmos-policy bridge

@@ -2,7 +2,9 @@
 """Shows the topics of a stack to Foxglove, over a websocket and for looking only.
 
 Messages are passed on as they are, and a topic is subscribed to only while somebody looks at it.
-It needs ``foxglove-sdk``, and no installation of ROS beside the wheels.
+In a namespace topics keep the names that they have without one, as in bags: one layout shows each
+robot through the bridge of its own. It needs ``foxglove-sdk``, and no installation of ROS beside
+the wheels.
 """
 
 from __future__ import annotations
@@ -78,13 +80,16 @@ class BridgeNode(Node):
         """
         super().__init__('bridge')
         self.params = p = declare(self, BridgeParams)
-        robot = read_robot(Path(p.robot), self.get_namespace())
+        topics = shown_topics(
+            read_robot(Path(p.robot)), read_robot(Path(p.robot), self.get_namespace())
+        )
         foxglove = _import_foxglove()
         self._sink = foxglove.Context()
-        self._channels = {}
-        for topic in shown_topics(robot):
-            if has_messages(topic):
-                self._channels[topic] = _open_channel(foxglove, self._sink, topic, self)
+        self._channels = {
+            topic: _open_channel(foxglove, self._sink, name, topic.type)
+            for name, topic in topics.items()
+            if has_messages(topic)
+        }
         try:
             self._server = foxglove.start_server(
                 name='cosmos_policy_ros', host=p.host, port=p.port, context=self._sink
@@ -132,19 +137,30 @@ class BridgeNode(Node):
             self._channels[topic].log(data, log_time=self.get_clock().now().nanoseconds)
 
 
-def shown_topics(robot: RobotSpec) -> list[Topic]:
-    """Return the topics that people look at, those of the robot file in place of patterns."""
-    cameras = [camera_images(camera.topic, camera.transport) for camera in robot.cameras]
-    futures = [future_image(camera.name) for camera in robot.cameras]
-    joints = [JOINT_STATES.at(topic) for topic in robot.joint_state_topics]
-    return [*SHOWN, *cameras, *futures, *joints]
+def shown_topics(robot: RobotSpec, live: RobotSpec) -> dict[str, Topic]:
+    """Return what people look at: name in Foxglove -> topic.
+
+    Args:
+        robot: Robot as its file describes it for a stack without a namespace, whose names these
+            are.
+        live: The same in the namespace of the bridge.
+    """
+    cameras = {
+        camera_images(here.topic, here.transport).name: camera_images(there.topic, there.transport)
+        for here, there in zip(robot.cameras, live.cameras, strict=True)
+    }
+    joints = {
+        here: JOINT_STATES.at(there)
+        for here, there in zip(robot.joint_state_topics, live.joint_state_topics, strict=True)
+    }
+    others = [*SHOWN, *(future_image(camera.name) for camera in robot.cameras)]
+    return {**{topic.name: topic for topic in others}, **cameras, **joints}
 
 
-def _open_channel(foxglove: Any, context: Any, topic: Topic, node: Node) -> Any:
-    """Return the channel of a topic under the name that it has in the graph."""
-    text, _ = definition(topic.type)
-    schema = foxglove.Schema(name=topic.type, encoding='ros2msg', data=text.encode())
-    name = node.resolve_topic_name(topic.ros_name)
+def _open_channel(foxglove: Any, context: Any, name: str, message_type: str) -> Any:
+    """Return a channel for messages of a type."""
+    text, _ = definition(message_type)
+    schema = foxglove.Schema(name=message_type, encoding='ros2msg', data=text.encode())
     return foxglove.Channel(name, message_encoding='cdr', schema=schema, context=context)
 
 

@@ -9,8 +9,10 @@ a time and the payload.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 import json
 from pathlib import Path
+import re
 import struct
 import threading
 from typing import Any
@@ -23,6 +25,7 @@ pytest.importorskip('websockets')
 
 from cosmos_policy_ros.data.bags.writer import typestore
 from cosmos_policy_ros.nodes.bridge_node import BridgeNode
+from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.topics import MARKERS, TASK
 from node_bench import ThreadedBench
@@ -72,12 +75,16 @@ class Viewer:
                     return message[13:]
 
 
-@pytest.fixture
-def port() -> Iterator[int]:
-    """Return the port of a bridge in a ROS domain of its own, with a stack that publishes."""
+@contextmanager
+def bridge_to_stack(*words: str) -> Iterator[int]:
+    """Give the port of a bridge in a ROS domain of its own, with a stack that publishes.
+
+    Args:
+        words: Arguments of ROS for both.
+    """
     with ros_domain():
         given = [f'robot:={ROBOT_FILE}', f'port:={free_port()}']
-        rclpy.init(args=['--ros-args', *(w for g in given for w in ('-p', f'bridge:{g}'))])
+        rclpy.init(args=['--ros-args', *words, *(w for g in given for w in ('-p', g))])
         node, bridge = Node('stack'), BridgeNode()
         task, drawn = create_publisher(node, TASK), create_publisher(node, MARKERS)
         task.publish(String(data='lift the cube'))
@@ -87,6 +94,13 @@ def port() -> Iterator[int]:
         yield bridge.params.port
         bench.close()
         bridge.destroy_node()
+
+
+@pytest.fixture
+def port() -> Iterator[int]:
+    """Return the port of the bridge of a stack without a namespace."""
+    with bridge_to_stack() as port:
+        yield port
 
 
 def test_topics_are_advertised_with_their_definitions(port: int) -> None:
@@ -110,6 +124,20 @@ def test_messages_arrive_as_ros_sent_them(port: int) -> None:
         array = types.deserialize_cdr(viewer.read(7), 'visualization_msgs/msg/MarkerArray')
         assert array.markers[0].text == 'playing'
         assert types.deserialize_cdr(viewer.read(8), 'std_msgs/msg/String').data == 'lift the cube'
+
+
+def test_the_layout_shows_a_robot_in_a_namespace() -> None:
+    """Its topics have the names that they have without one, as in bags."""
+    layout = share_path('config', 'foxglove.json').read_text(encoding='utf-8')
+    drawn = set(re.findall(r'"(/[a-z_]+(?:/[a-z_]+)*)', layout))
+    with bridge_to_stack('-r', '__ns:=/robot1') as port:
+        viewer = Viewer(port)
+        of_robot = {'/high/image_raw', '/policy/future/high', '/follower_left/joint_states'}
+        assert drawn | of_robot <= {*viewer.channels}
+        assert [name for name in viewer.channels if 'robot1' in name] == []
+        viewer.subscribe('/task', 8)
+        task = typestore().deserialize_cdr(viewer.read(8), 'std_msgs/msg/String')
+        assert task.data == 'lift the cube'
 
 
 def test_nothing_is_subscribed_to_while_nobody_looks(port: int) -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 import json
 import re
+import subprocess
 from typing import Any
 
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.status import ImaginationStatus, PolicyStatus, to_values
 from cosmos_policy_ros.topics import TOPICS
+from document_commands import blocks, ROOT
 
 LAYOUT = json.loads(share_path('config', 'foxglove.json').read_text(encoding='utf-8'))
 NAMES = {topic.name for topic in TOPICS}
@@ -49,14 +51,28 @@ def test_panels_are_those_of_the_app() -> None:
     assert found == ['ThreeDee', 'Image', 'RawMessages', 'DiagnosticsSummary', 'Plot', 'Plot']
 
 
+def topics(layout: dict[str, Any]) -> set[str]:
+    """Return the names of the topics that a layout shows."""
+    return {t.split('.')[0] for t in texts(layout['content']) if re.match(r'/[a-z]', t)}
+
+
 def test_every_topic_is_in_the_table() -> None:
     """A panel with a name that nobody publishes stays empty without a word."""
-    named = {t.split('.')[0] for t in texts(LAYOUT['content']) if re.match(r'/[a-z]', t)}
+    named = topics(LAYOUT)
     assert named == {
         '/robot_description', '/joint_states', '/policy/markers', '/policy/images',
-        '/policy/status', '/policy/imagination', '/diagnostics',
+        '/policy/status', '/policy/imagination', '/diagnostics', '/diagnostics_agg',
     }  # fmt: skip
     assert named <= NAMES
+
+
+def test_the_documents_put_the_layout_into_a_namespace() -> None:
+    """All but the topic that all robots share, for a bridge that keeps the names of the graph."""
+    [command] = [b for b in blocks('docs/how-to/see.md', 'bash') if b.startswith('sed ')]
+    show = command.partition('>')[0]
+    written = subprocess.run(['bash', '-c', show], cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    named = topics(json.loads(written.stdout))
+    assert named == {'/diagnostics', *(f'/robot1{n}' for n in topics(LAYOUT) - {'/diagnostics'})}
 
 
 def test_every_plotted_figure_is_in_its_status() -> None:
@@ -71,4 +87,5 @@ def test_every_plotted_figure_is_in_its_status() -> None:
     assert keys['/policy/imagination'] == {'joint_rad'} <= set(to_values(ImaginationStatus()))
     excess = {camera.name: 0.0 for camera in ROBOT.cameras}
     figures = ImaginationStatus(image_excess=excess).figures()
-    assert keys['/diagnostics'] == {f'image_excess_{name}' for name in excess} <= set(figures)
+    drawn = {f'image_excess_{name}' for name in excess}
+    assert keys['/diagnostics_agg'] == drawn <= set(figures)
