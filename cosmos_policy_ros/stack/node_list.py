@@ -80,8 +80,10 @@ ARGUMENTS = {
         str, 'What demonstrations are imitated by: command, or state-next for arms moved by hand.'
     ),
     'cameras': Argument(bool, 'Start the camera node too, for cameras with a driver in the file.'),
-    'bridge': Argument(bool, 'Show the topics to Foxglove, at port 8765 of this machine alone.'),
-    'console': Argument(bool, 'Show and operate the stack in a browser, at port 8080.'),
+    'bridge': Argument(bool, 'Show the topics to Foxglove, on this machine alone.'),
+    'bridge_port': Argument(int, 'Port of the bridge to Foxglove: one for each robot.'),
+    'console': Argument(bool, 'Show and operate the stack in a browser, on this machine alone.'),
+    'console_port': Argument(int, 'Port of the console: one for each robot.'),
     'host': Argument(str, 'Address at which the bridge to Foxglove or the console listens.'),
     'port': Argument(int, 'Port at which it listens.'),
     'read_only': Argument(bool, 'Let people look at the console and press nothing.'),
@@ -117,8 +119,9 @@ class NodeSpec:
     Attributes:
         name: ROS node name.
         executable: Console script, and module in ``cosmos_policy_ros.nodes``.
-        arguments: The ``ARGUMENTS`` it takes.
-        given: Those that are its own, whatever the rest of the stack is given.
+        arguments: The ``ARGUMENTS`` it takes. One that begins with its section, such as
+            ``console_port``, is its parameter of the rest of that name.
+        given: Parameters that are its own, whatever the rest of the stack is given.
         only_with: An argument that must be true for it to start; empty where it always does.
     """
 
@@ -132,6 +135,10 @@ class NodeSpec:
     def section(self) -> str:
         """Its section of ``config/nodes.yaml``: the name of the first node of its kind."""
         return self.executable.removesuffix('_node')
+
+    def parameter(self, argument: str) -> str:
+        """Return the name of the parameter that one of its arguments sets."""
+        return argument.removeprefix(f'{self.section}_')
 
 
 SIM_DRIVERS = {  # what the simulator stands in for -> robot file, whose drivers choose that
@@ -168,9 +175,9 @@ ESTOP = NodeSpec('estop', 'estop_node', ())
 FAULTS = NodeSpec('faults', 'faults_node', (
     'robot', 'checkpoint', 'out', 'kinds', 'quick', 'minutes', 'episodes', 'seed',
 ))  # fmt: skip
-BRIDGE = NodeSpec('bridge', 'bridge_node', ('robot',), only_with='bridge')
+BRIDGE = NodeSpec('bridge', 'bridge_node', ('robot', 'bridge_port'), only_with='bridge')
 LONE_BRIDGE = replace(BRIDGE, arguments=('robot', 'host', 'port'), only_with='')  # in a terminal
-CONSOLE = NodeSpec('console', 'console_node', ('robot',), only_with='console')
+CONSOLE = NodeSpec('console', 'console_node', ('robot', 'console_port'), only_with='console')
 LONE_CONSOLE = replace(  # in a terminal
     CONSOLE, arguments=('robot', 'host', 'port', 'read_only', 'pedal'), only_with=''
 )
@@ -220,9 +227,10 @@ def default_values() -> dict[str, Value]:
     The files are this package's own; the other values stand in ``config/nodes.yaml``.
     """
     values: dict[str, Value] = {}
-    for spec in (*SIM_STACK, *RECORD_STACK):
+    for spec in (*SIM_STACK, *RECORD_STACK, BRIDGE, CONSOLE):
         section = parameters(spec)
-        values |= {n: section[n] for n in spec.arguments if n in section}
+        names = {argument: spec.parameter(argument) for argument in spec.arguments}
+        values |= {argument: section[n] for argument, n in names.items() if n in section}
     values['robot'] = str(robot_file('aloha_sim'))
     values['checkpoint'] = str(share_path('models', 'aloha_sim'))
     values['driver'] = 'sim'
@@ -347,7 +355,8 @@ def node_parameters(spec: NodeSpec, values: Mapping[str, Value]) -> dict[str, Va
         spec: The node.
         values: Arguments of the stack; those that the node does not take are left out.
     """
-    given = {name: values[name] for name in spec.arguments if name in values} | dict(spec.given)
+    given = {spec.parameter(name): values[name] for name in spec.arguments if name in values}
+    given |= spec.given
     if values.get('use_sim_time'):  # else it is left to whoever includes the launch file
         given['use_sim_time'] = True
     return parameters(spec) | given

@@ -3,9 +3,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+import json
 import os
 from pathlib import Path
 import subprocess
+import time
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -27,7 +33,7 @@ from launch import LaunchContext
 from launch.actions import ExecuteProcess
 from launch.events.process import ProcessExited
 from launch_bench import LAUNCH, run_launch, write_prefix
-from ros_domains import wait_for
+from ros_domains import free_port, wait_for
 from tiny import save_tiny_checkpoint
 
 pytestmark = [pytest.mark.patient, pytest.mark.usefixtures('domain')]
@@ -64,6 +70,25 @@ def write_outer(tmp_path: Path, before: str, **words: str) -> Path:
     text = OUTER.format(file=str(LAUNCH / 'sim.launch.py'), words=words, before=before)
     file.write_text(text, encoding='utf-8')
     return file
+
+
+def press_until(place: str, states: Any, operation: str, phase: str) -> None:
+    """Press a button of a console, again where it was refused, until the stack is in a phase.
+
+    Args:
+        place: Where the console listens.
+        states: WebSocket of its states.
+        operation: The button.
+        phase: As the console shows it.
+    """
+    end_s, next_s = time.monotonic() + 60.0, 0.0
+    while (state := json.loads(states.recv(timeout=20.0)))['phase'] != phase:
+        assert time.monotonic() < end_s, (state['phase'], state['reason'], state['note'])
+        if state['phase'] != 'waiting' and time.monotonic() > next_s:
+            body = json.dumps({'operation': operation, 'seen': state['seen']}).encode()
+            with suppress(HTTPError):  # what was shown is too old by now
+                urlopen(Request(f'http://{place}/press', body), timeout=5.0).close()
+            next_s = time.monotonic() + 2.0
 
 
 def test_a_mistake_of_a_node_ends_the_launch_with_a_status_that_tells(prefix: Path) -> None:
@@ -139,6 +164,27 @@ def test_an_outer_file_sets_parameters_and_a_namespace(
         run.interrupt()
         assert run.end() == 0
         assert 'process has died' not in run.text
+        assert 'Traceback' not in run.text
+
+
+def test_the_console_of_a_launch_enables_and_stops_its_robot(
+    prefix: Path, checkpoint: Path
+) -> None:
+    """At the port and in the namespace that were given; it ends with the others."""
+    pytest.importorskip('viser')
+    connect = pytest.importorskip('websockets.sync.client').connect
+    port = free_port()
+    place = f'localhost:{port}'
+    words = ('console:=true', f'console_port:={port}', 'namespace:=robot1')
+    with run_launch('sim.launch.py', *words, f'checkpoint:={checkpoint}', prefix=prefix) as run:
+        run.wait_for(f'the console, to look and operate: http://{place}/', 'once enabled')
+        with urlopen(f'http://{place}/', timeout=20.0) as page:
+            assert b'<title>console</title>' in page.read()
+        with connect(f'ws://{place}/state', ping_interval=None) as states:
+            press_until(place, states, 'enable', 'ready')
+            press_until(place, states, 'stop', 'stopped')
+        run.interrupt()
+        assert run.end() == 0
         assert 'Traceback' not in run.text
 
 

@@ -14,6 +14,8 @@ from cosmos_policy_ros.resources import find_robot_file, robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.node_list import (
     ARGUMENTS,
+    BRIDGE,
+    CONSOLE,
     default_values,
     environment,
     EXECUTOR,
@@ -94,9 +96,18 @@ def test_every_node_has_a_section_with_its_arguments() -> None:
     sections = yaml.safe_load(share_path('config', 'nodes.yaml').read_text(encoding='utf-8'))
     missing = {
         (spec.name, name)
-        for spec in (*SIM_STACK, OPERATOR, RECORDER, REPLAY, FAKE_SENSOR, *TELEOP_STACK)
+        for spec in (
+            *SIM_STACK,
+            OPERATOR,
+            RECORDER,
+            REPLAY,
+            FAKE_SENSOR,
+            *TELEOP_STACK,
+            BRIDGE,
+            CONSOLE,
+        )
         for name in spec.arguments
-        if name not in sections[spec.name]['ros__parameters']
+        if spec.parameter(name) not in sections[spec.name]['ros__parameters']
     }
     assert missing == set()
 
@@ -165,6 +176,15 @@ def test_a_command_gives_a_node_its_own_parameters_and_no_others() -> None:
         '0.2',
     )
     assert '--params-file' not in command
+
+
+def test_console_and_bridge_have_a_port_each() -> None:
+    """Under one name in their sections, and under two where both are started."""
+    defaults = default_values()
+    assert (defaults['console_port'], defaults['bridge_port']) == (8080, 8765)
+    given = {'console_port': 8081, 'bridge_port': 8766}
+    assert 'port:=8081' in node_command(CONSOLE, given)
+    assert 'port:=8766' in node_command(BRIDGE, given)
 
 
 @pytest.mark.parametrize('command', [
