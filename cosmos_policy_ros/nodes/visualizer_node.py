@@ -4,13 +4,17 @@
 The ways of the hands are those of the scene in the robot file (``control/collision.py``), in whose
 frame everything is drawn; without a scene there is only text. Sensors and commands are looked at
 when a picture is drawn, a few times a second, and ways are drawn then if any has changed: a query,
-its candidates and the chosen one come one after the other. Nothing is subscribed to while nobody
-looks.
+its candidates and the chosen one come one after the other. Predicted images that were drawn
+already are not drawn again.
+
+To receive costs about as much as to draw, since sensors send hundreds of messages a second. So
+measured joints, most of these messages, are subscribed to only while no joint is commanded, and
+nothing at all while nobody looks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,13 +23,14 @@ from typing import Any
 
 from cosmos_policy_ros.align import arm_pose, stamp_of
 from cosmos_policy_ros.control.collision import open_scene
-from cosmos_policy_ros.image_decoder import image_of
-from cosmos_policy_ros.robot import CameraSpec, read_robot
+from cosmos_policy_ros.image_decoder import image_array, image_of
+from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros import markers
 from cosmos_policy_ros.ros.convert import (
     candidates_from_message,
     command_positions,
     image_message,
+    time_message,
     trajectory_rows,
 )
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
@@ -51,14 +56,13 @@ from cosmos_policy_ros.topics import (
     MARKERS,
     QUERY,
     TASK,
-    Topic,
 )
 from cosmos_policy_ros.types import Candidates, find_played
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import Image, PointCloud2
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 from visualization_msgs.msg import Marker
@@ -82,7 +86,7 @@ class VisualizerParams:
     """Parameters of the visualizer."""
 
     robot: str = param('', 'Robot YAML file with the scene; the launch file sets it.')
-    rate_hz: float = param(5.0, 'Pictures per second [Hz].', 0.5, 30.0)
+    rate_hz: float = param(4.0, 'Pictures per second [Hz].', 0.5, 30.0)
     frame: str = param('world', "Frame of the robot file's scene, in which everything is drawn.")
 
 
@@ -109,11 +113,18 @@ class VisualizerNode(Node):
 
         self._markers = create_publisher(self, MARKERS)
         self._images = create_publisher(self, IMAGES)
-        self._motion: NewestMessages | None = None  # while somebody looks at markers
+        self._commands: NewestMessages | None = None  # while somebody looks at markers
         self._followed: list[Subscription] = []  # then
+        self._states: NewestMessages | None = None  # then, while nothing is commanded
         self._views: NewestMessages | None = None  # while somebody looks at images
+        self._wall: Image | None = None  # then, sent again and again with other pixels
+        self._drawn: dict[str, Any] = {}  # camera -> message of the prediction in it
+        cameras = self.robot.cameras
+        self._live = {c.name: camera_images(c.topic, c.transport) for c in cameras}
+        self._predicted = {c.name: future_image(c.name) for c in cameras}
         create_timer(self, LOOK_S, self._look)
-        create_timer(self, 1.0 / p.rate_hz, self._draw)
+        self._drawing = create_timer(self, 1.0 / p.rate_hz, self._draw)
+        self._drawing.cancel()  # until somebody looks
         where = f'the scene of {self.robot.name}' if self._scene else 'no scene, so text only'
         self.get_logger().info(f'drawing {where} at {p.rate_hz} Hz while somebody looks')
 
@@ -121,23 +132,28 @@ class VisualizerNode(Node):
         return self.get_clock().now().nanoseconds
 
     def _look(self) -> None:
-        """Subscribe while somebody looks, and only then."""
-        if bool(self._motion) != has_listeners(self._markers):
-            self._watch_motion(not self._motion)
+        """Subscribe and draw while somebody looks, and only then."""
+        if bool(self._commands) != has_listeners(self._markers):
+            self._watch_motion(not self._commands)
         if bool(self._views) != has_listeners(self._images):
             self._watch_images(not self._views)
+        is_seen = bool(self._commands or self._views)
+        if not is_seen:
+            self._drawing.cancel()
+        elif self._drawing.is_canceled():
+            self._drawing.reset()
 
     def _watch_motion(self, wanted: bool) -> None:
         """Begin or end to follow what the arms do."""
         self._answers, self._is_new, self._status = [], False, None
-        if self._motion is not None:
-            self._motion.close()
+        if self._commands is not None:
+            self._commands.close()
         while self._followed:
             self.destroy_subscription(self._followed.pop())
-        self._motion = None
+        self._commands = None
+        self._watch_states(False)
         if wanted:
-            joints = [JOINT_STATES.at(topic) for topic in self.robot.joint_state_topics]
-            self._motion = NewestMessages(self, [JOINT_COMMAND, *joints])
+            self._commands = NewestMessages(self, [JOINT_COMMAND])
             self._followed = [
                 create_subscription(self, CANDIDATES, self._on_candidates),
                 create_subscription(self, ACTION_CHUNK, self._on_chunk),
@@ -146,15 +162,25 @@ class VisualizerNode(Node):
                 subscribe_status(self, EXECUTOR_STATUS, ExecutorStatus, self._on_status),
             ]
 
+    def _watch_states(self, wanted: bool) -> None:
+        """Follow the measured joints, or do not."""
+        if self._states is not None and not wanted:
+            self._states.close()
+            self._states = None
+        elif self._states is None and wanted:
+            topics = [JOINT_STATES.at(topic) for topic in self.robot.joint_state_topics]
+            self._states = NewestMessages(self, topics)
+
     def _watch_images(self, wanted: bool) -> None:
         """Begin or end to follow cameras and predictions, which are made for who follows them."""
         if self._views is not None:
             self._views.close()
-        self._views = None
+        self._views, self._wall, self._drawn = None, None, {}
         if wanted:
-            cameras = self.robot.cameras
-            live, predicted = _image_topics(cameras)
-            self._views = NewestMessages(self, [*live.values(), *predicted.values()])
+            topics = [*self._live.values(), *self._predicted.values()]
+            self._views = NewestMessages(self, topics)
+            wall = compose_wall(self.robot.cameras, {}, {}, None)
+            self._wall = image_message(wall, self._now_ns(), self.params.frame)
 
     def _on_candidates(self, message: PointCloud2) -> None:
         with contextlib.suppress(ValueError):  # the planner says what is wrong with it
@@ -209,15 +235,15 @@ class VisualizerNode(Node):
 
     def _draw(self) -> None:
         """Send a picture to whoever looks."""
-        if self._motion:
+        if self._commands:
             drawn = [self._draw_state()]
-            if (pose := self._pose(self._motion)) is not None:
+            if (pose := self._pose(self._commands)) is not None:
                 drawn += self._draw_pose(pose)
             anew, self._is_new = self._is_new, False
             drawn += self._draw_ways() if anew else []
             self._markers.publish(markers.marker_array(drawn, self.params.frame, anew))
-        if self._views:
-            self._publish_images(self._views)
+        if self._views and self._wall:
+            self._publish_images(self._views, self._wall)
 
     def _draw_state(self) -> Marker:
         """Return what the executor does and why, as text."""
@@ -246,52 +272,43 @@ class VisualizerNode(Node):
             *markers.draw_clearance(near.ends, text, near.distance_m < robot.clearance_m),
         ]
 
-    def _pose(self, motion: NewestMessages) -> NDArray[np.float32] | None:
+    def _pose(self, commands: NewestMessages) -> NDArray[np.float32] | None:
         """Return the (A,) commanded pose, or the measured one where nothing is commanded now."""
-        command = motion.take(JOINT_COMMAND)
+        command = commands.take(JOINT_COMMAND)
+        is_commanded = command is not None and abs(self._now_ns() - stamp_of(command)) < OLD_NS
+        self._watch_states(not is_commanded)
         with contextlib.suppress(ValueError):  # of another robot, which others report
-            if command is not None and abs(self._now_ns() - stamp_of(command)) < OLD_NS:
+            if is_commanded:
                 return command_positions(command, self.robot.joint_names)
             topics = [JOINT_STATES.at(arm.joint_state_topic) for arm in self.robot.arms]
-            states = [motion.take(topic) for topic in topics]
+            states = [self._states.take(topic) for topic in topics] if self._states else [None]
             if all(state is not None for state in states):
                 pairs = zip(self.robot.arms, states, strict=True)
                 return np.concatenate([arm_pose(arm, state) for arm, state in pairs])
         return None
 
-    def _publish_images(self, views: NewestMessages) -> None:
-        """Send what the cameras show above what is predicted."""
-        topics = _image_topics(self.robot.cameras)
+    def _publish_images(self, views: NewestMessages, wall: Image) -> None:
+        """Send what the cameras show above what is predicted, drawn into the message itself."""
         live, predicted = (
-            {c: m for c, topic in of.items() if (m := views.take(topic)) is not None}
-            for of in topics
+            {camera: m for camera, topic in of.items() if (m := views.take(topic)) is not None}
+            for of in (self._live, self._predicted)
         )
         now_ns = self._now_ns()
         ahead_s = max(((stamp_of(m) - now_ns) * 1e-9 for m in predicted.values()), default=None)
-        images = [_decode(of, self.robot.cameras) for of in (live, predicted)]
-        wall = compose_wall(self.robot.cameras, *images, ahead_s)
-        self._images.publish(image_message(wall, now_ns, self.params.frame))
+        anew, self._drawn = predicted != self._drawn, predicted
+        images = self._decode(live), self._decode(predicted) if anew else None
+        compose_wall(self.robot.cameras, *images, ahead_s, image_array(wall))
+        wall.header.stamp = time_message(now_ns)
+        self._images.publish(wall)
 
-
-def _image_topics(cameras: Iterable[CameraSpec]) -> tuple[dict[str, Topic], dict[str, Topic]]:
-    """Return camera -> topic of its images, and camera -> topic of its predicted images."""
-    cameras = tuple(cameras)
-    return (
-        {c.name: camera_images(c.topic, c.transport) for c in cameras},
-        {c.name: future_image(c.name) for c in cameras},
-    )
-
-
-def _decode(
-    messages: Mapping[str, Any], cameras: Iterable[CameraSpec]
-) -> dict[str, NDArray[np.uint8]]:
-    """Return camera -> image; one that cannot be shown is left out, and others say why."""
-    images = {}
-    for camera in cameras:
-        if camera.name in messages:
-            with contextlib.suppress(ValueError):  # depth, or damaged
-                images[camera.name] = image_of(messages[camera.name], camera.colours)
-    return images
+    def _decode(self, messages: Mapping[str, Any]) -> dict[str, NDArray[np.uint8]]:
+        """Return camera -> image; one that cannot be shown is left out, and others say why."""
+        images = {}
+        for camera in self.robot.cameras:
+            if camera.name in messages:
+                with contextlib.suppress(ValueError):  # depth, or damaged
+                    images[camera.name] = image_of(messages[camera.name], camera.colours)
+        return images
 
 
 def main() -> None:

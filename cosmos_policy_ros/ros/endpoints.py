@@ -17,6 +17,7 @@ from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
+from rclpy.timer import Timer
 
 
 def create_publisher(node: Node, topic: Topic) -> Publisher:
@@ -124,7 +125,7 @@ class _Answer:
 
 def create_timer(
     node: Node, period_s: float, callback: Callable[[], object], alone: bool = False
-) -> None:
+) -> Timer:
     """Call a function again and again, by a clock that nobody sets.
 
     Timers of rclpy go by the ROS clock: where it is set back by an hour they stop for an hour.
@@ -135,9 +136,12 @@ def create_timer(
         callback: The function.
         alone: Whether the timer has a clock of its own, for which rclpy starts a thread. All
             others of a process share one, and rclpy warns where eight do.
+
+    Returns:
+        What can be cancelled and begun again.
     """
     clock = Clock(clock_type=ClockType.STEADY_TIME) if alone else _steady_clock()
-    node.create_timer(period_s, callback, clock=clock)
+    return node.create_timer(period_s, callback, clock=clock)
 
 
 @cache

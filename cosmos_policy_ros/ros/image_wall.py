@@ -20,25 +20,33 @@ NOISE_PX, PART_PX = 5, 24  # [px] over which noise is averaged, and the side of 
 def compose_wall(
     cameras: Sequence[CameraSpec],
     live: Mapping[str, Image],
-    predicted: Mapping[str, Image],
+    predicted: Mapping[str, Image] | None,
     ahead_s: float | None,
+    wall: Image | None = None,
 ) -> Image:
     """Return the (height, width, 3) uint8 RGB image; views that are missing are dark.
 
     Args:
         cameras: The cameras, from left to right.
         live: Camera -> its newest image.
-        predicted: Camera -> its predicted image, of any size: a policy squeezes what it sees.
+        predicted: Camera -> its predicted image, of any size: a policy squeezes what it sees. None
+            leaves those that are in ``wall``.
         ahead_s: How far ahead the prediction is due [s], negative when it is past; None without.
+        wall: An image of these cameras, contiguous, to draw over; None makes a new one.
     """
     due = 'no prediction' if ahead_s is None else f'expected in {ahead_s:+.1f} s'
     (width, height), n = TILE, len(cameras)
-    wall = np.full((2, STRIP + height, n * width, 3), BACKGROUND, np.uint8)
+    if wall is None:
+        wall = np.empty((2 * (STRIP + height), n * width, 3), np.uint8)
+    rows = wall.reshape(2, STRIP + height, n * width, 3)  # a view of it
     for i, camera in enumerate(cameras):
-        above, below = wall[:, :, i * width : (i + 1) * width]
-        _draw_view(above, camera.name, live.get(camera.name))
-        _draw_view(below, due, predicted.get(camera.name))
-    return wall.reshape(-1, n * width, 3)
+        above, below = rows[:, :, i * width : (i + 1) * width]
+        _draw_caption(above, camera.name)
+        _draw_caption(below, due)
+        _draw_image(above, live.get(camera.name))
+        if predicted is not None:
+            _draw_image(below, predicted.get(camera.name))
+    return wall
 
 
 def find_differences(cameras: Sequence[CameraSpec], wall: Image, start: Image) -> dict[str, float]:
@@ -67,10 +75,16 @@ def find_differences(cameras: Sequence[CameraSpec], wall: Image, start: Image) -
     return {c.name: float(mean.max()) for c, mean in zip(cameras, means, strict=True)}
 
 
-def _draw_view(view: Image, caption: str, image: Image | None) -> None:
-    """Draw a caption and below it an image into its part of the wall."""
-    font = cv2.FONT_HERSHEY_SIMPLEX
-    cv2.putText(view, caption, (6, STRIP - 6), font, 0.45, INK, 1, cv2.LINE_AA)
-    if image is not None:
-        is_tile = image.shape[1::-1] == TILE
-        view[STRIP:] = image if is_tile else cv2.resize(image, TILE)
+def _draw_caption(view: Image, caption: str) -> None:
+    """Draw a caption above the image of a part of the wall."""
+    strip, font = view[:STRIP], cv2.FONT_HERSHEY_SIMPLEX
+    strip[:] = BACKGROUND
+    cv2.putText(strip, caption, (6, STRIP - 6), font, 0.45, INK, 1, cv2.LINE_AA)
+
+
+def _draw_image(view: Image, image: Image | None) -> None:
+    """Draw an image into a part of the wall, dark without one."""
+    if image is None:
+        view[STRIP:] = BACKGROUND
+    else:
+        view[STRIP:] = image if image.shape[1::-1] == TILE else cv2.resize(image, TILE)

@@ -158,7 +158,8 @@ def _marker(
 
 
 def _points(places: NDArray[np.floating]) -> list[Point]:
-    return [_point(place) for place in places]
+    """Return points at (n, 3) places; from Python's own numbers, which are read much faster."""
+    return [Point(x=x, y=y, z=z) for x, y, z in places.astype(np.float64).tolist()]
 
 
 def _point(place: NDArray[np.floating] | Sequence[float]) -> Point:

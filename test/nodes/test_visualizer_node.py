@@ -268,6 +268,20 @@ def test_the_measured_pose_is_taken_where_nothing_is_commanded(bench: Bench) -> 
     bench.wait(drawn)
 
 
+def test_measured_joints_are_received_only_while_nothing_is_commanded(bench: Bench) -> None:
+    """They are four fifths of the messages about the arms, and who receives them pays for it."""
+    bench.look()
+    states = bench.states[LEFT]
+    bench.wait(states.get_subscription_count)
+
+    def left_alone() -> bool:
+        bench.command(ROBOT.start)
+        return not states.get_subscription_count()
+
+    bench.wait(left_alone)
+    bench.wait(states.get_subscription_count)  # some seconds after the last command
+
+
 def test_cameras_are_shown_above_what_is_predicted(bench: Bench) -> None:
     """In one image, whatever the size of the predictions; what is missing or no colour is dark."""
     look = create_subscription(bench.node, IMAGES, bench.images.append)

@@ -61,6 +61,18 @@ def test_a_piece_that_lies_elsewhere_is_found_and_noise_is_not() -> None:
     assert other['left_wrist'] < 4.0
 
 
+def test_a_wall_that_is_drawn_over_shows_nothing_of_before() -> None:
+    """Neither a longer caption nor a view that is missing now."""
+    white = np.full((240, 320, 3), 255, np.uint8)
+    images = {camera.name: white for camera in ROBOT.cameras}
+    wall = compose_wall(ROBOT.cameras, images, images, -12.3)
+    assert compose_wall(ROBOT.cameras, {}, {'high': white}, None, wall) is wall
+    assert wall[400, [160, 480]].tolist() == [[255] * 3, [24] * 3]
+    assert np.array_equal(wall, compose_wall(ROBOT.cameras, {}, {'high': white}, None))
+    compose_wall(ROBOT.cameras, images, None, None, wall)
+    assert np.array_equal(wall, compose_wall(ROBOT.cameras, images, {'high': white}, None))
+
+
 def test_images_of_other_cameras_are_not_compared() -> None:
     """The reference is of another robot."""
     start = compose_wall(ROBOT.cameras[:2], {}, {}, None)
