@@ -8,12 +8,10 @@ Words come on its standard input, events leave on its standard output, one JSON 
 from __future__ import annotations
 
 from dataclasses import dataclass
-import json
-import sys
 
 from cosmos_policy_ros.ros.emergency_stop import EmergencyStop
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.standard_input import spin_lines
+from cosmos_policy_ros.ros.standard_streams import spin_lines, write_object
 from rclpy.node import Node
 
 
@@ -45,8 +43,7 @@ class EstopNode(Node):
 
 
 def _report(event: str, **details: object) -> None:
-    sys.stdout.write(json.dumps({'event': event, **details}) + '\n')
-    sys.stdout.flush()
+    write_object({'event': event, **details})
 
 
 def main() -> None:

@@ -11,13 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 import json
 from pathlib import Path
-import sys
 import time
 
 from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
 from cosmos_policy_ros.ros.operator_desk import OperatorDesk
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.standard_input import spin_lines
+from cosmos_policy_ros.ros.standard_streams import spin_lines, write_object
 from cosmos_policy_ros.types import ConfigError
 from rclpy.node import Node
 
@@ -66,8 +65,7 @@ class OperateNode(Node):
                     self.desk.press_key(key)
             if time.monotonic() >= next_s or note != self.desk.note:
                 next_s, note = time.monotonic() + 1.0 / self.params.report_hz, self.desk.note
-                sys.stdout.write(json.dumps(self.desk.view()) + '\n')
-                sys.stdout.flush()
+                write_object(self.desk.view())
 
 
 def main() -> None:

@@ -7,19 +7,18 @@ It needs no monitor: it reads what the nodes report. It ends with its standard i
 from __future__ import annotations
 
 from dataclasses import dataclass
-import json
-import select
-import sys
 import time
 
 from cosmos_policy_ros.control.policy_status import severity
-from cosmos_policy_ros.ros.control_loop import EventsExecutor
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.stack_reports import follow_stack
+from cosmos_policy_ros.ros.standard_streams import spin_lines, write_object
 from cosmos_policy_ros.status import ImaginationStatus, to_values
 from cosmos_policy_ros.topics import IMAGINATION
 from rclpy.node import Node
+
+LOOK_S = 0.05  # [s] between two looks whether a line is due
 
 
 @dataclass(frozen=True)
@@ -44,18 +43,12 @@ class StatusNode(Node):
 
     def run(self) -> None:
         """Write a line at a steady rate until the standard input ends."""
-        executor = EventsExecutor()
-        executor.add_node(self)
-        period_s = 1.0 / self.params.report_hz
         next_s = time.monotonic()
-        while self.context.ok() and not select.select([sys.stdin], [], [], 0.0)[0]:
-            executor.spin_once(timeout_sec=max(next_s - time.monotonic(), 0.0))
+        for _ in spin_lines(self, LOOK_S):
             if time.monotonic() >= next_s:
-                next_s += period_s
+                next_s += 1.0 / self.params.report_hz
                 status = self._reports.summarize(time.monotonic())
-                line = {'level': severity(status), 'values': to_values(status)}
-                sys.stdout.write(json.dumps(line) + '\n')
-                sys.stdout.flush()
+                write_object({'level': severity(status), 'values': to_values(status)})
 
 
 def main() -> None:

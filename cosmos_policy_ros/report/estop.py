@@ -8,11 +8,9 @@ Ctrl-C, which ends other programs, gets the stop that any other key gives, befor
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-import json
+from contextlib import closing, contextmanager
 import os
 import select
-import subprocess
 import sys
 import termios
 import time
@@ -20,7 +18,7 @@ import tty
 
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.stack.node_list import ESTOP
-from cosmos_policy_ros.stack.processes import end_input, open_node, stop_nodes
+from cosmos_policy_ros.stack.node_pipe import NodePipe
 from cosmos_policy_ros.types import ConfigError
 
 ANSWER_S = 1.0  # [s] after the node's own limit, in which it reports that nobody answers
@@ -32,8 +30,8 @@ KEYS = 'any key: emergency stop    r: reset it    q: leave    Ctrl-C: emergency 
 LEFT = 'NOT CONFIRMED: interrupted while waiting; use the switch that cuts the power'
 
 
-class EstopClient:
-    """The node that presses the emergency stop, as a process.
+class EstopClient(NodePipe):
+    """The node that presses the emergency stop, and what it has said of itself.
 
     Attributes:
         started: Whether it takes words at once.
@@ -42,64 +40,16 @@ class EstopClient:
 
     def __init__(self, namespace: str = '') -> None:
         """Start it in the namespace of the executor."""
+        super().__init__(ESTOP, {'namespace': namespace})
         self.started = self.found = False
-        self.process = open_node(ESTOP, {'namespace': namespace})
-        self._read = b''
-
-    def press(self, word: str) -> None:
-        """Say ``stop`` or ``reset`` to the executor.
-
-        Raises:
-            ConfigError: The node has ended.
-        """
-        assert self.process.stdin is not None
-        try:
-            self.process.stdin.write(f'{word}\n'.encode())
-            self.process.stdin.flush()
-        except BrokenPipeError as error:
-            raise ConfigError(_explain(self.process)) from error
-
-    @property
-    def output(self) -> int:
-        """Descriptor that can be read when the node has reported something."""
-        assert self.process.stdout is not None
-        return self.process.stdout.fileno()
 
     def read(self, timeout_s: float) -> list[Event]:
-        """Return what the node has reported, after no more than a time.
-
-        Args:
-            timeout_s: How long to wait for something [s].
-
-        Raises:
-            ConfigError: The node has ended.
-        """
-        if not select.select([self.output], [], [], timeout_s)[0]:
-            return []
-        added = os.read(self.output, 65536)
-        if not added:
-            raise ConfigError(_explain(self.process))
-        *lines, self._read = (self._read + added).split(b'\n')
-        events = [json.loads(line) for line in lines if line.startswith(b'{')]
+        """Return what the node has reported, as ``NodePipe.read``."""
+        events = super().read(timeout_s)
         for event in events:
             self.started |= event['event'] == 'started'
             self.found = {'found': True, 'lost': False}.get(event['event'], self.found)
         return events
-
-
-@contextmanager
-def open_client(namespace: str = '') -> Iterator[EstopClient]:
-    """Yield a client whose process is gone at the end of the block.
-
-    Args:
-        namespace: Namespace of the executor.
-    """
-    client = EstopClient(namespace)
-    try:
-        yield client
-    finally:
-        end_input(client.process)
-        stop_nodes([client.process])
 
 
 def press_once(word: str, domain: int, search_s: float, namespace: str = '') -> tuple[bool, str]:
@@ -120,16 +70,16 @@ def press_once(word: str, domain: int, search_s: float, namespace: str = '') -> 
     Raises:
         ConfigError: The node has ended.
     """
-    with open_client(namespace) as client:
+    with closing(EstopClient(namespace)) as client:
         if word == 'stop':
-            client.press(word)
+            client.write(word)
             return _wait_for_stop(client, domain, search_s + ANSWER_S)
         while not client.started:
             client.read(0.1)
         end_s = time.monotonic() + search_s
         while not client.found and time.monotonic() < end_s:
             client.read(0.1)
-        client.press(word)
+        client.write(word)
         end_s = time.monotonic() + ANSWER_S
         while time.monotonic() < end_s:
             for event in client.read(0.1):
@@ -154,13 +104,13 @@ def watch_keys(domain: int, namespace: str = '') -> bool:
     if not sys.stdin.isatty():
         msg = 'no terminal to take keys from; --once presses the emergency stop and ends'
         raise ConfigError(msg)
-    with open_client(namespace) as client:
+    with closing(EstopClient(namespace)) as client:
         try:
             with _every_key(sys.stdin.fileno()) as keyboard:
                 _show(f'searching for the command executor on ROS_DOMAIN_ID={domain}', KEYS)
                 interrupted = _take_keys(client, keyboard, domain)
         except KeyboardInterrupt:  # a signal of somebody else, or before the terminal was set
-            client.press('stop')
+            client.write('stop')
             interrupted = True
         if interrupted:
             confirmed, line = _wait_for_stop(client, domain, SEARCH_S, _show)
@@ -173,16 +123,16 @@ def watch_keys(domain: int, namespace: str = '') -> bool:
 def _take_keys(client: EstopClient, keyboard: int, domain: int) -> bool:
     """Press at every key until somebody leaves; return whether that was by Ctrl-C."""
     while True:
-        ready, _, _ = select.select([keyboard, client.output], [], [])
+        ready, _, _ = select.select([keyboard, client.fileno()], [], [])
         if keyboard in ready:
             typed = os.read(keyboard, 64).decode(errors='replace')
             word = choose_word(typed)
             if not word:
                 return False
-            client.press(word)
+            client.write(word)
             if INTERRUPT in typed:
                 return True
-        if client.output in ready:
+        if client.fileno() in ready:
             lines = (describe(event, domain) for event in client.read(0.0))
             _show(*(line for line in lines if line))
 
@@ -271,8 +221,3 @@ def describe(event: Event, domain: int) -> str:
 def _show(*lines: str) -> None:
     sys.stdout.writelines(f'{line}\n' for line in lines)
     sys.stdout.flush()
-
-
-def _explain(process: subprocess.Popen[bytes]) -> str:
-    """Return that the node has ended, and with what."""
-    return f'the node of the emergency stop ended with status {process.wait()}; see above'

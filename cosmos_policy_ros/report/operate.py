@@ -21,7 +21,7 @@ from typing import Any
 from cosmos_policy_ros.control.operations import HOME, KEYS, OPERATIONS, STOP
 from cosmos_policy_ros.report.status import STYLES
 from cosmos_policy_ros.stack.node_list import OPERATE, Value
-from cosmos_policy_ros.stack.processes import end_input, open_node, stop_nodes
+from cosmos_policy_ros.stack.node_pipe import open_pipe
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console, Group
 from rich.live import Live
@@ -132,43 +132,28 @@ def operate(values: Mapping[str, Value], domain: int) -> None:
         raise ConfigError(msg)
     keyboard = sys.stdin.fileno()
     before = termios.tcgetattr(keyboard)
-    process = open_node(OPERATE, values)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    output, held, typed, read = process.stdout.fileno(), HeldKeys(), TypedLine(), b''
+    held, typed = HeldKeys(), TypedLine()
     view: Mapping[str, Any] | None = None
-    try:
-        tty.setcbreak(keyboard)
-        with Live(console=Console(), auto_refresh=False, transient=False) as live:
-            while True:
-                ready, _, _ = select.select([keyboard, output], [], [])
-                if keyboard in ready:
-                    sent = os.read(keyboard, 64)
-                    keys, typed_lines = typed.take(sent.decode(errors='replace'))
-                    if not sent or any(key in LEAVE for key in keys):
-                        return
-                    now_s = time.monotonic()
-                    words = [json.dumps(read_words(line)) for line in typed_lines if line.strip()]
-                    for line in (*(k for k in keys if _counts(k, held, now_s)), *words):
-                        process.stdin.write(f'{line}\n'.encode())
-                        process.stdin.flush()
-                if output in ready:
-                    added = os.read(output, 65536)
-                    if not added:
-                        msg = f'the node of the desk ended with status {process.wait()}; see above'
-                        raise ConfigError(msg)
-                    *lines, read = (read + added).split(b'\n')
-                    views = [json.loads(line) for line in lines if line.startswith(b'{')]
-                    view = views[-1] if views else view
-                if view is not None:
-                    live.update(draw_desk(view, domain, typed.text), refresh=True)
-    except BrokenPipeError as error:
-        msg = f'the node of the desk ended with status {process.wait()}; see above'
-        raise ConfigError(msg) from error
-    finally:
-        termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
-        end_input(process)
-        stop_nodes([process])
+    with open_pipe(OPERATE, values) as node:
+        try:
+            tty.setcbreak(keyboard)
+            with Live(console=Console(), auto_refresh=False, transient=False) as live:
+                while True:
+                    ready, _, _ = select.select([keyboard, node], [], [])
+                    if keyboard in ready:
+                        sent = os.read(keyboard, 64)
+                        keys, lines = typed.take(sent.decode(errors='replace'))
+                        if not sent or any(key in LEAVE for key in keys):
+                            return
+                        now_s = time.monotonic()
+                        words = [json.dumps(read_words(line)) for line in lines if line.strip()]
+                        node.write(*(k for k in keys if _counts(k, held, now_s)), *words)
+                    if node in ready and (views := node.read(0.0)):
+                        view = views[-1]
+                    if view is not None:
+                        live.update(draw_desk(view, domain, typed.text), refresh=True)
+        finally:
+            termios.tcsetattr(keyboard, termios.TCSADRAIN, before)
 
 
 def draw_desk(view: Mapping[str, Any], domain: int, typed: str | None = None) -> Group:

@@ -5,15 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 import contextlib
-import json
 import math
-import os
-import select
 import time
 
 from cosmos_policy_ros.control.policy_status import describe_status
 from cosmos_policy_ros.stack.node_list import STATUS, Value
-from cosmos_policy_ros.stack.processes import open_node, stop_nodes
+from cosmos_policy_ros.stack.node_pipe import open_pipe
 from cosmos_policy_ros.status import from_values, PolicyStatus
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
@@ -36,27 +33,16 @@ def follow_status(
     Raises:
         ConfigError: That node ends or does not start.
     """
-    process = open_node(STATUS, values)
-    assert process.stdout is not None
-    read, end_s = b'', time.monotonic() + START_S
-    try:
+    with open_pipe(STATUS, values) as node:
+        end_s = time.monotonic() + START_S
         while True:
-            if select.select([process.stdout], [], [], 0.5)[0]:
-                added = os.read(process.stdout.fileno(), 65536)
-                if not added:
-                    msg = f'the node that listens ended with status {process.wait()}'
-                    raise ConfigError(msg)
-                *lines, read = (read + added).split(b'\n')
-                for line in lines:
-                    if line.startswith(b'{'):
-                        end_s = math.inf
-                        found = json.loads(line)
-                        yield found['level'], from_values(PolicyStatus, found['values'])
-            elif time.monotonic() > end_s:
+            reports = node.read(0.5)
+            for found in reports:
+                end_s = math.inf
+                yield found['level'], from_values(PolicyStatus, found['values'])
+            if not reports and time.monotonic() > end_s:
                 msg = f'the node that listens has reported nothing for {START_S:.0f} s'
                 raise ConfigError(msg)
-    finally:
-        stop_nodes([process])
 
 
 def listen(values: Mapping[str, Value], seconds: float) -> tuple[str, PolicyStatus]:

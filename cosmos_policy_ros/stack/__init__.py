@@ -5,6 +5,7 @@
   offer; ``SIM_STACK``, ``POLICY_STACK``, ``ARGUMENTS``, ``node_command``.
 - ``processes``: one process, which never outlives the one that started it; ``start_node``,
   ``stop_nodes``.
+- ``node_pipe``: a node that a terminal talks to, a line at a time; ``open_pipe``.
 - ``running``: a whole stack and the events of its leader; ``run_stack``.
 - ``domain``: the ROS domain it runs on; ``choose_domain``.
 

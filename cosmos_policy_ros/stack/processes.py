@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-import contextlib
 import ctypes
 import os
 from pathlib import Path
@@ -30,7 +29,7 @@ def start_node(spec: NodeSpec, values: Mapping[str, Value], log: Path) -> subpro
 
 
 def open_node(spec: NodeSpec, values: Mapping[str, Value]) -> subprocess.Popen[bytes]:
-    """Start a node that is talked to over pipes; see ``start_process``.
+    """Start a node that is talked to over pipes, see ``node_pipe.py``, as ``start_process`` does.
 
     Args:
         spec: The node.
@@ -47,19 +46,6 @@ def open_node(spec: NodeSpec, values: Mapping[str, Value]) -> subprocess.Popen[b
         start_new_session=True,
         preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
     )
-
-
-def end_input(process: subprocess.Popen[bytes], patience_s: float = 3.0) -> None:
-    """End a node by its standard input, so that it first does what it was told.
-
-    Args:
-        process: As ``open_node`` returned it; one that takes longer still runs.
-        patience_s: How long it may take to end [s]; one that is just starting takes a while.
-    """
-    assert process.stdin is not None
-    with contextlib.suppress(BrokenPipeError, subprocess.TimeoutExpired):
-        process.stdin.close()
-        process.wait(patience_s)
 
 
 def run_in_terminal(spec: NodeSpec, values: Mapping[str, Value]) -> int:

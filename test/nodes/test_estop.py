@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+from dataclasses import replace
 import os
 from pathlib import Path
 import pty
@@ -20,9 +21,11 @@ import pytest
 pytest.importorskip('rclpy')
 
 from command_line import refused
-from cosmos_policy_ros.report.estop import EstopClient, open_client, press_once
-from cosmos_policy_ros.stack.node_list import EXECUTOR
+from cosmos_policy_ros.report.estop import press_once
+from cosmos_policy_ros.stack.node_list import ESTOP, EXECUTOR
+from cosmos_policy_ros.stack.node_pipe import NodePipe, open_pipe
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
+from cosmos_policy_ros.types import ConfigError
 from ros_domains import ros_domain, wait_for
 
 LIMIT_S = 0.3
@@ -42,15 +45,15 @@ def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Po
 
 
 @pytest.fixture
-def client(executor: subprocess.Popen[bytes]) -> Iterator[EstopClient]:
+def client(executor: subprocess.Popen[bytes]) -> Iterator[NodePipe]:
     """Return a client that has found the executor."""
     assert executor.poll() is None
-    with open_client() as client:
+    with open_pipe(ESTOP, {}) as client:
         read(client, 'found')
         yield client
 
 
-def read(client: EstopClient, *kinds: str) -> dict[str, object]:
+def read(client: NodePipe, *kinds: str) -> dict[str, object]:
     """Return the next event of one of some kinds."""
     end_s = time.monotonic() + LONG_S
     while time.monotonic() < end_s:
@@ -70,25 +73,25 @@ def test_nobody_is_reported_as_such(domain: int) -> None:
     )
 
 
-def test_a_press_is_confirmed_in_time_and_latched(client: EstopClient) -> None:
+def test_a_press_is_confirmed_in_time_and_latched(client: NodePipe) -> None:
     """Ten times over, also while it is disabled; a reset lets go."""
     for _ in range(10):
-        client.press('stop')
+        client.write('stop')
         event = read(client, 'stop', 'unconfirmed')
         assert event['event'] == 'stop'
         assert float(str(event['seconds'])) < LIMIT_S
-        client.press('reset')
+        client.write('reset')
         assert read(client, 'reset', 'unconfirmed')['event'] == 'reset'
 
 
 def test_an_executor_that_hangs_is_reported_in_time_and_stopped_later(
-    client: EstopClient, executor: subprocess.Popen[bytes]
+    client: NodePipe, executor: subprocess.Popen[bytes]
 ) -> None:
     """The stop is still sent when it goes on."""
     executor.send_signal(signal.SIGSTOP)
     try:
         begin_s = time.monotonic()
-        client.press('stop')
+        client.write('stop')
         assert read(client, 'stop', 'unconfirmed') == {
             'event': 'unconfirmed', 'word': 'stop', 'found': True,
         }  # fmt: skip
@@ -96,8 +99,18 @@ def test_an_executor_that_hangs_is_reported_in_time_and_stopped_later(
     finally:
         executor.send_signal(signal.SIGCONT)
     assert float(str(read(client, 'stop')['seconds'])) > LIMIT_S
-    client.press('reset')
+    client.write('reset')
     read(client, 'reset')
+
+
+def test_a_node_that_ends_is_told_with_its_status(domain: int) -> None:
+    """Nobody is to press keys that go nowhere."""
+    mistaken = replace(ESTOP, given={'nonsense': 1})
+    with (
+        open_pipe(mistaken, {}) as client,
+        pytest.raises(ConfigError, match='the node estop ended with status 78'),
+    ):
+        read(client, 'started')
 
 
 class Person:
@@ -201,10 +214,10 @@ def test_a_stop_that_nobody_got_waits_for_an_executor_until_it_is_reset(
 ) -> None:
     """A key that was tried before anything runs must not surprise whoever starts it."""
     log = tmp_path / 'executor.log'
-    with open_client() as client:
+    with open_pipe(ESTOP, {}) as client:
         read(client, 'started')
         for word in words:
-            client.press(word)
+            client.write(word)
             assert read(client, 'unconfirmed')['word'] == word
         process = start_node(EXECUTOR, {}, log)
         try:

@@ -1,9 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node that another program speaks to: lines of its standard input, taken between callbacks."""
+"""A node that a terminal talks to: lines of its standard input, objects on its standard output.
+
+The other end is ``stack/node_pipe.py``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+import json
 import os
 import select
 import sys
@@ -11,19 +15,20 @@ import sys
 from cosmos_policy_ros.ros.control_loop import EventsExecutor
 from rclpy.node import Node
 
-SPIN_S = 0.01  # [s] between two looks at the standard input
+LOOK_S = 0.01  # [s] between two looks at the standard input, by which a key may wait
 
 
-def spin_lines(node: Node) -> Iterator[list[str]]:
+def spin_lines(node: Node, look_s: float = LOOK_S) -> Iterator[list[str]]:
     """Run a node's callbacks and yield, often, the lines that came, until the input ends.
 
     Args:
         node: The node; it ends with its standard input or with the context.
+        look_s: Longest time between two looks [s].
     """
     executor, begun = EventsExecutor(), b''
     executor.add_node(node)
     while node.context.ok():
-        executor.spin_once(timeout_sec=SPIN_S)
+        executor.spin_once(timeout_sec=look_s)
         lines: list[bytes] = []
         if select.select([sys.stdin], [], [], 0.0)[0]:
             read = os.read(sys.stdin.fileno(), 4096)
@@ -31,3 +36,9 @@ def spin_lines(node: Node) -> Iterator[list[str]]:
                 return
             *lines, begun = (begun + read).split(b'\n')
         yield [line.decode() for line in lines]
+
+
+def write_object(content: Mapping[str, object]) -> None:
+    """Write a JSON object as a line of the standard output, at once."""
+    sys.stdout.write(json.dumps(content) + '\n')
+    sys.stdout.flush()
