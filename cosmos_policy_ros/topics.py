@@ -134,21 +134,22 @@ class Action:
 
 
 # Sensing. Names and rates come from the robot file.
+IMAGE_READERS = (
+    'inference',
+    'command_executor',
+    'recorder',
+    'operator',
+    'check',
+    'visualizer',
+    'monitor',
+    'black_box',
+)
 IMAGE = Topic(
     '/<camera>/image_raw',
     'sensor_msgs/msg/Image',
     DRIVER,
     ('driver', 'camera', 'sim', 'fake_sensor'),
-    (
-        'inference',
-        'command_executor',
-        'recorder',
-        'operator',
-        'check',
-        'visualizer',
-        'monitor',
-        'black_box',
-    ),
+    IMAGE_READERS,
     'One image of a camera in any encoding of colours, stamped when it was taken.',
     subscriber_qos=SENSOR,
 )
@@ -167,9 +168,11 @@ COMPRESSED_IMAGE = Topic(
     '/<camera>/image_raw/compressed',
     'sensor_msgs/msg/CompressedImage',
     STREAM,
-    ('camera',),
-    ('person',),
-    'The same image as JPEG; sent while subscribed, with ``compressed`` of ``camera``.',
+    ('driver', 'camera'),
+    (*IMAGE_READERS, 'person'),
+    'The same image as JPEG or PNG: of a driver where the robot file says ``transport: '
+    'compressed``, and for people at other machines with ``compressed`` of ``camera``, while '
+    'subscribed.',
 )
 JOINT_STATES = Topic(
     '/<arm>/joint_states',
@@ -272,7 +275,7 @@ PLANNER_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('planner',),
-    ('monitor', 'status', 'black_box'),
+    ('operator', 'demonstrator', 'replay', 'monitor', 'status', 'black_box'),
     'Pace of the queries and the last choice (``status.PlannerStatus``), by which others decide.',
 )
 IMAGINATION = Topic(
@@ -502,7 +505,7 @@ RECORDER_STATUS = Topic(
     'diagnostic_msgs/msg/DiagnosticStatus',
     LATCHED,
     ('recorder',),
-    ('demonstrator', 'monitor', 'status', 'black_box'),
+    ('operator', 'demonstrator', 'replay', 'monitor', 'status', 'black_box'),
     'Whether an episode is being recorded, how many are wanted and done, and what is said of the '
     'last one (``status.RecorderStatus``), by which others decide.',
 )

@@ -24,12 +24,14 @@ from cosmos_policy_ros.ros.endpoints import (
     ros_class,
 )
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
-from cosmos_policy_ros.ros.stack_client import StackClient
+from cosmos_policy_ros.ros.stack_client import SIM_SERVICES, StackClient
 from cosmos_policy_ros.stack.node_list import EXECUTOR, INFERENCE, NodeSpec, PLANNER, SIM, Value
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
+    ACTIVATE,
     CANDIDATES,
+    ENABLE,
     ESTOP,
     JOINT_COMMAND,
     Qos,
@@ -113,7 +115,7 @@ class FaultBench:
         create_subscription(node, TASK, self._on_task)
         self._stop = create_publisher(node, STOP)
         self._estop, self._reset = create_client(node, ESTOP), create_client(node, RESET_ESTOP)
-        self.client = StackClient(node)
+        self.client = StackClient(node, (ENABLE, ACTIVATE, *SIM_SERVICES))
         # A collection takes so long that joint states behind the proxy are late for it.
         gc.freeze()
         gc.disable()

@@ -95,7 +95,7 @@ class ArmsNode(Node):
         create_subscription(self, JOINT_COMMAND, self._on_command)
         self._joints = JointStates(self, robot, lambda *_: None)
         self._setups, self._conversation = open_setups(self, robot.arms), Conversation()
-        self.client = StackClient(self)
+        self.client = StackClient(self, (ENABLE,))
         if not self.count_publishers(EXECUTOR_STATUS.ros_name):
             self._events.write('clear')  # who started this node starts an executor
         self.get_logger().info(f'{p.motion} of {robot.name}, at most {p.joint_speed} rad/s')

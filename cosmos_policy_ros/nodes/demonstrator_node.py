@@ -17,11 +17,22 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, create_timer
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
+from cosmos_policy_ros.ros.stack_client import (
+    RECORDER_SERVICES,
+    run_to_end,
+    SIM_SERVICES,
+    StackClient,
+)
 from cosmos_policy_ros.sim.aloha import AlohaSim
 from cosmos_policy_ros.sim.experts.base import Expert, LIMIT_S, REST_S
 from cosmos_policy_ros.sim.experts.table import make_expert
-from cosmos_policy_ros.topics import EXPERT, JOINT_COMMAND, LEADER_JOINT_STATES, SIM_STATE
+from cosmos_policy_ros.topics import (
+    ENABLE,
+    EXPERT,
+    JOINT_COMMAND,
+    LEADER_JOINT_STATES,
+    SIM_STATE,
+)
 import numpy as np
 from rclpy.node import Node
 from std_msgs.msg import Bool, Float64MultiArray
@@ -84,7 +95,7 @@ class DemonstratorNode(Node):
         self._flag = create_publisher(self, EXPERT)
         create_subscription(self, SIM_STATE, self._on_state)
         create_timer(self, 1.0 / robot.control_rate_hz, self._tick)
-        self.client = StackClient(self)
+        self.client = StackClient(self, (ENABLE, *SIM_SERVICES, *RECORDER_SERVICES))
         self._events.write('clear')
 
     def run(self) -> None:
@@ -182,7 +193,7 @@ class DemonstratorNode(Node):
 
     def _missing(self) -> list[str]:
         """Return the names of what an episode needs and is not there yet."""
-        missing = self.client.missing(policy=False, recorder=True)
+        missing = self.client.missing()
         missing += [] if self._has_state else [SIM_STATE.ros_name]
         missing += [] if self.monitor.sim else ['sim']
         return missing + ([] if self.monitor.executor else ['command_executor'])

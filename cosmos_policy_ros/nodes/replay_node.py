@@ -25,7 +25,7 @@ from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_publisher, create_subscription, has_listeners
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.params import declare, param, run_node
-from cosmos_policy_ros.ros.stack_client import run_to_end, StackClient
+from cosmos_policy_ros.ros.stack_client import run_to_end, SIM_SERVICES, StackClient
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import ACTION_CHUNK, ENABLE, JOINT_COMMAND, Qos
 import numpy as np
@@ -91,7 +91,7 @@ class ReplayNode(Node):
         self._chunks = create_publisher(self, ACTION_CHUNK)
         create_subscription(self, JOINT_COMMAND, self._on_command, EVERY_COMMAND)
         self.monitor = EpisodeMonitor(self, robot.joint_names)
-        self.client = StackClient(self)
+        self.client = StackClient(self, (ENABLE, *SIM_SERVICES) if p.simulate else ())
         self._events.write('clear')
         seconds = float(self.recorded.time_s[-1]) / p.speed
         self.get_logger().info(f'{len(self.recorded.time_s)} commands of {p.bag}, {seconds:.1f} s')
@@ -134,7 +134,7 @@ class ReplayNode(Node):
     def _missing(self) -> list[str]:
         """Return the names of what is not there yet."""
         status = self.monitor.executor
-        missing = self.client.missing(policy=False) if self.params.simulate else []
+        missing = self.client.missing()
         if status is None or not has_listeners(self._chunks):
             missing.append('command_executor')
         if status is None or not status.joint_age_s < MAX_JOINT_AGE_S:

@@ -11,7 +11,6 @@ is the simulator's scene that is set up, and its verdict that is reported.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +77,7 @@ class TrialNode(Node):
         if p.instruction:
             self._task_publisher = create_publisher(self, TASK)
             self._task_publisher.publish(String(data=p.instruction))
-        self.watch = RolloutWatch(self, robot, live, self._on_answer)
+        self.watch = RolloutWatch(self, robot, live, self._on_answer, simulated=p.scene >= 0)
         for msg_type in {topic.type for topic in self.watch.topics.values()}:
             definition(msg_type)  # now, not while the rollout starts
         self._events.write('clear')
@@ -88,10 +87,9 @@ class TrialNode(Node):
         run_to_end(self, self._run, lambda reason: self._events.write('failed', reason=reason))
 
     def _run(self) -> None:
-        p = self.params
-        watch, simulated = self.watch, p.scene >= 0
-        watch.client.wait_until_ready(partial(watch.missing, simulated), p.ready_s)
-        if simulated:
+        p, watch = self.params, self.watch
+        watch.client.wait_until_ready(watch.missing, p.ready_s)
+        if p.scene >= 0:
             watch.client.reset(p.scene)
         self._events.write('ready', task=watch.task)
         while not (wanted := self._wanted() & {'go', 'quit'}):

@@ -10,8 +10,16 @@ from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.ros.capture import Capture, recorded_topics
 from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
-from cosmos_policy_ros.ros.stack_client import StackClient
-from cosmos_policy_ros.topics import ACTION_CHUNK, CANDIDATES, future_image, QUERY, TASK
+from cosmos_policy_ros.ros.stack_client import SIM_SERVICES, StackClient
+from cosmos_policy_ros.topics import (
+    ACTION_CHUNK,
+    ACTIVATE,
+    CANDIDATES,
+    ENABLE,
+    future_image,
+    QUERY,
+    TASK,
+)
 from rclpy.node import Node
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
@@ -36,6 +44,7 @@ class RolloutWatch:
         robot: RobotSpec,
         live: RobotSpec,
         on_answer: Callable[[dict[str, Any]], None],
+        simulated: bool = True,
     ) -> None:
         """Subscribe.
 
@@ -44,8 +53,9 @@ class RolloutWatch:
             robot: Robot with the names of topics in bags.
             live: The same with those of the running stack.
             on_answer: As of ``EpisodeMonitor``.
+            simulated: Whether the simulator plays too, and judges.
         """
-        self.task, self._robot = '', robot
+        self.task, self._robot, self._simulated = '', robot, simulated
         self.monitor = EpisodeMonitor(node, robot.joint_names, on_answer)
         self.topics = recorded_topics(robot, live)
         for future in (future_image(camera.name) for camera in robot.cameras):
@@ -57,20 +67,16 @@ class RolloutWatch:
             ACTION_CHUNK.name: self.monitor.on_chunk,
         }
         self.capture = Capture(node, self.topics, listeners)
-        self.client = StackClient(node)
+        services = (ENABLE, ACTIVATE, *(SIM_SERVICES if simulated else ()))
+        self.client = StackClient(node, services)
 
-    def missing(self, simulated: bool = True) -> list[str]:
-        """Return the names of what a rollout needs and is not there yet.
-
-        Args:
-            simulated: Whether the simulator is needed.
-        """
+    def missing(self) -> list[str]:
+        """Return the names of what a rollout needs and is not there yet."""
         streams = [*(c.topic for c in self._robot.cameras), *self._robot.joint_state_topics]
         silent = [topic for topic in streams if topic not in self.capture.newest_ns]
-        silent += [] if self.monitor.sim or not simulated else ['sim']
+        silent += [] if self.monitor.sim or not self._simulated else ['sim']
         silent += [] if self.monitor.executor else ['command_executor']
-        services = self.client.missing(simulated=simulated)
-        return [*services, *silent, *([] if self.task else [TASK.name])]
+        return [*self.client.missing(), *silent, *([] if self.task else [TASK.name])]
 
     def wait_for_verdict(self, after_ns: int) -> None:
         """Wait for the simulator's word on a time [ns, ROS clock].

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """A client of a running stack: set up a scene, allow motion, activate the policy, record, wait.
 
-A node that leads a stack has no thread for its callbacks; they run while it waits here. What it
-enables it disables, however it ends.
+A node that leads a stack has no thread for its callbacks; they run while it waits here. It opens
+the services that it calls and no others, since more are forbidden where security is enforced. What
+it enables it disables, however it ends.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 import signal
 import time
@@ -20,6 +21,7 @@ from cosmos_policy_ros.topics import (
     CANDIDATES,
     ENABLE,
     RESET_SIM,
+    Service,
     SET_SIM_PARAMETERS,
     START_RECORDING,
     STOP_RECORDING,
@@ -42,44 +44,31 @@ SIGNALS = signal.SIGINT, signal.SIGTERM
 # After a reset the arms seem to have jumped, and a jump is believed only when the time since the
 # last good message allows it: half a turn at the motors' 3.14 rad/s.
 SETTLE_S = 1.2
+SIM_SERVICES = (SET_SIM_PARAMETERS, RESET_SIM)
+RECORDER_SERVICES = (START_RECORDING, STOP_RECORDING)
 
 
 class StackClient:
     """Call the services of a stack from a node and wait, while the node's callbacks run."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, services: Iterable[Service]) -> None:
         """Open the clients.
 
         Args:
             node: Node that calls; nothing else may spin it.
+            services: What it will call: ``ENABLE``, ``ACTIVATE``, ``SIM_SERVICES`` or
+                ``RECORDER_SERVICES``.
         """
         self._node = node
-        self._set_parameters = create_client(node, SET_SIM_PARAMETERS)
-        self._reset = create_client(node, RESET_SIM)
-        self._activate = create_client(node, ACTIVATE)
-        self._enable = create_client(node, ENABLE)
-        self._start_recording = create_client(node, START_RECORDING)
-        self._stop_recording = create_client(node, STOP_RECORDING)
+        self._clients = {service.name: create_client(node, service) for service in services}
         self._executor = EventsExecutor()
         self._executor.add_node(node)
         self._interrupted = False  # by Ctrl-C or SIGTERM, while motion is enabled here
 
-    def missing(
-        self, policy: bool = True, recorder: bool = False, simulated: bool = True
-    ) -> list[str]:
-        """Return the names of the services and nodes that are not there yet.
-
-        Args:
-            policy: Whether those of the policy are needed.
-            recorder: Whether the recorder's are.
-            simulated: Whether the simulator's are.
-        """
-        clients = [self._enable]
-        clients += [self._set_parameters, self._reset] if simulated else []
-        clients += [self._activate] if policy else []
-        clients += [self._start_recording, self._stop_recording] if recorder else []
-        missing = [c.srv_name for c in clients if not c.service_is_ready()]
-        if policy and not self._node.count_publishers(CANDIDATES.ros_name):
+    def missing(self) -> list[str]:
+        """Return the names of the services that are not there yet, and of nodes behind them."""
+        missing = [c.srv_name for c in self._clients.values() if not c.service_is_ready()]
+        if ACTIVATE.name in self._clients and not self._node.count_publishers(CANDIDATES.ros_name):
             missing.append('inference node')
         return missing
 
@@ -92,11 +81,11 @@ class StackClient:
         """
         number = Parameter('seed', value=seed).to_parameter_msg()
         request = SetParameters.Request(parameters=[number])
-        result = self._call(self._set_parameters, request).results[0]
+        result = self._call(SET_SIM_PARAMETERS, request).results[0]
         if not result.successful:
             msg = f'the simulator refuses seed {seed}: {result.reason}'
             raise RuntimeError(msg)
-        self._call(self._reset, Trigger.Request())
+        self._call(RESET_SIM, Trigger.Request())
         self.pause(SETTLE_S)
 
     def enable(self, wanted: bool) -> None:
@@ -106,7 +95,7 @@ class StackClient:
             RuntimeError: The executor refuses.
             TimeoutError: It does not answer.
         """
-        self._switch(self._enable, wanted)
+        self._switch(ENABLE, wanted)
 
     @contextmanager
     def motion(self) -> Iterator[None]:
@@ -133,19 +122,20 @@ class StackClient:
     def _end_motion(self) -> None:
         """Disable, whatever else went wrong, and log what came of it."""
         self._interrupted, log = False, self._node.get_logger()
+        enable = self._clients[ENABLE.name]
         if not self._node.context.ok():
             return  # somebody else has shut it down, and nothing can be sent any more
-        answer = self._enable.call_async(SetBool.Request(data=False))
+        answer = enable.call_async(SetBool.Request(data=False))
         end_s = time.perf_counter() + DISABLED_S
         while not answer.done() and time.perf_counter() < end_s:
-            if not self._enable.service_is_ready():
+            if not enable.service_is_ready():
                 log.warning('the command executor is gone')
                 return
             self._executor.spin_once(timeout_sec=SPIN_S)
         if answer.done():
             log.info('motion is disabled again')
         else:
-            log.warning(f'{self._enable.srv_name} does not answer: motion may still be enabled')
+            log.warning(f'{enable.srv_name} does not answer: motion may still be enabled')
 
     def activate(self, wanted: bool) -> None:
         """Start or stop querying the policy.
@@ -154,7 +144,7 @@ class StackClient:
             RuntimeError: The planner refuses.
             TimeoutError: It does not answer.
         """
-        self._switch(self._activate, wanted)
+        self._switch(ACTIVATE, wanted)
 
     def start_recording(self) -> str:
         """Begin an episode of the recorder and return its message for people.
@@ -163,9 +153,9 @@ class StackClient:
             RuntimeError: The recorder refuses.
             TimeoutError: It does not answer.
         """
-        response = self._call(self._start_recording, Trigger.Request())
+        response = self._call(START_RECORDING, Trigger.Request())
         if not response.success:
-            msg = f'{self._start_recording.srv_name} refused: {response.message}'
+            msg = f'{self._clients[START_RECORDING.name].srv_name} refused: {response.message}'
             raise RuntimeError(msg)
         return response.message
 
@@ -178,7 +168,7 @@ class StackClient:
         Raises:
             TimeoutError: The recorder does not answer.
         """
-        response = self._call(self._stop_recording, SetBool.Request(data=success))
+        response = self._call(STOP_RECORDING, SetBool.Request(data=success))
         return response.success, response.message
 
     def pause(self, seconds: float) -> None:
@@ -235,26 +225,27 @@ class StackClient:
             raise ExternalShutdownException
         self._executor.spin_once(timeout_sec=timeout_s)
 
-    def _call(self, client: Any, request: Any) -> Any:
+    def _call(self, service: Service, request: Any) -> Any:
         """Return the response of a service.
 
         Raises:
             TimeoutError: It does not answer.
         """
+        client = self._clients[service.name]
         future = client.call_async(request)
         self.wait(future.done, CALL_S, lambda: f'{client.srv_name}: no answer for {CALL_S:.0f} s')
         return future.result()
 
-    def _switch(self, client: Any, wanted: bool) -> None:
+    def _switch(self, service: Service, wanted: bool) -> None:
         """Call a SetBool service.
 
         Raises:
             RuntimeError: It refuses.
             TimeoutError: It does not answer.
         """
-        response = self._call(client, SetBool.Request(data=wanted))
+        response = self._call(service, SetBool.Request(data=wanted))
         if not response.success:
-            msg = f'{client.srv_name} refused: {response.message}'
+            msg = f'{self._clients[service.name].srv_name} refused: {response.message}'
             raise RuntimeError(msg)
 
 

@@ -11,10 +11,13 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.ros.episode_monitor import EpisodeMonitor
 from cosmos_policy_ros.ros.operator_desk import OperatorDesk
+from cosmos_policy_ros.ros.stack_client import SIM_SERVICES, StackClient
 from cosmos_policy_ros.stack.node_list import BLACK_BOX, EXECUTOR, INFERENCE, PLANNER, RECORDER
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
 from cosmos_policy_ros.stack.security import permissions
+from cosmos_policy_ros.topics import ENABLE, Service
 from node_bench import ros_node
 from rclpy.node import Node
 
@@ -59,6 +62,29 @@ def test_the_desk_of_an_operator_opens_nothing_else(name: str, namespace: str) -
         opened = find_opened(node, name, namespace)
         assert len(opened['service', 'request']) >= 10
         assert find_forbidden(name, opened, namespace) == {}
+
+
+@pytest.mark.parametrize(
+    ('name', 'services'), [('arms', (ENABLE,)), ('replay', (ENABLE, *SIM_SERVICES))]
+)
+def test_who_leads_a_stack_opens_the_services_that_it_calls(
+    name: str, services: tuple[Service, ...]
+) -> None:
+    """A client of one that a node never calls would end it where security is enforced."""
+    with ros_node(name) as node:
+        StackClient(node, services)
+        opened = find_opened(node, name)
+        assert opened['service', 'request'] == {service.name for service in services}
+        assert find_forbidden(name, opened) == {}
+
+
+def test_who_plays_a_bag_again_may_watch_the_stack() -> None:
+    """By the status of all of its nodes."""
+    with ros_node('replay') as node:
+        EpisodeMonitor(node, read_robot(ROBOT_FILE).joint_names)
+        opened = find_opened(node, 'replay')
+        assert len(opened['topic', 'subscribe']) >= 6
+        assert find_forbidden('replay', opened) == {}
 
 
 def test_nodes_open_nothing_but_what_the_policy_allows(tmp_path: Path) -> None:

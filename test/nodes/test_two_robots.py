@@ -13,11 +13,11 @@ pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.ros.endpoints import create_subscription
-from cosmos_policy_ros.ros.stack_client import StackClient
+from cosmos_policy_ros.ros.stack_client import RECORDER_SERVICES, SIM_SERVICES, StackClient
 from cosmos_policy_ros.stack.node_list import EXECUTOR, node_command, RECORDER, SIM
 from cosmos_policy_ros.stack.processes import stop_nodes
 from cosmos_policy_ros.status import ExecutorStatus
-from cosmos_policy_ros.topics import DIAGNOSTICS, EXECUTOR_STATUS
+from cosmos_policy_ros.topics import DIAGNOSTICS, ENABLE, EXECUTOR_STATUS, Service
 from diagnostic_msgs.msg import DiagnosticArray
 import rclpy
 from rclpy.node import Node
@@ -29,10 +29,10 @@ pytestmark = pytest.mark.usefixtures('domain')
 class Person:
     """Somebody at one of the robots, who sees its status and everybody's diagnostics."""
 
-    def __init__(self, namespace: str) -> None:
+    def __init__(self, namespace: str, *services: Service) -> None:
         """Look and listen."""
         self.node = Node('person', namespace=namespace)
-        self.client = StackClient(self.node)
+        self.client = StackClient(self.node, (ENABLE, *SIM_SERVICES, *services))
         self.state = ''
         self.reports: dict[str, str] = {}  # name -> hardware id
         subscribe_status(self.node, EXECUTOR_STATUS, ExecutorStatus, self._on_status)
@@ -65,7 +65,7 @@ def people(tmp_path: Path) -> Iterator[tuple[Person, Person]]:
     ]
     rclpy.init()
     try:
-        yield Person('/robot1'), Person('/robot2')
+        yield Person('/robot1', *RECORDER_SERVICES), Person('/robot2')
     finally:
         rclpy.shutdown()
         stop_nodes(started)
@@ -76,8 +76,8 @@ def test_one_robot_moves_and_is_recorded_beside_another(
 ) -> None:
     """Nothing of one reaches the other, and the bag is like that of a robot on its own."""
     first, second = people
-    first.client.wait_until_ready(lambda: first.client.missing(False, recorder=True), 120.0)
-    second.client.wait_until_ready(lambda: second.client.missing(False), 120.0)
+    first.client.wait_until_ready(first.client.missing, 120.0)
+    second.client.wait_until_ready(second.client.missing, 120.0)
     first.client.pause(3.0)
     first.client.enable(True)
     first.client.pause(1.0)  # a demonstration begins once commands are sent

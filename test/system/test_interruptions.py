@@ -23,7 +23,7 @@ from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import chunk_from_message
-from cosmos_policy_ros.ros.stack_client import StackClient
+from cosmos_policy_ros.ros.stack_client import SIM_SERVICES, StackClient
 from cosmos_policy_ros.stack.node_list import (
     EXECUTOR,
     INFERENCE,
@@ -34,6 +34,7 @@ from cosmos_policy_ros.stack.node_list import (
     Value,
 )
 from cosmos_policy_ros.stack.processes import start_node, start_process, stop_nodes
+from cosmos_policy_ros.topics import ACTIVATE, ENABLE
 from cosmos_policy_ros.types import ActionChunk
 from diagnostic_msgs.msg import DiagnosticArray
 import rclpy
@@ -77,7 +78,7 @@ class Bench:
         subscribe(DiagnosticArray, '/diagnostics', self._on_report, 50)
         subscribe(JointTrajectory, '/policy/action_chunk', self._on_chunk, 10)
         subscribe(JointState, '/joint_command', self._on_command, 50)
-        self.client = StackClient(self.node)
+        self.client = StackClient(self.node, (ENABLE, ACTIVATE, *SIM_SERVICES))
         self.wait(lambda: not self.client.missing(), 180.0)
 
     def start(self, name: str) -> None:

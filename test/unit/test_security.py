@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -45,6 +46,14 @@ def test_chunks_come_from_those_who_plan_or_play_them() -> None:
     assert who_may('topics', 'publish', '/policy/action_chunk') == [
         '/cosmos_policy/planner', '/cosmos_policy/replay', '/cosmos_policy/arms',
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize('node', ['inference', 'command_executor', 'recorder', 'check'])
+def test_compressed_images_reach_who_reads_raw_ones(node: str) -> None:
+    """The robot file says how the images of a camera come."""
+    [first, *others] = ALOHA.cameras
+    robot = replace(ALOHA, cameras=(replace(first, transport='compressed'), *others))
+    assert f'{first.topic}/compressed' in permissions(node, robot)['topic', 'subscribe']
 
 
 def test_a_person_may_stop_enable_look_and_set_parameters_but_not_move() -> None:
