@@ -19,7 +19,10 @@ best effort and keeps more messages while a disk stalls.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cosmos_policy_ros.robot import CameraSpec
 
 
 @dataclass(frozen=True)
@@ -772,15 +775,14 @@ def future_image(camera: str) -> Topic:
     return replace(FUTURE_IMAGE, name=f'/policy/future/{camera}')
 
 
-def camera_images(topic: str, transport: str) -> Topic:
-    """Return the topic that a camera's images come on.
+def camera_images(camera: CameraSpec) -> Topic:
+    """Return the topic that the images of a camera come on, raw or compressed.
 
-    Args:
-        topic: Full name, as in the robot file.
-        transport: ``raw`` or ``compressed``; compressed images come where image_transport puts
-            them, or on the topic itself where that is named so.
+    Compressed images come where image_transport puts them, or on the topic itself where that is
+    named so.
     """
-    if transport == 'raw':
-        return IMAGE.at(topic)
+    if camera.transport == 'raw':
+        return IMAGE.at(camera.topic)
+    topic = camera.topic
     name = topic if topic.endswith('compressed') else f'{topic}/compressed'
     return replace(COMPRESSED_IMAGE.at(name), subscriber_qos=SENSOR)

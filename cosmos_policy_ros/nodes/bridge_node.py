@@ -146,7 +146,7 @@ def shown_topics(robot: RobotSpec, live: RobotSpec) -> dict[str, Topic]:
         live: The same in the namespace of the bridge.
     """
     cameras = {
-        camera_images(here.topic, here.transport).name: camera_images(there.topic, there.transport)
+        camera_images(here).name: camera_images(there)
         for here, there in zip(robot.cameras, live.cameras, strict=True)
     }
     joints = {

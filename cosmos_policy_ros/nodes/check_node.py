@@ -92,9 +92,7 @@ class CheckNode(Node):
         for camera in robot.cameras:
             self._images[camera.name] = Stream(camera.topic, camera.rate_hz)
             callback = partial(self._on_image, camera, ImageCheck(camera))
-            create_subscription(
-                self, camera_images(camera.topic, camera.transport), callback, raw=True
-            )
+            create_subscription(self, camera_images(camera), callback, raw=True)
         self._poses: dict[str, np.ndarray] = {}
         self._parts = {arm.name: JointParts(arm) for arm in self.robot.arms}
         for arm in robot.arms:
@@ -149,7 +147,7 @@ class CheckNode(Node):
         for arm in self.robot.arms:
             yield from self._check_arm(arm)
         for camera in self.robot.cameras:
-            topic = camera_images(camera.topic, camera.transport)
+            topic = camera_images(camera)
             stream = self._images[camera.name]
             yield from check_sensor(self, topic)
             yield from stream.findings(self._listened_s)
@@ -236,7 +234,7 @@ class CheckNode(Node):
     def _on_image(self, camera: CameraSpec, check: ImageCheck, data: bytes) -> None:
         now_ns, stream = self._now_ns(), self._images[camera.name]
         refusal = check.refuse_message(data, now_ns)
-        kind = ros_class(camera_images(camera.topic, camera.transport).type)
+        kind = ros_class(camera_images(camera).type)
         header = deserialize_message(data, kind).header
         stream.frame_id = header.frame_id
         stream.add(header.stamp.sec * 10**9 + header.stamp.nanosec, now_ns, refusal)

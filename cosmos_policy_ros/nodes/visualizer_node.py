@@ -120,7 +120,7 @@ class VisualizerNode(Node):
         self._wall: Image | None = None  # then, sent again and again with other pixels
         self._drawn: dict[str, Any] = {}  # camera -> message of the prediction in it
         cameras = self.robot.cameras
-        self._live = {c.name: camera_images(c.topic, c.transport) for c in cameras}
+        self._live = {c.name: camera_images(c) for c in cameras}
         self._predicted = {c.name: future_image(c.name) for c in cameras}
         create_timer(self, LOOK_S, self._look)
         self._drawing = create_timer(self, 1.0 / p.rate_hz, self._draw)

@@ -31,9 +31,7 @@ class CameraWatch:
         for camera in cameras:
             # raw: the message is never unpacked
             callback = partial(self._on_image, camera.topic, ImageCheck(camera))
-            create_subscription(
-                node, camera_images(camera.topic, camera.transport), callback, raw=True
-            )
+            create_subscription(node, camera_images(camera), callback, raw=True)
 
     def _on_image(self, topic: str, check: ImageCheck, message: bytes) -> None:
         now_ns = self._clock.now().nanoseconds

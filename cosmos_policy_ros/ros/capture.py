@@ -131,7 +131,7 @@ def recorded_topics(robot: RobotSpec, live: RobotSpec) -> dict[str, Topic]:
         live: The same in the namespace of the node that records.
     """
     cameras = {
-        here.topic: camera_images(there.topic, there.transport)
+        here.topic: camera_images(there)
         for here, there in zip(robot.cameras, live.cameras, strict=True)
     }
     arms = {

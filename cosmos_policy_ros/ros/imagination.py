@@ -48,9 +48,7 @@ class ImaginationFollower:
         self._answers: list[tuple[Candidates, float]] = []  # of the newest query, with their rate
         self._due: dict[int, int] = {}  # stamp of predicted images -> when they are really due
         self._expected: dict[int, Expectation] = {}  # by when it is due [ns, ROS clock]
-        self._images = {
-            camera.name: camera_images(camera.topic, camera.transport) for camera in robot.cameras
-        }
+        self._images = {camera.name: camera_images(camera) for camera in robot.cameras}
         self._joints = {arm.name: JOINT_STATES.at(arm.joint_state_topic) for arm in robot.arms}
         self._sensors = NewestMessages(node, [*self._images.values(), *self._joints.values()])
         create_subscription(node, CANDIDATES, self._on_candidates)

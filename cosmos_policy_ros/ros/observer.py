@@ -82,9 +82,7 @@ class Observer:
         }
         self._unnamed: set[str] = set()  # topics whose images name no order of colours
         for camera in robot.cameras:
-            create_subscription(
-                node, camera_images(camera.topic, camera.transport), partial(self.on_image, camera)
-            )
+            create_subscription(node, camera_images(camera), partial(self.on_image, camera))
         for arm in robot.arms:
             topic = JOINT_STATES.at(arm.joint_state_topic)
             create_subscription(node, topic, partial(self.on_joints, arm))

@@ -28,8 +28,7 @@ class StreamRates:
         """
         self._node, self._since_s = node, time.monotonic()
         streams = [
-            (camera.name, camera_images(camera.topic, camera.transport), camera.rate_hz)
-            for camera in robot.cameras
+            (camera.name, camera_images(camera), camera.rate_hz) for camera in robot.cameras
         ]
         streams += [
             (topic, JOINT_STATES.at(topic), robot.joint_state_rate_hz)

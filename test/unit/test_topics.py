@@ -7,6 +7,7 @@ import ast
 from pathlib import Path
 import re
 
+from cosmos_policy_ros.robot import CameraSpec
 from cosmos_policy_ros.topics import (
     camera_images,
     CANDIDATES,
@@ -81,10 +82,14 @@ def test_pattern_takes_the_name_of_the_robot_file() -> None:
 
 def test_compressed_images_come_beside_the_topic_or_on_it() -> None:
     """Where image_transport puts them, or on a topic that is named so itself."""
-    assert camera_images('/high/image_raw', 'raw').name == '/high/image_raw'
-    assert camera_images('/high/image_raw', 'compressed').name == '/high/image_raw/compressed'
-    assert camera_images('/high/image_compressed', 'compressed').name == '/high/image_compressed'
-    assert camera_images('/high/compressed', 'compressed').name == '/high/compressed'
+    for transport, topic, images in (
+        ('raw', '/high/image_raw', '/high/image_raw'),
+        ('compressed', '/high/image_raw', '/high/image_raw/compressed'),
+        ('compressed', '/high/image_compressed', '/high/image_compressed'),
+        ('compressed', '/high/compressed', '/high/compressed'),
+    ):
+        camera = CameraSpec('high', topic, 640, 480, 30.0, transport=transport)
+        assert camera_images(camera).name == images
 
 
 def test_every_name_is_in_the_table_once() -> None:

@@ -86,7 +86,7 @@ def _state(arm: ArmSpec) -> dict[str, Any]:
 
 def _image(camera: CameraSpec) -> dict[str, Any]:
     """Return a camera, whose images keep their size."""
-    topic = camera_images(camera.topic, camera.transport)
+    topic = camera_images(camera)
     return {
         'channel': _channel(topic.name, topic.type, SENSOR),
         'align': {'strategy': 'hold', 'timeline': 'header'},
