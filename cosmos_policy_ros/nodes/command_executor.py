@@ -6,7 +6,7 @@ new chunk comes it plays the running one to its end and holds; without joint sta
 camera shows nothing new, it holds at once. While it is enabled nobody else may publish what it
 sends, and only one node its chunks. With ``teleop`` the leader arms are followed instead; with
 ``takeover`` a person at them takes over from the policy and gives back. Drivers that need it are
-set up when motion is enabled, which takes a second, and get nothing before.
+set up when motion is enabled (``ros/enabling.py``), which takes a second, and get nothing before.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from cosmos_policy_ros.control.chunk_player import MOST_ROWS
 from cosmos_policy_ros.control.executor_status import executor_status, severity
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
-from cosmos_policy_ros.control.safety import MOST_OUTSIDE_RAD, WatchdogLimits
+from cosmos_policy_ros.control.safety import WatchdogLimits
 from cosmos_policy_ros.control.steady_time import SteadyTime
 from cosmos_policy_ros.control.takeover import MAX_APART, Takeover
 from cosmos_policy_ros.control.teleop import Teleop
 from cosmos_policy_ros.control.ticks import Lateness, sleep_until, Ticker
 from cosmos_policy_ros.robot import read_robot, RobotSpec
-from cosmos_policy_ros.ros.arms import command_topics, open_arms, open_setups, open_watches
+from cosmos_policy_ros.ros.arms import command_topics, open_arms, open_watches
 from cosmos_policy_ros.ros.camera_watch import CameraWatch
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_message
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.discovery import find_second_stack, refuse_second_stack
+from cosmos_policy_ros.ros.enabling import Enabling
 from cosmos_policy_ros.ros.endpoints import (
     create_publisher,
     create_service,
@@ -44,7 +45,6 @@ from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.leaders import leader_topics, Leaders
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.playback_params import PlaybackParams
-from cosmos_policy_ros.ros.service_calls import Caller, Conversation
 from cosmos_policy_ros.status import EXECUTOR_NAME
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -60,7 +60,6 @@ from cosmos_policy_ros.topics import (
 )
 from cosmos_policy_ros.types import ConfigError, JointCommand
 import numpy as np
-from numpy.typing import NDArray
 from rclpy.node import Node
 from rclpy.serialization import deserialize_message
 from std_msgs.msg import Bool, Empty
@@ -69,10 +68,6 @@ from trajectory_msgs.msg import JointTrajectory
 
 CHUNK_BURST, CHUNK_BURST_S = 10, 0.2  # as many chunks in a time [s] and no more are read
 WATCH_S = 0.1  # [s] between looks for foreign publishers
-ENTER_RAD_S = 0.1  # [rad/s] at which motors bring an arm into its range
-ENTER_SLACK_S = 2.0  # [s] longer than that takes
-ENTERED_S = 0.5  # [s] until joint states show an arm at rest
-ENTERED_RAD = 0.04  # [rad] from where they were to be: an arm sags under its own weight
 # A chunk with more bytes is not even read: one of 100,000 rows would cost a second of ticks.
 ROW_BYTES, NAME_BYTES = 40, 80  # of a row apart from its numbers, of a joint's name at most
 
@@ -228,7 +223,6 @@ class CommandExecutor(Node):
         self._refusals: dict[str, str] = {}  # stream -> it, and why its last message was refused
         self._mode = 'disabled'
         self._time = SteadyTime(time.perf_counter())
-        self._settle: Callable[[str], None] | None = None  # answers who enables, while that lasts
         self._enabled_ns = 0  # when motion was enabled last [ns, ROS clock]
         self._intervenes: bool | None = None  # as last published
         self._saw_s = 0.0  # when all cameras were well, or did not matter [s, monotonic]
@@ -238,8 +232,6 @@ class CommandExecutor(Node):
 
         self._pack = open_arms(self, robot.arms, self._period_s)
         self._watches = open_watches(self, robot.arms, self._period_s)
-        self._setups, self._preparing = open_setups(self, robot.arms), Conversation()
-        self._caller = Caller(self)
         self._commands = create_publisher(self, JOINT_COMMAND)
         self._status = StatusReport(self, EXECUTOR_STATUS, EXECUTOR_NAME, robot.name)
         self._joints = JointStates(self, robot, self._note)
@@ -248,6 +240,16 @@ class CommandExecutor(Node):
             self._handover = Handover(
                 self._takeover, self._leaders, self._now_ns, self._report_now
             )
+        self._enabling = Enabling(
+            self,
+            robot,
+            self.playback.safety,
+            self._joints,
+            self._leaders,
+            self._pack,
+            self._now_ns,
+            p.enter_range,
+        )
         self._interventions = create_publisher(self, HUMAN_INTERVENTION) if p.takeover else None
         self._note_intervention()
         watched = robot.cameras if p.max_image_age_s and not p.teleop else ()
@@ -347,16 +349,15 @@ class CommandExecutor(Node):
             settle('')
         elif self.playback.safety.state == 'enabled':
             settle('')
-        elif self._settle is not None:
+        elif self._enabling.runs:
             settle('not enabled: the drivers are being set up for another call')
-        elif trouble := self._find_obstacle(MOST_OUTSIDE_RAD if self._may_enter else None):
+        elif trouble := self._find_obstacle(self._enabling.max_excess_rad):
             settle(f'not enabled: {trouble}')
         else:
             if self._handover is not None:  # one that has outlived a fault
                 self._handover.abandon('motion is enabled anew')
-            self._settle = settle
-            self._preparing.start(self._prepare(), self._finish_enabling)
-            if self._settle is not None:  # it takes a while
+            self._enabling.start(self._begin, settle)
+            if self._enabling.runs:  # it takes a while
                 self._report_now()
 
     def _answering(
@@ -374,91 +375,26 @@ class CommandExecutor(Node):
 
         return settle
 
-    async def _prepare(self) -> None:
-        """Set up the drivers that need it, one after the other."""
-        for setup in self._setups.values():
-            await setup.prepare()
-        if self._leaders is not None:
-            await self._leaders.take_hold(self._now_ns())
-        measured, _ = self._joints.measure(self._now_ns())
-        if self._may_enter and measured is not None:
-            entry = self.playback.safety.find_entry(measured)
-            if entry is not None:
-                await self._enter_range(measured, entry)
-
-    @property
-    def _may_enter(self) -> bool:
-        """Whether arms outside of their range may be brought into it."""
-        n_outputs = sum(len(arm.outputs) for arm in self.robot.arms)
-        return self.params.enter_range and len(self._setups) == n_outputs
-
-    async def _enter_range(
-        self, measured: NDArray[np.float32], entry: NDArray[np.float32]
-    ) -> None:
-        """Have the motors bring the arms into their range at a pace of their own.
-
-        A motor takes no command outside of its range, so it cannot be led through it by many.
-
-        Args:
-            measured: (A,) float32 where the arms are [rad; gripper 0..1].
-            entry: (A,) float32 where they are to be [rad; gripper 0..1].
+    def _begin(self) -> None:
+        """Allow motion from where the arms are, now that their drivers are set up.
 
         Raises:
-            ValueError: An arm does not get there.
-            TimeoutError: A driver does not answer.
+            ValueError: Something is against it.
         """
-        longest_rad = float(np.abs((entry - measured) * self.robot.arm_joints).max())
-        self.get_logger().warning(
-            f'bringing arms {longest_rad:.2f} rad into their range at {ENTER_RAD_S} rad/s'
-        )
-        for setup in self._setups.values():
-            await setup.slow_down(ENTER_RAD_S, longest_rad)
-        for leave in self._pack(entry):
-            leave()
-        patience_s = longest_rad / ENTER_RAD_S + ENTER_SLACK_S
-        gap = np.full(self.robot.size, np.inf)
-        until_s = time.perf_counter() + patience_s
-        while gap.max() > ENTERED_RAD and time.perf_counter() < until_s:
-            await self._caller.pause(0.1)
-            now, age_s = self._joints.measure(self._now_ns())
-            if now is not None and age_s <= self.params.max_joint_age_s:
-                gap = np.abs(now - entry) * self.robot.arm_joints
-        if gap.max() > ENTERED_RAD:
-            i = int(gap.argmax())
-            msg = (
-                f'{self.robot.joint_names[i]} is {gap[i]:.3f} rad short of its range after '
-                f'{patience_s:.0f} s; switch off the torque of the arm and move it inside by hand'
-            )
-            raise ValueError(msg)
-        await self._caller.pause(ENTERED_S)
-        for setup in self._setups.values():
-            await setup.prepare()
-
-    def _finish_enabling(self, trouble: str) -> None:
-        """Enable, unless the drivers or anything else have a reason against it."""
-        settle, self._settle = self._settle, None
-        assert settle is not None
         now_ns = self._now_ns()
-        try:
-            if trouble or (trouble := self._find_obstacle()):
-                raise ValueError(trouble)
-            if self._leaders is not None:
-                self._leaders.begin(now_ns)
-            self.playback.enable(*self._joints.measure(now_ns), now_ns)
-            self._enabled_ns, self._n_refused = now_ns, 0
-            self._mode = 'disabled'  # so that the first tick reports, whatever was before
-            self._refusals.pop(ACTION_CHUNK.ros_name, None)
-        except ValueError as error:
-            trouble = f'not enabled: {error}'
+        if trouble := self._find_obstacle():
+            raise ValueError(trouble)
+        if self._leaders is not None:
+            self._leaders.begin(now_ns)
+        self.playback.enable(*self._joints.measure(now_ns), now_ns)
+        self._enabled_ns, self._n_refused = now_ns, 0
+        self._mode = 'disabled'  # so that the first tick reports, whatever was before
+        self._refusals.pop(ACTION_CHUNK.ros_name, None)
         self._set_trust()
-        settle(trouble)
 
     def _abandon(self, reason: str) -> None:
-        """End a preparation or a handover that runs, and answer who asked for it."""
-        self._preparing.stop()
-        if self._settle is not None:
-            settle, self._settle = self._settle, None
-            settle(f'not enabled: {reason}')
+        """End an enabling or a handover that runs, and answer who asked for it."""
+        self._enabling.abandon(reason)
         if self._handover is not None:
             self._handover.abandon(reason)
 
@@ -542,9 +478,8 @@ class CommandExecutor(Node):
 
     def _find_trouble(self) -> str:
         """Return why the arms would not do as commanded by what their drivers say, else empty."""
-        found = [watch() for watch in self._watches.values()]
-        found += [setup.trouble for setup in self._setups.values()]
-        return next((trouble for trouble in found if trouble), '')
+        found = (trouble for watch in self._watches.values() if (trouble := watch()))
+        return next(found, self._enabling.trouble)
 
     def _tick(self, due_s: float) -> None:
         """Get one command ready, send it when it is due and report changes."""
@@ -601,13 +536,8 @@ class CommandExecutor(Node):
             self._leaders.states.trusting = self._joints.trusting
 
     def _send(self, command: JointCommand, due_s: float, missed: int) -> None:
-        """Send every arm its part when it is due, then the whole to whoever records.
-
-        Drivers that are being set up get nothing: in a fault their motors may be where no command
-        of before is meant for them.
-        """
-        taken = self._settle is None and all(s.ready for s in self._setups.values())
-        ready = self._pack(command.positions) if taken else []
+        """Send every arm its part when it is due, then the whole to whoever records."""
+        ready = self._pack(command.positions) if self._enabling.ready else []
         sleep_until(due_s)
         began_s = time.perf_counter()
         for leave in ready:
@@ -639,7 +569,7 @@ class CommandExecutor(Node):
             chunks_refused=self._n_refused,
             ticks_skipped=self._skipped,
             scheduling=self._scheduling,
-            preparing=self._settle is not None,
+            preparing=self._enabling.runs,
             enabled_ns=self._enabled_ns,
         )
         level = severity(status, self._refusals)
