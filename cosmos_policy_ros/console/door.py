@@ -13,15 +13,13 @@ tabs together: three tabs with two streams each would leave none for the emergen
 would wait without a word.
 
 Source: OWASP, "Cross-Site Request Forgery Prevention" (verifying the origin) and "WebSocket
-security"; RFC 6265bis for ``SameSite``; RFC 6455, sections 4.2.2 and 5.2, for WebSockets.
+security"; RFC 6265bis for ``SameSite``.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-import hashlib
 import hmac
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
@@ -40,6 +38,10 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from cosmos_policy_ros.control.operations import OPERATIONS, STOP
 from cosmos_policy_ros.types import ConfigError
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+from websockets.protocol import Protocol, Side, State
+from websockets.server import ServerProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +50,6 @@ FRESH_S = 1.5  # [s] age of the state on a page beyond which it cannot press any
 COOKIE = 'cosmos_policy_console'
 MOST_BYTES = 4096  # of what is pressed
 VIEW = '/view'
-SOCKET_ID = '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'  # of RFC 6455, the same for everybody
-TEXT, BINARY = 1, 2  # kinds of frames of a WebSocket
 
 
 @dataclass(frozen=True)
@@ -318,49 +318,55 @@ class _Visit(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def _open_socket(self) -> bool:
-        """Answer the handshake of a WebSocket, on which nothing but its end is expected.
-
-        Returns:
-            Whether it was one; anything else is answered.
-        """
+    def _open_socket(self) -> Protocol | None:
+        """Answer the handshake of a WebSocket; None where it is none, which is answered too."""
         self.close_connection = True
-        key = self.headers.get('Sec-WebSocket-Key')
-        if key is None:
-            self._send(HTTPStatus.UPGRADE_REQUIRED, b'a WebSocket is here', Upgrade='websocket')
-            return False
-        digest = hashlib.sha1((key + SOCKET_ID).encode()).digest()
-        self.send_response(HTTPStatus.SWITCHING_PROTOCOLS)
-        self.send_header('Upgrade', 'websocket')
-        self.send_header('Connection', 'Upgrade')
-        self.send_header('Sec-WebSocket-Accept', base64.b64encode(digest).decode())
-        self.end_headers()
-        return True
+        asked = Request(self.path, Headers(self.headers.items()))
+        answer = ServerProtocol().accept(asked)
+        self.wfile.write(answer.serialize())
+        is_one = answer.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        return Protocol(Side.SERVER, max_size=MOST_BYTES) if is_one else None
+
+    def _flush(self, stream: Protocol) -> None:
+        """Send what a WebSocket has to send."""
+        self.wfile.write(b''.join(stream.data_to_send()))
+
+    def _is_open(self, stream: Protocol) -> bool:
+        """Return whether a WebSocket is open; nothing but its end is expected on it."""
+        while select.select([self.connection], [], [], 0.0)[0]:
+            if not (read := self.connection.recv(MOST_BYTES)):
+                return False
+            stream.receive_data(read)
+            stream.events_received()
+            self._flush(stream)  # an answer to its end
+        return stream.state is State.OPEN
 
     def _stream_states(self) -> None:
         """Send the state again and again, each with the time by which its age is known."""
-        if not self._open_socket():
+        if (stream := self._open_socket()) is None:
             return
         door = self._door
         rights = {'read_only': door.access.read_only, 'may_stop': self._may_stop()}
         door.count_page(1)
         try:
-            while not _is_closed(self.connection):
+            while self._is_open(stream):
                 state = door.state() | rights | {'seen': time.monotonic()}
-                self.wfile.write(_frame(TEXT, json.dumps(state).encode()))
+                stream.send_text(json.dumps(state).encode())
+                self._flush(stream)
                 time.sleep(STATE_S)
         finally:
             door.count_page(-1)
 
     def _stream_images(self) -> None:
         """Send every image that the browser has time for."""
-        if not self._open_socket():
+        if (stream := self._open_socket()) is None:
             return
         for jpeg in self._door.images.follow():
-            if _is_closed(self.connection):
+            if not self._is_open(stream):
                 return
             if jpeg:
-                self.wfile.write(_frame(BINARY, jpeg))
+                stream.send_binary(jpeg)
+                self._flush(stream)
 
     def _pass_on(self) -> None:
         """Connect the browser with the server of the 3D view, and pass on what both send."""
@@ -406,23 +412,6 @@ def _is_one(given: str, tokens: Iterable[str]) -> bool:
 def _is_loopback_name(host: str) -> bool:
     """Return whether the name that a browser calls, with or without a port, is this machine's."""
     return is_loopback(urlsplit(f'//{host}').hostname or '')
-
-
-def _is_closed(connection: socket.socket) -> bool:
-    """Return whether the other side has closed a WebSocket; it sends nothing else on it."""
-    return bool(select.select([connection], [], [], 0.0)[0])
-
-
-def _frame(kind: int, payload: bytes) -> bytes:
-    """Return a message from the server of a WebSocket as one frame."""
-    n = len(payload)
-    if n < 126:
-        length = bytes([n])
-    elif n < 1 << 16:
-        length = b'\x7e' + n.to_bytes(2, 'big')
-    else:
-        length = b'\x7f' + n.to_bytes(8, 'big')
-    return bytes([0x80 | kind]) + length + payload
 
 
 def _read_press(body: bytes) -> tuple[str, Any, float]:

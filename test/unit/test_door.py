@@ -13,9 +13,13 @@ import threading
 import time
 from typing import Any
 
+import pytest
+
+pytest.importorskip('websockets')
+
 from cosmos_policy_ros.console.door import Access, Door
 from cosmos_policy_ros.types import ConfigError
-import pytest
+from websockets.sync.client import ClientConnection, connect
 
 PAGE = b'<p>the console</p>'
 
@@ -42,10 +46,9 @@ class Opened:
         connection.request(method, path, body, headers)
         return connection.getresponse()
 
-    def listen(self, path: str) -> Any:
+    def listen(self, path: str) -> ClientConnection:
         """Return a WebSocket, as a page opens it."""
-        client = pytest.importorskip('websockets.sync.client')
-        return client.connect(f'ws://127.0.0.1:{self.door.port}{path}')
+        return connect(f'ws://127.0.0.1:{self.door.port}{path}')
 
     def enter(self, token: str) -> dict[str, str]:
         """Return the headers of a visitor who has opened the address with a token."""
@@ -217,6 +220,17 @@ def test_a_stream_is_no_page() -> None:
         assert it.visit('GET', '/state').status == 426
         assert it.visit('GET', '/images').status == 426
         assert it.door.n_pages == 0
+
+
+def test_a_stream_answers_what_a_browser_asks_of_it() -> None:
+    """Whether it is there, and its end; anything else is taken for nothing."""
+    with opened() as it, it.listen('/state') as stream:
+        assert stream.ping().wait(5.0)
+        stream.send('nobody reads this')
+        assert json.loads(stream.recv(5.0))['phase'] == 'ready'
+        stream.close()
+        assert stream.close_code == 1000
+        assert stream.protocol.close_rcvd is not None
 
 
 def test_a_state_that_cannot_be_told_is_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -69,6 +69,7 @@ WHO_MAY_USE = {  # third-party module -> layers
     'rosbags': {'data'},
     'tyro': {'cli'},
     'viser': {'console'},
+    'websockets': {'console'},
     'trimesh': {'console'},
     'rich': {'bench', 'cli', 'report', 'training'},
 }
