@@ -5,8 +5,7 @@ The observation is taken in the callback, at the stamp of the query; the network
 thread. A query that arrives while the worker is busy waits; a newer one takes its place.
 
 A query is to be answered before its committed rows end. Where the time would not suffice for all
-candidates and denoising steps, fewer are computed, by a model of the latency that is fitted while
-the node runs (``control/latency_model.py``).
+candidates and denoising steps, fewer are computed (``core/query_budget.py``).
 
 It is a managed node: configured it has its networks, active it answers, deactivated it keeps them
 and answers nothing, cleaned up it has freed them. Unless told otherwise it configures and
@@ -18,19 +17,21 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 import math
 from pathlib import Path
 import time
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.backends import load_policy
-from cosmos_policy_ros.control.latency_model import JITTERS, LatencyModel
 from cosmos_policy_ros.control.pacing import SPLINE_ROWS
 from cosmos_policy_ros.control.worker import NewestWorker
 from cosmos_policy_ros.core.config import check_robot
+from cosmos_policy_ros.core.latency_model import LatencyModel
 from cosmos_policy_ros.core.paraphrase import Match, TaskMatcher
 from cosmos_policy_ros.core.protocol import Answer, Policy
 from cosmos_policy_ros.core.query import PlanQuery, read_keep
+from cosmos_policy_ros.core.query_budget import QueryBudget
 from cosmos_policy_ros.metrics import percentiles
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
@@ -191,7 +192,7 @@ class InferenceNode(LifecycleNode):
         self.params = p = declare(self, InferenceParams)
         self.robot = read_robot(Path(p.robot), self.get_namespace())
         self._instruction, self._match = '', Match('', 0.0)
-        self._model = LatencyModel()
+        self._budget: QueryBudget | None = None  # once the networks are loaded
         self._stage: Stage = 'unconfigured'
         self._failure: Exception | None = None  # of the last transition
         self._candidates: Publisher | None = None  # while it is active …
@@ -292,7 +293,7 @@ class InferenceNode(LifecycleNode):
         check_robot(self.policy.config, self.robot)
         self._matcher = TaskMatcher(self.policy.tasks, task_synonyms())
         usual = PlanQuery.candidates if self.policy.config.has_value else 1
-        self._query = PlanQuery(
+        query = PlanQuery(
             candidates=usual if p.candidates == AUTO else p.candidates,
             futures=p.futures,
             values=p.values,
@@ -303,9 +304,12 @@ class InferenceNode(LifecycleNode):
             keep=read_keep(p.keep),
             seed=self.policy.config.base_seed + p.seed,
         )
-        self.policy.check_query(self._query)
-        self._model = LatencyModel()
-        self._measure()
+        self.policy.check_query(query)
+        steps = self.policy.config.action_steps
+        self._budget = QueryBudget(query, steps, may_reduce=p.candidates == AUTO)
+        black = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.robot.cameras}
+        obs = Observation(0, black, self.robot.start, self.policy.tasks[0])
+        self._budget.measure(partial(self.policy.plan, obs))
 
     def _open(self) -> None:
         """Open what answers leave on."""
@@ -318,9 +322,9 @@ class InferenceNode(LifecycleNode):
         self._active_ns = self.get_clock().now().nanoseconds
         p = self.params
         self.get_logger().info(
-            f'answering with {self._query.candidates} candidates, {p.futures} futures and '
+            f'answering with {self._budget.query.candidates} candidates, {p.futures} futures and '
             f'{p.values} values at depth {p.depth} from {p.checkpoint} on {p.device} with '
-            f'{self.policy}: {self._describe_latency()}'
+            f'{self.policy}: {self._budget.describe()}'
         )
 
     def _close(self) -> None:
@@ -339,42 +343,6 @@ class InferenceNode(LifecycleNode):
         self._close()
         if self._stage != 'unconfigured':
             del self.policy
-
-    def _measure(self) -> None:
-        """Answer made-up queries: first to warm up, then to learn how long they take."""
-        black = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.robot.cameras}
-        obs = Observation(0, black, self.robot.start, self.policy.tasks[0])
-        most, all_steps = self._query.candidates, self.policy.config.action_steps
-        fewest = 1 if self.params.candidates == AUTO else most
-        shallow = 1 if self.params.candidates == AUTO else self._query.depth
-        # Some backends prepare every number of rows when it is met first.
-        for n in range(fewest, most + 1):
-            self.policy.plan(obs, self._reduced(n, 1, self._query.depth))
-        for _ in range(2):
-            for n, steps in ((fewest, 1), (fewest, all_steps), (most, all_steps)):
-                for depth in sorted({shallow, self._query.depth}):
-                    start_s = time.perf_counter()
-                    self.policy.plan(obs, self._reduced(n, steps, depth))
-                    self._model.note(n, steps * depth, time.perf_counter() - start_s)
-
-    def _reduced(self, n: int, steps: int, depth: int) -> PlanQuery:
-        """Return the query for n candidates, a depth and, if they are not all, that many steps."""
-        all_steps = self.policy.config.action_steps
-        return self._query.reduced(n, steps if steps < all_steps else None, depth)
-
-    def _describe_latency(self) -> str:
-        """Return what the machine can afford, for people."""
-        most, all_steps = self._query.candidates, self.policy.config.action_steps
-        fewest = 1 if self.params.candidates == AUTO else most
-        depth = self._query.depth
-        whole_s = self._model.predict(most, all_steps * depth)
-        shallow = 1 if self.params.candidates == AUTO else depth
-        one_ms, least_ms = (self._model.predict(fewest, s * shallow) * 1e3 for s in (all_steps, 1))
-        return (
-            f'{most} candidates in {whole_s * 1e3:.0f} ms, which is a query every {whole_s:.2f} s '
-            f'at most, {fewest} in {one_ms:.0f} ms, {fewest} of one denoising step in '
-            f'{least_ms:.0f} ms'
-        )
 
     def _on_query(self, message: JointTrajectory) -> None:
         """Take the observation of a query and hand it to the worker; nothing if not active."""
@@ -428,7 +396,7 @@ class InferenceNode(LifecycleNode):
 
     def _answer(self, obs: Observation) -> None:
         """Publish the candidates for one observation, and before them what there was time for."""
-        query = self._fit(self._left_s(obs))
+        query = self._budget.fit(self._left_s(obs))
         start_s = time.perf_counter()
         answer = self.policy.plan(obs, query)
         rate_hz = self.policy.config.rate_hz
@@ -449,52 +417,30 @@ class InferenceNode(LifecycleNode):
         """
         if obs.committed is not None and len(obs.committed):
             n_rows = max(len(obs.committed) - SPLINE_ROWS, 1)
-        elif self.params.candidates == AUTO:
+        elif self._budget.may_reduce:
             n_rows = self.policy.config.horizon // 2
         else:
             return None
         lasts_s = n_rows / self.policy.config.rate_hz
         return lasts_s - (self.get_clock().now().nanoseconds - obs.stamp_ns) * 1e-9
 
-    def _fit(self, left_s: float | None) -> PlanQuery:
-        """Return the query as far as there is time for it; a given N stays as it is."""
-        if left_s is None:
-            return self._query
-        n, steps, depth = (
-            self._query.candidates,
-            self.policy.config.action_steps,
-            self._query.depth,
-        )
-        if self.params.candidates == AUTO:
-            n, steps, depth = self._model.afford(left_s, n, steps, depth)
-        budget_s = left_s - JITTERS * self._model.jitter_s(n, steps * depth)
-        return replace(self._reduced(n, steps, depth), budget_s=max(budget_s, 0.0))
-
     def _note_answer(
         self, obs: Observation, query: PlanQuery, answer: Answer, took_s: float
     ) -> None:
         """Learn from an answer, and report it."""
-        all_steps = self.policy.config.action_steps
-        steps = answer.steps or query.steps or all_steps
-        of_all_chunks = steps * query.depth
-        self._model.note(query.candidates, of_all_chunks, took_s)
+        spent = self._budget.note(query, answer.steps, took_s)
         self._latency_ms.append(took_s * 1e3)
         self._answered += 1
-        is_reduced = (
-            query.candidates < self._query.candidates
-            or query.depth < self._query.depth
-            or steps < all_steps
-        )
-        self._reduced_in_a_row = self._reduced_in_a_row + 1 if is_reduced else 0
+        self._reduced_in_a_row = self._reduced_in_a_row + 1 if spent.is_reduced else 0
         self._used = replace(
             self._used,
             stamp_ns=obs.stamp_ns,
             candidates_used=query.candidates,
-            steps_used=steps,
+            steps_used=spent.steps,
             depth_used=query.depth,
-            jitter_s=self._model.jitter_s(query.candidates, of_all_chunks),
+            jitter_s=spent.jitter_s,
             budget_s=math.nan if query.budget_s is None else query.budget_s,
-            reduced=self._used.reduced + is_reduced,
+            reduced=self._used.reduced + spent.is_reduced,
             late=self._used.late + (query.budget_s is not None and took_s > query.budget_s),
         )
         self._report()
@@ -523,11 +469,12 @@ class InferenceNode(LifecycleNode):
         ages_s = self._observer.ages_s(self.get_clock().now().nanoseconds)
         latency = list(self._latency_ms) or [math.nan]
         query_ms = percentiles(latency)
+        model = LatencyModel() if self._budget is None else self._budget.model
         status = replace(
             self._used,
-            latency_a_s=self._model.a_s,
-            latency_b_s=self._model.b_s,
-            latency_c_s=self._model.c_s,
+            latency_a_s=model.a_s,
+            latency_b_s=model.b_s,
+            latency_c_s=model.c_s,
             answered=self._answered,
             refused=self._refused,
             replaced=self._n_replaced + (self._worker.replaced if self._worker else 0),
@@ -552,10 +499,11 @@ class InferenceNode(LifecycleNode):
             return f'query refused: {self._reason}'
         if self._reduced_in_a_row < PERSISTENT:
             return ''
-        deep = f' at depth {self._query.depth}' if self._query.depth > 1 else ''
+        wanted = self._budget.query
+        deep = f' at depth {wanted.depth}' if wanted.depth > 1 else ''
         used = f' at {status.depth_used}' if deep else ''
         return (
-            f'no time for {self._query.candidates} candidates of '
+            f'no time for {wanted.candidates} candidates of '
             f'{self.policy.config.action_steps} denoising steps{deep}, {self._reduced_in_a_row} '
             f'times in a row: {status.candidates_used} of {status.steps_used}{used} in '
             f'{status.query_ms_last:.0f} ms, where there were {status.budget_s * 1e3:.0f}'

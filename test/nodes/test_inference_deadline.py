@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 import time
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.backends import load_policy
+from cosmos_policy_ros.core.query_budget import QueryBudget
 from cosmos_policy_ros.nodes import inference_node
 from cosmos_policy_ros.types import Observation
 import rclpy
@@ -73,6 +75,17 @@ class DeadlineBench(Bench):
         obs = self.inference._observer.observation(self.node.get_clock().now().nanoseconds)
         rows = np.tile(obs.proprio, (n_committed, 1))
         return replace(obs, committed=rows if n_committed else None)
+
+    @contextmanager
+    def wanting(self, may_reduce: bool = True, **wanted: int) -> Iterator[None]:
+        """Let the node want another query, knowing of its latency what it knows."""
+        usual = self.inference._budget
+        self.inference._budget = QueryBudget(replace(usual.query, **wanted), STEPS, may_reduce)
+        self.inference._budget.model = usual.model
+        try:
+            yield
+        finally:
+            self.inference._budget = usual
 
     def report_of(self, obs: Observation) -> tuple[dict[str, str], float]:
         """Have an observation answered; return the report and when the answer came [s]."""
@@ -140,12 +153,10 @@ def test_answer_comes_before_the_committed_rows_end(bench: DeadlineBench) -> Non
 
 def test_depth_is_given_up_before_candidates(bench: DeadlineBench) -> None:
     """Two chunks of four candidates take 1.3 s with two steps; without a hurry 3.2 s."""
-    plain, auto = bench.inference._query, bench.inference.params
-    bench.inference._query = replace(plain, depth=2)
-    report, came_s = bench.report_of(bench.observation(3))
-    bench.inference.params = replace(auto, candidates=4)
-    free, _ = bench.report_of(bench.observation(0))
-    bench.inference._query, bench.inference.params = plain, auto
+    with bench.wanting(depth=2):
+        report, came_s = bench.report_of(bench.observation(3))
+    with bench.wanting(may_reduce=False, depth=2):
+        free, _ = bench.report_of(bench.observation(0))
     assert (report['depth_used'], report['candidates_used']) == ('1', '4')
     assert came_s < 1.0
     assert (free['depth_used'], free['steps_used'], free['budget_ms']) == ('2', '5', '')
@@ -173,10 +184,8 @@ def test_operator_is_warned_of_a_machine_that_is_always_too_slow(bench: Deadline
 
 def test_given_number_of_candidates_is_kept(bench: DeadlineBench) -> None:
     """Steps end early all the same, since an answer that is late is played in part only."""
-    auto = bench.inference.params
-    bench.inference.params = replace(auto, candidates=4)
-    report, came_s = bench.report_of(bench.observation(3))
-    bench.inference.params = auto
+    with bench.wanting(may_reduce=False):
+        report, came_s = bench.report_of(bench.observation(3))
     assert report['candidates_used'] == '4'
     assert int(report['steps_used']) < 5
     assert came_s < 1.1

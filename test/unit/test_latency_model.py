@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from cosmos_policy_ros.control.latency_model import LatencyModel
+from cosmos_policy_ros.core.latency_model import LatencyModel
 import numpy as np
 import pytest
 
