@@ -139,13 +139,8 @@ def play_suite(
     Raises:
         ConfigError: Checkpoint, simulator, suite or task are wrong or do not fit each other.
     """
-    results = []
     open_player = partial(_open_player, agent, simulator, name, robot, tuple(trials), seed)
-    for result in map_seeds(open_player, range(len(trials)), workers):
-        results.append(result)
-        on_result(result)
-    order = {(trial.task, trial.seed): i for i, trial in enumerate(trials)}
-    return sorted(results, key=lambda result: order[result.task, result.seed])
+    return map_seeds(open_player, range(len(trials)), workers, on_result)
 
 
 def _open_player(

@@ -32,7 +32,7 @@ def record_demonstrations(
     workers: int = 2,
     on_episode: Callable[[bool], None] = lambda _: None,
 ) -> list[bool]:
-    """Record demonstrations in processes side by side and return which succeeded, as they end.
+    """Record demonstrations in processes side by side and return of each whether it succeeded.
 
     Args:
         out: Folder of the bags, which is made.
@@ -45,11 +45,7 @@ def record_demonstrations(
     out.mkdir(parents=True, exist_ok=True)
     seeds = list(seeds)
     set_aside_unfinished(out, seeds)
-    outcomes = []
-    for success in map_seeds(partial(_open_recorder, out, task, robot), seeds, workers):
-        outcomes.append(success)
-        on_episode(success)
-    return outcomes
+    return map_seeds(partial(_open_recorder, out, task, robot), seeds, workers, on_episode)
 
 
 def record_demonstration(path: Path, task: str, seed: int, robot: RobotSpec) -> bool:

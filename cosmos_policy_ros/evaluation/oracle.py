@@ -97,12 +97,8 @@ def play_branches(
     Raises:
         ConfigError: See ``check_branches``, which shows a mistake sooner.
     """
-    scenes = []
     open_player = partial(_open_player, agents, scenario, robot, between_s)
-    for scene in map_seeds(open_player, seeds, workers):
-        scenes.append(scene)
-        on_scene(scene)
-    return sorted(scenes, key=lambda scene: scene.seed)
+    return map_seeds(open_player, seeds, workers, on_scene)
 
 
 @dataclass(frozen=True)

@@ -87,12 +87,8 @@ def evaluate_scenes(
     Raises:
         ConfigError: See ``check_evaluation``, which shows a mistake sooner.
     """
-    results = []
     open_player = partial(_open_player, agent, scenario, robot, record)
-    for result in map_seeds(open_player, seeds, workers):
-        results.append(result)
-        on_result(result)
-    return sorted(results, key=lambda result: result.seed)
+    return map_seeds(open_player, seeds, workers, on_result)
 
 
 def describe_measured(agent: Agent, scenario: Scenario, robot: RobotSpec) -> dict[str, Any]:

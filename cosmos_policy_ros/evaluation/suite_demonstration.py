@@ -46,7 +46,7 @@ def record_suite_demonstrations(
     workers: int = 2,
     on_episode: Callable[[bool], None] = lambda _: None,
 ) -> list[bool]:
-    """Record demonstrations of a task side by side and return which succeeded, as they end.
+    """Record demonstrations of a task side by side and return which succeeded, by their seeds.
 
     Args:
         out: Folder of the files, which is made.
@@ -66,12 +66,8 @@ def record_suite_demonstrations(
     steps_of_row(robot, rate_hz)
     if not seeds:
         return []
-    outcomes = []
     open_recorder = partial(_open_recorder, out, simulator, suite, task, robot, rate_hz)
-    for success in map_seeds(open_recorder, seeds, min(workers, len(seeds))):
-        outcomes.append(success)
-        on_episode(success)
-    return outcomes
+    return map_seeds(open_recorder, seeds, min(workers, len(seeds)), on_episode)
 
 
 def play_demonstration(

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import as_completed, ProcessPoolExecutor
 import multiprocessing
 from typing import Any, TypeVar
@@ -14,21 +14,27 @@ _PLAY: list[Callable[[int], Any]] = []  # of this worker process
 
 
 def map_seeds(
-    open_player: Callable[[], Callable[[int], Result]], seeds: Iterable[int], workers: int
-) -> Iterator[Result]:
-    """Play seeded scenes in worker processes and yield the results as they come.
+    open_player: Callable[[], Callable[[int], Result]],
+    seeds: Iterable[int],
+    workers: int,
+    on_result: Callable[[Result], None] = lambda _: None,
+) -> list[Result]:
+    """Play seeded scenes in worker processes and return the results in the order of the seeds.
 
     Args:
         open_player: Returns the function that plays the scene of a seed. It is called once in
             every process and may load policy and simulator; it and the results can be pickled.
         seeds: Seeds of the scenes.
         workers: Number of processes.
+        on_result: Called with every result as it comes.
     """
     # spawn: neither an EGL context nor torch's threads survive a fork
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(workers, context, _open, (open_player,)) as pool:
-        for job in as_completed([pool.submit(_play, seed) for seed in seeds]):
-            yield job.result()
+        jobs = [pool.submit(_play, seed) for seed in seeds]
+        for job in as_completed(jobs):
+            on_result(job.result())
+    return [job.result() for job in jobs]
 
 
 def _open(open_player: Callable[[], Callable[[int], Any]]) -> None:

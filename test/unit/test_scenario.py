@@ -85,7 +85,9 @@ def open_player() -> Callable[[int], tuple[int, int]]:
 
 def test_seeds_are_played_in_other_processes_that_open_once() -> None:
     """Policy and simulator are loaded as often as there are processes, not as there are seeds."""
-    results = sorted(map_seeds(open_player, range(7, 12), 1))
+    shown: list[Any] = []
+    results = map_seeds(open_player, range(7, 12), 1, shown.append)
+    assert sorted(shown) == sorted(results)
     assert [seed for seed, _ in results] == [7, 8, 9, 10, 11]
     (opened_by,) = {process for _, process in results}
     assert opened_by != os.getpid()
