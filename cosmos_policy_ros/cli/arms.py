@@ -8,6 +8,7 @@ from pathlib import Path
 import sys
 from typing import Annotated, Literal
 
+from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.control.arm_motions import check_motion
 from cosmos_policy_ros.report.arms import announce, follows, keep_scales, move_arms
 from cosmos_policy_ros.report.typed import forget_typed
@@ -53,10 +54,8 @@ class Arms:
     """Move without asking."""
     out: Path | None = None
     """Folder for logs and events, by default runs/<date>-<time>."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
-    domain: int | None = None
-    """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
+    namespace: Namespace = ''
+    domain: Domain = None
 
 
 def run(options: Arms) -> int:

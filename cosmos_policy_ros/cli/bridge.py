@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import LONE_BRIDGE, Value
@@ -30,10 +31,8 @@ class Bridge:
     """Address to listen at; 0.0.0.0 shows the robot to everybody on the network."""
     port: int = 8765
     """Port to listen at; 0 takes a free one."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
-    domain: int | None = None
-    """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
+    namespace: Namespace = ''
+    domain: Domain = None
 
 
 def run(options: Bridge) -> int:

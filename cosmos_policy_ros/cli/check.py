@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 import tempfile
 
+from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.finding import Finding, refuse
@@ -47,10 +48,8 @@ class Check:
     """File for the findings; replaced when it exists."""
     all: bool = False
     """Show in the table what is well too."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
-    domain: int | None = None
-    """ROS domain, by default ROS_DOMAIN_ID, and 0 where that is not set."""
+    namespace: Namespace = ''
+    domain: Domain = None
 
 
 def run(options: Check) -> int:

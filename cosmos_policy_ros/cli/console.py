@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import LONE_CONSOLE, Value
@@ -36,10 +37,8 @@ class Console:
     address that it prints."""
     pedal: Path | None = None
     """Input device whose keys are taken too, whatever window has the focus."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
-    domain: int | None = None
-    """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
+    namespace: Namespace = ''
+    domain: Domain = None
 
 
 def run(options: Console) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.report.estop import press_once, watch_keys
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
 
@@ -27,10 +28,8 @@ class Estop:
     """Reset it now and end; nothing moves before motion is enabled."""
     search_s: float = 5.0
     """How long --once and --reset search for the executor [s]; a stop is sent meanwhile."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
-    domain: int | None = None
-    """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
+    namespace: Namespace = ''
+    domain: Domain = None
 
 
 def run(options: Estop) -> int:

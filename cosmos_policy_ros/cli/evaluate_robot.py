@@ -11,6 +11,7 @@ import select
 import sys
 from typing import Any, Literal
 
+from cosmos_policy_ros.cli.robot_options import Namespace
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.facts import read_facts, read_tasks
 from cosmos_policy_ros.core.paraphrase import TaskMatcher
@@ -80,8 +81,7 @@ class EvaluateRobot:
     """Candidates N per query, for both policies."""
     device: str = 'cpu'
     """Where the networks run."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
+    namespace: Namespace = ''
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID; for the simulated robot else one of its own."""
 

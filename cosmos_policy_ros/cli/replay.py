@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+from cosmos_policy_ros.cli.robot_options import Namespace
 from cosmos_policy_ros.report.replay import replay_bag
 from cosmos_policy_ros.types import ConfigError
 import tyro
@@ -35,8 +36,7 @@ class Replay:
     """1 plays as recorded, 0.5 takes twice as long."""
     out: Path | None = None
     """Folder for logs and events, by default runs/<date>-<time>."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
+    namespace: Namespace = ''
     domain: int | None = None
     """ROS domain, by default ROS_DOMAIN_ID; where that is not set, one of its own for the
     simulator and 0 for a running robot."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from cosmos_policy_ros.cli.robot_options import Namespace
 from cosmos_policy_ros.outputs import check_output, whole_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.node_list import full_namespace
@@ -26,8 +27,7 @@ class Security:
     """Robot YAML, whose cameras and arms give the names."""
     out: Path = Path('policy.xml')
     """File to write; replaced when it exists."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
+    namespace: Namespace = ''
 
 
 def run(options: Security) -> int:

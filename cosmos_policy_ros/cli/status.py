@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.control.policy_status import describe_status
 from cosmos_policy_ros.report.status import listen, show_status
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
@@ -24,10 +25,8 @@ class Status:
     runs or is ready to."""
     listen_s: float = 3.0
     """How long --once listens [s]."""
-    namespace: str = ''
-    """Namespace of the robot's stack, such as robot1; by default none."""
-    domain: int | None = None
-    """ROS domain, by default ROS_DOMAIN_ID, or 0 where that is not set."""
+    namespace: Namespace = ''
+    domain: Domain = None
 
 
 def run(options: Status) -> int:
