@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events that a node reports to the command that started it, in a file of one JSON object a line.
 
-The operator, the demonstrator and the replay append while things happen; the command line follows
-the file and makes its report from it.
+The node that leads a stack appends while things happen; the command line follows the file and
+makes its report from it.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One line of the table of ``cosmos-policy check``: what came, what was expected, what to do."""
+"""One line of ``cosmos-policy check`` or ``doctor``: what is, what was expected, what to do."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Finding:
     """What was found out about one thing.
 
     Attributes:
-        subject: The topic, controller or file.
+        subject: The topic, controller, file or part of the machine.
         check: What was looked at, such as ``rate``.
         found: What there is.
         expected: What there should be, empty where ``found`` says it all.

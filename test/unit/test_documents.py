@@ -28,7 +28,16 @@ from document_commands import (
 )
 import pytest
 from reference import launch_stack, PAGE_MAKERS
-from test_layering import BY_NAME, FILES, imports, layer_of, MAY_IMPORT, ROS_MODULES, WAIST
+from test_layering import (
+    BY_NAME,
+    FILES,
+    imports,
+    layer_of,
+    MAY_IMPORT,
+    module_name,
+    ROS_MODULES,
+    WAIST,
+)
 import yaml
 
 WRITTEN_BY_CODE = [f'docs/reference/{name}' for name in PAGE_MAKERS]
@@ -202,6 +211,24 @@ def test_every_module_and_function_that_is_named_exists(document: str) -> None:
         elif call := re.fullmatch(r'(\w+)\(.*\)', span):
             known = re.compile(rf'\b(?:def|class) {call[1]}\b')
             assert any(known.search(text) for text in SOURCES), f'{document} names {span}'
+
+
+def test_every_module_that_a_docstring_names_exists() -> None:
+    """``core.query`` or ``core/query.py``, and what stands behind a module is in it."""
+    modules = {module_name(path).partition('.')[2]: path.read_text('utf-8') for path in FILES}
+    tops = {name.partition('.')[0] for name in modules}
+    wrong = []
+    for text in modules.values():
+        named = re.findall(r'``([a-z]\w*(?:\.\w+)+)``', text)
+        paths = [path.split('/') for path in re.findall(r'``(\w+/\w+)\.py``', text)]
+        for name in (*named, *('.'.join(path) for path in paths if path[0] in LAYERS)):
+            parts = name.split('.')
+            known = [n for n in range(len(parts), 0, -1) if '.'.join(parts[:n]) in modules]
+            behind = parts[known[0] :] if known else parts
+            if parts[0] in tops and behind and parts[-1] not in ENDINGS | {'py'}:
+                source = modules['.'.join(parts[: known[0]])] if known else ''
+                wrong += [] if re.search(rf'\b{behind[0]}\b', source) else [name]
+    assert wrong == []
 
 
 @pytest.mark.parametrize(('document', 'sentence', 'value'), NUMBERS)
