@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 
 from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.control.arm_motions import check_motion
-from cosmos_policy_ros.report.arms import announce, follows, keep_scales, move_arms
-from cosmos_policy_ros.report.typed import forget_typed
 from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.terminal.arms import announce, follows, keep_scales, move_arms
+from cosmos_policy_ros.terminal.typed import forget_typed
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 import tyro

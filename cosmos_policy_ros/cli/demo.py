@@ -13,13 +13,13 @@ from cosmos_policy_ros.core.cosmos3.facts import Cosmos3Facts
 from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.core.planner import Selection
 from cosmos_policy_ros.core.query import PlanQuery
-from cosmos_policy_ros.report.demo import play_demo
 from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task, TASKS
 from cosmos_policy_ros.sim.states import States
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.stack.node_list import fit_robot, SIM_DRIVERS, Value
+from cosmos_policy_ros.terminal.demo import play_demo
 from cosmos_policy_ros.types import ConfigError
 import tyro
 

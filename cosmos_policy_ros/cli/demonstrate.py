@@ -68,7 +68,7 @@ def run(options: Demonstrate) -> int:
     _refuse(options, ('suite', 'rate_hz'), 'is of a benchmark; give --sim libero besides')
     find_task(options.task)  # a mistake shows here, not in the middle of a worker
     if options.live:
-        from cosmos_policy_ros.report.demonstration import record_live
+        from cosmos_policy_ros.terminal.demonstration import record_live
 
         record_live(
             options.out,

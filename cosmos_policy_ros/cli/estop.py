@@ -6,8 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from cosmos_policy_ros.cli.robot_options import Domain, Namespace
-from cosmos_policy_ros.report.estop import press_once, watch_keys
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
+from cosmos_policy_ros.terminal.estop import press_once, watch_keys
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,7 @@ from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.evaluation.trials import JudgedRollout, RESULTS, Session, Trial
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.outputs import whole_file
-from cosmos_policy_ros.report.rollout import Answer, play_rollout, Rollout, write_rollout_film
 from cosmos_policy_ros.report.score_sheet import verdict, write_csv, write_sheet
-from cosmos_policy_ros.report.typed import forget_typed
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task
@@ -30,6 +28,8 @@ from cosmos_policy_ros.sim.task_words import task_synonyms
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.stack.domain import choose_domain, choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import fit_robot, NodeSpec, POLICY_STACK, SIM_STACK, Value
+from cosmos_policy_ros.terminal.rollout import Answer, play_rollout, Rollout, write_rollout_film
+from cosmos_policy_ros.terminal.typed import forget_typed
 from cosmos_policy_ros.types import ConfigError, MOST_PROGRESS
 from rich.console import Console
 from rich.prompt import IntPrompt, Prompt

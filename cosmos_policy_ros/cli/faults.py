@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosmos_policy_ros.outputs import check_output
-from cosmos_policy_ros.report.faults import add_to_file, print_report, read_cases, run_faults
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
+from cosmos_policy_ros.terminal.faults import add_to_file, print_report, read_cases, run_faults
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cosmos_policy_ros.cli.robot_options import Domain, Namespace
-from cosmos_policy_ros.report.operate import operate
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import Value
+from cosmos_policy_ros.terminal.operate import operate
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 from cosmos_policy_ros.cli.robot_options import Namespace
-from cosmos_policy_ros.report.replay import replay_bag
+from cosmos_policy_ros.terminal.replay import replay_bag
 from cosmos_policy_ros.types import ConfigError
 import tyro
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.control.policy_status import describe_status
-from cosmos_policy_ros.report.status import listen, show_status
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
+from cosmos_policy_ros.terminal.status import listen, show_status
 
 
 @dataclass(frozen=True)

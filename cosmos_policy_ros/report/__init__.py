@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a person looks at: the terminal while a stack runs, and pages, plots and films afterwards.
+"""What a person looks at afterwards: pages, plots, films and figures, and what a machine is like.
 
-- A stack that is started, shown while it runs and gone afterwards (``live``): a demo (``demo``
-  with ``demo_terminal``, ``demo_summary``, ``demo_plot``, ``demo_film``), a ``replay`` of a bag,
-  and a live ``demonstration``.
+- A demo: ``demo_summary``, ``demo_plot`` and ``demo_film``.
 - Recordings as one HTML page (``recordings``): ``page`` around the sections of ``episode``,
   with ``joints`` and other ``charts``, in one ``style``.
-- ``comparison_plot`` of evaluations, and the ``machine`` that figures were measured on.
+- The ``score_sheet`` of a blind comparison, ``comparison_plot`` of evaluations, ``seams_plot``.
+- The ``machine`` that figures were measured on, and whether it can run a stack (``doctor``).
 
 For example:
 

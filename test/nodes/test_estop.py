@@ -21,10 +21,10 @@ import pytest
 pytest.importorskip('rclpy')
 
 from command_line import refused
-from cosmos_policy_ros.report.estop import press_once
 from cosmos_policy_ros.stack.node_list import ESTOP, EXECUTOR
 from cosmos_policy_ros.stack.node_pipe import NodePipe, open_pipe
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
+from cosmos_policy_ros.terminal.estop import press_once
 from cosmos_policy_ros.types import ConfigError
 from ros_domains import ros_domain, wait_for
 

@@ -12,7 +12,6 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.nodes.monitor_node import MonitorNode
-from cosmos_policy_ros.report.status import listen
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import (
     candidates_message,
@@ -29,6 +28,7 @@ from cosmos_policy_ros.status import (
     PlannerStatus,
     PolicyStatus,
 )
+from cosmos_policy_ros.terminal.status import listen
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
     CANDIDATES,

@@ -6,11 +6,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.report.demo import OUTPUTS
 from cosmos_policy_ros.report.demo_plot import _draw_values
 from cosmos_policy_ros.report.demo_summary import make_report
-from cosmos_policy_ros.report.live import prepare_folder
 from cosmos_policy_ros.stack.running import explain_end
+from cosmos_policy_ros.terminal.demo import OUTPUTS
+from cosmos_policy_ros.terminal.live import prepare_folder
 from cosmos_policy_ros.types import ConfigError
 from matplotlib.figure import Figure
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from command_line import refused
-from cosmos_policy_ros.report.faults import add_to_file, print_report, summarise
+from cosmos_policy_ros.terminal.faults import add_to_file, print_report, summarise
 from cosmos_policy_ros.types import ConfigError
 import pytest
 from rich.console import Console

@@ -9,8 +9,8 @@ import shutil
 from cosmos_policy_ros.control.arm_motions import trace
 from cosmos_policy_ros.control.gripper_fit import fit_scale
 from cosmos_policy_ros.gripper import FingerLinkage, GripperSpec
-from cosmos_policy_ros.report.gripper_scale import find_changes, write_scales
 from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.terminal.gripper_scale import find_changes, write_scales
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray

@@ -35,12 +35,13 @@ MAY_IMPORT = {
     'stack': WAIST,
     'evaluation': WAIST | {'core', 'backends', 'data', 'control', 'sim'},
     'report': WAIST | {'data', 'stack', 'control'},
+    'terminal': WAIST | {'data', 'stack', 'control', 'report'},
     'bench': WAIST
     | {'core', 'backends', 'data', 'training', 'drivers', 'control', 'sim'}
     | {'stack', 'evaluation', 'report'},
     'cli': WAIST  # everything but ros and nodes, which run as processes of their own
     | {'core', 'backends', 'data', 'training', 'control', 'drivers', 'sim'}
-    | {'stack', 'evaluation', 'report', 'bench'},
+    | {'stack', 'evaluation', 'report', 'terminal', 'bench'},
 }
 ROS_LAYERS = {'ros', 'faults', 'nodes'}
 ROS_MODULES = {
@@ -71,7 +72,7 @@ WHO_MAY_USE = {  # third-party module -> layers
     'viser': {'console'},
     'websockets': {'console'},
     'trimesh': {'console'},
-    'rich': {'bench', 'cli', 'report', 'training'},
+    'rich': {'bench', 'cli', 'report', 'terminal', 'training'},
 }
 BY_NAME = {
     'backends': {'tensorrt', 'tensorrt_rtx'},

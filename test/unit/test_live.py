@@ -5,9 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from cosmos_policy_ros.report.demo_terminal import show_demo
-from cosmos_policy_ros.report.demonstration import show_demonstrations
-from cosmos_policy_ros.report.replay import print_result, show_replay
+from cosmos_policy_ros.terminal.demo_terminal import show_demo
+from cosmos_policy_ros.terminal.demonstration import show_demonstrations
+from cosmos_policy_ros.terminal.replay import print_result, show_replay
 import pytest
 from rich.console import Console
 

@@ -11,8 +11,8 @@ import struct
 from typing import Any
 
 from cosmos_policy_ros.drivers.pedal import open_pedal, read_keys
-from cosmos_policy_ros.report.estop import choose_word
-from cosmos_policy_ros.report.operate import (
+from cosmos_policy_ros.terminal.estop import choose_word
+from cosmos_policy_ros.terminal.operate import (
     choose_keys,
     draw_desk,
     HeldKeys,

@@ -6,8 +6,8 @@ from __future__ import annotations
 import io
 
 from cosmos_policy_ros.control.policy_status import describe_status
-from cosmos_policy_ros.report.status import draw_status
 from cosmos_policy_ros.status import PolicyStatus
+from cosmos_policy_ros.terminal.status import draw_status
 from rich.console import Console
 
 RUNNING = PolicyStatus(

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cosmos_policy_ros.event_log import Event
-from cosmos_policy_ros.report.live import counting_bar, follow_stack, prepare_folder
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import DEMONSTRATION_STACK, DEMONSTRATOR, Value
+from cosmos_policy_ros.terminal.live import counting_bar, follow_stack, prepare_folder
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 

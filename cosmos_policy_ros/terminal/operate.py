@@ -19,9 +19,9 @@ import tty
 from typing import Any
 
 from cosmos_policy_ros.control.operations import HOME, KEYS, OPERATIONS, STOP
-from cosmos_policy_ros.report.status import STYLES
 from cosmos_policy_ros.stack.node_list import OPERATE, Value
 from cosmos_policy_ros.stack.node_pipe import open_pipe
+from cosmos_policy_ros.terminal.status import STYLES
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console, Group
 from rich.live import Live

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.event_log import Event
-from cosmos_policy_ros.report.gripper_scale import find_changes, scale_lines, write_scales
-from cosmos_policy_ros.report.live import follow_stack, prepare_folder
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import ARMS, ARMS_STACK, Value
+from cosmos_policy_ros.terminal.gripper_scale import find_changes, scale_lines, write_scales
+from cosmos_policy_ros.terminal.live import follow_stack, prepare_folder
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn

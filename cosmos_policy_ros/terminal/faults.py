@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.event_log import Event
-from cosmos_policy_ros.report.live import counting_bar, follow_stack, prepare_folder
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import FAULTS, Value
+from cosmos_policy_ros.terminal.live import counting_bar, follow_stack, prepare_folder
 from cosmos_policy_ros.types import ConfigError
 from rich.box import SIMPLE
 from rich.console import Console

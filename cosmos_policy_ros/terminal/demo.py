@@ -11,11 +11,11 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.report.demo_summary import make_report
-from cosmos_policy_ros.report.demo_terminal import print_report, show_demo
-from cosmos_policy_ros.report.live import follow_stack, prepare_folder
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import Value
+from cosmos_policy_ros.terminal.demo_terminal import print_report, show_demo
+from cosmos_policy_ros.terminal.live import follow_stack, prepare_folder
 from rich.console import Console
 
 OUTPUTS = ('bags', 'logs', 'events.jsonl', 'report.json', 'plot.png', 'demo.mp4')

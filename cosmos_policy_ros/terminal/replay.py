@@ -12,11 +12,11 @@ from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.event_log import Event
-from cosmos_policy_ros.report.live import follow_stack, prepare_folder
 from cosmos_policy_ros.resources import find_robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.domain import choose_domain, choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import REPLAY, REPLAY_STACK, Value
+from cosmos_policy_ros.terminal.live import follow_stack, prepare_folder
 from cosmos_policy_ros.types import ConfigError
 from rich.box import SIMPLE
 from rich.console import Console
