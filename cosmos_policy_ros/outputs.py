@@ -11,9 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 import errno
+import json
 import os
 from pathlib import Path
 import shutil
+from typing import Any
 
 from cosmos_policy_ros.types import ConfigError
 
@@ -53,6 +55,17 @@ def whole_file(path: Path) -> Iterator[Path]:
     """
     with _renamed_when_whole(path.with_name(f'{path.stem}{PARTIAL}{path.suffix}'), path) as file:
         yield file
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a value as JSON that people can read, with ``whole_file``.
+
+    Raises:
+        ConfigError: See ``whole_file``.
+        TypeError: The value holds something that JSON has no word for.
+    """
+    with whole_file(path) as partial:
+        partial.write_text(json.dumps(value, indent=2) + '\n', encoding='utf-8')
 
 
 @contextmanager

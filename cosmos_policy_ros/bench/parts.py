@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-import json
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.outputs import write_json
 
 Figures = dict[str, Any]
 
@@ -30,9 +29,7 @@ def measure_parts(
     for name, measure in parts.items():
         figures[name] = measure()
         if file:
-            text = json.dumps(figures if nested else figures[name], indent=2)
-            with whole_file(file) as partial:
-                partial.write_text(text + '\n', encoding='utf-8')
+            write_json(file, figures if nested else figures[name])
     return figures
 
 

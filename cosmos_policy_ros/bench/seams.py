@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import product
-import json
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from cosmos_policy_ros.evaluation import (
 )
 from cosmos_policy_ros.evaluation.earlier import read_earlier
 from cosmos_policy_ros.metrics import wilson_interval
-from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.outputs import write_json
 from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
@@ -123,7 +122,8 @@ def measure_seams(
             progress.advance(whole)
             cells.append({'task': task, 'seam': seam, 'latency_s': latency_s, **_cell(results)})
             cells.sort(key=_key)
-            write_cells(file, figures)
+            if file is not None:
+                write_json(file, figures)
     shown = [cell for cell in cells if _key(cell) in scenarios]
     print_cells(shown)
     if plot:
@@ -145,14 +145,6 @@ def read_cells(file: Path | None, measured: Mapping[str, Any]) -> list[dict[str,
         ConfigError: The file is another one, or its cells are of something else.
     """
     return read_earlier(file, measured, 'cells', _read_cell, 'cosmos-policy bench seams')
-
-
-def write_cells(file: Path | None, figures: Mapping[str, Any]) -> None:
-    """Write the cells played so far, all or nothing; without a file do nothing."""
-    if file is None:
-        return
-    with whole_file(file) as partial:
-        partial.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
 
 
 def print_cells(cells: Sequence[Mapping[str, Any]]) -> None:

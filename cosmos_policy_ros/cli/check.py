@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-import json
 from pathlib import Path
 import tempfile
 
@@ -13,7 +12,7 @@ from cosmos_policy_ros.cli.robot_options import Domain, Namespace
 from cosmos_policy_ros.core.config import check_robot
 from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.finding import Finding, refuse
-from cosmos_policy_ros.outputs import check_output, whole_file
+from cosmos_policy_ros.outputs import check_output, write_json
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.domain import choose_domain_of_running_robot
 from cosmos_policy_ros.stack.node_list import CHECK
@@ -66,9 +65,8 @@ def run(options: Check) -> int:
         console.print(_table(shown))
     console.print(f'{len(findings)} things checked, {wrong} wrong', highlight=False)
     if options.json is not None:
-        with whole_file(options.json) as partial:
-            report = {'wrong': wrong, 'findings': [asdict(finding) for finding in findings]}
-            partial.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        report = {'wrong': wrong, 'findings': [asdict(finding) for finding in findings]}
+        write_json(options.json, report)
     return 1 if wrong else 0
 
 

@@ -4,10 +4,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-import json
 from pathlib import Path
 
-from cosmos_policy_ros.outputs import check_output, whole_file
+from cosmos_policy_ros.outputs import check_output, write_json
 from cosmos_policy_ros.types import ConfigError
 import tyro
 
@@ -54,6 +53,5 @@ def run(options: Compare) -> int:
         print(f'{options.plot} written')
     if options.json:
         rows = compare_rows(names, evaluations)
-        with whole_file(options.json) as partial:
-            partial.write_text(json.dumps(rows, indent=2) + '\n', encoding='utf-8')
+        write_json(options.json, rows)
     return 0

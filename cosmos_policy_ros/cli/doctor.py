@@ -4,11 +4,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-import json
 from pathlib import Path
 
 from cosmos_policy_ros.finding import Finding
-from cosmos_policy_ros.outputs import check_output, whole_file
+from cosmos_policy_ros.outputs import check_output, write_json
 from cosmos_policy_ros.report import doctor
 from rich.console import Console
 from rich.markup import escape
@@ -64,9 +63,8 @@ def run(options: Doctor) -> int:
         highlight=False,
     )
     if options.json is not None:
-        with whole_file(options.json) as partial:
-            report = {'wrong': count['error'], 'findings': [asdict(f) for f in findings]}
-            partial.write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        report = {'wrong': count['error'], 'findings': [asdict(f) for f in findings]}
+        write_json(options.json, report)
     return 1 if count['error'] else 0
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TYPE_CHECKING
 
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
-from cosmos_policy_ros.outputs import check_output, whole_file
+from cosmos_policy_ros.outputs import check_output, write_json
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
@@ -134,7 +133,8 @@ def run(options: Episodes) -> int:
     rows = _pick(options, found, robot)
     if options.action == 'list':
         _print_table(rows, len(found))
-        _write_json(options.json, rows)
+        if options.json is not None:
+            write_json(options.json, [_to_json(row) for row in rows])
         return 0
     if not rows:
         print(f'none of {len(found)} episodes is picked; nothing is changed')
@@ -278,21 +278,14 @@ def _print_table(rows: list[_Row], n: int) -> None:
     console.print(f'{len(rows)} of {n} episodes, {total_s:.1f} s: {outcomes}', highlight=False)
 
 
-def _write_json(file: Path | None, rows: list[_Row]) -> None:
-    if file is None:
-        return
-    content = [
-        {
-            'path': str(row.stored.path),
-            'number': row.stored.number,
-            'name': row.stored.name,
-            'outcome': row.outcome,
-            'seconds': row.listed.seconds if row.listed else None,
-            'labels': row.listed.labels if row.listed else {},
-            'reason': row.damage or (row.listed.invalid if row.listed else ''),
-            'quality': row.numbers,
-        }
-        for row in rows
-    ]
-    with whole_file(file) as partial:
-        partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+def _to_json(row: _Row) -> dict[str, Any]:
+    return {
+        'path': str(row.stored.path),
+        'number': row.stored.number,
+        'name': row.stored.name,
+        'outcome': row.outcome,
+        'seconds': row.listed.seconds if row.listed else None,
+        'labels': row.listed.labels if row.listed else {},
+        'reason': row.damage or (row.listed.invalid if row.listed else ''),
+        'quality': row.numbers,
+    }

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-import json
 from pathlib import Path
 import select
 import sys
@@ -19,7 +18,7 @@ from cosmos_policy_ros.data.bags.custom import relabel_bag
 from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
 from cosmos_policy_ros.evaluation.trials import JudgedRollout, RESULTS, Session, Trial
 from cosmos_policy_ros.event_log import Event
-from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.outputs import whole_file, write_json
 from cosmos_policy_ros.report.score_sheet import verdict, write_csv, write_sheet
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
@@ -281,8 +280,7 @@ def _report(options: EvaluateRobot, session: Session, console: Console) -> None:
     with whole_file(options.out / SHEET) as sheet, whole_file(options.out / TABLE) as table:
         write_sheet(sheet, title, figures, rows)
         write_csv(table, rows)
-    with whole_file(options.out / FIGURES) as file:
-        file.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
+    write_json(options.out / FIGURES, figures)
     for name, found in figures['policies'].items():
         console.print(
             f'{name}: {found["successes"]} of {found["rollouts"]} successes', highlight=False

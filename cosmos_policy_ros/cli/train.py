@@ -4,12 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-import json
 from pathlib import Path
 from typing import Literal
 
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
-from cosmos_policy_ros.outputs import check_output, whole_file
+from cosmos_policy_ros.outputs import check_output, write_json
 from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError
@@ -86,6 +85,5 @@ def run(options: Train) -> int:
     for name, figure in figures.items():
         print(f'{name:18} {figure}')
     if options.json:
-        with whole_file(options.json) as partial:
-            partial.write_text(json.dumps(figures, indent=2) + '\n', encoding='utf-8')
+        write_json(options.json, figures)
     return 0

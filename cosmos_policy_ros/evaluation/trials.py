@@ -24,7 +24,7 @@ from typing import Any
 
 from cosmos_policy_ros.evaluation.evidence import ALPHA, evidence, p_value
 from cosmos_policy_ros.metrics import wilson_interval
-from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.outputs import whole_file, write_json
 from cosmos_policy_ros.types import ConfigError, Judgement, MOST_PROGRESS
 import numpy as np
 
@@ -108,8 +108,7 @@ class Session:
         else:
             session = wanted | draw(policies, pairs, seed)
             folder.mkdir(parents=True, exist_ok=True)
-            with whole_file(file) as partial:
-                partial.write_text(json.dumps(session, indent=2) + '\n', encoding='utf-8')
+            write_json(file, session)
         self.policies: dict[str, str] = session['letters']
         self.trials = [
             Trial(pair, turn, letter)

@@ -12,6 +12,7 @@ from cosmos_policy_ros.data.bags.overview import Overview, read_overview
 from cosmos_policy_ros.data.episode_overview import overview_of
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.report.episode import section
 from cosmos_policy_ros.report.page import Damaged, describe, page, Row
 from cosmos_policy_ros.resources import find_robot_file
@@ -62,7 +63,7 @@ def write_report(
         rows.append(describe(overview))
         sections.append(section(overview))
     title = recordings[0].name if len(recordings) == 1 else bags[0].resolve().name
-    with out.open('w', encoding='utf-8') as file:
+    with whole_file(out) as partial, partial.open('w', encoding='utf-8') as file:
         file.writelines(page(title, rows, damaged, sections))
     size_mb = out.stat().st_size * 1e-6
     console.print(

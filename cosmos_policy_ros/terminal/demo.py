@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-import json
 from pathlib import Path
 import sys
 import time
 from typing import Any
 
+from cosmos_policy_ros.outputs import write_json
 from cosmos_policy_ros.report.demo_summary import make_report
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.domain import choose_domain
@@ -58,7 +58,7 @@ def play_demo(
     report = make_report(events, options or {}, domain)
     if report['episodes']:
         print_report(report, console)
-        (out / 'report.json').write_text(json.dumps(report, indent=2) + '\n', encoding='utf-8')
+        write_json(out / 'report.json', report)
         with console.status('drawing plot and film'):
             # late: they load slowly, and nothing before needs them
             from cosmos_policy_ros.report.demo_film import write_film

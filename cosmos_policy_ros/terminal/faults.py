@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cosmos_policy_ros.event_log import Event
+from cosmos_policy_ros.outputs import write_json
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.stack.node_list import FAULTS, Value
@@ -25,6 +26,7 @@ ROBOTS = {  # what stands for the robot -> the robot file whose stand-in the sim
     'interbotix': 'aloha_sim_interbotix',
     'jtc': 'aloha_sim_trajectory',
 }
+NEEDED = {'driver', 'fault', 'passed', 'memory_mb'}  # of each case in a file
 
 
 def run_faults(
@@ -87,31 +89,32 @@ def add_to_file(path: Path, report: dict[str, Any]) -> dict[str, Any]:
         The report of all cases in the file.
 
     Raises:
-        ConfigError: The file is something else, or cannot be written.
+        ConfigError: The file is something else, see ``read_cases``, or cannot be written.
     """
     tried = {(row['driver'], row['fault']) for row in report['cases']}
-    old = [row for row in read_cases(path) if (row['driver'], row['fault']) not in tried]
-    whole = summarise([*old, *report['cases']])
-    try:
-        path.write_text(json.dumps(whole, indent=1) + '\n', encoding='utf-8')
-    except OSError as error:
-        msg = f'{path} cannot be written as a report of faults: {error}; give another file'
-        raise ConfigError(msg) from error
+    kept = [row for row in read_cases(path) if (row['driver'], row['fault']) not in tried]
+    whole = summarise([*kept, *report['cases']])
+    write_json(path, whole)
     return whole
 
 
 def read_cases(path: Path) -> list[dict[str, Any]]:
-    """Return the cases in a report of faults, none where the file does not exist.
+    """Return the cases in a file, one row each; none where there is no file.
 
     Raises:
         ConfigError: The file is something else.
     """
+    if not path.exists():
+        return []
     try:
-        cases = json.loads(path.read_text(encoding='utf-8'))['cases'] if path.exists() else []
-        return [row for row in cases if row['driver'] and row['fault']]
+        rows: list[dict[str, Any]] = json.loads(path.read_text(encoding='utf-8'))['cases']
+        left_out = {name for row in rows for name in NEEDED - set(row)}
+        if left_out:
+            raise ValueError(f'a case without {", ".join(sorted(left_out))}')
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f'{path} cannot be written as a report of faults: {error}; give another file'
+        msg = f'{path} is no report of cosmos-policy faults ({error!r}); give another file'
         raise ConfigError(msg) from error
+    return rows
 
 
 @contextmanager

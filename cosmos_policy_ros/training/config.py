@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-import json
 import logging
 from pathlib import Path
 from types import MappingProxyType
@@ -13,7 +12,7 @@ from typing import Any, Literal
 
 from cosmos_policy_ros.config_file import build, read_mapping
 from cosmos_policy_ros.core.config import PolicyConfig
-from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.outputs import whole_file, write_json
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.training.dataset import Mixture
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig, TransformerConfig
@@ -277,8 +276,7 @@ def open_run(
         msg = f'{work.parent} holds no run to go on with; leave out --resume to start one'
         raise ConfigError(msg)
     work.mkdir(parents=True, exist_ok=True)
-    with whole_file(facts) as partial:
-        partial.write_text(json.dumps(dict(begun), indent=2) + '\n', encoding='utf-8')
+    write_json(facts, dict(begun))
     write_train_config(file, config)
 
 

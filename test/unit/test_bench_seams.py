@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.bench.seams import measure_seams, print_cells, read_cells, write_cells
+from cosmos_policy_ros.bench.seams import measure_seams, print_cells, read_cells
 from cosmos_policy_ros.cli.bench import Bench, run
 from cosmos_policy_ros.evaluation import Agent
+from cosmos_policy_ros.outputs import write_json
 from cosmos_policy_ros.report.seams_plot import draw
 from cosmos_policy_ros.types import ConfigError
 import pytest
@@ -40,7 +41,7 @@ def test_cells_of_an_earlier_run_are_read_back(tmp_path: Path) -> None:
     """A run that was stopped goes on where it was."""
     file = tmp_path / 'seams.json'
     cells = [cell('blend', 0.1), cell('committed', 0.1)]
-    write_cells(file, {'measured': MEASURED, 'cells': cells})
+    write_json(file, {'measured': MEASURED, 'cells': cells})
     assert read_cells(file, MEASURED) == cells
     assert read_cells(tmp_path / 'none.json', MEASURED) == []
 
@@ -48,7 +49,7 @@ def test_cells_of_an_earlier_run_are_read_back(tmp_path: Path) -> None:
 def test_cells_of_another_checkpoint_are_not_mixed_with_ours(tmp_path: Path) -> None:
     """Nor those of other scenes."""
     file = tmp_path / 'seams.json'
-    write_cells(file, {'measured': MEASURED, 'cells': []})
+    write_json(file, {'measured': MEASURED, 'cells': []})
     with pytest.raises(ConfigError, match=r"'episodes': \(200, 40\).*give another file"):
         read_cells(file, {**MEASURED, 'episodes': 40})
 

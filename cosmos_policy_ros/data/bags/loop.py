@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-import json
 import logging
 from pathlib import Path
 
@@ -21,7 +20,7 @@ from cosmos_policy_ros.data.bags.custom import relabel_bag
 from cosmos_policy_ros.data.bags.files import read_custom
 from cosmos_policy_ros.data.bags.recording import next_episode, PREFIX
 from cosmos_policy_ros.data.trash import put_in_trash
-from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.outputs import write_json
 from cosmos_policy_ros.types import ConfigError, Judgement, MOST_PROGRESS
 
 logger = logging.getLogger(__name__)
@@ -225,8 +224,7 @@ class EpisodeLoop:
             'done': sorted(self._done),
         }
         try:
-            with whole_file(self._folder / FILE) as partial:
-                partial.write_text(json.dumps(content, indent=2) + '\n', encoding='utf-8')
+            write_json(self._folder / FILE, content)
         except (ConfigError, OSError) as error:  # the labels are in the bags, and are found there
             logger.warning('the number of episodes and the task are not kept: %s', error)
 
