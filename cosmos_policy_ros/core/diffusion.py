@@ -39,8 +39,8 @@ UNIFORM_LOW, UNIFORM_HIGH = 1.0, 85.0
 
 def sigma_levels(
     n_steps: int,
-    sigma_max: float = 80.0,
-    sigma_min: float = 4.0,
+    sigma_max: float = SIGMA_MAX,
+    sigma_min: float = SIGMA_MIN,
     rho: float = 7.0,
     two_steps_are_one: bool = False,
 ) -> list[float]:
