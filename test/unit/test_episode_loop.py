@@ -137,7 +137,7 @@ def test_a_full_disk_ends_no_recorder(
 
     record(tmp_path, FIRST, success='true')
     with monkeypatch.context() as patched:
-        patched.setattr(loop_module, 'whole_file', fail)
+        patched.setattr(loop_module, 'write_json', fail)
         loop.note_end(FIRST, True, '')
     assert 'are not kept: the disk is full' in caplog.text
     assert (loop.n_done, loop.episode) == (1, FIRST)
