@@ -40,6 +40,7 @@ from cosmos_policy_ros.data.assemble import (
     Rows,
     used_rows,
 )
+from cosmos_policy_ros.data.hdf5_probe import Hdf5Probe
 from cosmos_policy_ros.data.image_rows import ImageRows, shown, watch_frozen
 from cosmos_policy_ros.data.oddities import note_oddities
 from cosmos_policy_ros.data.reading import complete, note, Reading
@@ -56,6 +57,7 @@ from numpy.typing import NDArray
 
 IMAGES, VIDEOS, INDEX = (f'observations/{n}' for n in ('images', 'video_paths', 'image_index'))
 MOTION = {'velocity': 'observations/qvel', 'effort': 'observations/effort'}  # of an Episode
+_PROBE = Hdf5Probe()
 logger = logging.getLogger(__name__)
 KNOWN = (
     'observations/qpos',
@@ -92,7 +94,7 @@ def read_hdf5(path: Path, robot: RobotSpec, reading: Reading | None = None) -> E
         ConfigError: The file is damaged, lacks a dataset, a camera or a label, has videos of
             another length, or holds NaN, an image that cannot be decoded or a jump.
     """
-    with _named(path), h5py.File(path, 'r') as file:
+    with _opened(path) as file:
         return _episode(file, path, robot, reading or Reading())
 
 
@@ -102,7 +104,7 @@ def check_hdf5(path: Path) -> None:
     Raises:
         ConfigError: It is damaged or lacks a dataset.
     """
-    with _named(path), h5py.File(path, 'r') as file:
+    with _opened(path) as file:
         _dataset(file, 'observations/qpos')
         _dataset(file, 'action')
 
@@ -113,7 +115,7 @@ def hdf5_labels(path: Path) -> tuple[Labels, int]:
     Raises:
         ConfigError: It is damaged or lacks a dataset.
     """
-    with _named(path), h5py.File(path, 'r') as file:
+    with _opened(path) as file:
         return _labels(file), len(_dataset(file, 'action'))
 
 
@@ -123,7 +125,7 @@ def read_actions(path: Path) -> NDArray[Any]:
     Raises:
         ConfigError: It is damaged or lacks them.
     """
-    with _named(path), h5py.File(path, 'r') as file:
+    with _opened(path) as file:
         return np.asarray(_dataset(file, 'action')[()])
 
 
@@ -135,6 +137,14 @@ def _named(path: Path) -> Iterator[None]:
     except _DAMAGE as error:
         msg = f'episode {path}: {str(error) or type(error).__name__}'
         raise ConfigError(msg) from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    """Open a file that the library comes back from, and name it in whatever goes wrong."""
+    _PROBE.check(path)
+    with _named(path), h5py.File(path, 'r') as file:
+        yield file
 
 
 def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) -> Episode:
@@ -322,7 +332,7 @@ def forget_hdf5(path: Path, names: Collection[str]) -> None:
 
 def files_of(path: Path) -> list[Path]:
     """Return a file and the videos that it names, as far as they are there."""
-    with _named(path), h5py.File(path, 'r') as file:
+    with _opened(path) as file:
         group = file.get(VIDEOS, {})
         videos = [path.parent / item.asstr()[()] for item in group.values()]
     return [path, *(video for video in videos if video.is_file())]
@@ -339,7 +349,7 @@ def cut_hdf5(path: Path, out: Path, rows: slice) -> None:
     Raises:
         ConfigError: The file is damaged, or its images are in videos beside it.
     """
-    with _named(path), h5py.File(path, 'r') as file:
+    with _opened(path) as file:
         if VIDEOS in file:
             msg = 'its images are in videos beside it; convert it to bags first'
             raise ValueError(msg)
