@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import itertools
 import json
 import os
 from pathlib import Path
@@ -36,10 +38,10 @@ KILLED = """
 import os, signal, sys
 sys.path.insert(0, {test!r})
 from pathlib import Path
-from test_recording import begin, FRAME, IMAGE, IMAGE_TOPIC, START_NS, TICK_NS
-recording = begin(Path({folder!r}))
+from test_recording import begin, clock_of_ticks, FRAME, IMAGE, IMAGE_TOPIC, START_NS, TICK_NS
+recording = begin(Path({folder!r}), clock_of_ticks())
 for k in range(250):
-    recording.write(IMAGE_TOPIC, IMAGE, FRAME, START_NS + k * TICK_NS)
+    recording.write(IMAGE_TOPIC, IMAGE, FRAME, START_NS + k * TICK_NS - (k > 50) * {back_ns})
 os.kill(os.getpid(), signal.SIGKILL)
 """
 
@@ -56,14 +58,26 @@ def make_frame(n: int = 64) -> bytes:
 FRAME = make_frame()
 
 
-def begin(folder: Path) -> Recording:
+def begin(folder: Path, clock: Callable[[], float] = time.monotonic) -> Recording:
     """Return a recording that has just begun."""
-    return Recording(folder / 'a', {'source': 'demo', 'task': 'move'}, RATES, START_NS)
+    details = {'source': 'demo', 'task': 'move'}
+    return Recording(folder / 'a', details, RATES, START_NS, clock=clock)
 
 
-def kill_in_mid_episode(folder: Path) -> Path:
-    """Let a process write 2.5 s of messages and die; return the folder it leaves."""
-    code = KILLED.format(test=str(Path(__file__).parent), folder=str(folder))
+def clock_of_ticks() -> Callable[[], float]:
+    """Return a clock by which messages that are written at once come at 100 Hz."""
+    return itertools.count(0.0, 0.01).__next__
+
+
+def kill_in_mid_episode(folder: Path, back_ns: int = 0) -> Path:
+    """Let a process write 2.5 s of messages and die; return the folder it leaves.
+
+    Args:
+        folder: Where it records.
+        back_ns: By how much the clock of the computer is set back after 0.5 s.
+    """
+    test = str(Path(__file__).parent)
+    code = KILLED.format(test=test, folder=str(folder), back_ns=back_ns)
     died = subprocess.run([sys.executable, '-c', code], check=False, timeout=60)
     assert died.returncode == -signal.SIGKILL
     return folder / 'a.partial'
@@ -83,6 +97,12 @@ def test_a_killed_recorder_loses_no_more_than_a_second(tmp_path: Path) -> None:
         times = [t for _, t, _ in bag.messages()]
     assert 200 <= len(times) <= 250
     assert times == [START_NS + k * TICK_NS for k in range(len(times))]
+
+
+def test_a_clock_that_is_set_back_does_not_keep_messages_from_the_file(tmp_path: Path) -> None:
+    """They came by the second as before, whatever their stamps say."""
+    with Reader(recover(kill_in_mid_episode(tmp_path, back_ns=4 * 10**9))) as bag:
+        assert 200 <= bag.message_count <= 250
 
 
 def test_a_recovered_bag_says_that_its_end_is_missing(tmp_path: Path) -> None:
@@ -274,7 +294,7 @@ def test_a_long_episode_is_brought_to_the_disk_while_it_is_recorded(
 ) -> None:
     """By a thread: the stop waits for the end of it, and a power cut takes no minutes."""
     log = log_of_the_disk(monkeypatch)
-    recording = begin(tmp_path)
+    recording = begin(tmp_path, clock_of_ticks())
     for k in range(250):
         recording.write(IMAGE_TOPIC, IMAGE, FRAME, START_NS + k * TICK_NS)
     until_s = time.monotonic() + 10

@@ -7,16 +7,17 @@ process loses no more than that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 import json
 from pathlib import Path
+import time
 from typing import Any
 
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.outputs import PARTIAL
 
-FLUSH_NS = 10**9  # what a killed process may lose
+FLUSH_S = 1.0  # what a killed process may lose
 PREFIX = 'episode_'
 
 
@@ -46,6 +47,7 @@ class Recording:
         rates_hz: Mapping[str, float],
         start_ns: int,
         compress: bool = True,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Create the folder.
 
@@ -55,6 +57,8 @@ class Recording:
             rates_hz: Topic -> nominal rate [Hz] of the streams that an episode cannot do without.
             start_ns: Time of the start [ns, ROS clock].
             compress: Whether chunks are compressed.
+            clock: Returns the time by which the file is flushed [s]; nobody sets it, as a computer
+                may do with the ROS clock.
 
         Raises:
             FileExistsError: The folder exists.
@@ -62,7 +66,7 @@ class Recording:
         self.path, self.n = path, 0
         self._bag = BagWriter(path, details, compress)
         self._rates_hz = dict(rates_hz)
-        self._start_ns = self._flushed_ns = start_ns
+        self._start_ns, self._clock, self._flushed_s = start_ns, clock, clock()
         self._arrivals = {topic: _Arrivals(start_ns, start_ns, 0) for topic in rates_hz}
 
     @property
@@ -90,8 +94,8 @@ class Recording:
             arrivals.gap_ns, arrivals.gap_from_ns = stamp_ns - arrivals.last_ns, arrivals.last_ns
         arrivals.last_ns = stamp_ns
         arrivals.n += 1
-        if stamp_ns - self._flushed_ns > FLUSH_NS:
-            self._flushed_ns = stamp_ns
+        if (now_s := self._clock()) - self._flushed_s > FLUSH_S:
+            self._flushed_s = now_s
             self._bag.flush()
 
     def find_silent(self, now_ns: int, max_silence_s: float) -> str:
