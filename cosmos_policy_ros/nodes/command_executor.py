@@ -22,6 +22,7 @@ from cosmos_policy_ros.control.executor_status import executor_status, severity
 from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.realtime import request_realtime
 from cosmos_policy_ros.control.safety import WatchdogLimits
+from cosmos_policy_ros.control.stall import StallWatch
 from cosmos_policy_ros.control.steady_time import SteadyTime
 from cosmos_policy_ros.control.takeover import MAX_APART, Takeover
 from cosmos_policy_ros.control.teleop import Teleop
@@ -45,6 +46,7 @@ from cosmos_policy_ros.ros.joint_states import JointStates
 from cosmos_policy_ros.ros.leaders import leader_topics, Leaders
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.playback_params import PlaybackParams
+from cosmos_policy_ros.ros.service_calls import ANSWER_S
 from cosmos_policy_ros.status import EXECUTOR_NAME
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -222,7 +224,7 @@ class CommandExecutor(Node):
         self._lateness, self._sending = Lateness(p.lateness), False
         self._refusals: dict[str, str] = {}  # stream -> it, and why its last message was refused
         self._mode = 'disabled'
-        self._time = SteadyTime(time.perf_counter())
+        self._time, self._stall = SteadyTime(time.perf_counter()), StallWatch(ANSWER_S)
         self._enabled_ns = 0  # when motion was enabled last [ns, ROS clock]
         self._intervenes: bool | None = None  # as last published
         self._saw_s = 0.0  # when all cameras were well, or did not matter [s, monotonic]
@@ -432,7 +434,8 @@ class CommandExecutor(Node):
             max_excess_rad: As of ``Safety.find_refusal``.
         """
         return (
-            self._find_standstill()
+            self._stall.find(time.perf_counter())
+            or self._find_standstill()
             or self._find_strangers()
             or next((trouble for watch in self._watches.values() if (trouble := watch())), '')
             or self._joints.find_unrest(self.params.max_joint_age_s / 2)
@@ -483,6 +486,7 @@ class CommandExecutor(Node):
 
     def _tick(self, due_s: float) -> None:
         """Get one command ready, send it when it is due and report changes."""
+        self._stall.note(time.perf_counter())
         now_ns = self._now_ns() + round(max(due_s - time.perf_counter(), 0.0) * 1e9)
         watch = self._sending and self._ticks % self._ticks_per_watch == 0
         if watch and (trouble := self._find_strangers() or self._find_trouble()):

@@ -24,6 +24,7 @@ import contextlib
 from dataclasses import dataclass
 import math
 from pathlib import Path
+import time
 from typing import NamedTuple
 
 from cosmos_policy_ros.align import stamp_of
@@ -33,6 +34,7 @@ from cosmos_policy_ros.control.homing import Homing
 from cosmos_policy_ros.control.merging import CandidateMerger, Merged
 from cosmos_policy_ros.control.mirror import ExecutorMirror
 from cosmos_policy_ros.control.pacing import most_committed_rows, MOST_ROWS, Pacer
+from cosmos_policy_ros.control.stall import StallWatch
 from cosmos_policy_ros.core.facts import read_facts
 from cosmos_policy_ros.core.planner import aggregate, make_plan, select
 from cosmos_policy_ros.core.protocol import PolicyFacts
@@ -54,6 +56,7 @@ from cosmos_policy_ros.ros.endpoints import (
 )
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.ros.playback_params import PlaybackParams
+from cosmos_policy_ros.ros.service_calls import ANSWER_S
 from cosmos_policy_ros.status import ExecutorStatus, InferenceStatus, PlannerStatus, Stage
 from cosmos_policy_ros.topics import (
     ACTION_CHUNK,
@@ -196,6 +199,7 @@ class PlannerNode(Node):
         self._pacer = Pacer(p.replan_s, p.margin_s, p.timeout_s, self._most_rows, waits)
         self._mirror = ExecutorMirror(self.robot, self._settings)
         self._homing = Homing(self.robot)
+        self._stall = StallWatch(ANSWER_S)
         self._held: tuple[int, NDArray[np.float32]] | None = None  # newest command, stamp [ns]
         self._scene, self._n_rejected = open_scene(self.robot), 0
         self._since_ns = self._now_ns()  # answers to queries up to then do not count
@@ -245,6 +249,10 @@ class PlannerNode(Node):
         self, request: SetBool.Request, response: SetBool.Response
     ) -> SetBool.Response:
         """Start or stop sending queries."""
+        if request.data and (stall := self._stall.find(time.monotonic())):
+            response.success, response.message = False, f'not activated: {stall}'
+            self.get_logger().error(response.message)
+            return response
         response.success = True
         n_publishers = self.count_publishers(CANDIDATES.ros_name)
         self._begin(n_publishers)
@@ -332,6 +340,7 @@ class PlannerNode(Node):
 
     def _tick(self) -> None:
         """Send a query when it is time; decide when the other inference nodes have had theirs."""
+        self._stall.note(time.monotonic())
         now_ns = self._now_ns()
         while merged := self._merger.take_due(now_ns):
             self._decide(merged)

@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.control.stall import SETTLED_S
 from cosmos_policy_ros.robot import ArmSpec, read_robot
 from cosmos_policy_ros.ros.convert import (
     image_message,
@@ -24,6 +25,7 @@ from cosmos_policy_ros.ros.convert import (
     trajectory_message,
 )
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
+from cosmos_policy_ros.ros.service_calls import ANSWER_S
 from cosmos_policy_ros.ros.stand_ins.parameters import serve_parameters
 from cosmos_policy_ros.stack.node_list import MISTAKE
 from cosmos_policy_ros.status import ExecutorStatus
@@ -656,6 +658,21 @@ def test_disabling_is_silent_at_once(live: Bench) -> None:
     live.arms.received.clear()
     time.sleep(0.3)
     assert live.arms.received == []
+
+
+def test_an_enable_that_waited_while_the_executor_stood_still_is_refused(
+    live: Bench, executor: Executor
+) -> None:
+    """Whoever asked has given up and may stand beside the arms; who asks again is obeyed."""
+    live.enable(on=False)
+    executor.process.send_signal(signal.SIGSTOP)
+    answer = live.arms.enable_client.call_async(SetBool.Request(data=True))
+    time.sleep(ANSWER_S + 0.5)
+    executor.process.send_signal(signal.SIGCONT)
+    live.wait(answer.done)
+    assert answer.result().message.startswith('not enabled: this node stood still for 2.')
+    time.sleep(SETTLED_S)
+    live.restart()
 
 
 def test_second_executor_ends_with_one_line(live: Bench) -> None:

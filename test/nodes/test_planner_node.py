@@ -16,6 +16,7 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.done import HELD_S
 from cosmos_policy_ros.control.seams import PlaybackSettings
+from cosmos_policy_ros.control.stall import SETTLED_S
 from cosmos_policy_ros.core.config import read_config, write_config
 from cosmos_policy_ros.nodes.planner_node import PlannerNode
 from cosmos_policy_ros.robot import read_robot
@@ -28,6 +29,7 @@ from cosmos_policy_ros.ros.convert import (
 )
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.endpoints import create_publisher
+from cosmos_policy_ros.ros.service_calls import ANSWER_S
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import EXECUTOR_STATUS, HOME
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError
@@ -543,6 +545,22 @@ def test_second_planner_is_refused(bench: Bench) -> None:
     """Two planners on one domain would fight over the arms."""
     with pytest.raises(ConfigError, match=r"published by \['planner'\]; stop it or use another"):
         PlannerNode()
+
+
+def test_an_activation_that_waited_while_the_planner_stood_still_is_refused(bench: Bench) -> None:
+    """Whoever asked has given up; who asks again is obeyed, and so is who ends it at once."""
+    bench.activate(False)
+    bench.spin(0.1)
+    answer = bench.client.call_async(SetBool.Request(data=True))
+    time.sleep(ANSWER_S + 0.3)
+    bench.wait(answer.done)
+    assert not answer.result().success
+    assert answer.result().message.startswith('not activated: this node stood still for 2.')
+    assert not bench.planner._pacer.active
+    assert bench.activate(False).success
+    bench.spin(SETTLED_S)
+    assert bench.activate().success
+    bench.activate(False)
 
 
 def test_arms_go_home_while_it_is_pressed_for_and_motion_is_enabled(bench: Bench) -> None:
