@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+import time
+from typing import Any
 
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME, read_events
 from cosmos_policy_ros.robot import leader_robot, read_robot
@@ -118,9 +120,18 @@ class DemonstratorNode(Node):
             RuntimeError: A service refused.
             TimeoutError: A service, the simulator or the executor did not answer.
         """
+        self.client.reset(seed)
+        with self.client.motion():
+            episode = self._record(seed)
+        self.client.wait(self.monitor.is_disabled, REPORT_S, self._describe_executor)
+        self._events.write('episode', seed=seed, **episode)
+
+    def _record(self, seed: int) -> dict[str, Any]:
+        """Record an episode while motion is enabled, and return its figures.
+
+        It ends with the recording and not with motion: an episode needs commands to its last row.
+        """
         client, monitor = self.client, self.monitor
-        client.reset(seed)
-        client.enable(True)
         client.wait(self._follows, FOLLOW_S, self._describe_executor)
         client.start_recording()
         client.wait(self._records, REPORT_S, lambda: 'the recorder reports nothing')
@@ -128,8 +139,8 @@ class DemonstratorNode(Node):
         bag = monitor.recorder.path
         expert = self._expert = make_expert(self.scene, np.random.default_rng(seed))
         self._events.write('started', seed=seed)
-        start_ns, next_s = self.now_ns(), 0.0
-        while (at_s := (self.now_ns() - start_ns) * 1e-9) < LIMIT_S and expert.rested_s < REST_S:
+        start_s, next_s = time.monotonic(), 0.0
+        while (at_s := time.monotonic() - start_s) < LIMIT_S and expert.rested_s < REST_S:
             client.spin_once(1.0 / self.robot.control_rate_hz)
             if at_s >= next_s:
                 next_s = at_s + PROGRESS_S
@@ -141,17 +152,13 @@ class DemonstratorNode(Node):
         success = monitor.success and self._plays()
         whole, message = client.stop_recording(success)
         self._expert, self._pose, self._wrong_ticks = None, self._ready, 0
-        client.enable(False)
-        client.wait(monitor.is_disabled, REPORT_S, self._describe_executor)
-        self._events.write(
-            'episode',
-            seed=seed,
-            bag=bag,
-            success=success and whole,
-            whole=whole,
-            message=message,
-            seconds=round((end_ns - start_ns) * 1e-9, 2),
-        )
+        return {
+            'bag': bag,
+            'success': success and whole,
+            'whole': whole,
+            'message': message,
+            'seconds': round(at_s, 2),
+        }
 
     def now_ns(self) -> int:
         """Return the time now [ns, ROS clock]."""

@@ -103,10 +103,22 @@ class OperatorNode(Node):
             RuntimeError: A service refused.
             TimeoutError: A service, the simulator or the executor did not answer.
         """
-        watch, client, monitor = self.watch, self.watch.client, self.watch.monitor
-        client.reset(seed)
+        monitor = self.watch.monitor
+        self.watch.client.reset(seed)
         recording = self._record(seed)
-        client.enable(True)
+        self.watch.play(lambda: self._act(seed), recording.finish)
+        self._events.write(
+            'episode',
+            seed=seed,
+            seconds=EPISODE_S,
+            bag=str(recording.path),
+            **monitor.verdict(),
+            **monitor.summary(),
+        )
+
+    def _act(self, seed: int) -> None:
+        """Let the policy act for the time of an episode."""
+        client, monitor = self.watch.client, self.watch.monitor
         start_ns = self.now_ns()
         monitor.start(start_ns)
         self._events.write('started', seed=seed, start_ns=start_ns)
@@ -117,24 +129,6 @@ class OperatorNode(Node):
             if time.perf_counter() >= next_s:
                 next_s = time.perf_counter() + PROGRESS_S
                 self._events.write('progress', **monitor.progress())
-        watch.wait_for_verdict(self.now_ns())
-        verdict = monitor.verdict()
-        watch.capture.stop()
-        captured_ns = self.now_ns()
-        try:
-            client.activate(False)
-            client.enable(False)
-            watch.wait_until_disabled()
-        finally:
-            recording.finish(captured_ns, bool(verdict['success']))  # last: it waits for the disk
-        self._events.write(
-            'episode',
-            seed=seed,
-            seconds=EPISODE_S,
-            bag=str(recording.path),
-            **verdict,
-            **monitor.summary(),
-        )
 
     def now_ns(self) -> int:
         """Return the time now [ns, ROS clock]."""

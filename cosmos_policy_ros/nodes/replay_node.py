@@ -2,7 +2,8 @@
 """Plays the joint commands of a bag again, as action chunks through the command executor.
 
 It begins when the executor has been enabled, and not before: with ``simulate`` it sets up the
-scene of the bag and enables by itself, without it waits until a person enables. The arms first go
+scene of the bag, enables by itself and disables however it ends; without it waits until a person
+enables, whose it is to disable too. The arms first go
 slowly from where the executor holds them to the first recorded pose. When the executor faults, is
 disabled or holds for long on the way, no further chunk comes: a recording cannot be taken up in
 the middle.
@@ -10,6 +11,7 @@ the middle.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,8 +108,9 @@ class ReplayNode(Node):
 
     def _run(self) -> None:
         self._prepare()
-        held_ns, pose = self._wait_until_enabled()
-        self._play(held_ns, pose)
+        self._sent.clear()
+        with self.client.motion() if self.params.simulate else nullcontext():
+            self._play(*self._wait_for_command())
 
     @property
     def _executor_status(self) -> ExecutorStatus:
@@ -141,18 +144,12 @@ class ReplayNode(Node):
             missing.append('joint states')
         return missing
 
-    def _wait_until_enabled(self) -> tuple[int, list[float]]:
+    def _wait_for_command(self) -> tuple[int, list[float]]:
         """Return a command by which the executor holds the arms: its time [ns] and pose (A,).
 
         It sends nothing while it is disabled, so its first command shows that it was enabled.
-
-        Raises:
-            RuntimeError: It refuses to be enabled.
         """
-        self._sent.clear()
-        if self.params.simulate:
-            self.client.enable(True)
-        else:
+        if not self.params.simulate:
             self._events.write('waiting', service=self._enable)
             self.get_logger().info(f'waiting until {self._enable} is called with true')
         self.client.wait(lambda: bool(self._sent), float('inf'), str)
@@ -198,8 +195,6 @@ class ReplayNode(Node):
             interventions=self._executor_status.interventions,
             success=self.monitor.success if self.monitor.success_ns else None,
         )
-        if p.simulate:
-            self.client.enable(False)
 
     def _on_command(self, message: JointState) -> None:
         self._sent.append((stamp_of(message), list(message.position)))

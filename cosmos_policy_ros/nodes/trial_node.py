@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+import time
 from typing import Any
 
 from cosmos_policy_ros.data.bags.preflight import stream_rates
@@ -100,48 +101,34 @@ class TrialNode(Node):
 
     def _play(self) -> None:
         """Act until somebody stops it, the time is up, or the executor faults."""
-        p, watch = self.params, self.watch
-        client, monitor = watch.client, watch.monitor
-        recording = self._record()
-        client.enable(True)
+        monitor, recording = self.watch.monitor, self._record()
+        ended = self.watch.play(self._act, recording.finish)
+        if self.params.scene >= 0:
+            assert monitor.sim is not None
+            ended |= {'success': monitor.success, 'progress': monitor.sim.progress}
+        self._events.write('episode', bag=str(recording.path), **ended, **monitor.figures())
+
+    def _act(self) -> dict[str, Any]:
+        """Let the policy act; return for how many ``seconds``, and why it ``ended``."""
+        p, client, monitor = self.params, self.watch.client, self.watch.monitor
         start_ns = self._now_ns()
         monitor.start(start_ns)
         self._events.write('started', start_ns=start_ns)
         client.activate(True)
-        end_ns, next_ns, stopped = start_ns + round(p.seconds * 1e9), 0, ''
-        while not stopped:
+        start_s, next_s, ended = time.monotonic(), 0.0, ''  # by a clock that nobody sets
+        while not ended:
             client.spin_once(LOOK_S)
-            now_ns = self._now_ns()
-            if now_ns >= next_ns:
-                next_ns = now_ns + round(PROGRESS_S * 1e9)
+            at_s = time.monotonic() - start_s
+            if at_s >= next_s:
+                next_s = at_s + PROGRESS_S
                 self._events.write('progress', **monitor.progress())
             if self._wanted() & {'stop', 'quit'}:
-                stopped = 'by hand'
+                ended = 'by hand'
             elif monitor.executor is not None and monitor.executor.state == 'fault':
-                stopped = f'fault: {monitor.executor.reason}'
-            elif now_ns >= end_ns:
-                stopped = 'time is up'
-        client.activate(False)
-        watch.capture.stop()
-        end_ns = self._now_ns()
-        simulated: dict[str, Any] = {}
-        if p.scene >= 0:
-            watch.wait_for_verdict(end_ns)
-            assert monitor.sim is not None
-            simulated = {'success': monitor.success, 'progress': monitor.sim.progress}
-        try:
-            client.enable(False)
-            watch.wait_until_disabled()
-        finally:
-            recording.finish(end_ns, simulated.get('success'))  # last: it waits for the disk
-        self._events.write(
-            'episode',
-            seconds=round((end_ns - start_ns) * 1e-9, 2),
-            ended=stopped,
-            bag=str(recording.path),
-            **simulated,
-            **monitor.figures(),
-        )
+                ended = f'fault: {monitor.executor.reason}'
+            elif at_s >= p.seconds:
+                ended = 'time is up'
+        return {'seconds': round(at_s, 2), 'ended': ended}
 
     def _now_ns(self) -> int:
         return self.get_clock().now().nanoseconds

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.robot import RobotSpec
@@ -24,7 +24,10 @@ from rclpy.node import Node
 from std_msgs.msg import String
 from trajectory_msgs.msg import JointTrajectory
 
+T = TypeVar('T')
 REPORT_S = 5.0  # [s] within which simulator and executor must report
+BROKEN_OFF = 'the rollout was broken off'
+Finish = Callable[[int, bool | None, str], object]  # end [ns, ROS clock], success, why it was cut
 
 
 class RolloutWatch:
@@ -56,6 +59,7 @@ class RolloutWatch:
             simulated: Whether the simulator plays too, and judges.
         """
         self.task, self._robot, self._simulated = '', robot, simulated
+        self._clock = node.get_clock()
         self.monitor = EpisodeMonitor(node, robot.joint_names, on_answer)
         self.topics = recorded_topics(robot, live)
         for future in (future_image(camera.name) for camera in robot.cameras):
@@ -78,21 +82,48 @@ class RolloutWatch:
         silent += [] if self.monitor.executor else ['command_executor']
         return [*self.client.missing(), *silent, *([] if self.task else [TASK.name])]
 
-    def wait_for_verdict(self, after_ns: int) -> None:
-        """Wait for the simulator's word on a time [ns, ROS clock].
+    def play(self, act: Callable[[], T], finish: Finish) -> T:
+        """Allow motion, act, end motion, hear the simulator where it judges, and save.
+
+        Motion ends first, since all that comes then may take long. What was captured is saved
+        however this ends: without an outcome where nobody has judged it, and as cut where the
+        rollout itself did not come to its end.
+
+        Args:
+            act: Activates the policy and returns when the rollout is over.
+            finish: Saves what was captured.
+
+        Returns:
+            What ``act`` returned.
 
         Raises:
-            TimeoutError: It says nothing.
+            RuntimeError: A service refuses.
+            TimeoutError: A service, the simulator or the executor does not answer.
         """
-        self.client.wait(lambda: self.monitor.success_ns >= after_ns, REPORT_S, _describe_silence)
+        end_ns, success, cut = self._now_ns(), None, BROKEN_OFF
+        try:
+            with self.client.motion():
+                try:
+                    acted = act()
+                finally:
+                    self.capture.stop()  # motion ends though a disk takes no more
+                    end_ns = self._now_ns()
+            cut = ''
+            self.client.activate(False)
+            self._wait(self.monitor.is_disabled)
+            if self._simulated:
+                self._wait(lambda: self.monitor.success_ns >= end_ns)
+                success = self.monitor.success
+        finally:
+            self.capture.stop()
+            finish(end_ns, success, cut)
+        return acted
 
-    def wait_until_disabled(self) -> None:
-        """Wait until the executor has reported that nothing is sent any more.
+    def _wait(self, condition: Callable[[], bool]) -> None:
+        self.client.wait(condition, REPORT_S, _describe_silence)
 
-        Raises:
-            TimeoutError: It says nothing of it.
-        """
-        self.client.wait(self.monitor.is_disabled, REPORT_S, _describe_silence)
+    def _now_ns(self) -> int:
+        return self._clock.now().nanoseconds
 
     def _on_task(self, message: String) -> None:
         self.task = message.data
