@@ -2,8 +2,16 @@
 """A client of a running stack: set up a scene, allow motion, activate the policy, record, wait.
 
 A node that leads a stack has no thread for its callbacks; they run while it waits here. It opens
-the services that it calls and no others, since more are forbidden where security is enforced. What
-it enables it disables, however it ends.
+the services that it calls and no others, since more are forbidden where security is enforced.
+
+When the client goes away, as by a kill or a cable, nothing here ends by itself but what runs out:
+
+- chunks that a node sends itself, as arms and replay do: the executor plays the last one to its
+  end and holds, enabled;
+- a block of ``motion`` that ends in any other way than by a kill, which disables.
+
+All else goes on until somebody else ends it: motion that was enabled stays enabled, a policy that
+was activated moves the arms on, an episode is recorded on.
 """
 
 from __future__ import annotations
@@ -14,6 +22,7 @@ import signal
 import time
 from typing import Any
 
+from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.ros.control_loop import EventsExecutor
 from cosmos_policy_ros.ros.endpoints import create_client
 from cosmos_policy_ros.topics import (
@@ -28,6 +37,7 @@ from cosmos_policy_ros.topics import (
 )
 from rcl_interfaces.srv import SetParameters
 from rclpy.executors import ExternalShutdownException
+from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from rclpy.signals import (
@@ -41,6 +51,7 @@ CALL_S = 20.0  # [s] a service may take on a machine that is busy with other thi
 SPIN_S = 0.05  # [s] between two evaluations of a condition
 DISABLED_S = 3.0  # [s] that the end of motion may take where something else went wrong before
 SIGNALS = signal.SIGINT, signal.SIGTERM
+STILL_ENABLED = 'motion may still be enabled; call it with false, or use cosmos-policy estop'
 # After a reset the arms seem to have jumped, and a jump is believed only when the time since the
 # last good message allows it: half a turn at the motors' 3.14 rad/s.
 SETTLE_S = 1.2
@@ -89,7 +100,7 @@ class StackClient:
         self.pause(SETTLE_S)
 
     def enable(self, wanted: bool) -> None:
-        """Allow or end motion.
+        """Allow or end motion, which stays allowed when this client goes away; see ``motion``.
 
         Raises:
             RuntimeError: The executor refuses.
@@ -101,7 +112,8 @@ class StackClient:
     def motion(self) -> Iterator[None]:
         """Allow motion for the time of the block, and end it whatever ends the block.
 
-        Ctrl-C and SIGTERM end the block where it waits next. Call it from the main thread.
+        Ctrl-C and SIGTERM end the block where it waits next; a kill leaves motion enabled. Call it
+        from the main thread.
 
         Raises:
             RuntimeError: The executor refuses.
@@ -123,8 +135,9 @@ class StackClient:
         """Disable, whatever else went wrong, and log what came of it."""
         self._interrupted, log = False, self._node.get_logger()
         enable = self._clients[ENABLE.name]
-        if not self._node.context.ok():
-            return  # somebody else has shut it down, and nothing can be sent any more
+        if not self._node.context.ok():  # somebody has shut it down: nothing can be sent any more
+            get_logger(PACKAGE).warning(f'{enable.srv_name} was not called: {STILL_ENABLED}')
+            return
         answer = enable.call_async(SetBool.Request(data=False))
         end_s = time.perf_counter() + DISABLED_S
         while not answer.done() and time.perf_counter() < end_s:
@@ -135,10 +148,12 @@ class StackClient:
         if answer.done():
             log.info('motion is disabled again')
         else:
-            log.warning(f'{enable.srv_name} does not answer: motion may still be enabled')
+            log.warning(f'{enable.srv_name} does not answer: {STILL_ENABLED}')
 
     def activate(self, wanted: bool) -> None:
-        """Start or stop querying the policy.
+        """Start or stop querying the policy, which goes on when this client goes away.
+
+        It ends by itself only with motion, with the answers, or when another task is published.
 
         Raises:
             RuntimeError: The planner refuses.
@@ -148,6 +163,8 @@ class StackClient:
 
     def start_recording(self) -> str:
         """Begin an episode of the recorder and return its message for people.
+
+        It is recorded on when this client goes away, until a stream falls silent.
 
         Raises:
             RuntimeError: The recorder refuses.
