@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from rich.table import Table
 
 OUTPUTS = ('logs', 'events.jsonl')
 AGREES_RAD = 0.02  # [rad; gripper 0..1] the spline through the rows differs by less than this
-ENABLE = 'ros2 service call {} std_srvs/srv/SetBool "{{data: true}}"'
+ENABLE = 'ros2 service call {} std_srvs/srv/SetBool "{{data: {}}}"'
 
 
 def replay_bag(
@@ -86,25 +86,31 @@ def replay_bag(
     results = [event for event in events if event['event'] == 'replayed']
     if results:
         print_result(results[-1], console)
-        if robot_running:
-            console.print('The executor is still enabled and holds the arms.')
     return bool(results)
 
 
 @contextmanager
 def show_replay(console: Console) -> Iterator[Callable[[Event], None]]:
-    """Yield what shows events of the replay node: one moving line, and when to enable."""
-    columns = TextColumn('{task.description}'), BarColumn(bar_width=30)
-    with Progress(*columns, console=console, transient=True) as progress:
+    """Yield what shows events of the replay node: one moving line, and when to enable.
+
+    Where a person is to enable, it says at the end how to disable, whatever the end is.
+    """
+    service = ''  # by which a person enables
+    with ExitStack() as end:
+        end.callback(lambda: _tell_how_to_disable(service, console))
+        columns = TextColumn('{task.description}'), BarColumn(bar_width=30)
+        progress = end.enter_context(Progress(*columns, console=console, transient=True))
         bar = progress.add_task('searching for other stacks', total=None)
 
         def show(event: Event) -> None:
+            nonlocal service
             kind = event['event']
             if kind == 'clear':
                 progress.update(bar, description='waiting for the executor')
             elif kind == 'waiting':
                 console.print('The arms move as soon as you enable the executor:')
-                call = ENABLE.format(event['service'])
+                service = event['service']
+                call = ENABLE.format(service, 'true')
                 console.print(f'  {call}', highlight=False, soft_wrap=True)
             elif kind == 'started':
                 recorded_s = event['total_s'] - event['lead_s']
@@ -120,6 +126,14 @@ def show_replay(console: Console) -> Iterator[Callable[[Event], None]]:
                 progress.update(bar, completed=played_s, description='playing')
 
         yield show
+
+
+def _tell_how_to_disable(service: str, console: Console) -> None:
+    """Print what ends motion that a person enabled; nothing without the name of the service."""
+    if service:
+        console.print('The executor may still be enabled and hold the arms; this disables it:')
+        call = ENABLE.format(service, 'false')
+        console.print(f'  {call}', highlight=False, soft_wrap=True)
 
 
 def print_result(result: dict[str, Any], console: Console) -> None:

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
+from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.terminal.demo_terminal import show_demo
 from cosmos_policy_ros.terminal.demonstration import show_demonstrations
 from cosmos_policy_ros.terminal.replay import print_result, show_replay
@@ -47,6 +49,30 @@ def test_a_replay_on_a_running_robot_names_the_service_that_lets_it_move(console
     call = 'ros2 service call /robot1/command_executor/enable std_srvs/srv/SetBool "{data: true}"'
     assert call in text
     assert '1.5 s to the first pose, then 2.5 s of recording' in text
+
+
+def interrupt_replay(console: Console, event: Event) -> None:
+    """Show an event, then press Ctrl-C."""
+    with suppress(KeyboardInterrupt), show_replay(console) as show:
+        show(event)
+        raise KeyboardInterrupt
+
+
+def test_a_replay_that_is_interrupted_says_how_to_disable_what_a_person_enabled(
+    console: Console,
+) -> None:
+    """It does not itself: the person may have taken over, and nobody moves the arms by it."""
+    interrupt_replay(console, {'event': 'waiting', 'service': '/robot1/command_executor/enable'})
+    text = console.export_text()
+    assert 'may still be enabled' in text
+    call = 'ros2 service call /robot1/command_executor/enable std_srvs/srv/SetBool "{data: false}"'
+    assert call in text
+
+
+def test_a_replay_that_nobody_was_to_enable_says_nothing_of_it(console: Console) -> None:
+    """In the simulator, or where it was refused before."""
+    interrupt_replay(console, {'event': 'clear'})
+    assert 'enabled' not in console.export_text()
 
 
 @pytest.mark.parametrize(
