@@ -27,13 +27,21 @@ def map_seeds(
         seeds: Seeds of the scenes.
         workers: Number of processes.
         on_result: Called with every result as it comes.
+
+    Raises:
+        BaseException: What ``open_player``, a scene or ``on_result`` raises, or Ctrl-C. Scenes
+            that no process has been given yet are not played.
     """
     # spawn: neither an EGL context nor torch's threads survive a fork
     context = multiprocessing.get_context('spawn')
     with ProcessPoolExecutor(workers, context, _open, (open_player,)) as pool:
         jobs = [pool.submit(_play, seed) for seed in seeds]
-        for job in as_completed(jobs):
-            on_result(job.result())
+        try:
+            for job in as_completed(jobs):
+                on_result(job.result())
+        except BaseException:  # else leaving the pool waits for all scenes, of hours
+            pool.shutdown(cancel_futures=True)
+            raise
     return [job.result() for job in jobs]
 
 

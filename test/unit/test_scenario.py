@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 import math
 import os
+from pathlib import Path
+import time
 from typing import Any
 
 from cosmos_policy_ros.cli.evaluate import Evaluate
@@ -91,3 +94,24 @@ def test_seeds_are_played_in_other_processes_that_open_once() -> None:
     assert [seed for seed, _ in results] == [7, 8, 9, 10, 11]
     (opened_by,) = {process for _, process in results}
     assert opened_by != os.getpid()
+
+
+def open_failing_player(folder: Path) -> Callable[[int], int]:
+    """Return what plays slow scenes, notes each in a folder, and fails at the first."""
+
+    def play(seed: int) -> int:
+        (folder / str(seed)).touch()
+        if seed == 0:
+            msg = 'the simulator is gone'
+            raise RuntimeError(msg)
+        time.sleep(0.2)
+        return seed
+
+    return play
+
+
+def test_no_scene_is_handed_out_after_one_has_failed(tmp_path: Path) -> None:
+    """Hours of them would be played before anybody learned why; a few are under way by then."""
+    with pytest.raises(RuntimeError, match='the simulator is gone'):
+        map_seeds(partial(open_failing_player, tmp_path), range(20), 1)
+    assert len([*tmp_path.iterdir()]) < 10
