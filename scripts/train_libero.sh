@@ -28,8 +28,8 @@ if [[ $PARTS == *' data '* ]]; then
 fi
 
 if [[ $PARTS == *' policy '* && ! -f $POLICY/figures.json ]]; then
-  resume=()
-  [[ ! -f $POLICY/work/train.yaml ]] || resume=(--resume)
+  begun=$POLICY/work resume=()
+  [[ ! -f $begun/train.yaml ]] || resume=(--resume)
   cosmos-policy train --robot config/robots/libero_panda.yaml --config "$CONFIG" --data "$DATA" --out "$POLICY" \
     "${resume[@]}"
 fi
