@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+import re
 from typing import Any
 
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
@@ -18,7 +19,7 @@ from cosmos_policy_ros.data.reading import Reading, Stamps
 from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE
 from cosmos_policy_ros.types import ConfigError, Episode
 from mcap.reader import make_reader
-from mcap.writer import IndexType, Writer as McapWriter
+from mcap.writer import CompressionType, IndexType, Writer as McapWriter
 import numpy as np
 from other_recorders import (
     arm_pose,
@@ -617,11 +618,11 @@ def test_part_that_begins_in_a_gap_is_read_from_where_the_stream_comes_back(
 
 
 def copy_mcap(
-    file: Path, out: Path, profile: str, encoding: str = 'cdr', fast: bool = False
+    file: Path, out: Path, profile: str, encoding: str = 'cdr', fast: bool = False, **how: Any
 ) -> Path:
     """Copy an MCAP file as another program writes it, or fast: without an index, as they come."""
     with file.open('rb') as source, out.open('wb') as target:
-        writer = McapWriter(target)
+        writer = McapWriter(target, **how)
         if fast:
             writer = McapWriter(target, index_types=IndexType.NONE, use_chunking=False)
         writer.start(profile=profile, library='another program')
@@ -676,6 +677,47 @@ def test_damage_inside_a_file_that_ends_well_is_told(
     copy.write_bytes(data)
     read(copy, labels=replace(SAID, success=None))
     assert 'torn, as after a recorder that was killed' in caplog.text
+
+
+def damage(file: Path, out: Path, at: float, index: bool = True) -> Path:
+    """Copy a recording, a chunk to an image; a part of one is lost, and perhaps the index."""
+    copy = copy_mcap(file, out, 'ros2', chunk_size=100_000, compression=CompressionType.NONE)
+    data = bytearray(copy.read_bytes())
+    place = int(at * len(data))
+    data[place : place + 64] = b'lost' * 16
+    copy.write_bytes(data if index else data[: -len(data) // 50])
+    return copy
+
+
+@pytest.mark.parametrize('index', [True, False])
+def test_damaged_chunk_is_left_out_and_told_with_its_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, index: bool
+) -> None:
+    """What is behind it is read, with an index or without."""
+    (file,) = write_bag_of(tmp_path / 'a', recording()).glob('*.mcap')
+    copy = damage(file, tmp_path / 'b.mcap', 0.5, index)
+    episode = read(copy, labels=SAID)
+    assert len(episode.actions) >= 95
+    assert sum(len(images) for images in episode.images.values()) >= 3 * 25 - 1 - 3 * (not index)
+    told = rf'{copy}: damaged on the disk; left out what it held from (\d\.\d\d) to (\d\.\d\d) s'
+    ((since, until),) = re.findall(told, caplog.text)
+    assert 0.9 < float(since) <= float(until) < 1.1
+    assert ('torn' in caplog.text) is not index
+
+
+@pytest.mark.parametrize('index', [True, False])
+def test_topics_that_a_damaged_chunk_names_are_those_of_the_index(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, index: bool
+) -> None:
+    """Where there is none, nobody can tell, and one line says how much that is."""
+    (file,) = write_bag_of(tmp_path / 'a', recording()).glob('*.mcap')
+    copy = damage(file, tmp_path / 'b.mcap', 0.004, index)
+    if index:
+        assert len(read(copy, labels=SAID).actions) >= 90
+        return
+    with pytest.raises(ConfigError, match='no topic'):
+        read(copy, labels=SAID)
+    assert re.search(r'left out \d+ messages whose topics were named in what is lo', caplog.text)
 
 
 def test_messages_that_are_serialized_otherwise_are_named(tmp_path: Path) -> None:

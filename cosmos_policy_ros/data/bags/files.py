@@ -8,6 +8,7 @@ Nothing is put on a grid or checked for gaps here; ``reader.py`` does that.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, ExitStack
 from dataclasses import dataclass
@@ -289,7 +290,7 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
         types, start_ns, end_ns, read = _scan_torn(file, error, torn)
     else:
         types = {c.topic: c.msgtype for c in reader.connections}
-        read = partial(_read_whole, reader)
+        read = partial(_read_whole, file, reader)
         storage = reader.storage
         if isinstance(storage, storage_mcap.McapReader) and not storage.chunks:
             # without an index to order them by, rosbags refuses arrivals that do not rise
@@ -302,11 +303,23 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
     return _Storage(types, torn, start_ns, end_ns, read)
 
 
-def _read_whole(reader: Reader, topics: Collection[str] | None) -> Iterator[Message]:
-    """Yield the messages of a file that its recorder has finished."""
+def _read_whole(file: Path, reader: Reader, topics: Collection[str] | None) -> Iterator[Message]:
+    """Yield the messages of a file that its recorder has finished, without damaged chunks."""
     wanted = [c for c in reader.connections if topics is None or c.topic in topics]
-    for connection, bag_ns, data in reader.messages(wanted) if wanted else ():
-        yield connection.topic, bag_ns, data
+    n_read: Counter[str] = Counter()
+    try:
+        for connection, bag_ns, data in reader.messages(wanted) if wanted else ():
+            n_read[connection.topic] += 1
+            yield connection.topic, bag_ns, data
+    except _DAMAGE:
+        if file.suffix != '.mcap':
+            raise
+        scan = partial(read_torn_mcap, known={c.id: (c.topic, c.msgtype) for c in wanted})
+        for topic, bag_ns, data in _read_scanned(scan, file, topics):
+            if n_read[topic]:
+                n_read[topic] -= 1
+            else:
+                yield topic, bag_ns, data
 
 
 def _scan_torn(
@@ -326,11 +339,10 @@ def _scan_torn(
     if not types:
         msg = f'{file.name}: {error}; no whole message is in it'
         raise ReaderError(msg) from error
-    if torn:
+    if torn and scan is scan_sqlite:
         seconds = (end_ns - start_ns) * 1e-9
         what = f'torn, as after a recorder that was killed; its first {seconds:.1f} s are read'
         note(str(file), what)
-
     return types, start_ns, end_ns, partial(_read_scanned, scan, file)
 
 
