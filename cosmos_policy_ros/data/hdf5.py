@@ -41,7 +41,7 @@ from cosmos_policy_ros.data.assemble import (
     used_rows,
 )
 from cosmos_policy_ros.data.hdf5_probe import Hdf5Probe
-from cosmos_policy_ros.data.image_rows import ImageRows, shown, watch_frozen
+from cosmos_policy_ros.data.image_rows import ImageRows, shown, swap_colours, watch_frozen
 from cosmos_policy_ros.data.oddities import note_oddities
 from cosmos_policy_ros.data.reading import complete, note, Reading
 from cosmos_policy_ros.data.velocity_effort import check_rows
@@ -182,11 +182,12 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         indexed = f'{INDEX}/{key}' in file
         index = _dataset(file, f'{INDEX}/{key}')[()] if indexed else np.arange(n_stored)
         rows, image_index[name] = distinct(index[:n])
+        data = _dataset(file, f'{place}/{key}')
+        swapped = _swapped(file, data, reading)
         if place == VIDEOS:
             found = pick_frames(files[key], rows, n_stored)
+            found = swap_colours(found) if swapped else found
         else:
-            data = _dataset(file, f'{IMAGES}/{key}')
-            swapped = _swapped(file, data, reading)
             found = _images(path, data, rows, n_stored, swapped, rate_hz)
         looked_at = place == IMAGES and data.ndim != 4  # files, which are decoded for that
         where = f'{path}: {place}/{key}'
@@ -220,21 +221,25 @@ def _swapped(file: h5py.File, data: h5py.Dataset, reading: Reading) -> bool:
     ALOHA's recorders hand RGB images to an encoder that expects BGR, which their readers undo.
     Their marks are ``compress`` and ``compress_len``.
     """
-    if 'rate_hz' in file.attrs and 'robot' in file.attrs and reading.images is None:
-        return False  # ours
+    ours = 'rate_hz' in file.attrs and 'robot' in file.attrs
+    stored = {0: 'videos', 4: 'raw pixels'}.get(data.ndim, 'JPEG rows')
+    if reading.images is None and (ours or stored == 'videos'):  # videos say it themselves
+        return False
     padded = bool(file.attrs.get('compress', False)) and 'compress_len' in file
-    swapped = reading.images == 'bgr' if reading.images else padded and data.ndim == 2
-    stored = 'raw pixels' if data.ndim == 4 else 'JPEG rows'
-    order = 'blue, green, red' if swapped else 'red, green, blue'
-    why = (
-        'as --images says'
-        if reading.images
-        else ('as ALOHA recorders with compress_len write them' if swapped else 'as is usual')
-    )
+    marked = padded and data.ndim == 2
+    swapped = marked if reading.images is None else reading.images == 'bgr'
+    orders = {False: 'red, green, blue', True: 'blue, green, red'}
+    if reading.images is None:
+        why = 'as ALOHA recorders with compress_len write them' if marked else 'as is usual'
+    else:
+        why = 'as --images says'
+        if swapped != marked and (ours or marked):
+            writer = 'ALOHA recorders with compress_len write' if marked else 'this package writes'
+            why += f', though {writer} {orders[marked]}'
     other = 'rgb' if swapped else 'bgr'
     note(
         str(Path(file.filename).parent),
-        f'colours of its {stored} are taken as {order}, {why}; '
+        f'colours of its {stored} are taken as {orders[swapped]}, {why}; '
         f'where red looks blue: --images {other}',
     )
     return swapped

@@ -362,6 +362,34 @@ def test_colours_of_others_are_taken_as_standard_unless_a_person_says_else(
     assert 'raw pixels are taken as blue, green, red, as --images says' in caplog.text
 
 
+def test_colours_against_the_mark_of_a_recorder_are_told_with_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of ALOHA's recorder and of ours: a person may know better, or have one option for all."""
+    path = aloha_file(tmp_path / 'a.hdf5', **cameras(jpeg_rows()), compress_len=np.zeros((3, 6)))
+    with h5py.File(path, 'a') as file:
+        file.attrs['compress'] = True
+    assert is_left_red(read_hdf5(path, ROBOT, replace(SAID, images='rgb')).images['high'][3])
+    told = 'JPEG rows are taken as red, green, blue, as --images says, though ALOHA recorders '
+    assert told + 'with compress_len write blue, green, red; where' in caplog.text
+    write_hdf5(tmp_path / 'b.hdf5', sample_episode(), ROBOT)
+    read_hdf5(tmp_path / 'b.hdf5', ROBOT, Reading(images='bgr'))
+    told = 'raw pixels are taken as blue, green, red, as --images says, though this package '
+    assert told + 'writes red, green, blue; where' in caplog.text
+
+
+def test_colours_of_videos_beside_a_file_are_exchanged_where_a_person_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of recorders that hand on what their camera library leaves."""
+    path = cosmos_file(tmp_path)
+    usual = read_hdf5(path, ROBOT, SAID).images['high'][3]
+    assert 'colours' not in caplog.text
+    swapped = read_hdf5(path, ROBOT, replace(SAID, images='bgr')).images['high'][3]
+    np.testing.assert_array_equal(swapped, usual[:, :, ::-1])
+    assert 'colours of its videos are taken as blue, green, red, as --images says;' in caplog.text
+
+
 def test_our_own_files_need_no_word_about_colours(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
