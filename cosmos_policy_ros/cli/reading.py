@@ -44,6 +44,10 @@ class ReadingOptions:
     """Order of the colours that an ordinary decoder leaves of the images of HDF5 files and LeRobot
     data sets. Default: by the marks of the recorder, with one line that says which was taken; that
     of bags is in their encodings and the robot file."""
+    units: Literal['percent', 'degrees'] | None = None
+    """Units of the joints of HDF5 files and LeRobot data sets: -100 to 100 per cent of the range,
+    from lower to upper of the robot file, or degrees; both with grippers from 0 to 100 per cent
+    open. Default: radians, and openings from 0 to 1."""
     drop: tuple[Literal['base', 'padding'], ...] = ()
     """What rows have too much: the two columns of a mobile base behind those of the arms; rows of
     zeros behind the end."""
@@ -91,5 +95,6 @@ def reading_of(options: ReadingOptions, robot: RobotSpec | None) -> Reading:
         topics=topics,
         contract=None if options.contract is None else read_contract(options.contract),
         drop=options.drop,
+        units=options.units,
         other_robot=options.robot_type_ok,
     )

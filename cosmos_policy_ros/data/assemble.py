@@ -13,6 +13,7 @@ import logging
 from typing import Any, Literal
 
 from cosmos_policy_ros.align import implausible, tick_grid
+from cosmos_policy_ros.data.units import ask_units, to_radians, Units
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import Circumstances, Episode, Images
 import numpy as np
@@ -23,7 +24,6 @@ BASE = 2  # columns of a mobile base behind those of the arms: forward and turni
 FASTEST_HZ, LATEST_NS = 1e4, 2**62  # of what an episode can be
 # Beyond which a gripper is in another unit; worn ones leave 0 to 1 a little.
 OPENINGS = (-1.0, 2.0)
-TURN_RAD = 7.0  # more than any joint of an arm turns from its middle, and few degrees
 CAMERA_PREFIX = 'cam_'  # ALOHA's camera ``cam_high`` is ``high`` in our robot files
 
 
@@ -175,7 +175,13 @@ def find_cameras(
     return found
 
 
-def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = False) -> Episode:
+def assemble(
+    rows: Rows,
+    labels: Labels,
+    robot: RobotSpec,
+    other_robot: bool = False,
+    units: Units | None = None,
+) -> Episode:
     """Return the episode that rows and labels make.
 
     Args:
@@ -183,11 +189,12 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
         labels: What is known about it.
         robot: Robot of the rows.
         other_robot: Whether the rows may be of a robot of another name.
+        units: Those of joints and actions where they are others; velocities are left out then.
 
     Raises:
         ValueError: A label is missing or of another robot, the rows have another width than the
             robot, differ in number, hold a NaN, or, of a robot that takes joint targets, a motion
-            that no arm can make or a gripper in another unit.
+            that no arm can make or a gripper in another unit; units are given for another robot.
     """
     refuse_other_robot(labels, robot, other_robot)
     groups = (
@@ -222,6 +229,16 @@ def assemble(rows: Rows, labels: Labels, robot: RobotSpec, other_robot: bool = F
             msg = f'{name} must be finite, got {len(bad)} NaN or infinite numbers, the first in '
             msg += f'row {row}, {row / rate_hz:.2f} s: {numbers[number]}'
             raise ValueError(msg)
+    if units is not None:
+        if robot.actions != 'joint_targets':
+            msg = f'--units {units} is for joints, the actions of this robot are {robot.actions}'
+            raise ValueError(msg)
+        rows = replace(
+            rows,
+            proprio=to_radians(rows.proprio, units, robot),
+            actions=to_radians(rows.actions, units, robot),
+            velocity=None,
+        )
     if robot.actions == 'joint_targets':  # a hand that is displaced has no limits of joints
         _check_openings(rows, robot, rate_hz)
         check_motion(rows.proprio, robot, rate_hz)
@@ -258,6 +275,7 @@ def _check_openings(rows: Rows, robot: RobotSpec, rate_hz: float) -> None:
             row, joint = np.argwhere(far)[0].tolist()
             msg = f'{name}: {robot.joint_names[joint]} is {array[row, joint]:g} in row {row}, '
             msg += f'{row / rate_hz:.2f} s; openings of 0 (closed) to 1 (open) are expected'
+            msg += ask_units(array, robot)
             raise ValueError(msg)
 
 
@@ -298,9 +316,7 @@ def check_motion(proprio: NDArray[np.floating], robot: RobotSpec, rate_hz: float
         for arm, mine in zip(robot.arms, robot.arm_slices, strict=True):
             reason = implausible(arm, poses[row, mine], poses[row - 1, mine], 1 / rate_hz)
             if reason:
-                msg = f'row {row}, {row / rate_hz:.2f} s: {reason}'
-                if (farthest := float(np.abs(poses[:, robot.arm_joints]).max())) > TURN_RAD:
-                    msg += f'; its joints go up to {farthest:.0f} rad: are these degrees?'
+                msg = f'row {row}, {row / rate_hz:.2f} s: {reason}{ask_units(poses, robot)}'
                 if not poses[row:].any():
                     msg += '; rows of zeros behind the end are left out by --drop padding'
                 raise ValueError(msg)

@@ -43,7 +43,7 @@ from cosmos_policy_ros.data.assemble import (
 from cosmos_policy_ros.data.hdf5_probe import Hdf5Probe
 from cosmos_policy_ros.data.image_rows import ImageRows, shown, swap_colours, watch_frozen
 from cosmos_policy_ros.data.oddities import note_oddities
-from cosmos_policy_ros.data.reading import complete, note, Reading
+from cosmos_policy_ros.data.reading import complete, note, note_units, Reading
 from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
 from cosmos_policy_ros.image_decoder import decode_file
@@ -210,7 +210,8 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         **motion,
         human_intervention=intervened,
     )
-    episode = assemble(kept, labels, robot, reading.other_robot)
+    note_units(str(path.parent), reading)
+    episode = assemble(kept, labels, robot, reading.other_robot, reading.units)
     note_oddities(episode, robot, str(path.parent))
     return episode
 

@@ -16,6 +16,7 @@ from typing import Literal
 
 from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.rosetta.contract import Contract
+from cosmos_policy_ros.data.units import Units
 
 logger = logging.getLogger(__name__)
 Colours = Literal['rgb', 'bgr']
@@ -49,6 +50,7 @@ class Reading:
             contract that they may have.
         drop: What rows of files have too much: ``base``, the last two columns, of a mobile base;
             ``padding``, the rows of zeros at the end.
+        units: Units of the joints of HDF5 files and LeRobot data sets; None are radians.
         other_robot: Whether a data set of a robot of another name is read that has the joints.
     """
 
@@ -59,6 +61,7 @@ class Reading:
     topics: Mapping[str, str] = field(default_factory=dict)
     contract: Contract | None = None
     drop: tuple[Left, ...] = ()
+    units: Units | None = None
     other_robot: bool = False
 
 
@@ -79,6 +82,20 @@ def note_other(where: str, option: str, said: object, own: object) -> None:
     """Log that an option is not taken where a recording says something else itself."""
     if None not in (said, own) and said != own:
         note(where, f'{option} {said} is not taken: it says {own} itself, see episodes relabel')
+
+
+def note_units(where: str, reading: Reading) -> None:
+    """Log in which units the joints of rows are taken, where a person says that.
+
+    Args:
+        where: Folder or data set.
+        reading: What a person says.
+    """
+    if reading.units is not None:
+        taken = {'percent': '-100 to 100 per cent of the ranges in the robot file'}
+        joints = taken.get(reading.units, reading.units)
+        what = f'its joints are taken as {joints}, its grippers as 0 to 100 per cent open'
+        note(where, f'{what}, as --units says; velocities are left out')
 
 
 @lru_cache(maxsize=1024)

@@ -582,9 +582,14 @@ def test_joints_in_degrees_are_refused_with_what_they_may_be(tmp_path: Path) -> 
     rows = np.tile(np.linspace(0.0, 40.0, 6)[:, None], (1, 14))
     rows[:, [6, 13]] = 0.5
     path = aloha_file(tmp_path / 'a.hdf5', **dict.fromkeys(('observations/qpos', 'action'), rows))
-    told = r'row 1, 0.02 s: .*jumped \+8.00 rad.*its joints go up to 40 rad: are these degrees\?'
+    told = r'row 1, 0.02 s: .*jumped \+8.00 rad.*go up to 40 rad: are these degrees \(--units deg'
     with pytest.raises(ConfigError, match=told):
         read_hdf5(path, ROBOT, SAID)
+    rows[:, [6, 13]] = 50.0
+    slow = replace(SAID.labels, rate_hz=5.0)
+    path = aloha_file(tmp_path / 'b.hdf5', **dict.fromkeys(('observations/qpos', 'action'), rows))
+    episode = read_hdf5(path, ROBOT, replace(SAID, labels=slow, units='degrees'))
+    np.testing.assert_allclose(episode.actions[5, [0, 6]], [0.6981317, 0.5], atol=1e-6)
 
 
 def test_image_of_another_size_is_named_with_row_and_time(tmp_path: Path) -> None:

@@ -20,6 +20,8 @@ from cosmos_policy_ros.data.lerobot.statistics import histogram, image_stats, ro
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.video import count_frames, VideoWriter
+from cosmos_policy_ros.resources import robot_file
+from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.types import ConfigError, Episode
 import numpy as np
 from PIL import Image
@@ -638,3 +640,56 @@ def test_camera_of_another_name_is_mapped(own: Path) -> None:
     said = Reading(topics={ROBOT.cameras[0].topic: 'top'})
     images = read_lerobot(own, 0, ROBOT, said).images['high']
     assert psnr(images, FIRST.images['high']) >= PSNR_DB
+
+
+# Units
+
+SO101 = read_robot(robot_file('so101'))
+MOTORS = ('shoulder_pan', 'shoulder_lift', 'elbow_flex', 'wrist_flex', 'wrist_roll', 'gripper')
+
+
+def so101_set(root: Path, row: list[float], last: float = 0.0) -> Path:
+    """Make of a data set one of two SO-101 that stand still, but for the last row of a joint."""
+    rename_columns(root, [f'{side}_{name}.pos' for side in ('left', 'right') for name in MOTORS])
+
+    def fill(table: pa.Table) -> pa.Table:
+        for key in ('observation.state', 'action'):
+            rows = np.tile(np.array(row * 2), (table.num_rows, 1))
+            rows[11, 0] += last
+            column = pa.array(rows.tolist(), pa.list_(pa.float32()))
+            table = table.set_column(table.schema.get_field_index(key), key, column)
+        return table
+
+    edit(root / DATA, fill)
+    return root
+
+
+def test_per_cent_of_the_range_are_those_of_the_robot_file(
+    own: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As LeRobot writes the joints of an SO-101, under its own names."""
+    root = so101_set(own, [0.0, 50.0, -100.0, 100.0, 25.0, 30.0], last=1.0)
+    with pytest.raises(ConfigError, match=r'up to 100 rad: are these degrees .*--units percent'):
+        read_lerobot(root, 0, SO101, Reading(other_robot=True))
+    said = Reading(other_robot=True, units='percent')
+    episode = read_lerobot(root, 0, SO101, said)
+    wanted = [0.0, 0.872665, -1.69, 1.6, 0.575, 0.3]
+    np.testing.assert_allclose(episode.proprio[0], wanted * 2, atol=1e-5)
+    np.testing.assert_allclose(episode.actions[11, 0], 0.0191986, atol=1e-5)
+    assert 'joints are taken as -100 to 100 per cent of the ranges in the rob' in caplog.text
+
+
+def test_degrees_are_taken_where_a_person_says_so(own: Path) -> None:
+    """And are not per cent where they go beyond the range."""
+    root = so101_set(own, [0.0, 45.0, -90.0, 0.0, 120.0, 100.0])
+    with pytest.raises(
+        ConfigError, match=r'up to 120 rad: are these degrees \(--units degr.*\)\?$'
+    ):
+        read_lerobot(root, 0, SO101, Reading(other_robot=True))
+    with pytest.raises(
+        ConfigError, match=r'roll_joint is 120 in row 0; -100 to 100 per cent .*deg'
+    ):
+        read_lerobot(root, 0, SO101, Reading(other_robot=True, units='percent'))
+    episode = read_lerobot(root, 0, SO101, Reading(other_robot=True, units='degrees'))
+    wanted = [0.0, np.pi / 4, -np.pi / 2, 0.0, 2 * np.pi / 3, 1.0]
+    np.testing.assert_allclose(episode.proprio[0], wanted * 2, atol=1e-5)

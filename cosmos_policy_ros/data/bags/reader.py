@@ -120,6 +120,9 @@ def read_bag(
         labels = complete(labels, reading, str(path.parent))
         if reading.images is not None:
             note(str(path.parent), f'--images {reading.images} is not taken: {OWN_COLOURS}')
+        if reading.units is not None:
+            what = 'joints of messages are in radians, grippers in the unit of the robot file'
+            note(str(path.parent), f'--units {reading.units} is not taken: {what}')
         refuse_other_robot(labels, robot, reading.other_robot)
         if other := find_other_scale(bag.custom, robot):
             logger.warning('episode %s: %s', path, other)

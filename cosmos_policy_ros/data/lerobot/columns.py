@@ -70,7 +70,7 @@ def _match(names: Sequence[str], robot: RobotSpec) -> list[int] | None:
     for arm in robot.arms:
         mine = [i for i, name in enumerate(names) if _arm_of(_words(name), robot) == arm.name]
         for joint in arm.action_joints:
-            exact = [i for i in mine if _bare(names[i], robot) == '_'.join(_words(joint))]
+            exact = [i for i in mine if _bare(names[i], robot) == _bare(joint, robot)]
             if len(exact) != 1:
                 return None
             columns += exact
@@ -94,7 +94,8 @@ def _marks(arm: str, robot: RobotSpec) -> set[str]:
 def _bare(name: str, robot: RobotSpec) -> str:
     """Return a name without the words of arms and without what others put around joints."""
     around = {word for arm in robot.arms for word in _words(arm.name)}
-    around |= {'left', 'right', 'pos', 'position', 'arm', 'follower', 'main', 'robot', 'vx300s'}
+    around |= {'left', 'right', 'pos', 'position', 'arm', 'follower', 'main', 'robot', 'joint'}
+    around |= {'vx300s'}
     return '_'.join(word for word in _words(name) if word not in around)
 
 

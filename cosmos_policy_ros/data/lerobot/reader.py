@@ -46,7 +46,7 @@ from cosmos_policy_ros.data.lerobot.meta import (
     STATE,
 )
 from cosmos_policy_ros.data.oddities import note_oddities
-from cosmos_policy_ros.data.reading import complete, note, Reading
+from cosmos_policy_ros.data.reading import complete, note, note_units, Reading
 from cosmos_policy_ros.data.rosetta.contract import camera_name, judge_outcome
 from cosmos_policy_ros.data.rosetta.data_set import contract_beside, rows_of_robot
 from cosmos_policy_ros.data.velocity_effort import check_rows
@@ -246,7 +246,14 @@ def _episode(
         **motion,
         human_intervention=rows.get(HUMAN_INTERVENTION),
     )
-    episode = assemble(kept, complete(stored, reading, str(root)), robot, reading.other_robot)
+    units = reading.units
+    if contract is None:
+        note_units(str(root), reading)
+    elif units is not None:
+        note(str(root), f'--units {units} is not taken: its contract says them')
+        units = None
+    labels = complete(stored, reading, str(root))
+    episode = assemble(kept, labels, robot, reading.other_robot, units)
     note_oddities(episode, robot, str(root))
     return episode
 
