@@ -390,6 +390,22 @@ def test_clock_of_a_slow_simulation_is_trusted_and_several_clocks_are_not(tmp_pa
         read(path, stamps='header')
 
 
+@pytest.mark.parametrize(
+    ('topic', 'taken_s', 'refused_s'),
+    [(HIGH, 0.24, 0.26), ('/follower_right/joint_states', 0.09, 0.11), (HIGH, -0.2, -1.0)],
+)
+def test_clocks_of_one_bag_may_differ_by_the_limit_of_a_stream(
+    tmp_path: Path, topic: str, taken_s: float, refused_s: float
+) -> None:
+    """Where a person trusts the headers; one that is ahead as well as one that is behind."""
+    rows = recording(stamp=behind(topic, taken_s))
+    assert read(write_bag_of(tmp_path / 'a', rows, DEMO), stamps='header').actions.any()
+    rows = recording(stamp=behind(topic, refused_s))
+    told = f'{topic} is stamped {abs(refused_s):.3f} s .* by the median: their clocks differ'
+    with pytest.raises(ConfigError, match=told):
+        read(write_bag_of(tmp_path / 'b', rows, DEMO), stamps='header')
+
+
 def test_commands_without_a_header_beside_a_slow_simulation_are_refused(tmp_path: Path) -> None:
     """Their arrivals are times of another clock, more so from second to second."""
     rows = without(
@@ -760,9 +776,10 @@ def test_option_that_changes_nothing_is_told(
 ) -> None:
     """Colours are those of the encoding, and the instruction is the one that was sent."""
     path = write_bag_of(tmp_path / 'a', recording(), DEMO)
-    episode = read(path, images='bgr', labels=Labels(task='fold the shirt'))
+    episode = read(path, images='bgr', units='degrees', labels=Labels(task='fold the shirt'))
     assert episode.task == 'fold the towel'
     assert '--images bgr is not taken: the colours of bags are those of their enc' in caplog.text
+    assert '--units degrees is not taken: joints of messages are in radians' in caplog.text
     assert '--task fold the shirt is not taken: it says fold the towel itself' in caplog.text
 
 
