@@ -17,27 +17,10 @@ import socket
 import tempfile
 import time
 
-from cosmos_policy_ros.stack.domain import HIGHEST_DOMAIN
+from cosmos_policy_ros.stack.domain import HIGHEST_DOMAIN, is_silent
 import pytest
 
 LOCKS = Path(tempfile.gettempdir()) / 'cosmos_policy_ros_domains'
-PARTICIPANTS = 16  # of a domain whose ports are looked at; a whole stack has 7
-
-
-def discovery_port(domain: int, participant: int) -> int:
-    """Return the UDP port on which a participant of a domain is discovered (DDSI-RTPS 9.6.1.1)."""
-    return 7400 + 250 * domain + 10 + 2 * participant
-
-
-def is_silent(domain: int) -> bool:
-    """Whether no participant on this machine listens on a domain."""
-    for participant in range(PARTICIPANTS):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            try:
-                probe.bind(('', discovery_port(domain, participant)))
-            except OSError:
-                return False
-    return True
 
 
 def free_port() -> int:

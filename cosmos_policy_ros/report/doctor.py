@@ -23,7 +23,7 @@ from cosmos_policy_ros.finding import Finding, judge
 from cosmos_policy_ros.report.machine import describe_machine, load_average
 from cosmos_policy_ros.resources import fault_reports, PACKAGE, robot_file
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.stack.domain import choose_domain
+from cosmos_policy_ros.stack.domain import choose_own_domain
 from cosmos_policy_ros.stack.node_list import CHECK, FAKE_SENSOR
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
 from cosmos_policy_ros.stack.running import find_ros_trouble, run_stack
@@ -291,7 +291,7 @@ def examine_shared_memory() -> Iterator[Finding]:
 
 def examine_messages() -> Iterator[Finding]:
     """Yield whether images and joint states get from one process to another at their rate."""
-    choose_domain(None)
+    choose_own_domain()  # what is imitated must not be taken for the robot that runs
     path = robot_file(ROBOT)
     robot = read_robot(path)
     streams = {camera.topic for camera in robot.cameras} | {*robot.joint_state_topics}

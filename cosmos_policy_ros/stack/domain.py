@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import os
+import socket
 
 from cosmos_policy_ros.types import ConfigError
 
 HIGHEST_DOMAIN = 101  # above, the ports of DDS run into those that Linux hands out
+PARTICIPANTS = 16  # of a domain whose ports are looked at; a whole stack has 7
 
 
 def choose_domain(wanted: int | None) -> int:
@@ -40,3 +42,37 @@ def choose_domain_of_running_robot(wanted: int | None) -> int:
     if wanted is not None:
         os.environ['ROS_DOMAIN_ID'] = str(wanted)
     return int(os.environ.get('ROS_DOMAIN_ID') or 0)
+
+
+def choose_own_domain() -> int:
+    """Set the ROS domain of the processes to come, one that nobody else is on, and return it.
+
+    It is for what imitates a robot: never ``ROS_DOMAIN_ID``, since a real one may be there, and
+    none that somebody on this machine listens on.
+
+    Raises:
+        ConfigError: All domains are in use.
+    """
+    given = os.environ.get('ROS_DOMAIN_ID', '')
+    for i in range(HIGHEST_DOMAIN):
+        domain = 1 + (os.getpid() + i) % HIGHEST_DOMAIN
+        if str(domain) != given and is_silent(domain):
+            return choose_domain(domain)
+    msg = f'none of the ROS domains 1 to {HIGHEST_DOMAIN} is free; end a stack and try again'
+    raise ConfigError(msg)
+
+
+def discovery_port(domain: int, participant: int) -> int:
+    """Return the UDP port on which a participant of a domain is discovered (DDSI-RTPS 9.6.1.1)."""
+    return 7400 + 250 * domain + 10 + 2 * participant
+
+
+def is_silent(domain: int) -> bool:
+    """Whether no participant on this machine listens on a domain."""
+    for participant in range(PARTICIPANTS):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(('', discovery_port(domain, participant)))
+            except OSError:
+                return False
+    return True

@@ -8,8 +8,9 @@ from pathlib import Path
 import re
 import socket
 
+from cosmos_policy_ros.stack.domain import discovery_port, is_silent
 import pytest
-from ros_domains import claim, discovery_port, free_domains, is_silent, LOCKS, ros_domain
+from ros_domains import claim, free_domains, LOCKS, ros_domain
 
 TESTS = Path(__file__).parents[1]
 # A number where a domain is given; 300 is no domain, and 0 says where it was in a report.
