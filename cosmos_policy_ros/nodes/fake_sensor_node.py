@@ -20,6 +20,7 @@ from cosmos_policy_ros.control.ticks import sleep_until, Ticker
 from cosmos_policy_ros.robot import CameraSpec, read_robot, RobotSpec
 from cosmos_policy_ros.ros.control_loop import run_ticks
 from cosmos_policy_ros.ros.convert import image_message, joint_state_message
+from cosmos_policy_ros.ros.discovery import refuse_second_stack
 from cosmos_policy_ros.ros.endpoints import create_client, create_publisher
 from cosmos_policy_ros.ros.params import declare, param, run_node
 from cosmos_policy_ros.topics import (
@@ -55,6 +56,13 @@ class FakeSensorParams:
     realtime_priority: int = param(
         40, "SCHED_FIFO priority, below the executor's; 0 keeps normal scheduling.", 0, 99
     )
+    discovery_s: float = param(
+        3.5,
+        'How long to search for another robot on these topics [s]; a shorter time may overlook '
+        'one.',
+        0.0,
+        30.0,
+    )
 
 
 class FakeSensorNode(Node):
@@ -64,7 +72,8 @@ class FakeSensorNode(Node):
         """Prepare the messages.
 
         Raises:
-            ConfigError: The robot file is wrong or has no such stream.
+            ConfigError: The robot file is wrong or has no such stream, or another robot
+                publishes it.
         """
         super().__init__('fake_sensor')
         self.params = p = declare(self, FakeSensorParams)
@@ -82,6 +91,7 @@ class FakeSensorNode(Node):
             rate_hz, topics = camera.rate_hz, [IMAGE.at(camera.topic)]
             messages = [_pattern(camera)]
         self._data = [bytearray(serialize_message(message)) for message in messages]
+        refuse_second_stack(self, [t.name for t in topics], p.discovery_s)
         self._publishers_of = {t.name: create_publisher(self, t) for t in topics}
         self._stamps_ns: dict[str, list[int]] = {topic.name: [] for topic in topics}
         request_realtime(p.realtime_priority)  # hardware does not wait for a processor

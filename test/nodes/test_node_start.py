@@ -15,6 +15,8 @@ pytest.importorskip('rclpy')
 
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.stack.node_list import MISTAKE
+from node_bench import ros_node
+from sensor_msgs.msg import JointState
 from tiny import save_tiny_checkpoint
 
 pytestmark = pytest.mark.patient
@@ -70,6 +72,14 @@ def test_second_simulator_on_one_domain() -> None:
         first.send_signal(signal.SIGINT)
         assert first.wait(30) == 0
     expect_one_line(result, 'a second stack', '/follower_left/joint_states', "['sim']")
+
+
+def test_fake_arms_beside_a_robot(tmp_path: Path) -> None:
+    """Whoever moves the arms of that robot would take them for them."""
+    with ros_node('arm_driver') as driver:
+        driver.create_publisher(JointState, '/follower_right/joint_states', 10)
+        result = start('fake_sensor_node', f'robot:={ROBOT_FILE}', f'out:={tmp_path}')
+    expect_one_line(result, 'a second stack', '/follower_right/joint_states', "['arm_driver']")
 
 
 def test_robot_file_with_an_unknown_key(tmp_path: Path) -> None:
