@@ -114,6 +114,25 @@ class ReplayRun:
         }
 
 
+def refuse_leaders(status: ExecutorStatus) -> None:
+    """Refuse to send chunks to an executor that follows leader arms, before it is enabled.
+
+    Others listen to chunks too, such as a recorder, so that this is not seen on the graph.
+
+    Args:
+        status: Newest status of the executor.
+
+    Raises:
+        RuntimeError: A person leads.
+    """
+    if status.led_by == 'person':
+        msg = (
+            'the executor follows the leader arms and plays no chunks; enabled, it would move the '
+            'arms to them: end the teleoperation, then start again'
+        )
+        raise RuntimeError(msg)
+
+
 def start_on_tick(held_ns: int, now_ns: int, rate_hz: float) -> int:
     """Return when a replay begins, so that ticks of the executor meet its rows [ns, ROS clock].
 

@@ -22,7 +22,7 @@ from cosmos_policy_ros.control.arm_motions import (
 )
 from cosmos_policy_ros.control.gripper_fit import fit_scale
 from cosmos_policy_ros.control.replay import Replay
-from cosmos_policy_ros.control.replay_run import ReplayRun, start_on_tick
+from cosmos_policy_ros.control.replay_run import refuse_leaders, ReplayRun, start_on_tick
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.arms import open_setups
@@ -143,11 +143,12 @@ class ArmsNode(Node):
         """Wait for the executor and the joint states.
 
         Raises:
-            RuntimeError: The executor is not disabled.
+            RuntimeError: The executor is not disabled, or follows the leader arms.
             TimeoutError: One of them does not come.
         """
         self.client.wait_until_ready(self._missing, self.params.ready_s)
         assert self._status is not None
+        refuse_leaders(self._status)
         if self._status.state != 'disabled':
             msg = (
                 f'the executor is in state {self._status.state!r}, so somebody else moves the '

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.replay import Replay
-from cosmos_policy_ros.control.replay_run import ReplayRun, start_on_tick
+from cosmos_policy_ros.control.replay_run import refuse_leaders, ReplayRun, start_on_tick
 from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.event_log import EventLog, FILE_NAME
@@ -122,11 +122,13 @@ class ReplayNode(Node):
         """Wait for the executor, and for the simulator where it is ours.
 
         Raises:
-            RuntimeError: The executor is not disabled, or the simulator refuses the seed.
+            RuntimeError: The executor is not disabled or follows the leader arms, or the simulator
+                refuses the seed.
             TimeoutError: One of them does not come.
         """
         p = self.params
         self.client.wait_until_ready(self._missing, p.ready_s)
+        refuse_leaders(self._executor_status)
         if (state := self._executor_status.state) != 'disabled':
             msg = f'the executor is in state {state!r}, and nothing may move by a start alone; '
             msg += f'call {self._enable} with false and start the replay again'

@@ -29,6 +29,7 @@ from ros_domains import ros_domain, wait_for
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Float64MultiArray
 from std_srvs.srv import SetBool
+from trajectory_msgs.msg import JointTrajectory
 
 MAX_AGE_S = 1.5  # more than this process may pause on a busy machine
 
@@ -50,6 +51,7 @@ class FakeArms(Node):
     def __init__(self, robot_file: Path) -> None:
         """Publish all joint states at 50 Hz."""
         super().__init__('fake_arms')
+        self.robot_file = robot_file
         robot = read_robot(robot_file)
         self.followers = {arm.name: list(arm.start) for arm in robot.arms}
         self.waist, self.gripper, self.silent = 0.0, 0.8, False  # of both leaders; rad
@@ -120,6 +122,18 @@ def enable(arms: FakeArms) -> None:
         return bool(future.result().success)
 
     wait_for(accepted)
+
+
+def test_arms_are_not_moved_by_name_beside_leaders(arms: FakeArms, tmp_path: Path) -> None:
+    """Enabling this executor would move them to the leaders, whose grippers are closed."""
+    arms.waist, arms.gripper = 0.4, -0.0552
+    arms.create_subscription(JointTrajectory, '/policy/action_chunk', lambda _: None, 1)
+    command = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()', 'arms']
+    command += ['home', '--robot', str(arms.robot_file), '--yes', '--out', str(tmp_path / 'out')]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=False)
+    assert (done.returncode, arms.n_commands) == (1, 0)
+    assert 'follows the leader arms and plays no chunks' in done.stderr
+    arms.waist, arms.gripper = 0.0, 0.8
 
 
 def test_followers_go_where_closed_fresh_enabled_leaders_are(arms: FakeArms) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from cosmos_policy_ros.control.replay import Replay
-from cosmos_policy_ros.control.replay_run import ReplayRun, start_on_tick
+from cosmos_policy_ros.control.replay_run import refuse_leaders, ReplayRun, start_on_tick
 from cosmos_policy_ros.status import ExecutorStatus
 import numpy as np
 import pytest
@@ -70,6 +70,13 @@ def test_a_person_who_takes_over_ends_the_replay() -> None:
     replaying.check(PLAYING, 1.0)
     with pytest.raises(RuntimeError, match=r'a person has taken over at 1\.2 s'):
         replaying.check(ExecutorStatus('enabled', 'playing', led_by='person'), 1.2)
+
+
+def test_an_executor_that_follows_leaders_is_refused_before_it_is_enabled() -> None:
+    """It would move the arms to them."""
+    refuse_leaders(ExecutorStatus('disabled', 'disabled'))
+    with pytest.raises(RuntimeError, match='end the teleoperation, then start again'):
+        refuse_leaders(ExecutorStatus('disabled', 'disabled', led_by='person'))
 
 
 def test_executor_that_somebody_disables_ends_the_replay() -> None:
