@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 OPENINGS = np.linspace(0.0, 1.0, 11)
 STRAIGHT = 0.02  # of the stroke: what a straight line may be off by
 LEAST_STROKE = 0.3  # of the one in the robot file; a gripper that moves less holds something
+NOISE = 0.01  # of the stroke: what a finger that stands may seem to move
 DIGITS = 5
 END = 1e-6  # from an end of the opening
 
@@ -52,11 +53,31 @@ def fit_scale(
     between = (down + up) / 2.0
     straight = closed + inner * (opened - closed)
     bent = np.abs(between - straight).max() > STRAIGHT * abs(opened - closed)
-    rows = zip(inner, between, strict=True) if bent else ()
+    closed, opened = round(closed, DIGITS), round(opened, DIGITS)
     return replace(
         gripper,
-        state_closed=round(closed, DIGITS),
-        state_open=round(opened, DIGITS),
-        state_between=tuple((round(float(o), 2), round(float(p), DIGITS)) for o, p in rows),
+        state_closed=closed,
+        state_open=opened,
+        state_between=_advancing(between, closed, opened) if bent else (),
         linkage=None,
     )
+
+
+def _advancing(
+    between: NDArray[np.float64], closed: float, opened: float
+) -> tuple[tuple[float, float], ...]:
+    """Return rows of an opening and the position there, but for those that tell no farther.
+
+    Near the dead centre of its crank a motor turns and the fingers stand, or go back by a hair.
+    Whoever makes a gripper of the rows refuses others that are not in order.
+    """
+    rows: list[tuple[float, float]] = []
+    last, stroke = closed, opened - closed
+    for opening, position in zip(OPENINGS[1:-1], between, strict=True):
+        there = round(float(position), DIGITS)
+        gain = min((there - last) / stroke, (opened - there) / stroke)
+        if -NOISE < gain <= 0.0:
+            continue
+        rows.append((round(float(opening), 2), there))
+        last = there
+    return tuple(rows)

@@ -47,6 +47,21 @@ def test_a_linkage_becomes_a_table_free_of_the_lag() -> None:
     assert [p for _, p in fit.state_between] == pytest.approx(true.tolist(), abs=3e-4)
 
 
+def test_openings_at_which_a_linkage_moves_no_farther_are_left_out() -> None:
+    """ALOHA's open gripper is past the dead centre of its crank: the last tenth moves nothing."""
+    fingers = LINKAGE.finger(WRITTEN.to_command(OPENING))
+    fit = fit_scale(WRITTEN, OPENING, lagging(fingers, ticks=1))
+    assert (fit.state_closed, fit.state_open) == (0.04288, 0.06244)
+    assert [opening for opening, _ in fit.state_between] == pytest.approx(np.arange(1, 9) / 10)
+
+
+def test_a_gripper_that_turns_back_on_the_way_is_refused() -> None:
+    """By more than noise: half open it could be two openings."""
+    fingers = 0.044 + 0.014 * OPENING + 0.01 * np.sin(2.0 * np.pi * OPENING)
+    with pytest.raises(ValueError, match='all others between them in order'):
+        fit_scale(WRITTEN, OPENING, lagging(fingers))
+
+
 def test_a_gripper_that_holds_something_is_refused() -> None:
     """Its closed position would be that of the object."""
     with pytest.raises(ValueError, match=r'moved 0\.0030 of 0\.0139'):
