@@ -51,6 +51,8 @@ def open_node(spec: NodeSpec, values: Mapping[str, Value]) -> subprocess.Popen[b
 def run_in_terminal(spec: NodeSpec, values: Mapping[str, Value]) -> int:
     """Run a node in the terminal of this process until it ends, and return its exit status.
 
+    It dies with this process, and an interrupt of this process alone is passed on to it.
+
     Args:
         spec: The node.
         values: As for ``node_command``.
@@ -58,10 +60,15 @@ def run_in_terminal(spec: NodeSpec, values: Mapping[str, Value]) -> int:
     Raises:
         KeyError: An argument does not exist.
     """
-    process = subprocess.Popen(node_command(spec, values), env=os.environ | environment())
+    process = subprocess.Popen(
+        node_command(spec, values),
+        env=os.environ | environment(),
+        preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
+    )
     try:
         return process.wait()
-    except KeyboardInterrupt:  # which the node has got too
+    except KeyboardInterrupt:  # by Ctrl-C the node has got it too, and minds no second one
+        process.send_signal(signal.SIGINT)
         return process.wait()
 
 
