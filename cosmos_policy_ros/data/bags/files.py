@@ -284,6 +284,7 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
     mode = str(information.get('compression_mode') or '').lower()
     torn = False
     try:
+        _refuse_log(file)
         reader = stack.enter_context(Reader(file))
     except _DAMAGE as error:
         torn = not is_finished(file)
@@ -301,6 +302,18 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
     if mode == 'message':
         read = partial(_unpacked, read)
     return _Storage(types, torn, start_ns, end_ns, read)
+
+
+def _refuse_log(file: Path) -> None:
+    """Refuse a SQLite file beside which there is a log of newer messages, which rosbags ignores.
+
+    Raises:
+        ReaderError: There is, as after a recorder that was killed.
+    """
+    log = file.with_name(f'{file.name}-wal')
+    if log.is_file() and log.stat().st_size:
+        msg = f'{log.name} is beside it'
+        raise ReaderError(msg)
 
 
 def _read_whole(file: Path, reader: Reader, topics: Collection[str] | None) -> Iterator[Message]:
