@@ -54,6 +54,7 @@ class ImageDecoder:
     def __init__(self) -> None:
         """Start before the first message."""
         self._video: Any = None
+        self._n_packets = 0  # of video, decoded so far
 
     def decode(self, message: Any, colours: str = 'bgr') -> NDArray[np.uint8] | None:
         """Return the (height, width, 3) uint8 RGB image of a message.
@@ -79,7 +80,16 @@ class ImageDecoder:
         if 'compresseddepth' in form.lower() or form.partition(';')[0] in DEPTH:
             msg = f'format {form!r} is depth, a colour image is expected'
             raise ValueError(msg)
-        return decode_file(bytes(message.data))
+        if hasattr(message, 'timestamp') or hasattr(message, 'pts'):  # no CompressedImage
+            msg = f'video of format {form!r} is not read, one of {", ".join(VIDEO_FORMATS)} is '
+            msg += 'expected: encode it anew'
+            raise ValueError(msg)
+        image = decode_file(bytes(message.data))
+        if form.startswith('bayer') and (image == image[:, :, :1]).all():
+            msg = f'format {form!r} is the mosaic of a sensor, whose colours nobody has computed; '
+            msg += 'a colour image is expected: debayer it first'
+            raise ValueError(msg)
+        return image
 
     def _decode_video(self, codec: str, data: bytes) -> NDArray[np.uint8] | None:
         import av  # late: most topics have no video
@@ -87,13 +97,22 @@ class ImageDecoder:
         if self._video is None:
             self._video = av.CodecContext.create(codec, 'r')
             self._video.flags |= 0x80000  # low delay: a packet in, its frame out
+        packet = av.Packet(data)
+        packet.pts = self._n_packets
+        self._n_packets += 1
         try:
-            frames = self._video.decode(av.Packet(data))
+            frames = self._video.decode(packet)
         except av.error.FFmpegError as error:
             if not _has_key_frame(data, codec) and not self._video.width:
                 return None  # a recording that begins between two key frames
             msg = f'{codec} packet of {len(data)} bytes cannot be decoded ({error})'
             raise ValueError(msg) from error
+        if frames and frames[-1].pts != packet.pts:
+            msg = (
+                f'{codec} frames come out in another order than their packets (B-frames), so that '
+            )
+            msg += 'nobody can tell which message an image is of; encode without them (bf=0)'
+            raise ValueError(msg)
         return frames[-1].to_ndarray(format='rgb24') if frames else None
 
 

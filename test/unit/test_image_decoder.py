@@ -41,12 +41,19 @@ def compressed(data: bytes, form: str = 'jpeg') -> SimpleNamespace:
 
 
 def video_packets(
-    n: int = 12, codec: str = 'libx264', size: tuple[int, int] = (48, 64)
+    n: int = 12, codec: str = 'libx264', size: tuple[int, int] = (48, 64), bf: str = '0'
 ) -> list[bytes]:
-    """Return n packets of video, brighter by 10 each, with a key frame every fifth."""
+    """Return n packets of video, brighter by 10 each, with a key frame every fifth.
+
+    Args:
+        n: How many.
+        codec: What encodes them.
+        size: Height and width [px].
+        bf: Most B-frames in a row.
+    """
     encoder = av.CodecContext.create(codec, 'w')
     encoder.height, encoder.width, encoder.pix_fmt = *size, 'yuv420p'
-    encoder.time_base, encoder.options = Fraction(1, 30), {'bf': '0', 'g': '5', 'crf': '10'}
+    encoder.time_base, encoder.options = Fraction(1, 30), {'bf': bf, 'g': '5', 'crf': '10'}
     packets = []
     for k in range(n):
         frame = av.VideoFrame.from_ndarray(np.full((*size, 3), 10 * k, np.uint8), format='rgb24')
@@ -184,3 +191,30 @@ def test_packet_of_ffmpeg_image_transport_is_video_too() -> None:
     image = ImageDecoder().decode(message)
     assert image is not None
     assert image.shape == (48, 64, 3)
+
+
+def test_video_whose_frames_change_places_is_refused() -> None:
+    """An image would be that of a message some packets before."""
+    decoder = ImageDecoder()
+    shown = (decoder.decode(compressed(data, 'h264')) for data in video_packets(bf='2'))
+    with pytest.raises(ValueError, match=r'come out in another order .*B-frames.*without them'):
+        list(shown)
+
+
+def test_video_of_another_codec_is_named() -> None:
+    """It is no damaged JPEG."""
+    message = SimpleNamespace(timestamp=0, format='vp9', data=b'abcd')
+    with pytest.raises(ValueError, match=r"format 'vp9' is not read, one of h264, .* is expec"):
+        ImageDecoder().decode(message)
+
+
+def test_mosaic_in_a_file_is_refused_as_one_in_a_message_is() -> None:
+    """A grey file of a Bayer sensor; one whose colours were computed is read."""
+    grey = LEFT_RED[:, :, :1].repeat(3, axis=2)
+    message = compressed(image_file('PNG', grey), 'bayer_rggb8; png compressed ')
+    with pytest.raises(
+        ValueError, match=r"'bayer_rggb8; .* is the mosaic of a sensor.*debayer it"
+    ):
+        ImageDecoder().decode(message)
+    coloured = compressed(image_file('PNG'), 'bayer_rggb8; png compressed bgr8')
+    assert ImageDecoder().decode(coloured) is not None
