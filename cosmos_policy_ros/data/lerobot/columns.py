@@ -2,7 +2,8 @@
 """Which column of a LeRobot data set is which joint, by the names that the data set gives.
 
 Some sets have the right arm first. Names come as a list, as a list in a list, or under a key such
-as ``motors``; they carry the side and the joint, ``left_waist`` or ``follower_left/waist``.
+as ``motors`` or that of an arm; they carry the side and the joint, ``left_waist`` or
+``follower_left/waist``.
 """
 
 from __future__ import annotations
@@ -18,15 +19,27 @@ from cosmos_policy_ros.robot import RobotSpec
 MEANINGLESS = re.compile(r'(joint|motor|axis|dim|state|action|j|m)?_?\d+')  # a number, no name
 
 
-def plain_names(names: Any) -> list[str]:
-    """Return the names of a feature as one list, whatever shape they are in; empty without any."""
+def plain_names(names: Any, robot: RobotSpec) -> list[str]:
+    """Return the names of a feature as one list, whatever shape they are in; empty without any.
+
+    Args:
+        names: As they are in ``meta/info.json``. Names under the name of an arm are of that arm.
+        robot: Its arms.
+    """
+    if isinstance(names, str):
+        return [names]
     if isinstance(names, dict):
-        numbered = all(isinstance(value, int) for value in names.values())
-        if numbered:
-            return sorted(map(str, names), key=lambda name: names[name])
-        names = [name for part in names.values() for name in plain_names(part)]
+        if all(str(number).isdecimal() for number in names.values()):
+            return sorted(map(str, names), key=lambda name: int(names[name]))
+        if all(str(number).isdecimal() for number in names):
+            return [str(names[number]) for number in sorted(names, key=int)]
+        names = [
+            f'{key}/{name}' if len(robot.arms) > 1 and _arm_of(_words(key), robot) else name
+            for key, part in names.items()
+            for name in plain_names(part, robot)
+        ]
     if isinstance(names, list) and any(isinstance(name, list) for name in names):
-        names = [name for part in names for name in plain_names(part)]
+        names = [name for part in names for name in plain_names(part, robot)]
     return [str(name) for name in names or ()]
 
 

@@ -277,7 +277,7 @@ def _in_order(
     rows: NDArray[Any], feature: dict[str, Any], robot: RobotSpec, reading: Reading, where: str
 ) -> NDArray[Any]:
     """Return (S, A) rows in the joint order of the robot, found by the names of the columns."""
-    names = plain_names(feature.get('names'))
+    names = plain_names(feature.get('names'), robot)
     if rows.ndim == 2 and rows.shape[1] == robot.size + BASE and 'base' in reading.drop:
         note(where, f'the last {BASE} columns, of a base, are left out')
         rows, names = rows[:, : robot.size], names[: robot.size]
