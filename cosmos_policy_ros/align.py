@@ -343,7 +343,9 @@ class ArmStream:
         mine = joint_positions(self._arm, message)
         if not mine:
             return None
-        part = self._parts.setdefault(tuple(mine), StreamBuffer(self.name, self._capacity))
+        whole = len(mine) == len(self._arm.state_joints)
+        name = self.name if whole else f'{self.name} ({", ".join(mine)})'
+        part = self._parts.setdefault(tuple(mine), StreamBuffer(name, self._capacity))
         last = part.newest_at(part.last_ns, np.inf) if len(part) else None
         before = None if last is None else self._joints(last.value[0])
         dt_s = (stamp_ns - last.stamp_ns) * 1e-9 if last else 0.0

@@ -197,12 +197,13 @@ def assemble(
             that no arm can make or a gripper in another unit; units are given for another robot.
     """
     refuse_other_robot(labels, robot, other_robot)
+    refuse_no_rows(len(rows.proprio))
     groups = (
         ('proprio', rows.proprio, robot.proprio_names),
         ('actions', rows.actions, robot.joint_names),
     )
     for name, array, numbers in groups:
-        if array.ndim != 2 or array.shape[1] != len(numbers) or not len(array):
+        if array.ndim != 2 or array.shape[1] != len(numbers):
             what = 'joints' if robot.actions == 'joint_targets' else 'numbers'
             msg = f'{name} of shape {array.shape} do not fit the {len(numbers)} {what} of the '
             msg += 'robot'
@@ -240,7 +241,7 @@ def assemble(
             velocity=None,
         )
     if robot.actions == 'joint_targets':  # a hand that is displaced has no limits of joints
-        _check_openings(rows, robot, rate_hz)
+        check_openings(rows.proprio, rows.actions, robot, rate_hz)
         check_motion(rows.proprio, robot, rate_hz)
     expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert
     intervened = rows.human_intervention
@@ -263,13 +264,21 @@ def assemble(
     )
 
 
-def _check_openings(rows: Rows, robot: RobotSpec, rate_hz: float) -> None:
+def check_openings(
+    proprio: NDArray[np.floating], actions: NDArray[np.floating], robot: RobotSpec, rate_hz: float
+) -> None:
     """Refuse grippers in another unit, such as per cent.
+
+    Args:
+        proprio: (S, P) measured joints [rad; gripper 0..1].
+        actions: (S, A) joint targets [rad; gripper 0..1].
+        robot: Which of them are grippers.
+        rate_hz: Rows per second [Hz].
 
     Raises:
         ValueError: One is far outside of 0 to 1; names it, the row and its time.
     """
-    for name, array in (('proprio', rows.proprio), ('actions', rows.actions)):
+    for name, array in (('proprio', proprio), ('actions', actions)):
         far = ((array < OPENINGS[0]) | (array > OPENINGS[1])) & ~robot.arm_joints
         if far.any():
             row, joint = np.argwhere(far)[0].tolist()
@@ -320,6 +329,30 @@ def check_motion(proprio: NDArray[np.floating], robot: RobotSpec, rate_hz: float
                 if not poses[row:].any():
                     msg += '; rows of zeros behind the end are left out by --drop padding'
                 raise ValueError(msg)
+
+
+def next_as_actions(episode: Episode) -> Episode:
+    """Return an episode whose actions are the measured joints one row later; its last has none.
+
+    Raises:
+        ValueError: It has one row.
+    """
+    n = len(episode.actions)
+    if n < 2:
+        msg = 'it has one row, whose action would be the next one: --actions state-next'
+        raise ValueError(msg)
+    return replace(pick_ticks(episode, np.arange(n - 1)), actions=episode.proprio[1:])
+
+
+def refuse_no_rows(n: int) -> None:
+    """Refuse an episode without a row.
+
+    Raises:
+        ValueError: It has none.
+    """
+    if not n:
+        msg = 'it has no rows, as of a recorder that was stopped at once; one at least is expected'
+        raise ValueError(msg)
 
 
 def used_rows(proprio: NDArray[np.floating], actions: NDArray[np.floating]) -> int:

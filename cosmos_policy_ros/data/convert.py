@@ -127,7 +127,7 @@ def convert(
         ConfigError: ``dst`` exists, an episode cannot be read, lacks something, or reads back
             differently; ``dst`` is not there then.
     """
-    recordings = leave_out_unreadable(list_episodes(src), skip_bad)
+    recordings = leave_out_unreadable(list_episodes(src), skip_bad, reading)
     target: Format = to or ('lerobot' if recordings[0].format == 'bag' else 'bag')
     return convert_episodes(
         recordings, dst, robot, target,
@@ -183,18 +183,19 @@ def convert_episodes(
 
 
 def leave_out_unreadable(
-    recordings: Sequence[StoredEpisode], skip_bad: bool
+    recordings: Sequence[StoredEpisode], skip_bad: bool, reading: Reading | None = None
 ) -> Sequence[StoredEpisode]:
     """Return the episodes that can be opened, found before the long work begins.
 
     Args:
         recordings: All of them.
         skip_bad: Whether the others are left out with one line each.
+        reading: What the episodes leave open.
 
     Raises:
         ConfigError: Some cannot be opened and are not to be left out, or none can; all are named.
     """
-    bad = check_episodes(recordings)
+    bad = check_episodes(recordings, reading)
     if bad and not skip_bad:
         hint = '; --skip-bad goes on without them' if len(bad) < len(recordings) else ''
         n = f'{len(bad)} of {len(recordings)} episodes cannot be read: '

@@ -40,7 +40,6 @@ from cosmos_policy_ros.data.rosetta.recording import contract_of, recorded_label
 from cosmos_policy_ros.data.trash import put_in_trash, TRASH
 from cosmos_policy_ros.outputs import rename, whole_file, whole_folder
 from cosmos_policy_ros.types import Circumstances, ConfigError, Episode
-import h5py
 
 Value = str | bool | float
 OUTCOME = ('success', 'progress', 'failure')  # labels that tell how an episode ended
@@ -193,9 +192,8 @@ def split(stored: StoredEpisode, at_s: Sequence[float]) -> list[Path]:
             msg = f'{part} exists and is not overwritten; move it away'
             raise ConfigError(msg)
     if stored.format == 'hdf5':
-        with h5py.File(path) as file:
-            n, rate_hz = len(file['action']), float(file.attrs.get('rate_hz', 0.0))
-        if not rate_hz:
+        labels, n = hdf5_labels(path)
+        if not (rate_hz := labels.rate_hz or 0.0):
             msg = f'{path} does not say how many rows it has per second; convert it first'
             raise ConfigError(msg)
         _expect_inside(path, at_s, n / rate_hz)

@@ -31,9 +31,12 @@ OTHERS = {  # name of a file that is not read -> what it is, and what to do
     r'\.bag$': 'a bag of ROS 1, which is not read: rosbags-convert makes one of ROS 2 of it',
     r'^\.z(array|group|attrs)$|^zarr\.json$|\.zarr\.zip$': 'of Zarr, which is not read: make '
     'ALOHA HDF5 files or a LeRobot data set of it first',
+    r'\.(zip|7z|rar|tgz|tar|gz|bz2|xz)$': 'packed: unpack it first',
     r'^(file|episode)[-_]\d+\.parquet$': 'a part of a LeRobot data set: give the folder that '
     'holds meta/',
 }
+
+POINTER = b'version https://git-lfs'  # begins what Git has in the place of a large file
 
 
 @dataclass(frozen=True)
@@ -118,23 +121,43 @@ def _find_episodes(path: Path, above: tuple[Path, ...] = ()) -> list[StoredEpiso
     return found
 
 
-def check_episodes(episodes: Sequence[StoredEpisode]) -> dict[StoredEpisode, str]:
+def check_episodes(
+    episodes: Sequence[StoredEpisode], reading: Reading | None = None
+) -> dict[StoredEpisode, str]:
     """Return which episodes cannot even be opened, with the reason; this is quick.
 
     Args:
         episodes: Where they lie.
+        reading: What they leave open.
     """
-    reasons = {stored: _find_damage(stored) for stored in episodes}
+    reasons = {stored: _find_damage(stored, reading) for stored in episodes}
     return {stored: reason for stored, reason in reasons.items() if reason}
 
 
-def _find_damage(stored: StoredEpisode) -> str:
+def _find_damage(stored: StoredEpisode, reading: Reading | None) -> str:
+    """Return why an episode cannot be opened, and what to do where that is known; empty if it can.
+
+    Most data sets that were cloned without Git LFS have pointers in the place of large files.
+    """
+    if reason := _open(stored, reading):
+        files = stored.path.rglob('*') if stored.path.is_dir() else [stored.path]
+        if pointer := next((f for f in files if f.is_file() and _is_pointer(f)), None):
+            reason += f'; {pointer} is a pointer of Git LFS: git lfs pull brings the file'
+    return reason
+
+
+def _is_pointer(file: Path) -> bool:
+    with file.open('rb') as opened:
+        return opened.read(len(POINTER)) == POINTER
+
+
+def _open(stored: StoredEpisode, reading: Reading | None) -> str:
     """Return why an episode cannot be opened, empty when it can."""
     try:
         if stored.format == 'bag':
             read_metadata(stored.path)
         elif stored.format == 'hdf5':
-            check_hdf5(stored.path)
+            check_hdf5(stored.path, reading)
         else:
             check_files(stored.path, stored.number)
     except ConfigError as error:

@@ -34,16 +34,18 @@ from cosmos_policy_ros.data.assemble import (
     distinct,
     find_cameras,
     Labels,
+    next_as_actions,
     read_circumstances,
     read_flag,
     read_source,
+    refuse_no_rows,
     Rows,
     used_rows,
 )
 from cosmos_policy_ros.data.hdf5_probe import Hdf5Probe
 from cosmos_policy_ros.data.image_rows import ImageRows, shown, swap_colours, watch_frozen
 from cosmos_policy_ros.data.oddities import note_oddities
-from cosmos_policy_ros.data.reading import complete, note, note_units, Reading
+from cosmos_policy_ros.data.reading import complete, note, note_units, Reading, wants_next_rows
 from cosmos_policy_ros.data.velocity_effort import check_rows
 from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
 from cosmos_policy_ros.image_decoder import decode_file
@@ -55,13 +57,14 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+STATE, ACTION = 'observations/qpos', 'action'
 IMAGES, VIDEOS, INDEX = (f'observations/{n}' for n in ('images', 'video_paths', 'image_index'))
 MOTION = {'velocity': 'observations/qvel', 'effort': 'observations/effort'}  # of an Episode
 _PROBE = Hdf5Probe()
 logger = logging.getLogger(__name__)
 KNOWN = (
-    'observations/qpos',
-    'action',
+    STATE,
+    ACTION,
     *MOTION.values(),
     IMAGES,
     VIDEOS,
@@ -73,7 +76,7 @@ KNOWN = (
 )
 ATTRIBUTES = {
     *('sim', 'compress', 'task_description', 'source', 'robot', 'rate_hz', 'start_ns', 'success'),
-    *('policy_name', *Circumstances.__dataclass_fields__),
+    *('policy_name', 'fps', *Circumstances.__dataclass_fields__),
 }
 _DAMAGE = (
     OSError, LookupError, ValueError, TypeError, RuntimeError, MemoryError, VideoError,
@@ -98,15 +101,19 @@ def read_hdf5(path: Path, robot: RobotSpec, reading: Reading | None = None) -> E
         return _episode(file, path, robot, reading or Reading())
 
 
-def check_hdf5(path: Path) -> None:
+def check_hdf5(path: Path, reading: Reading | None = None) -> None:
     """Open a file and look for what every episode has, which is quick.
+
+    Args:
+        path: HDF5 file.
+        reading: As of ``read_hdf5``.
 
     Raises:
         ConfigError: It is damaged or lacks a dataset.
     """
     with _opened(path) as file:
-        _dataset(file, 'observations/qpos')
-        _dataset(file, 'action')
+        _dataset(file, STATE)
+        _commands(file, reading or Reading())
 
 
 def hdf5_labels(path: Path) -> tuple[Labels, int]:
@@ -116,17 +123,17 @@ def hdf5_labels(path: Path) -> tuple[Labels, int]:
         ConfigError: It is damaged or lacks a dataset.
     """
     with _opened(path) as file:
-        return _labels(file), len(_dataset(file, 'action'))
+        return _labels(file), len(_dataset(file, STATE))
 
 
 def read_actions(path: Path) -> NDArray[Any]:
-    """Return the rows of actions of a file as they are stored, which is quick.
+    """Return the rows of actions of a file, or else of its joints, as they are stored; quick.
 
     Raises:
         ConfigError: It is damaged or lacks them.
     """
     with _opened(path) as file:
-        return np.asarray(_dataset(file, 'action')[()])
+        return np.asarray(_dataset(file, ACTION if ACTION in file else STATE)[()])
 
 
 @contextmanager
@@ -154,19 +161,21 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         msg = f'no {IMAGES} and no {VIDEOS}; it has {sorted(file.get("observations", []))}'
         raise ValueError(msg)
     columns = slice(robot.size) if 'base' in reading.drop else slice(None)
+    commands = _commands(file, reading)
     joints = {
         name: _dataset(file, name)[()][..., columns]
-        for name in ('observations/qpos', 'action', *MOTION.values())
+        for name in (STATE, commands, *MOTION.values())
         if name not in MOTION.values() or name in file
     }
-    proprio, actions = joints['observations/qpos'], joints['action']
+    proprio, actions = joints[STATE], joints[commands]
     n_stored = n = len(proprio)
     if 'padding' in reading.drop and proprio.ndim == actions.ndim == 2 and len(actions) == n:
         n = used_rows(proprio, actions)
     if n < n_stored:
         note(str(path), f'{n_stored - n} rows of zeros at the end are left out')
+    refuse_no_rows(n)
     keys = find_cameras(robot, file[place], f'{path}: {place}', reading.topics)
-    files = {k: path.parent / file[place][k].asstr()[()] for k in keys.values() if place == VIDEOS}
+    files = {k: _video(path, file[place][k]) for k in keys.values() if place == VIDEOS}
     stored = _labels(file)
     if files:
         stored = stored.completed(Labels(rate_hz=video_rate(next(iter(files.values())))))
@@ -212,8 +221,25 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
     )
     note_units(str(path.parent), reading)
     episode = assemble(kept, labels, robot, reading.other_robot, reading.units)
+    if commands == STATE:
+        episode = next_as_actions(episode)
     note_oddities(episode, robot, str(path.parent))
     return episode
+
+
+def _commands(file: h5py.File, reading: Reading) -> str:
+    """Return the dataset that the actions are made from: commands, or the measured joints.
+
+    Raises:
+        LookupError: There are no commands, and nobody said what to take in their place.
+        ValueError: As ``wants_next_rows``.
+    """
+    if wants_next_rows(reading):
+        return STATE
+    if ACTION not in file:
+        msg = f'no dataset {ACTION}; actions without commands: --actions state-next'
+        raise LookupError(msg)
+    return ACTION
 
 
 def _swapped(file: h5py.File, data: h5py.Dataset, reading: Reading) -> bool:
@@ -340,7 +366,7 @@ def files_of(path: Path) -> list[Path]:
     """Return a file and the videos that it names, as far as they are there."""
     with _opened(path) as file:
         group = file.get(VIDEOS, {})
-        videos = [path.parent / item.asstr()[()] for item in group.values()]
+        videos = [_video(path, item) for item in group.values()]
     return [path, *(video for video in videos if video.is_file())]
 
 
@@ -359,7 +385,7 @@ def cut_hdf5(path: Path, out: Path, rows: slice) -> None:
         if VIDEOS in file:
             msg = 'its images are in videos beside it; convert it to bags first'
             raise ValueError(msg)
-        n = len(_dataset(file, 'action'))
+        n = len(_dataset(file, STATE))
         with _create(out) as new:
             new.attrs.update(file.attrs)
             file.visititems(lambda name, item: _copy_rows(item, new, name, n, rows))
@@ -446,12 +472,15 @@ def _attributes(episode: Episode, robot: RobotSpec) -> dict[str, Any]:
 
 def _labels(file: h5py.File) -> Labels:
     """Return the labels in the attributes; only rollouts of Cosmos Policy name a policy."""
-    stored = {name: _plain(value) for name, value in file.attrs.items()}
+    found = {name: _plain(value) for name, value in file.attrs.items()}
+    stored = {name: value for name, value in found.items() if value is not None}
+    fps = stored.get('fps')  # of others; a word that is no number is none
+    rate_hz = stored.get('rate_hz', fps if isinstance(fps, int | float) else None)
     return Labels(
         task=stored.get('task_description'),
         source=read_source(stored.get('source', 'rollout' if 'policy_name' in stored else None)),
         success=read_flag(stored['success'], 'success') if 'success' in stored else None,
-        rate_hz=float(stored['rate_hz']) if 'rate_hz' in stored else None,
+        rate_hz=None if rate_hz is None else float(rate_hz),
         start_ns=int(stored['start_ns']) if 'start_ns' in stored else None,
         robot=stored.get('robot'),
         circumstances=read_circumstances(stored, f'episode {file.filename}'),
@@ -459,15 +488,46 @@ def _labels(file: h5py.File) -> Labels:
 
 
 def _plain(value: Any) -> Any:
-    """Return an attribute as one value; text that has a fixed length comes as bytes."""
-    if isinstance(value, np.ndarray) and value.size == 1:
+    """Return an attribute, or a text in a dataset, as one value; None for an empty one.
+
+    Text that has a fixed length comes as bytes; what is no UTF-8 is Latin-1, as older programs
+    write it.
+    """
+    if isinstance(value, h5py.Empty):
+        return None
+    if isinstance(value, np.ndarray | np.generic) and value.size == 1:
         value = value.item()
-    return value.decode() if isinstance(value, bytes) else value
+    if isinstance(value, str):
+        value = value.encode(errors='surrogateescape')
+    if isinstance(value, bytes):
+        try:
+            value = value.decode()
+        except UnicodeDecodeError:
+            value = value.decode('latin-1')
+        return value if value.strip() else None
+    return value
+
+
+def _video(path: Path, item: Any) -> Path:
+    """Return the file that a dataset beside which it lies names.
+
+    Raises:
+        ValueError: It is no name.
+    """
+    name = _plain(item[()]) if isinstance(item, h5py.Dataset) else item
+    if not isinstance(name, str):
+        msg = f'{item.name} is {name}, the name of a video beside the file is expected'
+        raise ValueError(msg)
+    return path.parent / name
 
 
 def _dataset(file: h5py.File, name: str) -> h5py.Dataset:
     if not isinstance(file.get(name), h5py.Dataset):
-        msg = f'no dataset {name}; it has {sorted(file)}, and the layout of ALOHA is expected'
+        group: Any = file
+        for part in name.split('/'):
+            group = inside if isinstance(inside := group.get(part), h5py.Group) else group
+        what = 'it' if group.name == '/' else group.name
+        msg = f'no dataset {name}; {what} has {sorted(group)}, and the layout of ALOHA is expected'
         raise LookupError(msg)
     return file[name]
 
@@ -483,7 +543,7 @@ def _images(
     """Return (U, height, width, 3) uint8 RGB of some rows of a dataset.
 
     Rows are pixels (S, height, width, 3), or files: padded with zeros (S, bytes), of variable
-    length, or strings.
+    length, strings, or opaque.
 
     Args:
         path: The file.
@@ -493,10 +553,11 @@ def _images(
         swapped: Whether red and blue change places.
         rate_hz: Rows per second [Hz], for messages.
     """
-    files = data.ndim == 1 and data.dtype.kind in 'OS'
+    files = data.ndim == 1 and data.dtype.kind in 'OSV'
     pixels = data.ndim == 4 and data.shape[-1] == 3
     if len(data) != n or not (files or (data.dtype == np.uint8 and (pixels or data.ndim == 2))):
-        msg = f'{data.name} of shape {data.shape} {data.dtype} does not hold {n} images'
+        msg = f'{data.name} of shape {data.shape} {data.dtype} does not hold {n} images; expected '
+        msg += f'are pixels, ({n}, height, width, 3) uint8, or a JPEG or PNG file per row'
         raise ValueError(msg)
     name = str(data.name)
 

@@ -78,6 +78,20 @@ def complete(found: Labels, reading: Reading, where: str) -> Labels:
     return found.completed(reading.labels)
 
 
+def wants_next_rows(reading: Reading) -> bool:
+    """Return whether the actions of rows are the measured joints one row later.
+
+    Raises:
+        ValueError: They are to be those of leader arms, which rows do not have.
+    """
+    if reading.actions == 'leader':
+        msg = (
+            'its rows hold no leader arms, as bags do: --actions state-next, or without --actions'
+        )
+        raise ValueError(msg)
+    return reading.actions == 'state-next'
+
+
 def note_other(where: str, option: str, said: object, own: object) -> None:
     """Log that an option is not taken where a recording says something else itself."""
     if None not in (said, own) and said != own:

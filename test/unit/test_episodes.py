@@ -11,7 +11,12 @@ from cosmos_policy_ros.data.bags.episode_writer import write_bag
 from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
-from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
+from cosmos_policy_ros.data.episodes import (
+    check_episodes,
+    list_episodes,
+    read_episode,
+    StoredEpisode,
+)
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.types import Circumstances, ConfigError
@@ -200,6 +205,8 @@ def test_rows_of_a_converted_bag_are_not_made_up(tmp_path: Path) -> None:
         ('replay_buffer.zarr/data/.zarray', 'of Zarr, which is not read: make ALOHA HDF5'),
         ('chunk-000/file-000.parquet', 'a part of a LeRobot data set: give the folder that holds'),
         ('chunk-000/episode_000003.parquet', 'a part of a LeRobot data set: give the folder'),
+        ('monday.tar.gz', 'packed: unpack it first'),
+        ('fold_0.mcap.gz', 'packed: unpack it first'),
     ],
 )
 def test_what_is_not_read_is_named_with_what_to_do(tmp_path: Path, name: str, told: str) -> None:
@@ -211,6 +218,16 @@ def test_what_is_not_read_is_named_with_what_to_do(tmp_path: Path, name: str, to
         list_episodes(tmp_path)
     with pytest.raises(ConfigError, match=f'{file} is {told}'):
         list_episodes(file)
+
+
+@pytest.mark.parametrize('name', ['episode_0.hdf5', 'fold/fold_0.mcap', 'fold/fold_0.db3'])
+def test_pointer_of_git_lfs_is_told_with_what_brings_the_file(tmp_path: Path, name: str) -> None:
+    """Most that is cloned without it is no more than that."""
+    file = tmp_path / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 123456\n')
+    (reason,) = check_episodes(list_episodes(tmp_path)).values()
+    assert reason.endswith(f'{file} is a pointer of Git LFS: git lfs pull brings the file')
 
 
 def test_file_that_is_nothing_known_is_told(tmp_path: Path) -> None:

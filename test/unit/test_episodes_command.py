@@ -177,6 +177,19 @@ def test_parts_of_a_split_episode_are_episodes(tmp_path: Path, ending: str) -> N
         do('split', tmp_path / f'a_0{ending}', at=(1.5, 0.2))
 
 
+def test_file_without_commands_is_split(tmp_path: Path) -> None:
+    """Of a robot that was moved by hand."""
+    write_hdf5(tmp_path / 'a.hdf5', resting(), ROBOT)
+    with h5py.File(tmp_path / 'a.hdf5', 'a') as file:
+        del file['action']
+    do('split', tmp_path / 'a.hdf5', at=(0.5,))
+    rows = []
+    for name in ('a_0.hdf5', 'a_1.hdf5'):
+        with h5py.File(tmp_path / name) as file:
+            rows.append(len(file['observations/qpos']))
+    assert rows == [25, 100]
+
+
 def test_merged_bags_are_links(bags: Path, tmp_path: Path) -> None:
     """Those that were picked, numbered anew; labels of one are not those of the other."""
     do('merge', bags, outcome=('success', 'failure'), out=tmp_path / 'both')

@@ -399,7 +399,7 @@ def test_our_own_files_need_no_word_about_colours(
     assert caplog.text == ''
 
 
-@pytest.mark.parametrize('kind', ['strings', 'variable length'])
+@pytest.mark.parametrize('kind', ['strings', 'opaque', 'variable length'])
 def test_jpeg_files_of_any_storage_are_read(tmp_path: Path, kind: str) -> None:
     """Byte strings of a fixed length, and arrays of bytes of any length."""
     path, data = aloha_file(tmp_path / 'a.hdf5', **cameras(None)), jpeg(LEFT_RED)
@@ -408,6 +408,9 @@ def test_jpeg_files_of_any_storage_are_read(tmp_path: Path, kind: str) -> None:
             name = f'observations/images/{key}'
             if kind == 'strings':
                 file[name] = np.array([data] * 6, dtype=f'S{len(data)}')
+                continue
+            if kind == 'opaque':
+                file[name] = np.array([np.void(data)] * 6)
                 continue
             rows = file.create_dataset(name, (6,), h5py.vlen_dtype(np.uint8))
             for k in range(6):
@@ -613,3 +616,103 @@ def test_camera_of_another_name_is_mapped(tmp_path: Path) -> None:
         read_hdf5(path, ROBOT, SAID)
     said = replace(SAID, topics={ROBOT.cameras[0].topic: 'front'})
     np.testing.assert_array_equal(read_hdf5(path, ROBOT, said).images['high'][2], sample_image(2))
+
+
+def test_measured_joints_are_actions_of_files_without_or_with_others(tmp_path: Path) -> None:
+    """Robots that were moved by hand; changes of a joint are no targets."""
+    path = aloha_file(tmp_path / 'a.hdf5', action=None)
+    with pytest.raises(ConfigError, match=r'no dataset action; .*: --actions state-next'):
+        read_hdf5(path, ROBOT, SAID)
+    changes = aloha_file(tmp_path / 'b.hdf5', action=np.full((6, 14), 0.9))
+    wanted = replace(SAID, actions='state-next')
+    for each in (path, changes):
+        check_hdf5(each, wanted)
+        episode = read_hdf5(each, ROBOT, wanted)
+        np.testing.assert_allclose(episode.actions[:, 0], np.linspace(0.02, 0.1, 5), atol=1e-7)
+        np.testing.assert_allclose(episode.proprio[:, 0], np.linspace(0.0, 0.08, 5), atol=1e-7)
+        assert [len(images) for images in episode.images.values()] == [5, 5, 5]
+    with pytest.raises(
+        ConfigError, match=r'hold no leader arms, as bags do: --actions state-next'
+    ):
+        read_hdf5(path, ROBOT, replace(SAID, actions='leader'))
+
+
+def test_file_without_rows_is_told(tmp_path: Path) -> None:
+    """Raw images and files alike."""
+    empty = dict.fromkeys(('action', 'observations/qpos', 'observations/qvel'), np.zeros((0, 14)))
+    for images in (np.zeros((0, 240, 320, 3), np.uint8), np.zeros((0, 9), np.uint8)):
+        path = aloha_file(tmp_path / 'a.hdf5', **empty, **cameras(images))
+        with pytest.raises(ConfigError, match=r'a.hdf5: it has no rows, as of a recorder'):
+            read_hdf5(path, ROBOT, SAID)
+
+
+def test_empty_labels_are_none(tmp_path: Path) -> None:
+    """What a person says is taken in their place."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    with h5py.File(path, 'a') as file:
+        file.attrs['task_description'] = h5py.Empty('S10')
+        file.attrs['success'] = h5py.Empty('f')
+        file.attrs['source'] = ' '
+    assert read_hdf5(path, ROBOT, SAID).task == 'fold the shirt'
+    with h5py.File(path, 'a') as file:
+        file.attrs['task_description'] = ''
+    with pytest.raises(ConfigError, match='it has no task; give it with --task'):
+        read_hdf5(path, ROBOT, Reading(Labels(source='demo')))
+
+
+@pytest.mark.parametrize('kind', ['S4', None])
+def test_text_of_older_programs_is_read(tmp_path: Path, kind: str | None) -> None:
+    """In Latin-1, of a fixed length or any."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    with h5py.File(path, 'a') as file:
+        dtype = np.dtype(kind) if kind else h5py.string_dtype('ascii')
+        file.attrs.create('operator_id', b'Ren\xe9', dtype=dtype)
+        file.attrs.create('comment', b'caf\xe9', dtype=dtype)
+    assert read_hdf5(path, ROBOT, SAID).circumstances.operator_id == 'René'
+
+
+def test_rate_under_the_name_of_others_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A number; a word is left out as before."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    for fps, rate_hz in ((30, 30.0), ('thirty', 50.0)):
+        with h5py.File(path, 'a') as file:
+            file.attrs['fps'] = fps
+        assert read_hdf5(path, ROBOT, SAID).rate_hz == rate_hz
+        assert ('rows it has per second' in caplog.text) == (rate_hz == 50.0)
+
+
+def test_images_of_another_layout_are_told_with_those_that_are_read(tmp_path: Path) -> None:
+    """Colours first, fractions, and a group for each camera."""
+    for data in (np.zeros((6, 3, 240, 320), np.uint8), np.zeros((6, 240, 320, 3), np.float32)):
+        path = aloha_file(tmp_path / 'a.hdf5', **cameras(data))
+        told = (
+            r'does not hold 6 images; expected are pixels, \(6, height, width, 3\) uint8, or a J'
+        )
+        with pytest.raises(ConfigError, match=told):
+            read_hdf5(path, ROBOT, SAID)
+    gone = cameras(None)
+    inside = {f'{name}/color': np.zeros((6, 240, 320, 3), np.uint8) for name in gone}
+    path = aloha_file(tmp_path / 'a.hdf5', **gone, **inside)
+    told = (
+        r"no dataset observations/images/cam_high; /observations/images/cam_high has \['color'\]"
+    )
+    with pytest.raises(ConfigError, match=told):
+        read_hdf5(path, ROBOT, SAID)
+
+
+def test_names_of_videos_in_arrays_are_read(tmp_path: Path) -> None:
+    """Of one text each; numbers are told."""
+    path = cosmos_file(tmp_path)
+    with h5py.File(path, 'a') as file:
+        names = file['observations/video_paths']
+        for key in KEYS:
+            del names[key]
+            names[key] = np.array([f'episode_0_{key}.mp4'], dtype=h5py.string_dtype())
+    assert len(read_hdf5(path, ROBOT, SAID).images['high']) == 6
+    with h5py.File(path, 'a') as file:
+        del file['observations/video_paths/cam_high']
+        file['observations/video_paths/cam_high'] = 3
+    with pytest.raises(ConfigError, match='cam_high is 3, the name of a video beside the file is'):
+        read_hdf5(path, ROBOT, SAID)

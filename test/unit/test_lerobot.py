@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from io import BytesIO
 import json
+import os
 from pathlib import Path
 import shutil
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.image_rows import shown
 from cosmos_policy_ros.data.lerobot import writer as lerobot_writer
-from cosmos_policy_ros.data.lerobot.meta import TASKS
+from cosmos_policy_ros.data.lerobot.meta import read_meta, TASKS
 from cosmos_policy_ros.data.lerobot.reader import check_files, check_lengths, read_lerobot
 from cosmos_policy_ros.data.lerobot.relabel import relabel_lerobot
 from cosmos_policy_ros.data.lerobot.statistics import histogram, image_stats, row_stats
@@ -309,7 +310,10 @@ def rename_columns(root: Path, names: Any) -> None:
     edit_info(root, features=features)
 
 
-@pytest.mark.parametrize('shape', ['list', 'list in a list', 'motors', 'numbers'])
+@pytest.mark.parametrize(
+    'shape',
+    ['list', 'list in a list', 'motors', 'numbers', 'numbers as text', 'by number', 'by arm'],
+)
 def test_joints_are_found_by_the_names_of_the_columns(own: Path, shape: str) -> None:
     """The right arm is first there, in every shape that names have."""
     names = {
@@ -317,6 +321,9 @@ def test_joints_are_found_by_the_names_of_the_columns(own: Path, shape: str) -> 
         'list in a list': [RIGHT_FIRST],
         'motors': {'motors': RIGHT_FIRST},
         'numbers': {name: i for i, name in enumerate(RIGHT_FIRST)},
+        'numbers as text': {name: str(i) for i, name in enumerate(RIGHT_FIRST)},
+        'by number': {str(i): RIGHT_FIRST[i] for i in sorted(range(14), key=str)},
+        'by arm': {'right_arm': list(JOINTS), 'left_arm': list(JOINTS)},
     }[shape]
     rename_columns(own, names)
     got = read_lerobot(own, 0, ROBOT)
@@ -361,8 +368,19 @@ def test_names_that_nobody_can_match_are_refused(own: Path, names: list[str]) ->
         read_lerobot(own, 0, ROBOT)
 
 
-def test_images_inside_the_tables_are_read(own: Path) -> None:
-    """PNG files in a column, as data sets without videos have them."""
+def test_numbered_joints_under_the_wrong_arm_first_are_refused(own: Path) -> None:
+    """Nobody can tell; under the arms in the order of the robot they are taken as they come."""
+    numbered = [f'joint_{i}' for i in range(7)]
+    rename_columns(own, {'left': numbered, 'right': numbered})
+    np.testing.assert_array_equal(read_lerobot(own, 0, ROBOT).proprio, FIRST.proprio)
+    rename_columns(own, {'right': numbered, 'left': numbered})
+    with pytest.raises(ConfigError, match=r"named \['right/joint_0'.*nobody can tell which"):
+        read_lerobot(own, 0, ROBOT)
+
+
+@pytest.mark.parametrize('bare', [False, True])
+def test_images_inside_the_tables_are_read(own: Path, bare: bool) -> None:
+    """PNG files in a column, as data sets without videos have them; alone or with a name."""
     features = json.loads((own / 'meta' / 'info.json').read_text())['features']
     for name, images in FIRST.images.items():
         key = f'observation.images.cam_{name}'
@@ -371,7 +389,8 @@ def test_images_inside_the_tables_are_read(own: Path) -> None:
         for row in [*FIRST.image_index[name], *[0] * 9]:
             file = BytesIO()
             Image.fromarray(images[row]).save(file, 'PNG')
-            files.append({'bytes': file.getvalue(), 'path': f'{row}.png'})
+            data = file.getvalue()
+            files.append(data if bare else {'bytes': data, 'path': f'{row}.png'})
         edit(own / DATA, lambda t, k=key, f=files: t.append_column(k, pa.array(f)))
     edit_info(own, features=features)
     assert_same_episode(read_lerobot(own, 0, ROBOT), FIRST)
@@ -693,3 +712,101 @@ def test_degrees_are_taken_where_a_person_says_so(own: Path) -> None:
     episode = read_lerobot(root, 0, SO101, Reading(other_robot=True, units='degrees'))
     wanted = [0.0, np.pi / 4, -np.pi / 2, 0.0, 2 * np.pi / 3, 1.0]
     np.testing.assert_allclose(episode.proprio[0], wanted * 2, atol=1e-5)
+
+
+def test_image_that_a_table_does_not_hold_is_told(own: Path) -> None:
+    """As numbers, or not at all."""
+    features = json.loads((own / 'meta' / 'info.json').read_text())['features']
+    key = 'observation.images.cam_high'
+    features[key]['dtype'] = 'image'
+    edit_info(own, features=features)
+    for k, value in enumerate(([[1, 2, 3]], {'bytes': None, 'path': None})):
+        held = pa.array([value] * 21)
+        edit(
+            own / DATA,
+            lambda t, k=k, held=held: (t.drop_columns(key) if k else t).append_column(key, held),
+        )
+        told = (
+            r'own: observation.images.cam_high: row 0, 0.00 s: the table holds (list|NoneType) for'
+        )
+        with pytest.raises(ConfigError, match=told):
+            read_lerobot(own, 0, ROBOT)
+
+
+def test_measured_joints_are_actions_of_sets_without_or_with_others(own: Path) -> None:
+    """The last row has none, and its image goes too."""
+    wanted = Reading(actions='state-next')
+    got = read_lerobot(own, 0, ROBOT, wanted)
+    np.testing.assert_array_equal(got.actions, FIRST.proprio[1:])
+    np.testing.assert_array_equal(got.proprio, FIRST.proprio[:-1])
+    features = json.loads((own / 'meta' / 'info.json').read_text())['features']
+    del features['action']
+    edit_info(own, features=features)
+    np.testing.assert_array_equal(read_lerobot(own, 0, ROBOT, wanted).actions, got.actions)
+    with pytest.raises(ConfigError, match=r'no feature action; .*: --actions state-next'):
+        read_lerobot(own, 0, ROBOT)
+    with pytest.raises(ConfigError, match=r'hold no leader arms, as bags do'):
+        read_lerobot(own, 0, ROBOT, Reading(actions='leader'))
+
+
+def test_row_of_another_length_is_named(own: Path) -> None:
+    """A recorder that lost a joint, or a row."""
+    for lost, told in ((slice(13), 'has 13 numbers'), (None, 'has nothing')):
+
+        def spoil(table: pa.Table, lost: slice | None = lost) -> pa.Table:
+            rows = table['action'].to_pylist()
+            rows[5] = None if lost is None else [0.5] * 14
+            rows[5] = rows[5] and rows[5][lost]
+            return table.set_column(table.column_names.index('action'), 'action', pa.array(rows))
+
+        edit(own / DATA, spoil)
+        with pytest.raises(ConfigError, match=rf'action: row 5, 0.10 s, {told}, row 0 has 14'):
+            read_lerobot(own, 0, ROBOT)
+
+
+def test_empty_task_is_none(own: Path) -> None:
+    """What a person says is taken; so for a set without tasks."""
+    said = Reading(Labels(task='fold the towel'))
+    for tasks in ([''], []):
+        column = pa.array([tasks] * 2, pa.list_(pa.string()))
+        edit(
+            own / EPISODES,
+            lambda t, c=column: t.set_column(t.column_names.index('tasks'), 'tasks', c),
+        )
+        edit_info(own)
+        os.utime(own / 'meta' / 'info.json', ns=(len(tasks), len(tasks) + 1))
+        assert read_lerobot(own, 0, ROBOT, said).task == 'fold the towel'
+        with pytest.raises(ConfigError, match='it has no task; give it with --task'):
+            read_lerobot(own, 0, ROBOT)
+
+
+def test_key_that_meta_lacks_is_told_as_such(own: Path) -> None:
+    """Its name alone says nothing."""
+    info = own / 'meta' / 'info.json'
+    kept = json.loads(info.read_text())
+    for key in ('total_frames', 'fps'):
+        info.write_text(json.dumps({k: v for k, v in kept.items() if k != key}))
+        with pytest.raises(
+            ConfigError, match=f"own.*: its meta/ lacks '{key}', which is expected"
+        ):
+            read_lerobot(own, 0, ROBOT)
+
+
+def test_info_of_a_windows_editor_is_read(own: Path) -> None:
+    """It begins with a mark of its encoding."""
+    info = own / 'meta' / 'info.json'
+    info.write_bytes(b'\xef\xbb\xbf' + info.read_bytes())
+    assert len(read_lerobot(own, 0, ROBOT).actions) == 12
+
+
+def test_torn_list_of_episodes_is_named_with_its_line(tmp_path: Path) -> None:
+    """A recorder of version 2 that was killed."""
+    meta = tmp_path / 'meta'
+    meta.mkdir()
+    info = {'codebase_version': 'v2.1', 'features': {}, 'total_episodes': 2, 'total_frames': 2}
+    (meta / 'info.json').write_text(json.dumps(info))
+    (meta / 'episodes.jsonl').write_text('{"episode_index": 0, "length": 1}\n{"episode_ind')
+    with pytest.raises(
+        ConfigError, match=r'line 2 of meta/episodes.jsonl is no JSON .*file whole'
+    ):
+        read_meta(tmp_path)

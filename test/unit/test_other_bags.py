@@ -3,9 +3,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 import re
+import shutil
+import sqlite3
 from typing import Any
 
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
@@ -788,4 +791,70 @@ def test_source_of_another_meaning_in_a_bag_is_asked_for(tmp_path: Path) -> None
     path = write_bag_of(tmp_path / 'a', recording(), {'source': 'quest 3'})
     assert read(path, labels=SAID).source == 'demo'
     with pytest.raises(ConfigError, match='nobody said whether it is a demo or a rollout; give'):
+        read(path)
+
+
+def test_log_beside_a_sqlite_file_is_read_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What a killed recorder of the resilient profile wrote last is there alone."""
+    path = write_bag_of(tmp_path / 'a', recording(), DEMO, sqlite=True)
+    (file,) = path.glob('*.db3')
+    whole = file.rename(tmp_path / 'whole.db3')
+    with closing(sqlite3.connect(whole)) as base:
+        base.execute('PRAGMA journal_mode=WAL')
+        base.execute('PRAGMA wal_autocheckpoint=0')
+        late = list(base.execute('SELECT * FROM messages ORDER BY timestamp'))[300:]
+        base.execute('DELETE FROM messages WHERE timestamp >= ?', (late[0][2],))
+        base.commit()
+        base.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        holes = ', '.join('?' * len(late[0]))
+        base.executemany(f'INSERT OR IGNORE INTO messages VALUES ({holes})', late)
+        base.commit()
+        for ending in ('', '-wal'):  # as they are while the recorder has them open
+            shutil.copy(f'{whole}{ending}', f'{file}{ending}')
+    before = [file.read_bytes(), Path(f'{file}-wal').read_bytes()]
+    episode = read(path)
+    assert len(episode.actions) == 100
+    assert episode.success is None
+    assert 'torn, as after a recorder that was killed; its first 2.0 s are read' in caplog.text
+    assert [file.read_bytes(), Path(f'{file}-wal').read_bytes()] == before
+
+
+def test_gripper_in_another_unit_is_refused_in_a_bag_too(tmp_path: Path) -> None:
+    """Before anything is written, by the name of the bag."""
+    rows = recording()
+    for row in rows:
+        if row.topic == '/joint_command':
+            row.message.position[6] = 100.0
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    with pytest.raises(ConfigError, match=r'a: actions: follower_left/gripper is 100 in row 0'):
+        read(path)
+
+
+def test_joints_of_other_names_are_told(tmp_path: Path) -> None:
+    """A topic that has messages is not without one."""
+    rows = recording()
+    for row in rows:
+        if row.topic == ROBOT.arms[0].joint_state_topic:
+            row.message.name[:] = [f'vx300s_{name}' for name in row.message.name]
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    with pytest.raises(ConfigError, match=r"lacks the joints \['waist'.*it has \['vx300s_waist'"):
+        read(path)
+
+
+def test_part_that_is_too_old_is_named(tmp_path: Path) -> None:
+    """A gripper at 5 Hz on the topic of an arm at 100 Hz."""
+    rows = []
+    for row in recording():
+        if row.topic != ROBOT.arms[0].joint_state_topic:
+            rows.append(row)
+            continue
+        arm = joint_state(row.arrival_ns, JOINTS, row.message.position[:6])
+        rows.append(row._replace(message=arm))
+        if (row.arrival_ns - START_NS) % 200_000_000 == 0:
+            gripper = joint_state(row.arrival_ns, ['left_finger'], row.message.position[6:])
+            rows.append(row._replace(message=gripper))
+    path = write_bag_of(tmp_path / 'a', rows, DEMO)
+    with pytest.raises(ConfigError, match=r'states \(left_finger\) is 120 ms old, limit 100'):
         read(path)

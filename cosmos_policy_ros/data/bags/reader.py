@@ -18,12 +18,14 @@ from typing import Any
 
 from cosmos_policy_ros.align import (
     ArmStream,
+    describe_missing,
     sample_at,
     stamp_of,
     StreamBuffer,
     tick_grid,
 )
 from cosmos_policy_ros.data.assemble import (
+    check_openings,
     Labels,
     read_circumstances,
     read_source,
@@ -131,6 +133,8 @@ def read_bag(
         sources = find_sources(bag.types, robot, reading, labels.task is not None)
         limits = _Limits(max_image_age_s, max_joint_age_s)
         episode = _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
+        if robot.actions == 'joint_targets':
+            check_openings(episode.proprio, episode.actions, robot, rate_hz)
     note_oddities(episode, robot, str(path.parent))
     return episode
 
@@ -320,8 +324,11 @@ class _Reader:
     def _arm(self, arm: ArmSpec) -> ArmStream:
         """Return one arm's poses without those a failed bus read made up."""
         topic = self._sources.joint_states[arm.joint_state_topic]
-        stream = ArmStream(replace(arm, joint_state_topic=topic), topic)
-        for row in self._streams[topic]:
+        named = replace(arm, joint_state_topic=topic)
+        stream, rows = ArmStream(named, topic), self._streams[topic]
+        if rows and not any({*row.value.name} & {*arm.state_joints} for row in rows):
+            raise ValueError(describe_missing(named, rows[0].value))
+        for row in rows:
             with self._located(row.arrival_ns):
                 stream.push(self._time(row), row.value)
         return stream

@@ -61,7 +61,7 @@ def read_meta(root: Path) -> Meta:
             of episodes or rows disagree.
     """
     try:
-        info = json.loads((root / INFO).read_text(encoding='utf-8'))
+        info = json.loads((root / INFO).read_bytes())
         version = str(info['codebase_version'])
         if version.startswith('v2.'):
             rows = _episodes_of_v2(root, info)
@@ -79,9 +79,14 @@ def read_meta(root: Path) -> Meta:
             )
             raise ValueError(msg)
     except (OSError, LookupError, ValueError, TypeError, pa.ArrowException) as error:
-        msg = f'data set {root} cannot be read: {error}'
+        msg = f'data set {root} cannot be read: {describe_damage(error)}'
         raise ConfigError(msg) from error
     return Meta(info, rows)
+
+
+def describe_damage(error: BaseException) -> str:
+    """Return an error as text; that of a missing key says no more than its name."""
+    return f'its meta/ lacks {error}, which is expected' if type(error) is KeyError else str(error)
 
 
 def data_file(root: Path, info: Mapping[str, Any], entry: Mapping[str, Any], place: str) -> Path:
@@ -123,7 +128,21 @@ def _episodes_of_v2(root: Path, info: Mapping[str, Any]) -> list[dict[str, Any]]
     text = (root / EPISODES_V2).read_text(encoding='utf-8')
     videos = [name for name, feature in info['features'].items() if feature['dtype'] == 'video']
     places = {f'videos/{name}/from_timestamp': 0.0 for name in videos}
-    return [json.loads(line) | places for line in text.splitlines() if line.strip()]
+    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    return [_entry(number, line) | places for number, line in lines]
+
+
+def _entry(number: int, line: str) -> dict[str, Any]:
+    """Return a line of ``meta/episodes.jsonl``.
+
+    Raises:
+        ValueError: It is torn.
+    """
+    try:
+        return dict(json.loads(line))
+    except ValueError as error:
+        msg = f'line {number} of {EPISODES_V2} is no JSON ({error}); is the file whole?'
+        raise ValueError(msg) from error
 
 
 def write_meta(

@@ -26,9 +26,11 @@ from cosmos_policy_ros.data.assemble import (
     distinct,
     find_cameras,
     Labels,
+    next_as_actions,
     read_circumstances,
     read_flag,
     read_source,
+    refuse_no_rows,
     Rows,
 )
 from cosmos_policy_ros.data.image_rows import ImageRows, swap_colours, watch_frozen
@@ -37,6 +39,7 @@ from cosmos_policy_ros.data.lerobot.meta import (
     ACTION,
     CAMERAS,
     data_file,
+    describe_damage,
     HUMAN_INTERVENTION,
     INDEX,
     INFO,
@@ -46,7 +49,7 @@ from cosmos_policy_ros.data.lerobot.meta import (
     STATE,
 )
 from cosmos_policy_ros.data.oddities import note_oddities
-from cosmos_policy_ros.data.reading import complete, note, note_units, Reading
+from cosmos_policy_ros.data.reading import complete, note, note_units, Reading, wants_next_rows
 from cosmos_policy_ros.data.rosetta.contract import camera_name, judge_outcome
 from cosmos_policy_ros.data.rosetta.data_set import contract_beside, rows_of_robot
 from cosmos_policy_ros.data.velocity_effort import check_rows
@@ -88,7 +91,8 @@ def read_lerobot(
     try:
         return _episode(root, meta, meta.episodes[number], robot, reading or Reading())
     except _DAMAGE as error:
-        msg = f'episode {number} of {root}: {error}'
+        named = str(error).startswith('episode ')
+        msg = str(error) if named else f'episode {number} of {root}: {describe_damage(error)}'
         raise ConfigError(msg) from error
 
 
@@ -103,7 +107,7 @@ def lerobot_labels(root: Path, number: int) -> tuple[Labels, int]:
         entry = meta.episodes[number]
         return _labels(meta.info, entry, f'episode {number} of {root}'), int(entry['length'])
     except _DAMAGE as error:
-        msg = f'episode {number} of {root}: {error!r}'
+        msg = f'episode {number} of {root}: {describe_damage(error)}'
         raise ConfigError(msg) from error
 
 
@@ -189,12 +193,18 @@ def _episode(
     contract = reading.contract or contract_beside(root)
     index = (INDEX + key for key in cameras.values())
     optional = ('expert', HUMAN_INTERVENTION, SUCCESS, TIME, *MOTION.values(), *index)
-    columns = [STATE, ACTION, *(name for name in optional if name in features)]
+    next_rows = wants_next_rows(reading)
+    if ACTION not in features and not next_rows:
+        msg = f'no feature {ACTION}; actions without commands: --actions state-next'
+        raise ValueError(msg)
+    taken = [STATE] if next_rows else [STATE, ACTION]
+    columns = [*taken, *(name for name in optional if name in features)]
     columns += [REWARD] if contract is not None and REWARD in features else []
-    known = {*columns, *OWN}
+    known = {*columns, ACTION, *OWN}
     left = [n for n in features if n not in known and not n.startswith((CAMERAS, INDEX))]
     if left:
         note(str(root), f'left out, since episodes do not hold it: {", ".join(left)}')
+    refuse_no_rows(n)
     rows = _rows(root, meta, entry, columns)
     _check_times(rows.get(TIME), float(info['fps']))
     images: dict[str, Images] = {}
@@ -215,22 +225,22 @@ def _episode(
     if reading.images is not None:
         order = {'rgb': 'red, green, blue', 'bgr': 'blue, green, red'}[reading.images]
         note(str(root), f'colours are taken as {order}, as --images says')
-    if len(entry['tasks']) > 1:
-        msg = f'it has the tasks {entry["tasks"]}, one is expected'
+    if len(tasks := entry.get('tasks') or ()) > 1:
+        msg = f'it has the tasks {tasks}, one is expected'
         raise ValueError(msg)
     stored = _labels(info, entry, where)
     if SUCCESS in rows and stored.success is None:
         stored = replace(stored, success=bool(rows[SUCCESS].any()))
     joints: dict[str, NDArray[Any]]
     if contract is not None:
-        joints = {key: rows_of_robot(rows[key], key, contract, robot) for key in (STATE, ACTION)}
+        joints = {key: rows_of_robot(rows[key], key, contract, robot) for key in taken}
         if stored.success is None and REWARD in rows:
             last = rows[REWARD].reshape(-1)[-1].item()
             stored = replace(stored, success=judge_outcome(REWARD, last))
     else:
         joints = {
             name: _in_order(rows[name], features[name], robot, reading, f'{root}: {name}')
-            for name in (STATE, ACTION, *MOTION.values())
+            for name in (*taken, *MOTION.values())
             if name in rows
         }
     motion = {
@@ -239,7 +249,7 @@ def _episode(
     }
     kept = Rows(
         joints[STATE],
-        joints[ACTION],
+        joints[taken[-1]],
         rows.get('expert'),
         images,
         image_index,
@@ -254,6 +264,8 @@ def _episode(
         units = None
     labels = complete(stored, reading, str(root))
     episode = assemble(kept, labels, robot, reading.other_robot, units)
+    if next_rows:
+        episode = next_as_actions(episode)
     note_oddities(episode, robot, str(root))
     return episode
 
@@ -263,7 +275,7 @@ def _labels(info: dict[str, Any], entry: dict[str, Any], where: str) -> Labels:
     robot, success = info.get('robot_type'), entry.get('success')
     known = success is not None and success == success  # a column of others may hold NaN
     return Labels(
-        task=entry['tasks'][0] if entry['tasks'] else None,
+        task=next((task for task in entry.get('tasks') or () if task.strip()), None),
         source=read_source(entry.get('source')),
         success=read_flag(success, 'success') if known else None,
         rate_hz=float(info['fps']),
@@ -316,8 +328,7 @@ def _stored_images(
         for row in wanted.tolist():
             stored = column[row].as_py()
             try:
-                data = stored['bytes'] or (root / stored['path']).read_bytes()
-                yield decode_file(data)
+                yield decode_file(_image_file(root, stored))
             except (ValueError, OSError) as error:
                 msg = f'episode {entry["episode_index"]} of {root}: {feature}: row {row}, '
                 msg += f'{row / meta.info["fps"]:.2f} s: {error}'
@@ -333,6 +344,23 @@ def _stored_images(
     return ImageRows(size, read, picks)
 
 
+def _image_file(root: Path, stored: Any) -> bytes:
+    """Return the file of an image as a table stores it: as bytes, or with its path.
+
+    Raises:
+        ValueError: It is stored otherwise.
+    """
+    parts = stored if isinstance(stored, dict) else {'bytes': stored}
+    data = parts.get('bytes')
+    if data and isinstance(data, bytes):
+        return data
+    if isinstance(path := parts.get('path'), str):
+        return (root / path).read_bytes()
+    msg = f'the table holds {type(data).__name__} for an image, the bytes of its file or its path '
+    msg += 'are expected'
+    raise ValueError(msg)
+
+
 def _rows(
     root: Path, meta: Meta, entry: dict[str, Any], columns: list[str]
 ) -> dict[str, NDArray[Any]]:
@@ -342,8 +370,24 @@ def _rows(
         msg = f'no feature {", ".join(missing)}; it has {sorted(meta.info["features"])}'
         raise ValueError(msg)
     table = _table(root, meta, entry, columns)
-    types = {n: meta.info['features'][n]['dtype'] for n in columns}
-    return {n: np.array(table[n].to_pylist(), dtype=types[n]) for n in columns}
+    rate_hz = float(meta.info['fps'])
+    return {n: _array(table[n], n, meta.info['features'][n]['dtype'], rate_hz) for n in columns}
+
+
+def _array(column: pa.ChunkedArray, name: str, dtype: str, rate_hz: float) -> NDArray[Any]:
+    """Return a column as an array.
+
+    Raises:
+        ValueError: A row has another length than the first; names it.
+    """
+    rows = column.to_pylist()
+    sizes = [len(row) if isinstance(row, list) else None for row in rows]
+    for row, size in enumerate(sizes):
+        if size != sizes[0]:
+            has = 'nothing' if rows[row] is None else f'{size} numbers'
+            msg = f'{name}: row {row}, {row / rate_hz:.2f} s, has {has}, row 0 has {sizes[0]}'
+            raise ValueError(msg)
+    return np.array(rows, dtype=dtype)
 
 
 def _table(root: Path, meta: Meta, entry: dict[str, Any], columns: list[str]) -> pa.Table:
