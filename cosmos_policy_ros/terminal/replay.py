@@ -8,7 +8,7 @@ from contextlib import contextmanager, ExitStack
 from pathlib import Path
 from typing import Any
 
-from cosmos_policy_ros.data.bags.files import read_metadata
+from cosmos_policy_ros.data.bags.files import is_bag, read_metadata
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.event_log import Event
@@ -61,6 +61,10 @@ def replay_bag(
     Raises:
         ConfigError: The bag or the robot file cannot be used, or a node ended.
     """
+    if bag.exists() and not is_bag(bag):
+        msg = f'{bag} is no bag, and one is expected; files and data sets become bags by '
+        msg += 'cosmos-policy convert SRC DST --to bag'
+        raise ConfigError(msg)
     file = robot_file or _robot_of(bag)
     robot = read_robot(file)
     read_commands(bag, robot)  # a mistake shows before anything starts
@@ -177,7 +181,7 @@ def _robot_of(bag: Path) -> Path:
     name = read_metadata(bag).get('robot')
     file = find_robot_file(name or '')
     if file is None:
-        msg = f'{bag} names the robot {name!r}, for which there is no '
-        msg += 'file in config/robots; give it with --robot FILE'
+        what = f'the robot {name!r}, for which there is no file in config/robots'
+        msg = f'{bag} names {what if name else "no robot"}; give it with --robot FILE'
         raise ConfigError(msg)
     return file

@@ -10,6 +10,7 @@ from cosmos_policy_ros.control.playback import Playback
 from cosmos_policy_ros.control.replay import CHUNK_S, Replay, REST_S, STEP_S
 from cosmos_policy_ros.data.bags.series import read_commands
 from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.terminal.replay import replay_bag
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
@@ -135,3 +136,14 @@ def test_bag_without_commands_is_refused(tmp_path: Path) -> None:
         bag.write_text('/task', 'wait', 0)
     with pytest.raises(ConfigError, match='0 messages on /joint_command'):
         read_commands(tmp_path / 'bag', ROBOT)
+
+
+def test_what_is_no_bag_is_told_with_what_makes_one(tmp_path: Path) -> None:
+    """A file of rows, and a data set."""
+    (tmp_path / 'a.hdf5').write_bytes(b'rows')
+    (tmp_path / 'meta').mkdir()
+    for path in (tmp_path, tmp_path / 'a.hdf5'):
+        with pytest.raises(
+            ConfigError, match=r'is no bag, .* cosmos-policy convert SRC DST --to b'
+        ):
+            replay_bag(path)
