@@ -110,17 +110,28 @@ def main() -> None:
     """Run a subcommand; a mistake a user can fix is one line and exit status 1."""
     # Before mujoco and torch are loaded: draw without a display, and let waiting threads sleep
     # instead of spinning, which slows everything down as soon as another process is busy.
-    os.environ.setdefault('MUJOCO_GL', 'egl')
+    os.environ['MUJOCO_GL'] = os.environ.get('MUJOCO_GL') or 'egl'
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+    _open_streams()
     try:
-        options = parse()
+        try:
+            options = parse()
+        finally:
+            sys.stdout.flush()  # help, which ends the process
         logging.basicConfig(level=logging.INFO, format='%(message)s')
         runs = dict(commands().values())
         status = runs[type(options)](options)
         sys.stdout.flush()
     except BrokenPipeError:  # who read, as head does, has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor a trace at exit
+        _drop_output()
         status = 0
+    except OSError as error:
+        if not _is_output_lost():
+            raise
+        _drop_output()
+        msg = f'the output cannot be written: {error.strerror}; send it to another place'
+        print(f'cosmos-policy: {msg}', file=sys.stderr)
+        status = 1
     except ConfigError as error:
         print(f'cosmos-policy: {error}', file=sys.stderr)
         status = 1
@@ -128,3 +139,27 @@ def main() -> None:
         print('cosmos-policy: interrupted', file=sys.stderr)
         status = 130
     sys.exit(status)
+
+
+def _open_streams() -> None:
+    """Open standard streams that whoever started this closed, or files would get their numbers."""
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    sys.stdin = sys.stdin or open(0, encoding='utf-8')  # noqa: SIM115
+    sys.stdout = sys.stdout or open(1, 'w', encoding='utf-8')  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, 'w', encoding='utf-8')  # noqa: SIM115
+
+
+def _is_output_lost() -> bool:
+    """Whether the standard output takes no more, as of a full disk."""
+    try:
+        print(flush=True)
+    except OSError:
+        return True
+    return False
+
+
+def _drop_output() -> None:
+    """Send what was printed nowhere, or it would be a trace at the exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,4 +4,4 @@
 import os
 
 # mujoco reads this when it is imported; without it rendering needs a display
-os.environ.setdefault('MUJOCO_GL', 'egl')
+os.environ['MUJOCO_GL'] = os.environ.get('MUJOCO_GL') or 'egl'

@@ -323,14 +323,14 @@ def _open_renderer(model: mujoco.MjModel, size: tuple[int, int]) -> mujoco.Rende
     Raises:
         ConfigError: The OpenGL that ``MUJOCO_GL`` names is not there.
     """
-    given = os.environ.get('MUJOCO_GL', '')
+    given = os.environ['MUJOCO_GL']
     try:
         if not missing:
             return mujoco.Renderer(model, *size)
         reason = missing
     except Exception as error:  # as PyOpenGL and GLFW have them
         reason = f'MUJOCO_GL={given}: {error}'
-    if given in ('', 'egl'):
+    if given == 'egl':
         todo = 'install EGL (Debian, Ubuntu: apt-get install libegl1 libgl1-mesa-dri)'
     else:
         todo = 'unset MUJOCO_GL, or set it to egl'

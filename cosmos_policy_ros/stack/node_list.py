@@ -372,12 +372,13 @@ def environment() -> dict[str, str]:
 
     Nodes are seen by this machine alone, since nobody else on a network shall move the arms, and
     Fast DDS has the profile of the package: up to 2.14 it reads that from the first name, since
-    then from the second. A range or a profile that the user has set already is kept.
+    then from the second. A range or a profile that the user has set already is kept; one that is
+    empty is none, and ROS would take an empty range for the whole network.
     """
     discovery, profile = 'ROS_AUTOMATIC_DISCOVERY_RANGE', str(share_path('config', 'fastdds.xml'))
     names = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
-    variables = {} if discovery in os.environ else {discovery: 'LOCALHOST'}
-    if not any(name in os.environ for name in names):
+    variables = {} if os.environ.get(discovery) else {discovery: 'LOCALHOST'}
+    if not any(map(os.environ.get, names)):
         variables |= dict.fromkeys(names, profile)
     return variables
 

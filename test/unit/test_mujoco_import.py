@@ -52,3 +52,42 @@ def test_help_that_nobody_reads_to_its_end_ends_quietly() -> None:
         process.stdout.close()
         assert process.stderr.read() == b''
     assert process.returncode == 0
+
+
+def test_an_empty_kind_of_opengl_is_none() -> None:
+    """``export MUJOCO_GL=`` unsets it for a person; MuJoCo would look for a display."""
+    code = 'import cosmos_policy_ros.sim, os; print(os.environ["MUJOCO_GL"])'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        text=True,
+        env=os.environ | {'MUJOCO_GL': ''},
+        check=True,
+    )
+    assert done.stdout == 'egl\n'
+
+
+def test_output_that_cannot_be_written_is_one_line() -> None:
+    """A full disk stands behind a redirection."""
+    code = 'from cosmos_policy_ros.cli import main; main()'
+    with open('/dev/full', 'w') as full:  # noqa: PTH123
+        done = subprocess.run(
+            [sys.executable, '-c', code, 'doctor', '--help'],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == (
+        'cosmos-policy: the output cannot be written: No space left on device; '
+        'send it to another place\n'
+    )
+
+
+def test_a_command_runs_where_its_streams_are_closed() -> None:
+    """Nobody reads it; no file gets the number of a stream."""
+    code = 'from cosmos_policy_ros.cli import main; main()'
+    closed = 'exec "$@" <&- >&- 2>&-'
+    words = [sys.executable, '-c', code, 'doctor', '--help']
+    assert subprocess.run(['bash', '-c', closed, 'bash', *words], check=False).returncode == 0

@@ -315,6 +315,14 @@ def test_what_the_user_has_set_is_kept(plain_environment: pytest.MonkeyPatch) ->
     assert environment() == {}
 
 
+def test_what_is_set_to_nothing_is_not_set(plain_environment: pytest.MonkeyPatch) -> None:
+    """ROS takes an empty range for the whole network, where strangers could move the arms."""
+    wanted = environment()
+    for name in (*PROFILE, 'ROS_AUTOMATIC_DISCOVERY_RANGE'):
+        plain_environment.setenv(name, '')
+    assert environment() == wanted
+
+
 @pytest.mark.parametrize(
     ('file', 'specs'),
     [
