@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where ``config/``, ``models/`` and reports of faults lie, and which robot file a name means."""
+"""Where ``config/``, ``models/``, logs and reports lie, and which robot file a name means."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+import tempfile
 
 PACKAGE = 'cosmos_policy_ros'
 COMMITTED = ('aloha_sim', 'aloha_sim_planning')  # checkpoints in models/ of every copy
@@ -52,7 +53,25 @@ def robot_file(robot: str | Path) -> Path:
     return find_robot_file(str(robot)) or Path(robot)
 
 
+def home() -> Path:
+    """Return the home folder; that of temporary files for a user who has none, in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path(tempfile.gettempdir())
+
+
+def ros_logs() -> Path | None:
+    """Return the folder that ROS 2 logs to; None where it knows none, and no node would start.
+
+    ROS looks for the home folder in ``HOME`` alone, which services do not have.
+    """
+    given, folder = os.environ.get('ROS_LOG_DIR'), os.environ.get('ROS_HOME')
+    if not given and not folder and not os.environ.get('HOME'):
+        return None
+    return Path(given or Path(folder or '~/.ros') / 'log').expanduser()
+
+
 def fault_reports() -> Path:
     """Return the folder of the reports of faults: in that of the logs of ROS 2."""
-    home = Path(os.environ.get('ROS_HOME') or Path.home() / '.ros')
-    return Path(os.environ.get('ROS_LOG_DIR') or home / 'log').expanduser() / 'fault_reports'
+    return (ros_logs() or Path(tempfile.gettempdir())) / 'fault_reports'

@@ -19,6 +19,7 @@ from typing import Any
 
 from cosmos_policy_ros.core.checkpoint import CONFIG, TRANSFORMER, WEIGHTS
 from cosmos_policy_ros.outputs import whole_folder
+from cosmos_policy_ros.resources import home
 from cosmos_policy_ros.types import ConfigError
 
 ENGINES = 'engines'
@@ -139,7 +140,7 @@ def writable_root(checkpoint: Path) -> Path:
 
 def _roots(checkpoint: Path) -> tuple[Path, Path]:
     """Return the folders in which engines of a checkpoint may lie."""
-    cache = Path(os.environ.get('XDG_CACHE_HOME') or Path('~/.cache').expanduser())
+    cache = Path(os.environ.get('XDG_CACHE_HOME') or home() / '.cache')
     return checkpoint / ENGINES, cache / 'cosmos_policy_ros' / ENGINES
 
 

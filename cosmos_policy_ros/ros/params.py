@@ -103,7 +103,7 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
     building.set()
     _interrupt_while(building)
     try:
-        rclpy.init()
+        _init()
         node = cls()
         refuse_unknown(node)
         prioritise_dds_threads()
@@ -124,6 +124,19 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         rclpy.try_shutdown()
         for number in SIGNALS:  # Python takes functions away while it ends
             signal.signal(number, signal.SIG_IGN)
+
+
+def _init() -> None:
+    """Begin with ROS.
+
+    Raises:
+        ConfigError: It cannot, as where its logs cannot be written.
+    """
+    try:
+        rclpy.init()
+    except RuntimeError as error:  # RCLError has no public name
+        msg = f'ROS 2 does not start: {error}; cosmos-policy doctor names what is wrong here'
+        raise ConfigError(msg) from error
 
 
 def _interrupt_while(building: Event) -> None:

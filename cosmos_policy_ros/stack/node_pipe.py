@@ -81,7 +81,8 @@ class NodePipe:
     def _explain(self) -> ConfigError:
         """Return that the node has ended, and with what; its output stands in the terminal."""
         status = self._process.wait()
-        return ConfigError(f'the node {self._name} ended with status {status}; see above')
+        ended = f'the node {self._name} ended with status {status}'
+        return ConfigError(f'{ended}; see above, and what cosmos-policy doctor says')
 
 
 @contextmanager

@@ -9,8 +9,10 @@ import os
 from pathlib import Path
 import signal
 import subprocess
+import tempfile
 import time
 
+from cosmos_policy_ros.resources import ros_logs
 from cosmos_policy_ros.stack.node_list import environment, node_command, NodeSpec, Value
 
 
@@ -42,7 +44,7 @@ def open_node(spec: NodeSpec, values: Mapping[str, Value]) -> subprocess.Popen[b
         node_command(spec, values),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env=os.environ | environment(),
+        env=_environment(Path(tempfile.gettempdir())),
         start_new_session=True,
         preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
     )
@@ -62,7 +64,7 @@ def run_in_terminal(spec: NodeSpec, values: Mapping[str, Value]) -> int:
     """
     process = subprocess.Popen(
         node_command(spec, values),
-        env=os.environ | environment(),
+        env=_environment(Path(tempfile.gettempdir())),
         preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
     )
     try:
@@ -87,7 +89,7 @@ def start_process(command: Sequence[str], log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=os.environ | environment() | _ros_log(log.parent),
+            env=_environment(log.parent),
             start_new_session=True,  # Ctrl-C reaches us alone, and we stop the others
             preexec_fn=_die_with_parent(),  # noqa: PLW1509 - one system call, takes no lock
         )
@@ -107,17 +109,25 @@ def stop_nodes(processes: Iterable[subprocess.Popen[bytes]], patience_s: float =
             process.wait()
 
 
-def _ros_log(folder: Path) -> dict[str, str]:
-    """Return where ROS logs to, where it could not to the home folder: nodes would not start."""
-    if 'ROS_LOG_DIR' in os.environ or 'ROS_HOME' in os.environ:
-        return {}
-    usual = Path('~/.ros/log').expanduser()
+def can_log() -> bool:
+    """Return whether ROS can write to its folder of logs, which is made where it is missing."""
+    folder = ros_logs()
     try:
-        usual.mkdir(parents=True, exist_ok=True)
-        writable = os.access(usual, os.W_OK | os.X_OK)
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+            return os.access(folder, os.W_OK | os.X_OK)
     except OSError:
-        writable = False
-    return {} if writable else {'ROS_LOG_DIR': str(folder)}
+        pass
+    return False
+
+
+def _environment(logs: Path) -> dict[str, str]:
+    """Return the environment of a process of the stack.
+
+    Args:
+        logs: Where ROS logs to if it cannot to its own folder: nodes would not start.
+    """
+    return os.environ | environment() | ({} if can_log() else {'ROS_LOG_DIR': str(logs)})
 
 
 def _die_with_parent() -> Callable[[], None]:

@@ -53,6 +53,12 @@ def test_missing_checkpoint(tmp_path: Path) -> None:
     expect_one_line(result, f'no checkpoint folder {tmp_path}/none', 'policy.json')
 
 
+def test_logs_of_ros_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a service without a home folder, started by a launch file."""
+    monkeypatch.setenv('ROS_LOG_DIR', '/proc/x')
+    expect_one_line(start('status_node'), 'ROS 2 does not start', "'/proc/x'", 'doctor')
+
+
 def test_checkpoint_of_another_camera(tmp_path: Path) -> None:
     """Both sides are named."""
     save_tiny_checkpoint(tmp_path, ROBOT, cameras=('left_wrist', 'right_wrist', 'low'))

@@ -7,9 +7,12 @@ import os
 from pathlib import Path
 import subprocess
 import sys
+import tempfile
 import time
 
-from cosmos_policy_ros.stack.processes import start_process, stop_nodes
+from cosmos_policy_ros.stack import processes
+from cosmos_policy_ros.stack.node_list import ESTOP
+from cosmos_policy_ros.stack.processes import open_node, start_process, stop_nodes
 import pytest
 
 SLEEP = 'import time; time.sleep(60)'
@@ -44,6 +47,35 @@ def test_ros_logs_beside_the_output_where_the_home_folder_cannot_be_written(
     monkeypatch.setenv('HOME', str(tmp_path))
     start_process(tell, tmp_path / 'other').wait(20)
     assert (tmp_path / 'other').read_text(encoding='utf-8').strip() == 'None'
+
+
+@pytest.mark.parametrize(('name', 'value'), [('HOME', ''), ('ROS_LOG_DIR', '/proc/x')])
+def test_ros_logs_elsewhere_where_its_own_folder_is_none(
+    name: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service has no HOME, and ROS does not ask the system for it."""
+    monkeypatch.delenv('ROS_LOG_DIR', raising=False)
+    monkeypatch.delenv('ROS_HOME', raising=False)
+    monkeypatch.setenv(name, value)
+    tell = [sys.executable, '-c', 'import os; print(os.environ.get("ROS_LOG_DIR"))']
+    start_process(tell, tmp_path / 'log').wait(20)
+    assert (tmp_path / 'log').read_text(encoding='utf-8').strip() == str(tmp_path)
+
+
+def test_a_node_of_a_terminal_starts_where_the_home_folder_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The emergency stop is one of them."""
+    monkeypatch.delenv('ROS_LOG_DIR', raising=False)
+    monkeypatch.delenv('ROS_HOME', raising=False)
+    monkeypatch.setenv('HOME', '/proc')
+    monkeypatch.setenv('TMPDIR', str(tmp_path))
+    monkeypatch.setattr(tempfile, 'tempdir', None)
+    code = 'import os; print(os.environ["ROS_LOG_DIR"], flush=True)'
+    monkeypatch.setattr(processes, 'node_command', lambda *_: [sys.executable, '-c', code])
+    with open_node(ESTOP, {}) as node:
+        assert node.stdout is not None
+        assert node.stdout.read() == f'{tmp_path}\n'.encode()
 
 
 def test_stopping_kills_a_process_that_does_not_listen(tmp_path: Path) -> None:
