@@ -12,6 +12,7 @@ from importlib.metadata import distribution, PackageNotFoundError, version
 import os
 from pathlib import Path
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -21,11 +22,11 @@ import tempfile
 from cosmos_policy_ros.data.bags.message_ring import list_reports
 from cosmos_policy_ros.finding import Finding, judge
 from cosmos_policy_ros.report.machine import describe_machine, load_average
-from cosmos_policy_ros.resources import fault_reports, PACKAGE, robot_file
+from cosmos_policy_ros.resources import fault_reports, PACKAGE, robot_file, ros_logs
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.stack.domain import choose_own_domain
+from cosmos_policy_ros.stack.domain import choose_own_domain, HIGHEST_DOMAIN
 from cosmos_policy_ros.stack.node_list import CHECK, FAKE_SENSOR
-from cosmos_policy_ros.stack.processes import start_node, stop_nodes
+from cosmos_policy_ros.stack.processes import can_log, start_node, stop_nodes
 from cosmos_policy_ros.stack.running import find_ros_trouble, run_stack
 from cosmos_policy_ros.types import ConfigError
 from packaging.requirements import Requirement
@@ -188,19 +189,29 @@ def examine_ros() -> Iterator[Finding]:
     output, trouble = _probe(ROS_PROBE)
     if trouble:
         advice = find_ros_trouble(trouble) or 'source ROS 2, or run make setup'
-        yield Finding('ROS 2', 'rclpy', trouble.splitlines()[-1], 'imports', advice, 'error')
+        yield Finding('ROS 2', 'rclpy', trouble, 'imports', advice, 'error')
         return
     where, middleware = output.splitlines()
     distro = os.environ.get('ROS_DISTRO') or 'from wheels'
     yield Finding('ROS 2', 'rclpy', f'{distro}, {Path(where).parent}')
-    asked = os.environ.get('RMW_IMPLEMENTATION')
+    asked = os.environ.get('RMW_IMPLEMENTATION', '')
     yield judge(
         'ROS 2',
         'middleware',
-        asked in (None, middleware),
+        asked in ('', middleware),
         middleware,
-        asked or '',
+        asked,
         f'unset RMW_IMPLEMENTATION, or install {asked}',
+    )
+    logs, writable = ros_logs(), can_log()
+    yield judge(
+        'ROS 2',
+        'logs',
+        writable,
+        f'{logs or "no HOME"}{"" if writable else ", not writable"}',
+        'a folder that can be written',
+        'set ROS_LOG_DIR to one; nodes of a launch file do not start, commands log elsewhere',
+        'warning',
     )
     for package, user in MESSAGES.items():
         there = not _probe(f'import {package}')[1]
@@ -220,7 +231,15 @@ def examine_reports() -> Iterator[Finding]:
 def _find_discovery() -> Iterator[Finding]:
     """Yield who may meet the nodes of this machine."""
     domain = os.environ.get('ROS_DOMAIN_ID', '')
-    yield Finding('discovery', 'ROS_DOMAIN_ID', domain or 'not set: 0; demo chooses one')
+    number = domain.isascii() and domain.isdecimal() and int(domain) <= HIGHEST_DOMAIN
+    yield judge(
+        'discovery',
+        'ROS_DOMAIN_ID',
+        not domain or number,
+        domain or 'not set: 0; demo chooses one',
+        f'a number from 0 to {HIGHEST_DOMAIN}',
+        'set it to one, or unset it',
+    )
     reach = os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
     yield judge(
         'discovery',
@@ -228,7 +247,8 @@ def _find_discovery() -> Iterator[Finding]:
         reach in ('', 'LOCALHOST', 'SUBNET'),
         f'ROS_AUTOMATIC_DISCOVERY_RANGE={reach}' if reach else 'this machine',
         'LOCALHOST, or SUBNET for several machines',
-        'unset ROS_AUTOMATIC_DISCOVERY_RANGE: nodes do not find each other',
+        'unset ROS_AUTOMATIC_DISCOVERY_RANGE: '
+        + ('nodes do not find each other' if reach == 'OFF' else 'ROS decides who sees the robot'),
         'warning',
     )
     peers = os.environ.get('ROS_STATIC_PEERS', '')
@@ -333,7 +353,8 @@ def _probe(code: str) -> tuple[str, str]:
     )
     errors = done.stderr.strip() or f'exit status {done.returncode}'
     lines = [line for line in errors.splitlines() if line[:1] not in ('', ' ')]
-    return done.stdout.strip(), '\n'.join(lines[-1:]) if done.returncode else ''
+    named = [line for line in lines if re.match(r'[\w.]+(Error|Exception): ', line)]
+    return done.stdout.strip(), (named or lines)[-1] if done.returncode else ''
 
 
 def _version(package: str) -> str:

@@ -9,6 +9,7 @@ import socket
 from cosmos_policy_ros.types import ConfigError
 
 HIGHEST_DOMAIN = 101  # above, the ports of DDS run into those that Linux hands out
+LAST_DOMAIN = 232  # that has ports
 PARTICIPANTS = 16  # of a domain whose ports are looked at; a whole stack has 7
 
 
@@ -22,14 +23,9 @@ def choose_domain(wanted: int | None) -> int:
     Raises:
         ConfigError: There is no such domain.
     """
-    given = os.environ.get('ROS_DOMAIN_ID', '')
-    if wanted is None:
-        wanted = int(given) if given.isdecimal() else 1 + os.getpid() % HIGHEST_DOMAIN
-    if not 0 <= wanted <= HIGHEST_DOMAIN:
-        msg = f'a ROS domain is a number from 0 to {HIGHEST_DOMAIN}, got {wanted}'
-        raise ConfigError(msg)
-    os.environ['ROS_DOMAIN_ID'] = str(wanted)
-    return wanted
+    if wanted is None and not os.environ.get('ROS_DOMAIN_ID'):
+        wanted = 1 + os.getpid() % HIGHEST_DOMAIN
+    return _set_domain(wanted, HIGHEST_DOMAIN)
 
 
 def choose_domain_of_running_robot(wanted: int | None) -> int:
@@ -38,10 +34,13 @@ def choose_domain_of_running_robot(wanted: int | None) -> int:
     Args:
         wanted: The domain; None takes ``ROS_DOMAIN_ID``, and 0 where that is not set, as every
             ROS program does.
+
+    Raises:
+        ConfigError: There is no such domain.
     """
-    if wanted is not None:
-        os.environ['ROS_DOMAIN_ID'] = str(wanted)
-    return int(os.environ.get('ROS_DOMAIN_ID') or 0)
+    if wanted is None and not os.environ.get('ROS_DOMAIN_ID'):
+        return 0  # which it is without the variable too
+    return _set_domain(wanted, LAST_DOMAIN)
 
 
 def choose_own_domain() -> int:
@@ -76,3 +75,18 @@ def is_silent(domain: int) -> bool:
             except OSError:
                 return False
     return True
+
+
+def _set_domain(wanted: int | None, highest: int) -> int:
+    """Set a ROS domain, None for the one that is set, and return it.
+
+    Raises:
+        ConfigError: It is no number up to ``highest``.
+    """
+    given = os.environ.get('ROS_DOMAIN_ID', '') if wanted is None else str(wanted)
+    if not (given.isascii() and given.isdecimal() and int(given) <= highest):
+        named = f'ROS_DOMAIN_ID={given}' if wanted is None else given
+        msg = f'a ROS domain is a number from 0 to {highest}, got {named}'
+        raise ConfigError(msg)
+    os.environ['ROS_DOMAIN_ID'] = given
+    return int(given)

@@ -211,6 +211,11 @@ def find_ros_trouble(output: str) -> str:
             f'or install it (apt-get install ros-{os.environ.get("ROS_DISTRO", "<distro>")}-'
             f'{package})'
         )
+    if library := re.search(r'^ImportError: (\S+\.so\S*): cannot open', output, re.MULTILINE):
+        return (
+            f'{library[1]} of ROS 2 is not found; source its setup.bash in this shell: sudo and '
+            'services lose the LD_LIBRARY_PATH that it sets'
+        )
     if re.search(r'^(ModuleNotFound|Import)Error: .*rclpy', output, re.MULTILINE):
         spec = find_spec('rclpy')
         version = '.'.join(map(str, sys.version_info[:2]))

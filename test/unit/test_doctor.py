@@ -85,6 +85,28 @@ def test_no_ros_is_an_error_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> 
     assert finding.advice.startswith('there is no rclpy for')
 
 
+def test_a_broken_ros_is_named_by_its_first_cause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What rclpy says after it is a long address for everybody."""
+    error = 'ImportError: librcl_action.so: cannot open shared object file: No such file'
+    code = f'raise ImportError("""{error.partition(": ")[2]}\nThe C extension is there""")'
+    monkeypatch.setattr(doctor, 'ROS_PROBE', code)
+    [finding] = doctor.examine_ros()
+    assert finding.found == error
+    assert finding.advice.startswith('librcl_action.so of ROS 2 is not found; source its setup')
+
+
+def test_a_domain_that_is_none_and_an_empty_middleware(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first is no number; the second is no other middleware."""
+    pytest.importorskip('rclpy')
+    monkeypatch.setenv('ROS_DOMAIN_ID', 'robot')
+    monkeypatch.setenv('RMW_IMPLEMENTATION', '')
+    monkeypatch.setenv('ROS_LOG_DIR', '/proc/x')
+    findings = by_check(doctor.examine_ros())
+    assert findings['ROS_DOMAIN_ID'].level == 'error'
+    assert findings['middleware'].level == 'ok'
+    assert findings['logs'].found == '/proc/x, not writable'
+
+
 @pytest.mark.slow
 def test_messages_arrive_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three cameras and two arms are heard, but not by a robot that runs."""

@@ -11,6 +11,11 @@ import subprocess
 import sys
 import time
 
+from cosmos_policy_ros.stack.domain import (
+    choose_domain,
+    choose_domain_of_running_robot,
+    LAST_DOMAIN,
+)
 from cosmos_policy_ros.stack.node_list import POLICY_STACK
 from cosmos_policy_ros.stack.processes import start_process, stop_nodes
 from cosmos_policy_ros.stack.running import find_ros_trouble, run_stack, RunningStack
@@ -104,6 +109,15 @@ def test_ros_for_another_python_is_named(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert f'the rclpy in {package} is not made for Python 3.' in trouble
     assert sys.executable in trouble
     assert find_ros_trouble('ValueError: about rclpy') == ''
+
+
+@pytest.mark.parametrize('given', ['robot', '-1', str(LAST_DOMAIN + 1)])
+def test_a_domain_that_is_none_is_refused(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before a node is started, and by the emergency stop too."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', given)
+    for choose in (choose_domain, choose_domain_of_running_robot):
+        with pytest.raises(ConfigError, match=f'from 0 to [0-9]*, got ROS_DOMAIN_ID={given}'):
+            choose(None)
 
 
 def _be_asked_to_end(out: Path, nodes: list[subprocess.Popen[bytes]]) -> None:
