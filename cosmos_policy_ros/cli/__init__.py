@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from io import TextIOWrapper
 import logging
 import os
 import sys
@@ -142,13 +143,16 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Open standard streams that whoever started this closed, or files would get their numbers."""
+    """Open standard streams that are closed, whose numbers files would get; they take any sign."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
     sys.stdin = sys.stdin or open(0, encoding='utf-8')  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, 'w', encoding='utf-8')  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, 'w', encoding='utf-8')  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors='replace')  # of a terminal that has no lines of a table
 
 
 def _is_output_lost() -> bool:

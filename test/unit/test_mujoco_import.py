@@ -91,3 +91,15 @@ def test_a_command_runs_where_its_streams_are_closed() -> None:
     closed = 'exec "$@" <&- >&- 2>&-'
     words = [sys.executable, '-c', code, 'doctor', '--help']
     assert subprocess.run(['bash', '-c', closed, 'bash', *words], check=False).returncode == 0
+
+
+def test_a_table_is_written_where_there_are_only_ascii_signs() -> None:
+    """Its shortened words have others."""
+    code = 'from cosmos_policy_ros import cli; cli._open_streams(); print("ep\u2026")'
+    done = subprocess.run(
+        [sys.executable, '-c', code],
+        capture_output=True,
+        env=os.environ | {'PYTHONIOENCODING': 'ascii'},
+        check=True,
+    )
+    assert done.stdout == b'ep?\n'
