@@ -292,7 +292,8 @@ class PlannerNode(Node):
         """
         self._enabled = status.state == 'enabled'
         if not self._enabled:
-            self._end(f'the executor is in state {status.state}')
+            wanted = status.state == 'disabled'
+            self._end(f'the executor is in state {status.state}', wanted)
         elif status.enabled_ns > self._activated_ns + APART_NS:
             self._end('motion was enabled anew')
         was_taken_over, self._taken_over = self._taken_over, status.led_by == 'person'
@@ -327,15 +328,18 @@ class PlannerNode(Node):
         if before is not None and before != message.data:
             self._end(f'the task is {message.data[:SHOWN]!r} now')
 
-    def _end(self, reason: str) -> None:
-        """Send no more queries before somebody activates them again."""
+    def _end(self, reason: str, wanted: bool = False) -> None:
+        """Send no more queries before somebody activates them again; worth no warning if wanted."""
         if not self._pacer.active:
             return
         self._pacer.stop()
         self._asked.clear()
         self._merger.start(self._now_ns(), 0)
         self._stopped = f'{reason}; activate the planner to go on'
-        self.get_logger().warning(self._stopped)
+        if wanted:
+            self.get_logger().info(self._stopped)
+        else:
+            self.get_logger().warning(self._stopped)
         self._report()
 
     def _tick(self) -> None:
