@@ -7,7 +7,9 @@ would obey it seconds later, when whoever asked has given up and may stand besid
 
 from __future__ import annotations
 
-SETTLED_S = 0.5  # [s] from the end of a stall until all that waited has been read
+# [s] from the end of a stall until all that waited has been read. What found the socket of a stopped
+# process full is sent again with the next heartbeat of the sender, which comes every 3 s.
+SETTLED_S = 3.5
 
 
 class StallWatch:
