@@ -14,7 +14,7 @@ from typing import Any
 
 from cosmos_policy_ros.faults.proxy import Proxy, write_driver_file
 from cosmos_policy_ros.faults.verdict import Seen
-from cosmos_policy_ros.robot import read_robot
+from cosmos_policy_ros.robot import ArmSpec, read_robot
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_positions
 from cosmos_policy_ros.ros.endpoints import (
     create_client,
@@ -56,6 +56,7 @@ PLAY_S = 120.0  # [s] until the first chunk plays; inference may have just been 
 AGAIN_S = 10.0  # … [s] and the planner gives up meanwhile
 MOVING_S = {'moving': 1.0, 'late': 3.0}  # [s] after the first chunk
 MOVING_RAD_S = 0.15  # an arm joint is moving
+NEWEST = 6  # commands by which motion is judged
 EVERY_COMMAND = Qos('reliable', 'volatile', 200)
 
 
@@ -241,6 +242,17 @@ class FaultBench:
         modes = list(self.modes)
         return Seen(begin_s, end_s, modes, commands, self.refused, self.complaint, self.own_rad_s)
 
+    def moving_joint(self) -> tuple[ArmSpec, int]:
+        """Return the arm and the place in it of the joint that the newest commands move most.
+
+        What stands still cannot be seen to be stuck, and the arms take turns in a scene.
+        """
+        newest = np.array([pose for _, pose in self.commands[-NEWEST:]])
+        ways = np.where(self.robot.arm_joints, np.ptp(newest, axis=0), 0.0)
+        joint = int(ways.argmax())
+        at = next(i for i, place in enumerate(self.robot.arm_slices) if joint < place.stop)
+        return self.robot.arms[at], joint - self.robot.arm_slices[at].start
+
     def top_speed(self) -> float:
         """Return the highest speed of arm joints in the commands so far [rad/s]."""
         arm = self.robot.arm_joints
@@ -305,7 +317,7 @@ class FaultBench:
                 self.pause(0.1)
 
     def _moves(self) -> bool:
-        recent = [pose for _, pose in self.commands[-6:]]
+        recent = [pose for _, pose in self.commands[-NEWEST:]]
         way = np.abs(np.diff(np.array(recent), axis=0))[:, self.robot.arm_joints]
         speed = way.max(initial=0.0) * self.robot.control_rate_hz
         return self.mode == 'playing' and speed > MOVING_RAD_S

@@ -24,9 +24,14 @@ def on_left(spoil: Callable[[], SpoilJoints]) -> Act:
     return lambda bench: bench.proxy.spoil_joints(bench.robot.arms[0].joint_state_topic, spoil())
 
 
-def on_right(spoil: Callable[[], SpoilJoints]) -> Act:
-    """Return what spoils the joint states of the last arm, which moves first in the scene."""
-    return lambda bench: bench.proxy.spoil_joints(bench.robot.arms[-1].joint_state_topic, spoil())
+def on_moving(spoil: Callable[[int], SpoilJoints]) -> Act:
+    """Return what spoils the joint states of the arm that moves, by the joint that moves most."""
+
+    def begin(bench: FaultBench) -> None:
+        arm, joint = bench.moving_joint()
+        bench.proxy.spoil_joints(arm.joint_state_topic, spoil(joint))
+
+    return begin
 
 
 def on_all(spoil: Callable[[], SpoilJoints]) -> Act:
@@ -70,7 +75,7 @@ def silent() -> SpoilJoints:
     return lambda _message, _since_s: None
 
 
-def frozen() -> SpoilJoints:
+def frozen(_joint: int) -> SpoilJoints:
     """Repeat the first message with new stamps."""
     kept: list[JointState] = []
 
@@ -100,13 +105,13 @@ def once_ahead() -> SpoilJoints:
     return spoil
 
 
-def stuck() -> SpoilJoints:
-    """Let the shoulder stay where it is, but for a tremor, while the others are measured."""
+def stuck(joint: int) -> SpoilJoints:
+    """Let a joint stay where it is, but for a tremor, while the others are measured."""
     kept: list[float] = []
 
     def spoil(message: JointState, since_s: float) -> JointState:
-        kept.append(message.position[1])
-        message.position[1] = kept[0] + 1e-4 * math.sin(40.0 * since_s)
+        kept.append(message.position[joint])
+        message.position[joint] = kept[0] + 1e-4 * math.sin(40.0 * since_s)
         return message
 
     return spoil
@@ -309,7 +314,7 @@ FAULTS: tuple[Fault, ...] = (
         'positions stand still, stamps go on',
         'hold',
         0.8,
-        on_right(frozen),
+        on_moving(frozen),
         1.5,
     ),
     fault(
@@ -340,7 +345,7 @@ FAULTS: tuple[Fault, ...] = (
         'one joint does not follow',
         'hold',
         1.5,
-        on_right(stuck),
+        on_moving(stuck),
         2.0,
         release_s=0.4,
     ),
