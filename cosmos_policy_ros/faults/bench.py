@@ -307,11 +307,17 @@ class FaultBench:
             TimeoutError: No chunk is played.
         """
         end_s = time.monotonic() + PLAY_S
+        why = 'no chunk is played'
         while self.mode != 'playing':
             if time.monotonic() > end_s:
-                msg = 'no chunk is played'
-                raise TimeoutError(msg)
-            self.client.activate(True)
+                raise TimeoutError(why)
+            try:
+                self.client.activate(True)
+            except RuntimeError as error:  # it does not see yet what was just started
+                why = str(error)
+                self.pause(0.5)
+                continue
+            why = 'no chunk is played'
             again_s = time.monotonic() + AGAIN_S
             while self.mode != 'playing' and time.monotonic() < again_s:
                 self.pause(0.1)
