@@ -5,7 +5,8 @@ Every chunk states when its row 0 is due, and it arrives later than that. The pl
 whose time has passed, moves along the others and holds the last one. While the arms stand still,
 before the first chunk and after the end of one, nothing passes: the next chunk goes on when it
 comes. The way between the rows and the take-over of a new chunk from the running one are rows of
-the tables in ``seams.py``. From a pose that is held the first chunk takes over slowly.
+the tables in ``seams.py``. From a pose that is held, before the first chunk and after the end of
+one, a chunk takes over slowly.
 
 A chunk is refused that nobody can have meant: too long, from too far ahead or already over.
 """
@@ -34,7 +35,7 @@ GRID_ROWS = 1e-3  # how far from a row a time may be to count as on it, in rows
 MOST_ROWS = 256  # of a chunk; those of policies have 8 to 100
 MOST_AHEAD_NS = 250_000_000  # from now to row 0; a replay sends its chunks 0.2 s before that
 SAME_RAD = 1e-3  # [rad; gripper of 1] by which rows that rest at a pose may differ
-JOIN_RAD = 1e-3  # a first chunk that begins as near to the held pose takes over at once
+JOIN_RAD = 1e-3  # a chunk that begins as near to a held pose takes over at once
 JOIN_SPEED = 0.5  # [rad/s] that the take-over from a held pose adds to a chunk's own speed
 STEEPEST = 1.5  # highest slope of a seam's share, over that of a straight line
 
@@ -174,14 +175,17 @@ class ChunkPlayer:
             share=self._seam_share,
         )
         self._refuse(new, now_ns)
-        jump = SeamJump()
-        if not self._running and self._held is not None:
-            new = self._join_held(new, self._held)
-        elif self._running:
+        jump, held = SeamJump(), None if self._running else self._held
+        if self._running:
             at_ns = new.takeover_ns
             gap = self._gap(new, at_ns)
             speed_gap = (self._gap(new, at_ns + SLOPE_NS) - gap) / (SLOPE_NS * 1e-9)
             jump = SeamJump(float(np.abs(gap).max()), float(np.abs(speed_gap).max()))
+            if self._running[-1].end_ns <= at_ns <= now_ns:
+                held = self._join(at_ns)
+                self._running.clear()
+        if held is not None:
+            new = self._join_held(new, held)
         self._running.append(new)
         return jump
 
@@ -296,7 +300,7 @@ class ChunkPlayer:
         return start if self._waits else _skip_rest(rows, start, passed)
 
     def _join_held(self, new: _RunningChunk, held: NDArray[np.float64]) -> _RunningChunk:
-        """Let a first chunk take over from the held pose, as slowly as that is far away.
+        """Let a chunk take over from a held pose, as slowly as that is far away.
 
         It takes over from itself, moved to where the arms are: its own motion is not delayed. That
         is so whatever the seam, which is between two chunks.

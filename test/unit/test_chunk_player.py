@@ -143,13 +143,19 @@ def test_seam_jump_is_the_largest_arm_difference_before_blending() -> None:
     assert player.add(chunk(400, new), 450 * MS).rad == pytest.approx(0.3)
 
 
-def test_ended_chunk_is_held_while_it_is_blended_out() -> None:
-    """The new chunk takes over from the last row of the old one."""
-    player = ChunkPlayer(BLEND)
-    player.add(chunk(0, [[0.0], [1.0]]), 0)
-    assert player.add(chunk(300, np.full((32, 1), 2.0)), 300 * MS).rad == pytest.approx(1.0)
-    at = [player.target(t * MS) for t in (300, 400, 500)]
-    np.testing.assert_allclose(np.ravel(at), [1.0, 1.5, 2.0], atol=1e-6)
+def test_from_the_end_of_a_chunk_the_next_one_takes_over_slowly() -> None:
+    """As from any held pose: its own speed and half a radian a second, whenever it was planned."""
+    for stamp_ms in (0, 300):
+        player = ChunkPlayer(BLEND)
+        player.add(chunk(-100, [[0.0], [1.0]]), 0)
+        assert player.target(290 * MS) == pytest.approx([1.0])
+        assert player.add(chunk(stamp_ms, np.full((32, 1), 1.3)), 300 * MS).rad == pytest.approx(
+            0.3
+        )
+        at = np.ravel([player.target(t * MS) for t in range(300, 1210, 10)])
+        assert at[0] == pytest.approx(1.0)
+        assert np.diff(at).max() == pytest.approx(0.005, abs=1e-4)
+        assert at[-1] == pytest.approx(1.3)
 
 
 def test_no_blend_switches_at_once() -> None:
