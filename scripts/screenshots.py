@@ -36,6 +36,7 @@ from urllib.request import Request, urlopen
 from browser import open_page, Page
 from cosmos_policy_ros.align import stamp_of
 from cosmos_policy_ros.control.realtime import request_realtime
+from cosmos_policy_ros.control.stall import SETTLED_S
 from cosmos_policy_ros.resources import robot_file, share_path
 from cosmos_policy_ros.robot import leader_robot, read_robot, RobotSpec
 from cosmos_policy_ros.ros.control_loop import spin_events
@@ -277,7 +278,7 @@ def shoot(page: Page, image: Path, processes: Iterable[Process], act: Callable[[
 
 def run_policy(url: str) -> None:
     """Let the policy of a console act for a while."""
-    time.sleep(2 * SETTLE_S)  # until joint states of before are forgotten
+    time.sleep(SETTLED_S)  # until what came before a standstill is forgotten
     press(url, 'enable')
     time.sleep(2 * SETTLE_S)
     press(url, 'start')

@@ -7,8 +7,10 @@ would obey it seconds later, when whoever asked has given up and may stand besid
 
 from __future__ import annotations
 
-# [s] from the end of a stall until all that waited has been read. What found the socket of a stopped
-# process full is sent again with the next heartbeat of the sender, which comes every 3 s.
+import math
+
+# [s] from the end of a stall until all that waited has been read: what found the socket of a
+# stopped process full is sent again with the next heartbeat of its sender, which comes every 3 s
 SETTLED_S = 3.5
 
 
@@ -46,6 +48,10 @@ class StallWatch:
         if self._turn_s is None:
             return ''
         self.note(now_s)
-        if now_s - self._ended_s >= SETTLED_S:
+        left_s = self._ended_s + SETTLED_S - now_s
+        if left_s <= 0.0:
             return ''
-        return f'this node stood still for {self._stood_s:.1f} s until just now, call again'
+        return (
+            f'this node stood still for {self._stood_s:.1f} s, so that this may have waited; '
+            f'call again in {math.ceil(left_s)} s'
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 
+from cosmos_policy_ros.control.stall import SETTLED_S
 from cosmos_policy_ros.faults.bench import FaultBench
 from cosmos_policy_ros.faults.fault import Act, Fault, fault
 from cosmos_policy_ros.stack.node_list import EXECUTOR, INFERENCE, PLANNER, SIM
@@ -91,7 +92,7 @@ FAULTS: tuple[Fault, ...] = (
         ENDED_S,
         _pause(PLANNER.name),
         3.0,
-        after_s=2.0,
+        after_s=SETTLED_S,
     ),
     fault(
         'inference_paused',

@@ -20,17 +20,18 @@ def test_what_waited_through_a_stall_is_told_so_whether_it_or_the_loop_comes_fir
     asked.note(10.0)
     turned.note(10.0)
     turned.note(15.0)
-    reason = 'this node stood still for 5.0 s until just now, call again'
+    reason = 'this node stood still for 5.0 s, so that this may have waited; call again in 4 s'
     assert asked.find(15.0) == turned.find(15.01) == reason
     assert asked.find(15.2) == reason
 
 
 def test_who_calls_again_is_obeyed() -> None:
-    """A moment later."""
+    """After the heartbeat that may bring what waited."""
     watch = StallWatch(2.0)
-    for now_s in (10.0, 15.0, 15.2, 15.4):
+    for now_s in (10.0, 15.0, 16.5, 18.0):
         watch.note(now_s)
-    assert watch.find(15.5) == ''
+    assert watch.find(18.4).endswith('call again in 1 s')
+    assert watch.find(18.5) == ''
 
 
 def test_a_loop_that_has_not_begun_has_not_stood_still() -> None:
