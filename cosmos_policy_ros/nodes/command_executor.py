@@ -466,6 +466,10 @@ class CommandExecutor(Node):
 
     def _on_reset(self, _request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
         """Let go of an emergency stop."""
+        if stall := self._stall.find(time.perf_counter()):
+            response.success, response.message = False, stall
+            self.get_logger().error(f'not reset: {stall}')
+            return response
         self.playback.safety.reset()
         if self._leaders is not None:
             self._leaders.reset()

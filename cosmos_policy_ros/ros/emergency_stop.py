@@ -33,8 +33,9 @@ class EmergencyStop:
             node: Node that presses.
             confirm_s: How long an answer may take until it is reported missing [s].
             report: Called with what happens and its details by name: ``found`` and ``lost`` of
-                the executor, ``stop`` and ``reset`` that it confirmed within ``seconds``, and
-                ``unconfirmed`` with the ``word`` and whether an executor was ``found``.
+                the executor, ``stop`` and ``reset`` that it confirmed within ``seconds``,
+                ``refused`` with the ``reason`` why it does not reset, and ``unconfirmed`` with
+                the ``word`` and whether an executor was ``found``.
         """
         self._confirm_s, self._report = confirm_s, report
         self._stop = create_publisher(node, STOP)
@@ -93,8 +94,13 @@ class EmergencyStop:
             self._confirm()
 
     def _on_answer(self, word: str, response: Any) -> None:
-        if word == self._word and response.success:
+        if word != self._word:
+            return
+        if response.success:
             self._confirm()
+        elif word == 'reset':
+            self._word = ''
+            self._report('refused', reason=response.message)
 
     def _confirm(self) -> None:
         self._report(self._word, seconds=round(time.monotonic() - self._since_s, 3))

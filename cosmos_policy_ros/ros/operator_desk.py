@@ -406,6 +406,8 @@ class OperatorDesk:
             self._tell('warn', f'STOPPED, confirmed after {took_ms:.0f} ms; latched until reset')
         elif event == 'reset':
             self._tell('ok', 'reset; enable to move again')
+        elif event == 'refused':
+            self._tell('error', f'NOT RESET, the command executor says: {details["reason"]}')
         elif event == 'lost':
             self._tell('error', 'the command executor is gone')
 

@@ -83,7 +83,7 @@ def press_once(word: str, domain: int, search_s: float, namespace: str = '') -> 
         end_s = time.monotonic() + ANSWER_S
         while time.monotonic() < end_s:
             for event in client.read(0.1):
-                if event['event'] in (word, 'unconfirmed'):
+                if event['event'] in (word, 'refused', 'unconfirmed'):
                     return event['event'] == word, describe(event, domain)
     return False, describe({'event': 'unconfirmed', 'word': word, 'found': False}, domain)
 
@@ -210,6 +210,8 @@ def describe(event: Event, domain: int) -> str:
         return f'STOPPED, confirmed after {event["seconds"] * 1e3:.0f} ms; latched until reset'
     if kind == 'reset':
         return 'reset; enable to move again'
+    if kind == 'refused':
+        return f'NOT RESET, the command executor says: {event["reason"]}'
     if kind == 'started':
         return ''
     known = 'the command executor does not answer' if event['found'] else 'nobody answers'

@@ -660,17 +660,22 @@ def test_disabling_is_silent_at_once(live: Bench) -> None:
     assert live.arms.received == []
 
 
-def test_an_enable_that_waited_while_the_executor_stood_still_is_refused(
+def test_what_waited_while_the_executor_stood_still_is_refused(
     live: Bench, executor: Executor
 ) -> None:
     """Whoever asked has given up and may stand beside the arms; who asks again is obeyed."""
     live.enable(on=False)
+    assert live.call(live.arms.estop_client, Trigger.Request()).success
     executor.process.send_signal(signal.SIGSTOP)
-    answer = live.arms.enable_client.call_async(SetBool.Request(data=True))
+    reset = live.arms.reset_client.call_async(Trigger.Request())
+    enabled = live.arms.enable_client.call_async(SetBool.Request(data=True))
     time.sleep(ANSWER_S + 0.5)
     executor.process.send_signal(signal.SIGCONT)
-    live.wait(answer.done)
-    assert answer.result().message.startswith('not enabled: this node stood still for 2.')
+    live.wait(lambda: reset.done() and enabled.done())
+    assert not reset.result().success
+    assert reset.result().message.startswith('this node stood still for ')
+    assert enabled.result().message.startswith('not enabled: this node stood still for ')
+    live.status(state='disabled', stopped='True')
     time.sleep(SETTLED_S)
     live.restart()
 

@@ -21,10 +21,12 @@ import pytest
 pytest.importorskip('rclpy')
 
 from command_line import refused
+from cosmos_policy_ros.control.stall import SETTLED_S
+from cosmos_policy_ros.ros.service_calls import ANSWER_S
 from cosmos_policy_ros.stack.node_list import ESTOP, EXECUTOR
 from cosmos_policy_ros.stack.node_pipe import NodePipe, open_pipe
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
-from cosmos_policy_ros.terminal.estop import press_once
+from cosmos_policy_ros.terminal.estop import describe, press_once
 from cosmos_policy_ros.types import ConfigError
 from ros_domains import ros_domain, wait_for
 
@@ -99,6 +101,23 @@ def test_an_executor_that_hangs_is_reported_in_time_and_stopped_later(
     finally:
         executor.send_signal(signal.SIGCONT)
     assert float(str(read(client, 'stop')['seconds'])) > LIMIT_S
+    client.write('reset')
+    read(client, 'reset')
+
+
+def test_a_reset_that_may_have_waited_is_refused(
+    client: NodePipe, executor: subprocess.Popen[bytes]
+) -> None:
+    """Who is told that it is not reset must not find it reset later."""
+    client.write('stop')
+    read(client, 'stop')
+    executor.send_signal(signal.SIGSTOP)
+    time.sleep(ANSWER_S + 0.5)
+    executor.send_signal(signal.SIGCONT)
+    client.write('reset')
+    line = describe(read(client, 'refused', 'reset'), int(os.environ['ROS_DOMAIN_ID']))
+    assert line.startswith('NOT RESET, the command executor says: this node stood still for ')
+    time.sleep(SETTLED_S)
     client.write('reset')
     read(client, 'reset')
 

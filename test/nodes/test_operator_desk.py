@@ -53,7 +53,7 @@ class Stack(Node):
         """Serve."""
         super().__init__('stack')
         self.calls: list[tuple[str, Any]] = []
-        self.stops = 0
+        self.stops, self.refusal = 0, ''  # why it does not reset
         self.tasks: list[str] = []
         self.state, self.stopped, self.active, self.recording = 'disabled', False, False, False
         self._reports = [
@@ -105,6 +105,9 @@ class Stack(Node):
         self.stopped, self.stops = True, self.stops + 1
 
     def _on_reset(self, _request: Any, response: Any) -> Any:
+        if self.refusal:
+            response.message = self.refusal
+            return response
         self.stopped = False
         return self._note('reset', None, response)
 
@@ -207,6 +210,16 @@ def test_an_emergency_stop_leaves_at_once_and_is_confirmed(at: Bench) -> None:
     assert at.obstacle('enable') == 'the emergency stop is latched; reset it first'
     at.desk.request('reset')
     at.note('reset; enable to move again')
+
+
+def test_a_reset_that_is_refused_is_told_with_the_reason(at: Bench) -> None:
+    """The executor answers, so nobody has to cut the power."""
+    at.stack.refusal = 'this node stood still'
+    at.desk.request('stop')
+    at.bench.wait(lambda: at.desk.note.text.startswith('STOPPED, confirmed after'), 10.0)
+    at.bench.wait(lambda: at.obstacle('reset') == '')
+    at.desk.request('reset')
+    at.note('NOT RESET, the command executor says: this node stood still')
 
 
 def test_nothing_is_thrown_away_before_it_is_asked_for_twice(at: Bench) -> None:
