@@ -379,10 +379,15 @@ class PlannerNode(Node):
             self._mirror.note_command(*self._held)
 
     def _on_home(self, _message: Empty) -> None:
-        """Let the arms go a little towards the start pose, unless something else moves them."""
+        """Let the arms go a little towards the start pose, unless something else moves them.
+
+        A press that may have waited is none: whoever pressed has let go.
+        """
         now_ns = self._now_ns()
         moves = self._pacer.active or self._taken_over or not self._enabled
-        if moves or self._held is None or now_ns - self._held[0] > HELD_NS:
+        if moves or self._stall.find(time.monotonic()):
+            return
+        if self._held is None or now_ns - self._held[0] > HELD_NS:
             return
         chunk = self._homing.press(self._held[1], now_ns)
         if chunk is not None:

@@ -594,3 +594,32 @@ def test_arms_go_home_while_it_is_pressed_for_and_motion_is_enabled(bench: Bench
     bench.activate(False)
     report.publish('ok', '', ExecutorStatus('disabled', 'disabled'))
     bench.spin(0.3)
+
+
+def test_a_press_for_home_that_waited_while_the_planner_stood_still_moves_nothing(
+    bench: Bench,
+) -> None:
+    """Whoever pressed has let go; who presses again is obeyed."""
+    report = StatusReport(bench.node, EXECUTOR_STATUS, 'command_executor')
+    home = create_publisher(bench.node, HOME)
+    bench.activate(False)
+    bench.pose = 0.3
+    bench.wait(home.get_subscription_count)
+
+    def is_enabled() -> bool:
+        report.publish('ok', '', ExecutorStatus('enabled', 'hold'))
+        return bench.planner._enabled
+
+    bench.wait(is_enabled)
+    bench.chunks.clear()
+    home.publish(Empty())
+    time.sleep(ANSWER_S + 0.3)
+    bench._command()  # the executor has gone on
+    time.sleep(0.1)
+    bench.spin(0.3)
+    assert bench.chunks == []
+    bench.spin(SETTLED_S)
+    home.publish(Empty())
+    bench.wait(lambda: bench.chunks)
+    report.publish('ok', '', ExecutorStatus('disabled', 'disabled'))
+    bench.wait(lambda: not bench.planner._enabled)
