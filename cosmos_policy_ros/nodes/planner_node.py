@@ -290,9 +290,9 @@ class PlannerNode(Node):
         Only the newest status arrives: motion that ended and was enabled anew meanwhile is known
         by when it was enabled.
         """
-        self._enabled = status.state == 'enabled'
+        was_enabled, self._enabled = self._enabled, status.state == 'enabled'
         if not self._enabled:
-            wanted = status.state == 'disabled'
+            wanted = was_enabled and status.state == 'disabled'
             self._end(f'the executor is in state {status.state}', wanted)
         elif status.enabled_ns > self._activated_ns + APART_NS:
             self._end('motion was enabled anew')
@@ -329,7 +329,12 @@ class PlannerNode(Node):
             self._end(f'the task is {message.data[:SHOWN]!r} now')
 
     def _end(self, reason: str, wanted: bool = False) -> None:
-        """Send no more queries before somebody activates them again; worth no warning if wanted."""
+        """Send no more queries before somebody activates them again.
+
+        Args:
+            reason: Why.
+            wanted: Whether somebody ended motion, which is worth no warning.
+        """
         if not self._pacer.active:
             return
         self._pacer.stop()

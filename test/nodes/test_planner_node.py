@@ -30,7 +30,7 @@ from cosmos_policy_ros.ros.convert import (
 from cosmos_policy_ros.ros.diagnostics import StatusReport
 from cosmos_policy_ros.ros.endpoints import create_publisher
 from cosmos_policy_ros.ros.service_calls import ANSWER_S
-from cosmos_policy_ros.status import ExecutorStatus
+from cosmos_policy_ros.status import ExecutorStatus, State
 from cosmos_policy_ros.topics import EXECUTOR_STATUS, HOME
 from cosmos_policy_ros.types import ActionChunk, Candidates, ConfigError
 from diagnostic_msgs.msg import DiagnosticArray
@@ -362,6 +362,24 @@ def test_a_policy_does_not_wait_for_arms_to_be_enabled(bench: Bench) -> None:
     report.publish('ok', '', ExecutorStatus('disabled', 'disabled'))
     bench.wait(lambda: not bench.planner._pacer.active)
     assert bench.planner._stopped.startswith('the executor is in state disabled')
+
+
+def test_queries_that_end_with_motion_are_worth_no_warning(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Those that cannot begin are, since a policy was activated before motion was enabled."""
+    report = StatusReport(bench.node, EXECUTOR_STATUS, 'command_executor')
+
+    def told(state: State) -> str:
+        report.publish('ok', '', ExecutorStatus(state, 'hold'))
+        lines = [line for line in capfd.readouterr().err.splitlines() if 'is in state' in line]
+        return lines[-1] if lines else ''
+
+    bench.restart()
+    bench.wait(lambda: told('enabled') or bench.planner._enabled)
+    bench.wait(lambda: told('disabled').startswith('[INFO]'))
+    assert bench.activate().success
+    bench.wait(lambda: told('disabled').startswith('[WARN]'))
 
 
 def test_queries_end_when_nobody_is_left_who_answers(bench: Bench) -> None:
