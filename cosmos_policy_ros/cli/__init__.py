@@ -143,16 +143,15 @@ def main() -> None:
 
 
 def _open_streams() -> None:
-    """Open standard streams that are closed, whose numbers files would get; they take any sign."""
+    """Open standard streams that are closed, whose numbers files would get."""
     while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(number, True)
     os.close(number)
     sys.stdin = sys.stdin or open(0, encoding='utf-8')  # noqa: SIM115
     sys.stdout = sys.stdout or open(1, 'w', encoding='utf-8')  # noqa: SIM115
     sys.stderr = sys.stderr or open(2, 'w', encoding='utf-8')  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors='replace')  # of a terminal that has no lines of a table
+    if isinstance(sys.stdout, TextIOWrapper):  # a terminal may have no lines of a table
+        sys.stdout.reconfigure(errors='replace')  # the errors take any sign by themselves
 
 
 def _is_output_lost() -> bool:

@@ -94,8 +94,9 @@ def test_a_command_runs_where_its_streams_are_closed() -> None:
 
 
 def test_a_table_is_written_where_there_are_only_ascii_signs() -> None:
-    """Its shortened words have others."""
-    code = 'from cosmos_policy_ros import cli; cli._open_streams(); print("ep\u2026")'
+    """Its shortened words have others, and so may a name in an error, which stays whole."""
+    code = 'import sys; from cosmos_policy_ros import cli; cli._open_streams(); '
+    code += 'print("ep\u2026"); print("ep\u2026", file=sys.stderr)'
     done = subprocess.run(
         [sys.executable, '-c', code],
         capture_output=True,
@@ -103,3 +104,4 @@ def test_a_table_is_written_where_there_are_only_ascii_signs() -> None:
         check=True,
     )
     assert done.stdout == b'ep?\n'
+    assert done.stderr == b'ep\\u2026\n'
