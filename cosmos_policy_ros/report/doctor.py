@@ -24,7 +24,7 @@ from cosmos_policy_ros.finding import Finding, judge
 from cosmos_policy_ros.report.machine import describe_machine, load_average
 from cosmos_policy_ros.resources import fault_reports, PACKAGE, robot_file, ros_logs
 from cosmos_policy_ros.robot import read_robot
-from cosmos_policy_ros.stack.domain import choose_own_domain, HIGHEST_DOMAIN
+from cosmos_policy_ros.stack.domain import choose_own_domain, HIGHEST_DOMAIN, LAST_DOMAIN
 from cosmos_policy_ros.stack.node_list import CHECK, FAKE_SENSOR
 from cosmos_policy_ros.stack.processes import can_log, start_node, stop_nodes
 from cosmos_policy_ros.stack.running import find_ros_trouble, run_stack
@@ -231,14 +231,16 @@ def examine_reports() -> Iterator[Finding]:
 def _find_discovery() -> Iterator[Finding]:
     """Yield who may meet the nodes of this machine."""
     domain = os.environ.get('ROS_DOMAIN_ID', '')
-    number = domain.isascii() and domain.isdecimal() and int(domain) <= HIGHEST_DOMAIN
+    is_one = domain.isascii() and domain.isdecimal() and int(domain) <= LAST_DOMAIN
     yield judge(
         'discovery',
         'ROS_DOMAIN_ID',
-        not domain or number,
+        not domain or (is_one and int(domain) <= HIGHEST_DOMAIN),
         domain or 'not set: 0; demo chooses one',
         f'a number from 0 to {HIGHEST_DOMAIN}',
-        'set it to one, or unset it',
+        'set it to one, or unset it; '
+        + ('demo takes no other' if is_one else 'nodes do not start'),
+        'warning' if is_one else 'error',
     )
     reach = os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
     yield judge(

@@ -107,6 +107,17 @@ def test_a_domain_that_is_none_and_an_empty_middleware(monkeypatch: pytest.Monke
     assert findings['logs'].found == '/proc/x, not writable'
 
 
+@pytest.mark.parametrize(
+    ('given', 'level'), [('', 'ok'), ('101', 'ok'), ('220', 'warning'), ('233', 'error')]
+)
+def test_a_domain_on_which_a_robot_may_run_is_no_error(
+    given: str, level: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though simulated robots are not put there."""
+    monkeypatch.setenv('ROS_DOMAIN_ID', given)
+    assert by_check(doctor._find_discovery())['ROS_DOMAIN_ID'].level == level
+
+
 @pytest.mark.slow
 def test_messages_arrive_between_processes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three cameras and two arms are heard, but not by a robot that runs."""
