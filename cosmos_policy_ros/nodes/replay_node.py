@@ -2,11 +2,10 @@
 """Plays the joint commands of a bag again, as action chunks through the command executor.
 
 It begins when the executor has been enabled, and not before: with ``simulate`` it sets up the
-scene of the bag, enables by itself and disables however it ends; without it waits until a person
-enables, whose it is to disable too. The arms first go
-slowly from where the executor holds them to the first recorded pose. When the executor faults, is
-disabled or holds for long on the way, no further chunk comes: a recording cannot be taken up in
-the middle.
+scene of the bag, enables by itself and disables however it ends; without, it waits until a person
+enables, whose it is to disable too. The arms first go slowly from where the executor holds them to
+the first recorded pose. When the executor faults, is disabled or holds for long on the way, no
+further chunk comes: a recording cannot be taken up in the middle.
 """
 
 from __future__ import annotations
