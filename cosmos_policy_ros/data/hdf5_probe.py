@@ -20,35 +20,39 @@ from cosmos_policy_ros.types import ConfigError
 
 LIMIT_S = 2  # [s] of the processor for a piece of a file: a disk may take as long as it likes
 # Prints a line when it is ready, one for every piece that it has read, and an empty one at the end
-# of a file. What fails with an error will fail again, and be told, where the file is read.
+# of a file. What fails with an error will fail again, and be told, where the file is read; what
+# lies behind it is tried all the same. Nothing comes from the folder in which a person works.
 PROGRAM = f"""
-import json, resource, sys, time
+import sys
+sys.path[:] = filter(None, sys.path)
+from contextlib import suppress
+import json, resource, time
 import h5py
 ROWS = 64  # of a piece
 
 def piece(name):
     hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
-    resource.setrlimit(resource.RLIMIT_CPU, (int(time.process_time()) + {LIMIT_S}, hard))
-    print(name, flush=True)
+    soft = int(time.process_time()) + 1 + {LIMIT_S}  # whole seconds
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+    print(json.dumps(name)[1:-1], flush=True)
 
 def look(name, item):
     for key in item.attrs:
-        item.attrs[key]
+        with suppress(Exception):
+            item.attrs[key]
         piece(f'{{name}}/{{key}}')
     if isinstance(item, h5py.Dataset) and h5py.check_vlen_dtype(item.dtype) is not None:
         for at in range(0, len(item) if item.shape else 1, ROWS):
-            item[at : at + ROWS] if item.shape else item[()]
+            with suppress(Exception):
+                item[at : at + ROWS] if item.shape else item[()]
             piece(name)
     piece(name or '/')
 
 piece('ready')
 for line in sys.stdin:
-    try:
-        with h5py.File(json.loads(line), 'r') as file:
-            look('', file)
-            file.visititems(look)
-    except Exception:
-        pass
+    with suppress(Exception), h5py.File(json.loads(line), 'r') as file:
+        look('', file)
+        file.visititems(look)
     piece('')
 """
 
@@ -93,6 +97,8 @@ class Hdf5Probe:
             process.stdin.flush()
             while (line := process.stdout.readline()) not in ('', '\n'):
                 place = line.strip()
+        except BrokenPipeError:
+            return ''  # somebody has just ended it: this file is read untried, the next is not
         finally:
             if line != '\n':  # it has ended, or this was broken off: what it says next is too late
                 self._end()
@@ -105,7 +111,9 @@ class Hdf5Probe:
     def _running(self) -> subprocess.Popen[str] | None:
         """Return a process that listens, or None where h5py cannot be had in another one."""
         if self._process is not None and self._owner == os.getpid():
-            return self._process
+            if self._process.poll() is None:
+                return self._process
+            self._end()  # between two files, as by a system without memory
         try:
             self._process = subprocess.Popen(
                 [sys.executable, '-c', PROGRAM],

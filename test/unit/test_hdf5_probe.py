@@ -55,8 +55,8 @@ def test_file_that_ends_the_process_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What would have been a segmentation fault is one line, and the next file is tried again."""
-    crash = "if 'bad' in line: os._exit(1)"
-    program = hdf5_probe.PROGRAM.replace('    try:', f'    {crash}\n    try:')
+    loop = 'for line in sys.stdin:\n'
+    program = hdf5_probe.PROGRAM.replace(loop, f"{loop}    if 'bad' in line: os._exit(1)\n")
     monkeypatch.setattr(hdf5_probe, 'PROGRAM', f'import os\n{program}')
     for name in ('bad', 'good'):
         h5py.File(tmp_path / f'{name}.hdf5', 'w').close()
@@ -87,3 +87,43 @@ def test_without_another_process_files_are_read_untried(
     monkeypatch.setattr(hdf5_probe, 'PROGRAM', 'raise SystemExit(1)')
     h5py.File(tmp_path / 'a.hdf5', 'w').close()
     Hdf5Probe().check(tmp_path / 'a.hdf5')
+
+
+def test_process_that_was_ended_between_two_files_is_started_anew(tmp_path: Path) -> None:
+    """As by a system without memory: no file is damaged for that, and the next is tried."""
+    whole, path, probe = tmp_path / 'a.hdf5', tmp_path / 'b.hdf5', Hdf5Probe()
+    for each in (whole, path):
+        write_hdf5(each, sample_episode(0, 6), ROBOT)
+    damage_heap(path)
+    probe.check(whole)
+    assert probe._process is not None
+    probe._process.kill()
+    probe._process.wait()
+    with pytest.raises(ConfigError, match=r'b\.hdf5: damaged: .* does not come back'):
+        probe.check(path)
+
+
+def test_what_lies_behind_an_attribute_that_cannot_be_read_is_tried_too(tmp_path: Path) -> None:
+    """Whoever reads the file may not ask for that attribute."""
+    path = tmp_path / 'a.hdf5'
+    with h5py.File(path, 'w') as file:
+        kind = h5py.h5t.UNIX_D32LE  # a time, which NumPy does not have
+        h5py.h5a.create(file.id, b'made', kind, h5py.h5s.create(h5py.h5s.SCALAR))
+        rows = file.create_dataset('images', (3,), h5py.vlen_dtype(np.uint8))
+        for i in range(3):
+            rows[i] = np.full(40, i, np.uint8)
+    damage_heap(path)
+    with pytest.raises(ConfigError, match='does not come back from what follows'):
+        Hdf5Probe().check(path)
+
+
+def test_nothing_of_the_folder_in_which_a_person_works_is_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file there may be called as a module is."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(0, 6), ROBOT)
+    damage_heap(tmp_path / 'a.hdf5')
+    (tmp_path / 'resource.py').write_text('raise SystemExit(1)')
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match='does not come back'):
+        Hdf5Probe().check(tmp_path / 'a.hdf5')
