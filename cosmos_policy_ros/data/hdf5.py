@@ -192,7 +192,7 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
         index = _dataset(file, f'{INDEX}/{key}')[()] if indexed else np.arange(n_stored)
         rows, image_index[name] = distinct(index[:n])
         data = _dataset(file, f'{place}/{key}')
-        swapped = _swapped(file, data, reading)
+        swapped = _swapped(file, place, data.ndim, reading)
         if place == VIDEOS:
             found = pick_frames(files[key], rows, n_stored)
             found = swap_colours(found) if swapped else found
@@ -242,18 +242,24 @@ def _commands(file: h5py.File, reading: Reading) -> str:
     return ACTION
 
 
-def _swapped(file: h5py.File, data: h5py.Dataset, reading: Reading) -> bool:
+def _swapped(file: h5py.File, place: str, ndim: int, reading: Reading) -> bool:
     """Return whether an ordinary decoder shows red as blue, and say so in one line.
 
     ALOHA's recorders hand RGB images to an encoder that expects BGR, which their readers undo.
     Their marks are ``compress`` and ``compress_len``.
+
+    Args:
+        file: The open file.
+        place: ``IMAGES`` or ``VIDEOS``.
+        ndim: Axes of the dataset of a camera there.
+        reading: What a person says.
     """
     ours = 'rate_hz' in file.attrs and 'robot' in file.attrs
-    stored = {0: 'videos', 4: 'raw pixels'}.get(data.ndim, 'JPEG rows')
+    stored = 'videos' if place == VIDEOS else 'raw pixels' if ndim == 4 else 'JPEG rows'
     if reading.images is None and (ours or stored == 'videos'):  # videos say it themselves
         return False
     padded = bool(file.attrs.get('compress', False)) and 'compress_len' in file
-    marked = padded and data.ndim == 2
+    marked = padded and place == IMAGES and ndim == 2
     swapped = marked if reading.images is None else reading.images == 'bgr'
     orders = {False: 'red, green, blue', True: 'blue, green, red'}
     if reading.images is None:
@@ -475,16 +481,31 @@ def _labels(file: h5py.File) -> Labels:
     found = {name: _plain(value) for name, value in file.attrs.items()}
     stored = {name: value for name, value in found.items() if value is not None}
     fps = stored.get('fps')  # of others; a word that is no number is none
-    rate_hz = stored.get('rate_hz', fps if isinstance(fps, int | float) else None)
     return Labels(
         task=stored.get('task_description'),
         source=read_source(stored.get('source', 'rollout' if 'policy_name' in stored else None)),
         success=read_flag(stored['success'], 'success') if 'success' in stored else None,
-        rate_hz=None if rate_hz is None else float(rate_hz),
-        start_ns=int(stored['start_ns']) if 'start_ns' in stored else None,
+        rate_hz=_number(stored, 'rate_hz', float, fps if isinstance(fps, int | float) else None),
+        start_ns=_number(stored, 'start_ns', int),
         robot=stored.get('robot'),
         circumstances=read_circumstances(stored, f'episode {file.filename}'),
     )
+
+
+def _number(
+    stored: Mapping[str, Any], name: str, kind: type[float], absent: float | None = None
+) -> Any:
+    """Return an attribute as a number of a kind, or what holds where it is absent.
+
+    Raises:
+        ValueError: It is none.
+    """
+    value = stored.get(name, absent)
+    try:
+        return None if value is None else kind(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        msg = f'attribute {name} is {value!r}, a number is expected'
+        raise ValueError(msg) from error
 
 
 def _plain(value: Any) -> Any:

@@ -683,6 +683,18 @@ def test_rate_under_the_name_of_others_is_taken(
         assert ('rows it has per second' in caplog.text) == (rate_hz == 50.0)
 
 
+@pytest.mark.parametrize('name', ['rate_hz', 'start_ns'])
+def test_number_that_is_a_word_is_told_with_the_name_of_its_attribute(
+    tmp_path: Path, name: str
+) -> None:
+    """The one who wrote the file finds it there."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    with h5py.File(path, 'a') as file:
+        file.attrs[name] = 'fast'
+    with pytest.raises(ConfigError, match=f"a.hdf5: attribute {name} is 'fast', a number is exp"):
+        read_hdf5(path, ROBOT, SAID)
+
+
 def test_images_of_another_layout_are_told_with_those_that_are_read(tmp_path: Path) -> None:
     """Colours first, fractions, and a group for each camera."""
     for data in (np.zeros((6, 3, 240, 320), np.uint8), np.zeros((6, 240, 320, 3), np.float32)):
@@ -702,8 +714,10 @@ def test_images_of_another_layout_are_told_with_those_that_are_read(tmp_path: Pa
         read_hdf5(path, ROBOT, SAID)
 
 
-def test_names_of_videos_in_arrays_are_read(tmp_path: Path) -> None:
-    """Of one text each; numbers are told."""
+def test_names_of_videos_in_arrays_are_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of one text each, and are videos like others; numbers are told."""
     path = cosmos_file(tmp_path)
     with h5py.File(path, 'a') as file:
         names = file['observations/video_paths']
@@ -711,6 +725,7 @@ def test_names_of_videos_in_arrays_are_read(tmp_path: Path) -> None:
             del names[key]
             names[key] = np.array([f'episode_0_{key}.mp4'], dtype=h5py.string_dtype())
     assert len(read_hdf5(path, ROBOT, SAID).images['high']) == 6
+    assert 'colours' not in caplog.text
     with h5py.File(path, 'a') as file:
         del file['observations/video_paths/cam_high']
         file['observations/video_paths/cam_high'] = 3
