@@ -80,12 +80,16 @@ class ImageDecoder:
         if 'compresseddepth' in form.lower() or form.partition(';')[0] in DEPTH:
             msg = f'format {form!r} is depth, a colour image is expected'
             raise ValueError(msg)
-        if hasattr(message, 'timestamp') or hasattr(message, 'pts'):  # no CompressedImage
+        try:
+            image = decode_file(bytes(message.data))
+        except ValueError as error:
+            if not hasattr(message, 'timestamp') and not hasattr(message, 'pts'):
+                raise  # a CompressedImage
             msg = f'video of format {form!r} is not read, one of {", ".join(VIDEO_FORMATS)} is '
-            msg += 'expected: encode it anew'
-            raise ValueError(msg)
-        image = decode_file(bytes(message.data))
-        if form.startswith('bayer') and (image == image[:, :, :1]).all():
+            msg += f'expected: encode it anew ({error})'
+            raise ValueError(msg) from error
+        mosaic = form.startswith('bayer') and not form.rstrip().endswith(('rgb8', 'bgr8'))
+        if mosaic and (image == image[:, :, :1]).all():
             msg = f'format {form!r} is the mosaic of a sensor, whose colours nobody has computed; '
             msg += 'a colour image is expected: debayer it first'
             raise ValueError(msg)
@@ -179,7 +183,8 @@ def decode_file(data: bytes) -> NDArray[np.uint8]:
     """Return the (height, width, 3) uint8 RGB image of a JPEG or PNG file, zeros behind it or not.
 
     Raises:
-        ValueError: It is empty, no such file, damaged, or has 16 bits per pixel, as depth has.
+        ValueError: It is empty, no such file, damaged, has 16 bits per pixel, as depth has, or
+            colours of another kind.
     """
     from PIL import Image, UnidentifiedImageError  # late: who only needs raw images waits for none
 
@@ -189,7 +194,8 @@ def decode_file(data: bytes) -> NDArray[np.uint8]:
     try:
         with Image.open(BytesIO(data)) as file:
             if file.mode not in IMAGE_MODES:
-                msg = f'its pixels are {file.mode!r}, as those of depth are; colour is expected'
+                depth = ', as those of depth are' if file.mode[0] in 'IF' else ''
+                msg = f'its pixels are {file.mode!r}{depth}; RGB is expected'
                 raise ValueError(msg)
             return np.asarray(file.convert('RGB'))
     except UnidentifiedImageError as error:

@@ -150,8 +150,16 @@ def test_compressed_depth_is_refused() -> None:
     message = compressed(depth.getvalue(), '16UC1; compressedDepth png')
     with pytest.raises(ValueError, match='is depth, a colour image is expected'):
         ImageDecoder().decode(message)
-    with pytest.raises(ValueError, match='as those of depth are; colour is expected'):
+    with pytest.raises(ValueError, match='as those of depth are; RGB is expected'):
         ImageDecoder().decode(compressed(depth.getvalue(), 'png'))
+
+
+def test_colours_of_printers_are_refused_as_what_they_are() -> None:
+    """They are no depth."""
+    file = BytesIO()
+    Image.new('CMYK', (4, 4)).save(file, 'JPEG')
+    with pytest.raises(ValueError, match="^its pixels are 'CMYK'; RGB is expected"):
+        ImageDecoder().decode(compressed(file.getvalue()))
 
 
 @pytest.mark.parametrize(
@@ -208,6 +216,14 @@ def test_video_of_another_codec_is_named() -> None:
         ImageDecoder().decode(message)
 
 
+def test_video_of_single_files_is_read() -> None:
+    """As ffmpeg_image_transport makes it with the encoder mjpeg."""
+    image = ImageDecoder().decode(
+        SimpleNamespace(encoding='mjpeg', data=image_file('JPEG'), pts=0)
+    )
+    assert image is not None
+
+
 def test_mosaic_in_a_file_is_refused_as_one_in_a_message_is() -> None:
     """A grey file of a Bayer sensor; one whose colours were computed is read."""
     grey = LEFT_RED[:, :, :1].repeat(3, axis=2)
@@ -218,3 +234,5 @@ def test_mosaic_in_a_file_is_refused_as_one_in_a_message_is() -> None:
         ImageDecoder().decode(message)
     coloured = compressed(image_file('PNG'), 'bayer_rggb8; png compressed bgr8')
     assert ImageDecoder().decode(coloured) is not None
+    dark = compressed(image_file('PNG', grey * 0), 'bayer_rggb8; png compressed bgr8')
+    assert ImageDecoder().decode(dark) is not None
