@@ -284,7 +284,8 @@ def test_data_set_of_version_2_is_read(own: Path, tmp_path: Path) -> None:
         {'episode_index': i, 'tasks': [e.task], 'length': len(e.actions)}
         for i, e in enumerate((FIRST, SECOND))
     ]
-    (old / 'meta' / 'episodes.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+    listed = '\n'.join(map(json.dumps, lines))
+    (old / 'meta' / 'episodes.jsonl').write_text(listed, encoding='utf-8-sig')  # of Windows
     shutil.copy(own / 'meta' / 'info.json', old / 'meta' / 'info.json')
     edit_info(
         old,
@@ -352,6 +353,7 @@ def test_columns_without_names_are_told(
     'names',
     [
         [f'{side}_joint_{i}' for side in ('right', 'left') for i in range(7)],
+        [f'joint_{i}' for i in (*range(7, 14), *range(7))],
         [
             f'{side}_{axis}'
             for side in ('left', 'right')

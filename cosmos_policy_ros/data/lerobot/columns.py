@@ -66,6 +66,7 @@ def find_columns(names: Sequence[str], robot: RobotSpec, n: int, where: str) -> 
     if not names or (
         all(MEANINGLESS.fullmatch(_bare(name, robot)) for name in names)
         and (not known or sides[: robot.size] == own)
+        and _rise(names, robot)
     ):
         order = ', '.join(robot.joint_names)
         note(where, f'its columns have no names of joints; taken as {order}')
@@ -88,6 +89,13 @@ def _match(names: Sequence[str], robot: RobotSpec) -> list[int] | None:
                 return None
             columns += exact
     return columns
+
+
+def _rise(names: Sequence[str], robot: RobotSpec) -> bool:
+    """Return whether the numbers in names rise within every arm, and not back from arm to arm."""
+    numbers = [int(re.findall(r'\d+', _bare(name, robot))[-1]) for name in names]
+    arms = [part for mine in robot.arm_slices if (part := numbers[mine])]
+    return arms == sorted(map(sorted, arms))
 
 
 def _arm_of(words: Sequence[str], robot: RobotSpec) -> str | None:

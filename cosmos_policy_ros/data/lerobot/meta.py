@@ -125,7 +125,7 @@ def _episodes(root: Path) -> list[dict[str, Any]]:
 
 def _episodes_of_v2(root: Path, info: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the rows of ``meta/episodes.jsonl``, as those of v3: a file per episode and video."""
-    text = (root / EPISODES_V2).read_text(encoding='utf-8')
+    text = (root / EPISODES_V2).read_text(encoding='utf-8-sig')
     videos = [name for name, feature in info['features'].items() if feature['dtype'] == 'video']
     places = {f'videos/{name}/from_timestamp': 0.0 for name in videos}
     lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
