@@ -32,6 +32,8 @@ OTHERS = {  # name of a file that is not read -> what it is, and what to do
     r'^\.z(array|group|attrs)$|^zarr\.json$|\.zarr\.zip$': 'of Zarr, which is not read: make '
     'ALOHA HDF5 files or a LeRobot data set of it first',
     r'\.(zip|7z|rar|tgz|tar|gz|bz2|xz)$': 'packed: unpack it first',
+    r'\.(mcap|db3|hdf5|h5)\.(part|active|tmp|download|crdownload)$': 'not finished by what '
+    'records, copies or loads it: let that end, or give it its name without the last ending',
     r'^(file|episode)[-_]\d+\.parquet$': 'a part of a LeRobot data set: give the folder that '
     'holds meta/',
 }
@@ -147,8 +149,12 @@ def _find_damage(stored: StoredEpisode, reading: Reading | None) -> str:
 
 
 def _is_pointer(file: Path) -> bool:
-    with file.open('rb') as opened:
-        return opened.read(len(POINTER)) == POINTER
+    """Return whether a file is one of Git LFS; that it cannot be read has been said already."""
+    try:
+        with file.open('rb') as opened:
+            return opened.read(len(POINTER)) == POINTER
+    except OSError:
+        return False
 
 
 def _open(stored: StoredEpisode, reading: Reading | None) -> str:

@@ -207,6 +207,8 @@ def test_rows_of_a_converted_bag_are_not_made_up(tmp_path: Path) -> None:
         ('chunk-000/episode_000003.parquet', 'a part of a LeRobot data set: give the folder'),
         ('monday.tar.gz', 'packed: unpack it first'),
         ('fold_0.mcap.gz', 'packed: unpack it first'),
+        ('fold/fold_0.mcap.part', 'not finished by what records, copies or loads it: let that'),
+        ('fold/fold_0.mcap.active', 'not finished by what records, copies or loads it'),
     ],
 )
 def test_what_is_not_read_is_named_with_what_to_do(tmp_path: Path, name: str, told: str) -> None:
@@ -228,6 +230,14 @@ def test_pointer_of_git_lfs_is_told_with_what_brings_the_file(tmp_path: Path, na
     file.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 123456\n')
     (reason,) = check_episodes(list_episodes(tmp_path)).values()
     assert reason.endswith(f'{file} is a pointer of Git LFS: git lfs pull brings the file')
+
+
+def test_file_that_cannot_be_read_at_all_is_told(tmp_path: Path) -> None:
+    """Of another user, or on a bad disk: looking for what it is ends in no traceback."""
+    file = tmp_path / 'a.hdf5'
+    file.symlink_to('/proc/self/mem')  # opens, and its first byte cannot be read
+    (reason,) = check_episodes(list_episodes(tmp_path)).values()
+    assert reason.startswith(f'episode {file}: ')
 
 
 def test_file_that_is_nothing_known_is_told(tmp_path: Path) -> None:
