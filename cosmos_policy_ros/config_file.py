@@ -83,7 +83,7 @@ def read_mapping(path: Path, what: str, hint: str) -> dict[str, Any]:
         text = path.read_text(encoding='utf-8')
         data = json.loads(text) if is_json else yaml.safe_load(text)
     except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
-        msg = f'{path} is not valid {kind}: {error}'
+        msg = f'{path} is not valid {kind}: {_describe(error)}'
         raise ConfigError(msg) from error
     if not isinstance(data, dict):
         msg = f'{path} must hold a {kind} mapping, got {type(data).__name__}'
@@ -154,3 +154,12 @@ def _convert(wanted: Any, value: Any, where: str) -> Any:
     hint = '; write 0.001 or 1.0e-3' if wanted is float and isinstance(value, str) else ''
     msg = f'{where} must be {WANTED[wanted]}, got {value!r}{hint}'
     raise ConfigError(msg)
+
+
+def _describe(error: Exception) -> str:
+    """Return in one line what a parser says, and where; those of YAML quote the file besides."""
+    mark = getattr(error, 'problem_mark', None)
+    if mark is None:
+        return ' '.join(str(error).split())
+    problem = getattr(error, 'problem', None) or type(error).__name__
+    return f'line {mark.line + 1}, column {mark.column + 1}: {problem}'

@@ -54,7 +54,11 @@ def test_yaml_and_json_describe_the_same(tmp_path: Path, name: str, text: str) -
 @pytest.mark.parametrize(
     ('name', 'text', 'message'),
     [
-        ('c.yaml', 'rate_hz: [', r'c\.yaml is not valid YAML'),
+        (
+            'c.yaml',
+            'part: 1\nrate_hz: [',
+            r'c\.yaml is not valid YAML: line 2, column 11: expected the node [^\n]*\Z',
+        ),
         ('c.json', '{"rate_hz": ', r'c\.json is not valid JSON'),
         ('c.yaml', '- 1', r'c\.yaml must hold a YAML mapping, got list'),
         ('c.json', '[1]', r'c\.json must hold a JSON mapping, got list'),
