@@ -327,7 +327,8 @@ def _read_whole(file: Path, reader: Reader, topics: Collection[str] | None) -> I
     except _DAMAGE:
         if file.suffix != '.mcap':
             raise
-        scan = partial(read_torn_mcap, known={c.id: (c.topic, c.msgtype) for c in wanted})
+        known = {c.id: (c.topic, c.msgtype) for c in reader.connections}
+        scan = partial(read_torn_mcap, known=known)
         for topic, bag_ns, data in _read_scanned(scan, file, topics):
             if n_read[topic]:
                 n_read[topic] -= 1
