@@ -265,7 +265,11 @@ def assemble(
 
 
 def check_openings(
-    proprio: NDArray[np.floating], actions: NDArray[np.floating], robot: RobotSpec, rate_hz: float
+    proprio: NDArray[np.floating],
+    actions: NDArray[np.floating],
+    robot: RobotSpec,
+    rate_hz: float,
+    of_bag: bool = False,
 ) -> None:
     """Refuse grippers in another unit, such as per cent.
 
@@ -274,6 +278,7 @@ def check_openings(
         actions: (S, A) joint targets [rad; gripper 0..1].
         robot: Which of them are grippers.
         rate_hz: Rows per second [Hz].
+        of_bag: Whether they are of a bag, for which ``--units`` is not taken.
 
     Raises:
         ValueError: One is far outside of 0 to 1; names it, the row and its time.
@@ -284,7 +289,7 @@ def check_openings(
             row, joint = np.argwhere(far)[0].tolist()
             msg = f'{name}: {robot.joint_names[joint]} is {array[row, joint]:g} in row {row}, '
             msg += f'{row / rate_hz:.2f} s; openings of 0 (closed) to 1 (open) are expected'
-            msg += ask_units(array, robot)
+            msg += '' if of_bag else ask_units(array, robot)
             raise ValueError(msg)
 
 

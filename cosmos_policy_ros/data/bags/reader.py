@@ -27,6 +27,7 @@ from cosmos_policy_ros.align import (
 from cosmos_policy_ros.data.assemble import (
     check_openings,
     Labels,
+    next_as_actions,
     read_circumstances,
     read_source,
     refuse_other_robot,
@@ -133,8 +134,10 @@ def read_bag(
         sources = find_sources(bag.types, robot, reading, labels.task is not None)
         limits = _Limits(max_image_age_s, max_joint_age_s)
         episode = _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
+        if reading.actions == 'state-next':
+            episode = next_as_actions(episode)
         if robot.actions == 'joint_targets':
-            check_openings(episode.proprio, episode.actions, robot, rate_hz)
+            check_openings(episode.proprio, episode.actions, robot, rate_hz, of_bag=True)
     note_oddities(episode, robot, str(path.parent))
     return episode
 
@@ -198,13 +201,6 @@ class _Reader:
             parts = [led[arm.name].value.pose for arm in sources.leaders]
             parts += [sent[part].value for part in commands]
             actions.append(np.concatenate(parts) if parts else proprio[-1])
-        if self._reading.actions == 'state-next':
-            if len(actions) < 2:
-                msg = 'it has one row, whose action would be the next one: --actions state-next'
-                raise ValueError(msg)
-            actions = actions[1:]
-            rows, proprio, measured = rows[:-1], proprio[:-1], measured[:-1]
-            stamps = stamps[:-1]
         if self._reading.actions == 'leader':
             actions = [np.clip(row, robot.lower, robot.upper) for row in actions]
         images, image_index = self._images(np.array(rows, np.int64).reshape(-1, len(cameras)))
