@@ -100,7 +100,11 @@ def without(sent: Iterable[Sent], *topics: str) -> list[Sent]:
 
 
 def write_bag_of(
-    path: Path, sent: Iterable[Sent], custom: dict[str, str] | None = None, sqlite: bool = False
+    path: Path,
+    sent: Iterable[Sent],
+    custom: dict[str, str] | None = None,
+    sqlite: bool = False,
+    as_sent: bool = False,
 ) -> Path:
     """Write messages as ``ros2 bag record`` does, in the order of arrival.
 
@@ -109,13 +113,14 @@ def write_bag_of(
         sent: The messages.
         custom: Custom data, by default none.
         sqlite: Whether the storage is SQLite instead of MCAP.
+        as_sent: Whether they are written in their own order, whatever their arrivals say.
     """
     plugin = StoragePlugin.SQLITE3 if sqlite else StoragePlugin.MCAP
     with Writer(path, version=9, storage_plugin=plugin) as bag:
         for key, value in (custom or {}).items():
             bag.set_custom_data(key, value)
         connections: dict[str, Any] = {}
-        for row in sorted(sent, key=lambda row: row.arrival_ns):
+        for row in sent if as_sent else sorted(sent, key=lambda row: row.arrival_ns):
             if row.topic not in connections:
                 connections[row.topic] = bag.add_connection(
                     row.topic, row.type, typestore=typestore()

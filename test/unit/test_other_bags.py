@@ -17,7 +17,8 @@ from cosmos_policy_ros.data.bags import reader
 from cosmos_policy_ros.data.bags.files import FROM, read_topics
 from cosmos_policy_ros.data.bags.overview import read_overview
 from cosmos_policy_ros.data.bags.reader import read_bag
-from cosmos_policy_ros.data.episodes import list_episodes
+from cosmos_policy_ros.data.episode_edits import split
+from cosmos_policy_ros.data.episodes import list_episodes, StoredEpisode
 from cosmos_policy_ros.data.reading import Reading, Stamps
 from cosmos_policy_ros.image_decoder import COMPRESSED_IMAGE, COMPRESSED_VIDEO, IMAGE
 from cosmos_policy_ros.types import ConfigError, Episode
@@ -409,6 +410,39 @@ def test_clocks_of_one_bag_may_differ_by_the_limit_of_a_stream(
         read(write_bag_of(tmp_path / 'b', rows, DEMO), stamps='header')
 
 
+def set_back() -> list[Sent]:
+    """Return what is sent while all clocks are set back by 0.4 s after 2 of 4 s."""
+
+    def shown(ns: int) -> int:
+        return ns - 400_000_000 * (ns >= START_NS + 2 * 10**9)
+
+    rows = recording(4.0, stamp=lambda _topic, ns: shown(ns))
+    return [row._replace(arrival_ns=shown(row.arrival_ns)) for row in rows]
+
+
+@pytest.mark.parametrize('kind', ['MCAP', 'SQLite', 'no index'])
+@pytest.mark.parametrize('stamps', [None, 'header', 'arrival'])
+def test_clock_that_was_set_back_is_refused_with_the_times_that_are_mixed(
+    tmp_path: Path, kind: str, stamps: Stamps | None
+) -> None:
+    """Joints and images of both would stand side by side; the parts beside them are read."""
+    path = write_bag_of(tmp_path / 'a', set_back(), DEMO, kind == 'SQLite', as_sent=True)
+    if kind == 'no index':
+        (file,) = path.glob('*.mcap')
+        copy_mcap(file, tmp_path / 'b.mcap', 'ros2', fast=True).replace(file)
+    told = r'set back by about 0.39 s .* from 1.60 to 2.00 s; .* split --at 1.60 2.25 divides it'
+    with pytest.raises(ConfigError, match=told):
+        read(path, stamps=stamps)
+    first, _, last = split(StoredEpisode('bag', path), (1.6, 2.25))
+    before, behind_it = read(first, stamps=stamps), read(last, stamps=stamps)
+    n, m = len(before.actions), len(behind_it.actions)
+    assert min(n, m) > 60
+    np.testing.assert_allclose(before.proprio[:, 0], 0.1 * np.arange(n) / 50, atol=1e-6)
+    np.testing.assert_allclose(
+        behind_it.proprio[1:, 0], 0.1 * (2.65 + np.arange(1, m) / 50), atol=1e-6
+    )
+
+
 def test_commands_without_a_header_beside_a_slow_simulation_are_refused(tmp_path: Path) -> None:
     """Their arrivals are times of another clock, more so from second to second."""
     rows = without(
@@ -646,7 +680,7 @@ def copy_mcap(
             writer = McapWriter(target, index_types=IndexType.NONE, use_chunking=False)
         writer.start(profile=profile, library='another program')
         channels: dict[str, int] = {}
-        messages = [*make_reader(source).iter_messages()]
+        messages = [*make_reader(source).iter_messages(log_time_order=False)]
         if fast:  # what arrives on two topics at a time is written in any order
             messages = [
                 m for pair in zip(messages[1::2], messages[::2], strict=False) for m in pair

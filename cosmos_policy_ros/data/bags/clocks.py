@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which time of the messages of a bag counts, and whether the stamps are of the bag's clock."""
+"""Which time of the messages of a bag counts, and whether stamps and arrivals are of one clock."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cosmos_policy_ros.data.reading import Stamps
-from cosmos_policy_ros.stream_judge import StampJudge
+from cosmos_policy_ros.stream_judge import MAX_IMAGE_AGE_S, StampJudge, STEP_S
 import numpy as np
 from numpy.typing import NDArray
 
@@ -49,6 +49,45 @@ def check_stamps(topic: str, rows: Sequence[Row], start_ns: int, max_late_s: flo
         msg = f'{reason}; --stamps arrival takes the time of arrival, --stamps header trusts the '
         msg += 'headers'
         raise ValueError(msg)
+
+
+def check_set_back(
+    written: Iterable[tuple[str, int]], topics: Collection[str], start_ns: int, end_ns: int
+) -> None:
+    """Refuse a bag in which two times are mixed, as where the clock was set back meanwhile.
+
+    Args:
+        written: Topic and arrival [ns] of all messages in the order in which they were written.
+        topics: Those that count.
+        start_ns: Begin of the part of the bag that counts [ns].
+        end_ns: Its end [ns].
+
+    Raises:
+        ValueError: They are; names the times, and what makes parts without.
+    """
+    last_ns: dict[str, int] = {}
+    steps = []  # of a topic: from the arrival of a message to an earlier one of the next
+    for topic, arrival_ns in written:
+        before_ns = last_ns.get(topic, arrival_ns)
+        last_ns[topic] = arrival_ns
+        if before_ns - arrival_ns > STEP_S * 1e9 and topic in topics:
+            steps.append((before_ns, arrival_ns))
+    mixed = [step for step in steps if step[0] > start_ns and step[1] < end_ns]
+    if not mixed:
+        return
+    back_s = max(before_ns - arrival_ns for before_ns, arrival_ns in mixed) * 1e-9
+    from_ns = max(min(arrival_ns for _, arrival_ns in mixed) - start_ns, 0)
+    until_ns = max(before_ns for before_ns, _ in mixed) - start_ns
+    # outwards to the hundredth that is printed
+    from_s, until_s = from_ns // 10**7 / 100, until_ns // 10**7 / 100 + 0.01
+    # what lies behind begins when no message of before can count any more
+    edges_s = (from_s, until_s + MAX_IMAGE_AGE_S)
+    inside = [f'{s:.2f}' for s in edges_s if 0 < s < (end_ns - start_ns) * 1e-9]
+    msg = f'the clock was set back by about {back_s:.2f} s during the recording: it has two times '
+    msg += f'from {from_s:.2f} to {until_s:.2f} s'
+    if inside:
+        msg += f'; cosmos-policy episodes split --at {" ".join(inside)} divides it there'
+    raise ValueError(msg)
 
 
 def check_one_clock(

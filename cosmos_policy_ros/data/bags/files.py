@@ -29,6 +29,7 @@ from cosmos_policy_ros.data.bags.torn import (
     scan_sqlite,
 )
 from cosmos_policy_ros.data.bags.writer import decode_cdr, INFORMATION, typestore
+from cosmos_policy_ros.data.bags.written import Arrival, written_in_mcap, written_in_sqlite
 from cosmos_policy_ros.data.reading import note
 from cosmos_policy_ros.types import ConfigError
 from rosbags.rosbag2 import Reader, ReaderError, storage_mcap, storage_sqlite3
@@ -69,6 +70,7 @@ class Bag:
         start_ns: The same of the part that counts, see ``FROM`` and ``TO``.
         end_ns: Arrival of the last one of it [ns].
         read: Returns the messages of some topics, or of all for None, in the order of the file.
+        written: Returns the arrivals of all topics in its files in the order of writing.
     """
 
     path: Path
@@ -79,6 +81,7 @@ class Bag:
     start_ns: int
     end_ns: int
     read: Callable[[Collection[str] | None], Iterator[Message]]
+    written: Callable[[], Iterator[Arrival]]
 
     def messages(self, topics: Collection[str] | None = None) -> Iterator[Message]:
         """Yield topic, arrival [ns] and serialized message of some topics, or of all."""
@@ -105,6 +108,7 @@ class _Storage:
     start_ns: int
     end_ns: int
     read: Callable[[Collection[str] | None], Iterator[Message]]
+    written: Callable[[], Iterator[Arrival]]
 
 
 def is_bag(path: Path) -> bool:
@@ -190,6 +194,9 @@ def _open(path: Path, stack: ExitStack) -> Bag:
             return _part(messages, start_ns, end_ns if TO in custom else end_ns + 1)
         return messages
 
+    def written() -> Iterator[Arrival]:
+        return chain.from_iterable(storage.written() for storage in storages)
+
     return Bag(
         path,
         custom,
@@ -199,6 +206,7 @@ def _open(path: Path, stack: ExitStack) -> Bag:
         start_ns,
         end_ns,
         read,
+        written,
     )
 
 
@@ -289,19 +297,30 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
     except _DAMAGE as error:
         torn = not is_finished(file)
         types, start_ns, end_ns, read = _scan_torn(file, error, torn)
+        written = partial(_arrivals, read)
     else:
         types = {c.topic: c.msgtype for c in reader.connections}
         read = partial(_read_whole, file, reader)
+        written = partial(written_in_sqlite, file)
         storage = reader.storage
-        if isinstance(storage, storage_mcap.McapReader) and not storage.chunks:
+        if isinstance(storage, storage_mcap.McapReader) and storage.chunks:
+            topics = {c.id: c.topic for c in storage.connections}
+            written = partial(written_in_mcap, file, storage.chunks, topics)
+        elif isinstance(storage, storage_mcap.McapReader):
             # without an index to order them by, rosbags refuses arrivals that do not rise
             read = partial(_read_scanned, read_torn_mcap, file)
+            written = partial(_arrivals, read)
         start_ns, end_ns = (
             (reader.start_time, reader.end_time - 1) if reader.message_count else (0, 0)
         )
     if mode == 'message':
         read = partial(_unpacked, read)
-    return _Storage(types, torn, start_ns, end_ns, read)
+    return _Storage(types, torn, start_ns, end_ns, read, written)
+
+
+def _arrivals(read: Callable[[Collection[str] | None], Iterator[Message]]) -> Iterator[Arrival]:
+    """Yield the arrivals of all messages of a file that is read in the order of writing."""
+    return ((topic, bag_ns) for topic, bag_ns, _ in read(None))
 
 
 def _refuse_log(file: Path) -> None:

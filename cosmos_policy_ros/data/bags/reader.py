@@ -34,6 +34,7 @@ from cosmos_policy_ros.data.assemble import (
 )
 from cosmos_policy_ros.data.bags.clocks import (
     check_one_clock,
+    check_set_back,
     check_stamps,
     clock_offset,
     Row,
@@ -132,6 +133,7 @@ def read_bag(
         rate_hz = rate_hz or labels.rate_hz or robot.control_rate_hz
         reading = complete_reading(bag, reading, contract, robot)
         sources = find_sources(bag.types, robot, reading, labels.task is not None)
+        check_set_back(bag.written(), sources.topics, bag.start_ns, bag.end_ns)
         limits = _Limits(max_image_age_s, max_joint_age_s)
         episode = _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
         if reading.actions == 'state-next':

@@ -119,10 +119,10 @@ def _chunks(file: BinaryIO) -> Iterator[list[McapRecord] | None]:
 
 
 def scan_sqlite(path: Path) -> Iterator[Found]:
-    """Yield the messages of a SQLite file in the order of arrival until it is damaged."""
+    """Yield the messages of a SQLite file in the order of writing until it is damaged."""
     try:
         with closing(sqlite3.connect(f'{path.resolve().as_uri()}?mode=ro', uri=True)) as base:
             query = 'SELECT name, type, timestamp, data FROM messages JOIN topics '
-            yield from base.execute(query + 'ON topics.id = topic_id ORDER BY timestamp')
+            yield from base.execute(query + 'ON topics.id = topic_id ORDER BY messages.id')
     except sqlite3.Error:
         return
