@@ -158,7 +158,7 @@ def test_colours_of_printers_are_refused_as_what_they_are() -> None:
     """They are no depth."""
     file = BytesIO()
     Image.new('CMYK', (4, 4)).save(file, 'JPEG')
-    with pytest.raises(ValueError, match="^its pixels are 'CMYK'; RGB is expected"):
+    with pytest.raises(ValueError, match=r"^its pixels are 'CMYK'; RGB is expected"):
         ImageDecoder().decode(compressed(file.getvalue()))
 
 
