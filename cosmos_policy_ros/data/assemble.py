@@ -13,7 +13,7 @@ import logging
 from typing import Any, Literal
 
 from cosmos_policy_ros.align import implausible, tick_grid
-from cosmos_policy_ros.data.units import ask_units, to_radians, Units
+from cosmos_policy_ros.data.units import suggest_units, to_radians, Units
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import Circumstances, Episode, Images
 import numpy as np
@@ -289,7 +289,7 @@ def check_openings(
             row, joint = np.argwhere(far)[0].tolist()
             msg = f'{name}: {robot.joint_names[joint]} is {array[row, joint]:g} in row {row}, '
             msg += f'{row / rate_hz:.2f} s; openings of 0 (closed) to 1 (open) are expected'
-            msg += '' if of_bag else ask_units(array, robot)
+            msg += '' if of_bag else suggest_units(array, robot)
             raise ValueError(msg)
 
 
@@ -330,7 +330,7 @@ def check_motion(proprio: NDArray[np.floating], robot: RobotSpec, rate_hz: float
         for arm, mine in zip(robot.arms, robot.arm_slices, strict=True):
             reason = implausible(arm, poses[row, mine], poses[row - 1, mine], 1 / rate_hz)
             if reason:
-                msg = f'row {row}, {row / rate_hz:.2f} s: {reason}{ask_units(poses, robot)}'
+                msg = f'row {row}, {row / rate_hz:.2f} s: {reason}{suggest_units(poses, robot)}'
                 if not poses[row:].any():
                     msg += '; rows of zeros behind the end are left out by --drop padding'
                 raise ValueError(msg)

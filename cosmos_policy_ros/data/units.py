@@ -52,7 +52,7 @@ def to_radians(rows: NDArray[np.floating], units: Units, robot: RobotSpec) -> ND
     return np.where(robot.arm_joints, joints, rows / FULL)
 
 
-def ask_units(rows: NDArray[np.floating], robot: RobotSpec) -> str:
+def suggest_units(rows: NDArray[np.floating], robot: RobotSpec) -> str:
     """Return what joints that go too far for radians may be, empty where they do not.
 
     Args:

@@ -202,7 +202,7 @@ def test_failed_bus_read_is_left_out(tmp_path: Path) -> None:
             for camera in ROBOT.cameras:
                 bag.write_image(camera.topic, np.zeros((240, 320, 3), np.uint8), stamp)
             for arm in ROBOT.arms:
-                pose = [-np.pi] * 7 if k == 3 else [0.1] * 7
+                pose = [-np.pi] * 7 if k == 3 else [*[0.1] * 6, 0.04]
                 bag.write_joints(arm.joint_state_topic, (*JOINTS, 'left_finger'), pose, stamp)
             bag.write_joints('/joint_command', ROBOT.joint_names, np.zeros(14), stamp)
     episode = read_bag(tmp_path / 'a', ROBOT, 50.0)
