@@ -114,6 +114,7 @@ def test_a_reset_that_may_have_waited_is_refused(
     executor.send_signal(signal.SIGSTOP)
     time.sleep(ANSWER_S + 0.5)
     executor.send_signal(signal.SIGCONT)
+    time.sleep(1.0)  # it has woken up, and answers in time
     client.write('reset')
     line = describe(read(client, 'refused', 'reset'), int(os.environ['ROS_DOMAIN_ID']))
     assert line.startswith('NOT RESET, the command executor says: this node stood still for ')

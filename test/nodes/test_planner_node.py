@@ -460,9 +460,8 @@ def test_a_planner_that_stood_still_asks_for_nothing(
     bench.wait(lambda: bench.chunks)
     time.sleep(2.4)
     bench.wait(lambda: not bench.planner._pacer.active)
-    told = 'the planner has stood still for 2 s; activate the planner to go on'
-    assert bench.planner._stopped == told
     bench.spin(SETTLED_S)  # until it can be activated again
+    assert bench.planner._stopped.startswith('the planner has stood still for ')
 
 
 def test_nothing_is_asked_while_a_person_has_taken_over(bench: Bench) -> None:
