@@ -568,8 +568,12 @@ def faults_page() -> str:
     cases = report['cases']
     drivers = list(dict.fromkeys(case['driver'] for case in cases))
     names = list(dict.fromkeys(case['fault'] for case in cases))
-    tried = {(case['fault'], case['moment']) for case in cases}
-    quick = ' --quick' if len(tried) == len(names) else ''
+    commands = []
+    for driver in drivers:
+        tried = {(case['fault'], case['moment']) for case in cases if case['driver'] == driver}
+        quick = '' if len(tried) > len({fault for fault, _ in tried}) else ' --quick'
+        output = '--json docs/reference/faults.json'
+        commands.append(f'cosmos-policy faults{quick} --driver {driver} {output}')
     rows: Rows = []
     for name in names:
         own = [case for case in cases if case['fault'] == name]
@@ -591,12 +595,7 @@ def faults_page() -> str:
             {sum(case['tries'] > 1 for case in cases)} of them. What a `fault` needs to go on, and
             why: [safety](safety.md).
         """),
-        '```bash\n'
-        + '\n'.join(
-            f'cosmos-policy faults{quick} --driver {driver} --json docs/reference/faults.json'
-            for driver in drivers
-        )
-        + '\n```',
+        '\n'.join(['```bash', *commands, '```']),
         table(['fault', 'what happens', 'wanted', *drivers], rows),
     )
 
