@@ -112,7 +112,7 @@ class ChunkPlayer:
         self._arm_joints, self._ends = arm_joints, ends
         self._running: list[_RunningChunk] = []  # oldest first; the newest takes over from them
         self._oldest_ns: int | None = None
-        self._held: NDArray[np.float64] | None = None  # pose that a first chunk takes over from
+        self._held: NDArray[np.float64] | None = None  # (A,) pose to take over from, none running
 
     @classmethod
     def from_robot(cls, robot: RobotSpec, settings: PlaybackSettings | None = None) -> ChunkPlayer:
@@ -175,17 +175,17 @@ class ChunkPlayer:
             share=self._seam_share,
         )
         self._refuse(new, now_ns)
-        jump, held = SeamJump(), None if self._running else self._held
+        jump = SeamJump()
         if self._running:
             at_ns = new.takeover_ns
             gap = self._gap(new, at_ns)
             speed_gap = (self._gap(new, at_ns + SLOPE_NS) - gap) / (SLOPE_NS * 1e-9)
             jump = SeamJump(float(np.abs(gap).max()), float(np.abs(speed_gap).max()))
             if self._running[-1].end_ns <= at_ns <= now_ns:
-                held = self._join(at_ns)
+                self._held = self._join(at_ns)
                 self._running.clear()
-        if held is not None:
-            new = self._join_held(new, held)
+        if not self._running and self._held is not None:
+            new = self._join_held(new, self._held)
         self._running.append(new)
         return jump
 

@@ -19,9 +19,7 @@ them with zeros.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import replace
-from io import FileIO
 import logging
 from pathlib import Path
 import shutil
@@ -42,12 +40,12 @@ from cosmos_policy_ros.data.assemble import (
     Rows,
     used_rows,
 )
-from cosmos_policy_ros.data.hdf5_probe import Hdf5Probe
+from cosmos_policy_ros.data.hdf5_file import create_hdf5, naming, open_hdf5
 from cosmos_policy_ros.data.image_rows import ImageRows, shown, swap_colours, watch_frozen
 from cosmos_policy_ros.data.oddities import note_oddities
 from cosmos_policy_ros.data.reading import complete, note, note_units, Reading, wants_next_rows
 from cosmos_policy_ros.data.velocity_effort import check_rows
-from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoError, VideoWriter
+from cosmos_policy_ros.data.video import pick_frames, video_rate, VideoWriter
 from cosmos_policy_ros.image_decoder import decode_file
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.robot import RobotSpec
@@ -60,7 +58,6 @@ from numpy.typing import NDArray
 STATE, ACTION = 'observations/qpos', 'action'
 IMAGES, VIDEOS, INDEX = (f'observations/{n}' for n in ('images', 'video_paths', 'image_index'))
 MOTION = {'velocity': 'observations/qvel', 'effort': 'observations/effort'}  # of an Episode
-_PROBE = Hdf5Probe()
 logger = logging.getLogger(__name__)
 KNOWN = (
     STATE,
@@ -78,10 +75,6 @@ ATTRIBUTES = {
     *('sim', 'compress', 'task_description', 'source', 'robot', 'rate_hz', 'start_ns', 'success'),
     *('policy_name', 'fps', *Circumstances.__dataclass_fields__),
 }
-_DAMAGE = (
-    OSError, LookupError, ValueError, TypeError, RuntimeError, MemoryError, VideoError,
-    AttributeError, ArithmeticError,
-)  # fmt: skip
 
 
 def read_hdf5(path: Path, robot: RobotSpec, reading: Reading | None = None) -> Episode:
@@ -97,7 +90,7 @@ def read_hdf5(path: Path, robot: RobotSpec, reading: Reading | None = None) -> E
         ConfigError: The file is damaged, lacks a dataset, a camera or a label, has videos of
             another length, or holds NaN, an image that cannot be decoded or a jump.
     """
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         return _episode(file, path, robot, reading or Reading())
 
 
@@ -111,7 +104,7 @@ def check_hdf5(path: Path, reading: Reading | None = None) -> None:
     Raises:
         ConfigError: It is damaged or lacks a dataset.
     """
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         _dataset(file, STATE)
         _commands(file, reading or Reading())
 
@@ -122,7 +115,7 @@ def hdf5_labels(path: Path) -> tuple[Labels, int]:
     Raises:
         ConfigError: It is damaged or lacks a dataset.
     """
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         return _labels(file), len(_dataset(file, STATE))
 
 
@@ -132,26 +125,8 @@ def read_actions(path: Path) -> NDArray[Any]:
     Raises:
         ConfigError: It is damaged or lacks them.
     """
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         return np.asarray(_dataset(file, ACTION if ACTION in file else STATE)[()])
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Name the file in whatever goes wrong with it."""
-    try:
-        yield
-    except _DAMAGE as error:
-        msg = f'episode {path}: {str(error) or type(error).__name__}'
-        raise ConfigError(msg) from error
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[h5py.File]:
-    """Open a file that the library comes back from, and name it in whatever goes wrong."""
-    _PROBE.check(path)
-    with _named(path), h5py.File(path, 'r') as file:
-        yield file
 
 
 def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) -> Episode:
@@ -310,7 +285,7 @@ def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = Fa
     """
     written = [path]
     try:
-        with _create(path) as file:
+        with create_hdf5(path) as file:
             file.attrs.update(_attributes(episode, robot))
             file['observations/qpos'], file['action'] = episode.proprio, episode.actions
             file['expert'] = episode.expert
@@ -356,21 +331,21 @@ def relabel_hdf5(path: Path, labels: Mapping[str, Any]) -> None:
     """
     with whole_file(path) as partial:
         shutil.copy2(path, partial)
-        with _named(path), h5py.File(partial, 'r+') as file:
+        with naming(path), h5py.File(partial, 'r+') as file:
             for name, value in labels.items():
                 file.attrs['task_description' if name == 'task' else name] = value
 
 
 def forget_hdf5(path: Path, names: Collection[str]) -> None:
     """Take attributes out of a file of ours, as far as they are there."""
-    with _named(path), h5py.File(path, 'r+') as file:
+    with naming(path), h5py.File(path, 'r+') as file:
         for name in names:
             file.attrs.pop(name, None)
 
 
 def files_of(path: Path) -> list[Path]:
     """Return a file and the videos that it names, as far as they are there."""
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         group = file.get(VIDEOS, {})
         videos = [_video(path, item) for item in group.values()]
     return [path, *(video for video in videos if video.is_file())]
@@ -387,12 +362,12 @@ def cut_hdf5(path: Path, out: Path, rows: slice) -> None:
     Raises:
         ConfigError: The file is damaged, or its images are in videos beside it.
     """
-    with _opened(path) as file:
+    with open_hdf5(path) as file:
         if VIDEOS in file:
             msg = 'its images are in videos beside it; convert it to bags first'
             raise ValueError(msg)
         n = len(_dataset(file, STATE))
-        with _create(out) as new:
+        with create_hdf5(out) as new:
             new.attrs.update(file.attrs)
             file.visititems(lambda name, item: _copy_rows(item, new, name, n, rows))
 
@@ -420,46 +395,6 @@ def _copy_rows(item: Any, new: h5py.File, name: str, n: int, rows: slice) -> Non
         origin = list(place)
         origin[axis] = rows.start + row
         data[tuple(place)] = item[tuple(origin)]
-
-
-class _Output(FileIO):
-    """A file that notes the first write that failed and takes the others.
-
-    HDF5 cannot close a file that could not be written: it writes again when the process ends,
-    which then dies of it.
-    """
-
-    failure: OSError | None = None
-
-    def write(self, data: Any, /) -> int:
-        """Write all bytes, or note why not."""
-        if self.failure is None:
-            try:
-                self._write_all(memoryview(data))
-            except OSError as error:
-                self.failure = error
-        return len(data)
-
-    def _write_all(self, left: memoryview) -> None:
-        while len(left):
-            left = left[super().write(left) :]
-
-
-@contextmanager
-def _create(path: Path) -> Iterator[h5py.File]:
-    """Yield a new HDF5 file.
-
-    Raises:
-        FileExistsError: It exists.
-        OSError: It could not be written whole, as on a full disk.
-    """
-    with _Output(path, 'x+') as output:
-        try:
-            with h5py.File(output, 'w') as file:
-                yield file
-        finally:
-            if output.failure is not None:
-                raise output.failure
 
 
 def _attributes(episode: Episode, robot: RobotSpec) -> dict[str, Any]:
@@ -583,7 +518,7 @@ def _images(
     name = str(data.name)
 
     def read(wanted: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-        with _named(path), h5py.File(path, 'r') as file:
+        with naming(path), h5py.File(path, 'r') as file:
             for row in wanted.tolist():
                 image = _image(file[name], row, rate_hz)
                 yield image[:, :, ::-1] if swapped else image
