@@ -22,7 +22,7 @@ from cosmos_policy_ros.event_log import EventLog, FILE_NAME
 from cosmos_policy_ros.finding import Finding, judge, refuse
 from cosmos_policy_ros.robot import ArmSpec, CameraSpec, CommandOutput, read_robot
 from cosmos_policy_ros.ros.arms import DRIVERS, open_setups, open_watches
-from cosmos_policy_ros.ros.control_loop import EventsExecutor
+from cosmos_policy_ros.ros.control_loop import EventsExecutor, make_executor
 from cosmos_policy_ros.ros.endpoints import create_subscription, create_timer, ros_class
 from cosmos_policy_ros.ros.graph_check import check_commands, check_sensor
 from cosmos_policy_ros.ros.image_check import ImageCheck
@@ -104,8 +104,7 @@ class CheckNode(Node):
 
     def run(self) -> None:
         """Listen for a while, then report."""
-        executor = EventsExecutor()
-        executor.add_node(self)
+        executor = make_executor(self)
         check_s = self.params.check_s
         began_s, streams = time.perf_counter(), [*self._images.values(), *self._joints.values()]
         came_s = began_s + WAITS * check_s

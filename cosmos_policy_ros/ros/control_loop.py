@@ -14,6 +14,7 @@ import time
 
 from cosmos_policy_ros.control.realtime import lock_memory
 from cosmos_policy_ros.control.ticks import Ticker
+from cosmos_policy_ros.ros.ending import held_signals
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -26,6 +27,19 @@ LEAD_S = 2e-3  # [s] longer than the longest callback and the work of a tick tog
 COLLECT_S = 1.0  # [s] between garbage collections, right after a tick
 
 
+def make_executor(node: Node) -> EventsExecutor:
+    """Return an executor with a node's callbacks, whatever signals come meanwhile.
+
+    At a signal rclpy ends the context from a thread of its own. Where that happens while an
+    executor registers callbacks, it leaves some behind and aborts the process in the end.
+    """
+    executor = EventsExecutor()
+    with held_signals():
+        executor.add_node(node)
+        executor.spin_once(timeout_sec=0.0)
+    return executor
+
+
 def run_ticks(node: Node, ticker: Ticker, tick: Callable[[float], None]) -> None:
     """Run a node's callbacks and its ticks until the context is shut down.
 
@@ -35,8 +49,7 @@ def run_ticks(node: Node, ticker: Ticker, tick: Callable[[float], None]) -> None
         tick: Called ``LEAD_S`` before a tick is due, with when that is [s, monotonic]; it waits.
     """
     lock_memory()
-    executor = EventsExecutor()
-    executor.add_node(node)
+    executor = make_executor(node)
     # A full collection takes 20 ms and more with torch or rclpy loaded: everything that lives now
     # stays out of it, and what is made from now on is collected right after a tick.
     gc.collect()
@@ -63,8 +76,7 @@ def run_ticks(node: Node, ticker: Ticker, tick: Callable[[float], None]) -> None
 
 def spin_events(node: Node) -> None:
     """Run a node's callbacks at the least cost per message until the context is shut down."""
-    executor = EventsExecutor()
-    executor.add_node(node)
+    executor = make_executor(node)
     try:
         while node.context.ok():  # its own ``spin`` lets no other Python thread run
             executor.spin_once(timeout_sec=1.0)

@@ -6,14 +6,12 @@ from __future__ import annotations
 from collections.abc import Callable
 import dataclasses
 import math
-import signal
-from threading import Event
-from types import FrameType
 from typing import Any, TypeVar
 
 from cosmos_policy_ros.control.realtime import prioritise_dds_threads
 from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.ros.control_loop import spin_events
+from cosmos_policy_ros.ros.ending import ignore_signals, interrupt_building, spare_ending
 from cosmos_policy_ros.stack.node_list import MISTAKE
 from cosmos_policy_ros.types import ConfigError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
@@ -25,7 +23,6 @@ from rclpy.node import Node
 
 T = TypeVar('T')
 N = TypeVar('N', bound=Node)
-SIGNALS = signal.SIGINT, signal.SIGTERM
 BUILT_IN = ('use_sim_time', 'start_type_description_service', 'qos_overrides.')
 
 
@@ -99,15 +96,12 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
             ``MISTAKE``.
     """
     node = None
-    building = Event()
-    building.set()
-    _interrupt_while(building)
+    interrupt_building()
     try:
         _init()
         node = cls()
         refuse_unknown(node)
         prioritise_dds_threads()
-        building.clear()
         spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
@@ -118,12 +112,11 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         if rclpy.ok():  # otherwise Ctrl-C came while the node was being built
             raise
     finally:
-        building.clear()
+        spare_ending()
         if node is not None:
             node.destroy_node()
         rclpy.try_shutdown()
-        for number in SIGNALS:  # Python takes functions away while it ends
-            signal.signal(number, signal.SIG_IGN)
+        ignore_signals()
 
 
 def _init() -> None:
@@ -137,23 +130,6 @@ def _init() -> None:
     except RuntimeError as error:  # RCLError has no public name
         msg = f'ROS 2 does not start: {error}; cosmos-policy doctor names what is wrong here'
         raise ConfigError(msg) from error
-
-
-def _interrupt_while(building: Event) -> None:
-    """Let the first signal that asks for the end interrupt the building of a node, and no other.
-
-    People press Ctrl-C again, and terminals, launch and systemd send more than one signal: with
-    the usual handler the second would interrupt the node while it ends. The handlers of rclpy,
-    which end the spinning, call these too; whoever sets others later takes theirs away.
-    """
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        if building.is_set():
-            building.clear()
-            raise KeyboardInterrupt
-
-    for number in SIGNALS:
-        signal.signal(number, on_signal)
 
 
 def _may_be_number(field: dataclasses.Field[Any]) -> bool:

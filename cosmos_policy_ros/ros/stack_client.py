@@ -23,7 +23,7 @@ import time
 from typing import Any
 
 from cosmos_policy_ros.resources import PACKAGE
-from cosmos_policy_ros.ros.control_loop import EventsExecutor
+from cosmos_policy_ros.ros.control_loop import make_executor
 from cosmos_policy_ros.ros.endpoints import create_client
 from cosmos_policy_ros.topics import (
     ACTIVATE,
@@ -72,8 +72,7 @@ class StackClient:
         """
         self._node = node
         self._clients = {service.name: create_client(node, service) for service in services}
-        self._executor = EventsExecutor()
-        self._executor.add_node(node)
+        self._executor = make_executor(node)
         self._interrupted = False  # by Ctrl-C or SIGTERM, while motion is enabled here
 
     def missing(self) -> list[str]:

@@ -12,7 +12,7 @@ import os
 import select
 import sys
 
-from cosmos_policy_ros.ros.control_loop import EventsExecutor
+from cosmos_policy_ros.ros.control_loop import make_executor
 from rclpy.node import Node
 
 LOOK_S = 0.01  # [s] between two looks at the standard input, by which a key may wait
@@ -25,8 +25,7 @@ def spin_lines(node: Node, look_s: float = LOOK_S) -> Iterator[list[str]]:
         node: The node; it ends with its standard input or with the context.
         look_s: Longest time between two looks [s].
     """
-    executor, begun = EventsExecutor(), b''
-    executor.add_node(node)
+    executor, begun = make_executor(node), b''
     while node.context.ok():
         executor.spin_once(timeout_sec=look_s)
         lines: list[bytes] = []

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -35,6 +36,32 @@ READY = {
     EXECUTOR: 'once enabled',
     RECORDER: 'ready; episodes',
 }
+
+INTERRUPTED = """
+import os, signal, time
+from cosmos_policy_ros.ros.params import run_node
+from rclpy.event_handler import EventHandler
+from rclpy.node import Node
+from std_msgs.msg import String
+
+class Interrupted(Node):
+    def __init__(self):
+        super().__init__('interrupted')
+        self.create_subscription(String, 'heard', print, 1)
+        self.create_publisher(String, 'said', 1)
+
+def get_num_entities(self):
+    asked.append(self)
+    if len(asked) == 3:
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)  # in which rclpy ends the context, where nothing holds it back
+    return original(self)
+
+asked, original = [], EventHandler.get_num_entities
+EventHandler.get_num_entities = get_num_entities
+run_node(Interrupted)
+print(f'{len(asked)} registered')
+"""
 
 
 def end(spec: NodeSpec, folder: Path, how: Sequence[signal.Signals]) -> tuple[int, str]:
@@ -73,3 +100,11 @@ def test_sigterm_is_a_quiet_end(tmp_path: Path) -> None:
     status, text = end(EXECUTOR, tmp_path, (signal.SIGTERM, signal.SIGTERM))
     assert status == 0, text
     assert 'Traceback' not in text
+
+
+def test_a_signal_while_callbacks_are_registered_is_a_quiet_end() -> None:
+    """Rclpy would end the context from another thread in the midst of it, and abort at the end."""
+    command = [sys.executable, '-c', INTERRUPTED]
+    process = subprocess.run(command, capture_output=True, check=False, timeout=60)
+    assert process.returncode == 0, process.stderr.decode()
+    assert process.stdout.startswith(b'6 registered')
