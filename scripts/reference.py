@@ -591,9 +591,9 @@ def faults_page() -> str:
             command to the next and the highest speed of the commands. *ignored*: the arms play
             on. *safe*: any reaction, without a step beyond the limits or a speed that the motion
             does not have without a fault. Where the arms held though they should have played
-            on, as they do on a busy machine without a fault too, a case was tried again:
-            {sum(case['tries'] > 1 for case in cases)} of them. What a `fault` needs to go on, and
-            why: [safety](safety.md).
+            on, as they do on a busy machine without a fault too, or where a fault came to
+            nothing, a case was tried again: {sum(case['tries'] > 1 for case in cases)} of them.
+            What a `fault` needs to go on, and why: [safety](safety.md).
         """),
         '\n'.join(['```bash', *commands, '```']),
         table(['fault', 'what happens', 'wanted', *drivers], rows),

@@ -72,6 +72,7 @@ class FaultBench:
         modes: Modes of the executor since then, with their times [s].
         refused: Whether the last call of a fault was refused, None without one.
         complaint: What a kind itself found wrong.
+        needless: Whether a kind came to nothing, so that going on is right.
         own_rad_s: Highest speed of arm joints in the chunks since then [rad/s].
         answer: Newest candidates of an inference node.
         instruction: That of the simulator.
@@ -103,7 +104,7 @@ class FaultBench:
         self.modes: list[tuple[float, str]] = []
         self.reasons: list[str] = []  # of the modes
         self.refused: bool | None = None
-        self.complaint = ''
+        self.complaint, self.needless = '', False
         self.own_rad_s = 0.0
         self.answer: PointCloud2 | None = None
         self.instruction = ''  # the simulator's, which comes before any stranger's
@@ -152,7 +153,7 @@ class FaultBench:
         self.commands.clear()
         self.modes.clear()
         self.reasons.clear()
-        self.refused, self.complaint = None, ''
+        self.refused, self.complaint, self.needless = None, '', False
         self.answer, self.own_rad_s = None, 0.0
 
     def begin(self, moment: str) -> None:
@@ -240,10 +241,19 @@ class FaultBench:
         """Return what was recorded since ``set_up``, with when the fault was [s, monotonic]."""
         commands = [(at_s, pose) for at_s, pose in self.commands if at_s >= begin_s]
         modes = list(self.modes)
-        return Seen(begin_s, end_s, modes, commands, self.refused, self.complaint, self.own_rad_s)
+        return Seen(
+            begin_s,
+            end_s,
+            modes,
+            commands,
+            self.refused,
+            self.complaint,
+            self.needless,
+            self.own_rad_s,
+        )
 
-    def moving_joint(self) -> tuple[ArmSpec, int]:
-        """Return the arm and the place in it of the joint that the newest commands move most.
+    def moving_joint(self) -> tuple[ArmSpec, int, int]:
+        """Return whose joint the newest commands move most, its place in the arm and in commands.
 
         What stands still cannot be seen to be stuck, and the arms take turns in a scene.
         """
@@ -251,7 +261,7 @@ class FaultBench:
         ways = np.where(self.robot.arm_joints, np.ptp(newest, axis=0), 0.0)
         joint = int(ways.argmax())
         at = next(i for i, place in enumerate(self.robot.arm_slices) if joint < place.stop)
-        return self.robot.arms[at], joint - self.robot.arm_slices[at].start
+        return self.robot.arms[at], joint - self.robot.arm_slices[at].start, joint
 
     def top_speed(self) -> float:
         """Return the highest speed of arm joints in the commands so far [rad/s]."""

@@ -8,14 +8,19 @@ import itertools
 import math
 
 from cosmos_policy_ros.align import stamp_of
+from cosmos_policy_ros.control.safety import WatchdogLimits
 from cosmos_policy_ros.faults.bench import FaultBench
 from cosmos_policy_ros.faults.fault import Act, Fault, fault
 from cosmos_policy_ros.faults.proxy import SpoilJoints
+from cosmos_policy_ros.faults.verdict import gap_area
 from cosmos_policy_ros.ros.convert import time_message
 from cosmos_policy_ros.topics import JOINT_STATES
+import numpy as np
 from sensor_msgs.msg import JointState
 
 HOLD_S = 0.2  # max_joint_age_s and three control periods
+STUCK_S = 2.0  # a joint stays where it is
+CLEARLY = 2.0  # times the gap that is a fault: commands are seen from outside
 LONG_S = 2.4  # fault_joint_age_s and what it takes to tell
 
 
@@ -28,7 +33,7 @@ def on_moving(spoil: Callable[[int], SpoilJoints]) -> Act:
     """Return what spoils the joint states of the arm that moves, by the joint that moves most."""
 
     def begin(bench: FaultBench) -> None:
-        arm, joint = bench.moving_joint()
+        arm, joint, _ = bench.moving_joint()
         bench.proxy.spoil_joints(arm.joint_state_topic, spoil(joint))
 
     return begin
@@ -105,8 +110,13 @@ def once_ahead() -> SpoilJoints:
     return spoil
 
 
-def stuck(joint: int) -> SpoilJoints:
-    """Let a joint stay where it is, but for a tremor, while the others are measured."""
+def _stick(bench: FaultBench) -> None:
+    """Let a joint stay where it is, but for a tremor, while the others are measured.
+
+    The policy sees it too, and may want no more of it than that: what its commands do not go
+    away from cannot be told from a joint that rests.
+    """
+    arm, joint, place = bench.moving_joint()
     kept: list[float] = []
 
     def spoil(message: JointState, since_s: float) -> JointState:
@@ -114,7 +124,13 @@ def stuck(joint: int) -> SpoilJoints:
         message.position[joint] = kept[0] + 1e-4 * math.sin(40.0 * since_s)
         return message
 
-    return spoil
+    n_before = len(bench.commands)
+    bench.proxy.spoil_joints(arm.joint_state_topic, spoil)
+    bench.pause(STUCK_S)
+    where = np.array([pose[place] for _, pose in bench.commands[n_before:]])
+    limits, period_s = WatchdogLimits(), 1.0 / bench.robot.control_rate_hz
+    area = gap_area(np.abs(where - kept[0]), limits.max_gap_rad, period_s)
+    bench.needless = area < CLEARLY * limits.max_gap_area
 
 
 def _shift(message: JointState, seconds: float) -> None:
@@ -344,9 +360,9 @@ FAULTS: tuple[Fault, ...] = (
         'joint_stuck',
         'one joint does not follow',
         'hold',
-        1.5,
-        on_moving(stuck),
-        2.0,
+        STUCK_S,
+        _stick,
+        0.0,
         release_s=0.4,
     ),
     fault(

@@ -51,6 +51,7 @@ class Seen:
         commands: Times [s] and (A,) positions of all commands from the beginning on.
         refused: Whether the call that was made was refused, None where none was made.
         complaint: What the kind itself found wrong, empty for nothing.
+        needless: Whether the kind came to nothing, so that going on is right.
         own_rad_s: Highest speed of arm joints in the chunks of the policy [rad/s].
     """
 
@@ -60,6 +61,7 @@ class Seen:
     commands: Sequence[tuple[float, NDArray[np.float64]]]
     refused: bool | None = None
     complaint: str = ''
+    needless: bool = False
     own_rad_s: float = 0.0
 
 
@@ -110,7 +112,9 @@ def judge(
     speed = float(speeds.max(initial=0.0))
     reaction, reaction_s = _find_reaction(wanted, seen)
     wrong = seen.complaint
-    if not _fits(wanted.reaction, reaction):
+    if reaction == 'ignored' and seen.needless:
+        pass
+    elif not _fits(wanted.reaction, reaction):
         wrong = wrong or f'{reaction}, wanted {wanted.reaction}'
     elif reaction_s > wanted.limit_s:
         wrong = wrong or f'took {reaction_s * 1e3:.0f} ms, limit {wanted.limit_s * 1e3:.0f} ms'
@@ -125,6 +129,21 @@ def judge(
         if way > STILL_RAD:
             wrong = wrong or f'moved {way:.3f} rad after it had stopped'
     return Verdict(reaction, reaction_s, step, speed, wrong)
+
+
+def gap_area(gaps_rad: NDArray[np.float64], limit_rad: float, period_s: float) -> float:
+    """Return what a gap was larger by than its limit, times how long, at most [rad s].
+
+    Args:
+        gaps_rad: (N,) gaps between commands, one a period, and where a joint is [rad].
+        limit_rad: Up to here a gap is well [rad]; a smaller one begins the time anew.
+        period_s: Time from one command to the next [s].
+    """
+    area = largest = 0.0
+    for gap in gaps_rad:
+        area = area + (gap - limit_rad) * period_s if gap > limit_rad else 0.0
+        largest = max(largest, area)
+    return float(largest)
 
 
 def _steps(

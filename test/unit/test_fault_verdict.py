@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from cosmos_policy_ros.faults.verdict import judge, Seen, Verdict, Wanted
+from cosmos_policy_ros.faults.verdict import gap_area, judge, Seen, Verdict, Wanted
 import numpy as np
 import pytest
 
@@ -63,6 +63,20 @@ def test_no_reaction_is_wrong() -> None:
     found = verdict('hold', [], commands((0.5, 1.0)))
     assert found.wrong == 'ignored, wanted hold'
     assert math.isnan(found.reaction_s)
+
+
+def test_going_on_is_right_where_a_fault_came_to_nothing() -> None:
+    """But what the arms do meanwhile is still looked at."""
+    assert verdict('hold', [], commands((0.5, 1.0)), needless=True).passed
+    assert not verdict('hold', [], commands((3.0, 0.1)), needless=True).passed
+    assert not verdict('fault', [(0.1, 'hold')], commands((0.0, 1.0)), needless=True).passed
+
+
+def test_a_gap_adds_up_while_it_is_beyond_its_limit() -> None:
+    """And begins anew where it was closed, as in the executor."""
+    gaps = np.array([0.1, 0.3, 0.3, 0.1, 0.2])
+    assert gap_area(gaps, 0.15, 0.02) == pytest.approx(2 * 0.15 * 0.02)
+    assert gap_area(gaps[:1], 0.15, 0.02) == 0.0
 
 
 def test_a_hold_that_creeps_is_wrong() -> None:
