@@ -587,13 +587,14 @@ def faults_page() -> str:
             {report['kinds']} kinds of faults in {len(cases)} cases (arms {moments}),
             {report['unsafe']} of them with another end than wanted. The whole stack ran on the
             simulator behind a proxy of its sensors, with stand-ins for the drivers of the arms.
-            Of each case: the reaction of the executor, after what time, the largest step from one
-            command to the next and the highest speed of the commands. *ignored*: the arms play
-            on. *safe*: any reaction, without a step beyond the limits or a speed that the motion
-            does not have without a fault. Where the arms held though they should have played
-            on, as they do on a busy machine without a fault too, or where a fault came to
-            nothing, a case was tried again: {sum(case['tries'] > 1 for case in cases)} of them.
-            What a `fault` needs to go on, and why: [safety](safety.md).
+            Of each case: the reaction of the executor, after what time once it could see the
+            fault, the largest step from one command to the next and the highest speed of the
+            commands. *ignored*: the arms play on. *safe*: any reaction, without a step beyond the
+            limits or a speed that the motion does not have without a fault. Where the arms held
+            though they should have played on, as they do on a busy machine without a fault too, or
+            where nothing could be seen of a fault, a case was tried again:
+            {sum(case['tries'] > 1 for case in cases)} of them. What a `fault` needs to go on, and
+            why: [safety](safety.md).
         """),
         '\n'.join(['```bash', *commands, '```']),
         table(['fault', 'what happens', 'wanted', *drivers], rows),

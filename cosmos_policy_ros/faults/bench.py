@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 import gc
+import math
 import os
 from pathlib import Path
 import signal
@@ -14,7 +15,7 @@ from typing import Any
 
 from cosmos_policy_ros.faults.proxy import Proxy, write_driver_file
 from cosmos_policy_ros.faults.verdict import Seen
-from cosmos_policy_ros.robot import ArmSpec, read_robot
+from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.ros.convert import chunk_from_message, command_positions
 from cosmos_policy_ros.ros.endpoints import (
     create_client,
@@ -72,7 +73,7 @@ class FaultBench:
         modes: Modes of the executor since then, with their times [s].
         refused: Whether the last call of a fault was refused, None without one.
         complaint: What a kind itself found wrong.
-        needless: Whether a kind came to nothing, so that going on is right.
+        due_s: When the stack could see it at the earliest, by a kind itself; see ``Seen`` [s].
         own_rad_s: Highest speed of arm joints in the chunks since then [rad/s].
         answer: Newest candidates of an inference node.
         instruction: That of the simulator.
@@ -104,7 +105,7 @@ class FaultBench:
         self.modes: list[tuple[float, str]] = []
         self.reasons: list[str] = []  # of the modes
         self.refused: bool | None = None
-        self.complaint, self.needless = '', False
+        self.complaint, self.due_s = '', -math.inf
         self.own_rad_s = 0.0
         self.answer: PointCloud2 | None = None
         self.instruction = ''  # the simulator's, which comes before any stranger's
@@ -153,7 +154,7 @@ class FaultBench:
         self.commands.clear()
         self.modes.clear()
         self.reasons.clear()
-        self.refused, self.complaint, self.needless = None, '', False
+        self.refused, self.complaint, self.due_s = None, '', -math.inf
         self.answer, self.own_rad_s = None, 0.0
 
     def begin(self, moment: str) -> None:
@@ -248,20 +249,21 @@ class FaultBench:
             commands,
             self.refused,
             self.complaint,
-            self.needless,
+            self.due_s,
             self.own_rad_s,
         )
 
-    def moving_joint(self) -> tuple[ArmSpec, int, int]:
-        """Return whose joint the newest commands move most, its place in the arm and in commands.
+    def moving_joint(self) -> tuple[int, int]:
+        """Return the number of the arm, and the place in it, of the joint that moves most.
 
-        What stands still cannot be seen to be stuck, and the arms take turns in a scene.
+        By the newest commands; what stands still cannot be seen to be stuck, and the arms take
+        turns in a scene.
         """
         newest = np.array([pose for _, pose in self.commands[-NEWEST:]])
         ways = np.where(self.robot.arm_joints, np.ptp(newest, axis=0), 0.0)
         joint = int(ways.argmax())
         at = next(i for i, place in enumerate(self.robot.arm_slices) if joint < place.stop)
-        return self.robot.arms[at], joint - self.robot.arm_slices[at].start, joint
+        return at, joint - self.robot.arm_slices[at].start
 
     def top_speed(self) -> float:
         """Return the highest speed of arm joints in the commands so far [rad/s]."""

@@ -8,35 +8,26 @@ import itertools
 import math
 
 from cosmos_policy_ros.align import stamp_of
-from cosmos_policy_ros.control.safety import WatchdogLimits
+from cosmos_policy_ros.control.safety import FROZEN_RAD, WatchdogLimits
 from cosmos_policy_ros.faults.bench import FaultBench
 from cosmos_policy_ros.faults.fault import Act, Fault, fault
 from cosmos_policy_ros.faults.proxy import SpoilJoints
-from cosmos_policy_ros.faults.verdict import gap_area
+from cosmos_policy_ros.faults.verdict import find_due, gap_areas
 from cosmos_policy_ros.ros.convert import time_message
 from cosmos_policy_ros.topics import JOINT_STATES
 import numpy as np
+from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
 
 HOLD_S = 0.2  # max_joint_age_s and three control periods
-STUCK_S = 2.0  # a joint stays where it is
-CLEARLY = 2.0  # times the gap that is a fault: commands are seen from outside
+FROZEN_FOR_S, STUCK_FOR_S = 1.5, 2.0
+SEEN_S = 0.4  # FROZEN_S, and what it takes to tell
 LONG_S = 2.4  # fault_joint_age_s and what it takes to tell
 
 
 def on_left(spoil: Callable[[], SpoilJoints]) -> Act:
     """Return what spoils the joint states of the first arm; ``spoil`` is made anew each time."""
     return lambda bench: bench.proxy.spoil_joints(bench.robot.arms[0].joint_state_topic, spoil())
-
-
-def on_moving(spoil: Callable[[int], SpoilJoints]) -> Act:
-    """Return what spoils the joint states of the arm that moves, by the joint that moves most."""
-
-    def begin(bench: FaultBench) -> None:
-        arm, joint, _ = bench.moving_joint()
-        bench.proxy.spoil_joints(arm.joint_state_topic, spoil(joint))
-
-    return begin
 
 
 def on_all(spoil: Callable[[], SpoilJoints]) -> Act:
@@ -80,18 +71,6 @@ def silent() -> SpoilJoints:
     return lambda _message, _since_s: None
 
 
-def frozen(_joint: int) -> SpoilJoints:
-    """Repeat the first message with new stamps."""
-    kept: list[JointState] = []
-
-    def spoil(message: JointState, _since_s: float) -> JointState:
-        kept.append(message)
-        kept[0].header = message.header
-        return kept[0]
-
-    return spoil
-
-
 def thinned() -> SpoilJoints:
     """Let one message in ten through."""
     count = itertools.count()
@@ -110,13 +89,33 @@ def once_ahead() -> SpoilJoints:
     return spoil
 
 
+def _freeze(bench: FaultBench) -> None:
+    """Repeat a message of the arm that moves with new stamps.
+
+    As with a joint that is stuck, the policy sees it too, and may stop for it.
+    """
+    arm, _ = bench.moving_joint()
+    joints = bench.robot.arm_slices[arm]
+    joints = slice(joints.start, joints.start + len(bench.robot.arms[arm].joints))
+    kept: list[JointState] = []
+
+    def spoil(message: JointState, _since_s: float) -> JointState:
+        kept.append(message)
+        kept[0].header = message.header
+        return kept[0]
+
+    times_s, poses = _spoil_arm(bench, arm, spoil, FROZEN_FOR_S)
+    ways = np.abs(poses[:, joints] - poses[:1, joints]).max(axis=1)
+    bench.due_s = find_due(times_s, ways, FROZEN_RAD)
+
+
 def _stick(bench: FaultBench) -> None:
     """Let a joint stay where it is, but for a tremor, while the others are measured.
 
     The policy sees it too, and may want no more of it than that: what its commands do not go
     away from cannot be told from a joint that rests.
     """
-    arm, joint, place = bench.moving_joint()
+    arm, joint = bench.moving_joint()
     kept: list[float] = []
 
     def spoil(message: JointState, since_s: float) -> JointState:
@@ -124,13 +123,23 @@ def _stick(bench: FaultBench) -> None:
         message.position[joint] = kept[0] + 1e-4 * math.sin(40.0 * since_s)
         return message
 
-    n_before = len(bench.commands)
-    bench.proxy.spoil_joints(arm.joint_state_topic, spoil)
-    bench.pause(STUCK_S)
-    where = np.array([pose[place] for _, pose in bench.commands[n_before:]])
+    times_s, poses = _spoil_arm(bench, arm, spoil, STUCK_FOR_S)
+    gaps = np.abs(poses[:, bench.robot.arm_slices[arm].start + joint] - kept[0])
     limits, period_s = WatchdogLimits(), 1.0 / bench.robot.control_rate_hz
-    area = gap_area(np.abs(where - kept[0]), limits.max_gap_rad, period_s)
-    bench.needless = area < CLEARLY * limits.max_gap_area
+    areas = gap_areas(gaps, limits.max_gap_rad, period_s)
+    bench.due_s = find_due(times_s, areas, limits.max_gap_area)
+
+
+def _spoil_arm(
+    bench: FaultBench, arm: int, spoil: SpoilJoints, seconds: float
+) -> tuple[list[float], NDArray[np.float64]]:
+    """Spoil the joint states of an arm for a while; return times [s] and (N, A) commands of it."""
+    n_before = len(bench.commands)
+    bench.proxy.spoil_joints(bench.robot.arms[arm].joint_state_topic, spoil)
+    bench.pause(seconds)
+    commands = bench.commands[n_before:]
+    bench.pause(SEEN_S)  # what was due at the end of it comes too
+    return [at_s for at_s, _ in commands], np.array([pose for _, pose in commands])
 
 
 def _shift(message: JointState, seconds: float) -> None:
@@ -329,9 +338,9 @@ FAULTS: tuple[Fault, ...] = (
         'joint_states_frozen',
         'positions stand still, stamps go on',
         'hold',
-        0.8,
-        on_moving(frozen),
-        1.5,
+        SEEN_S,
+        _freeze,
+        0.0,
     ),
     fault(
         'joint_states_old',
@@ -360,7 +369,7 @@ FAULTS: tuple[Fault, ...] = (
         'joint_stuck',
         'one joint does not follow',
         'hold',
-        STUCK_S,
+        SEEN_S,
         _stick,
         0.0,
         release_s=0.4,

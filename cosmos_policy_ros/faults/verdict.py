@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import math
 from typing import Literal
 
 import numpy as np
@@ -19,6 +20,7 @@ STEP_SLACK = 1.1  # of the largest step that the limits allow: stamps of ticks j
 BRAKE_S = 0.25
 STILL_RAD = 0.02  # what commands may move by after the brake, to follow an arm that settles
 AGAIN_SLACK = 1.3  # of the highest speed without a fault or of the chunks, on the way on
+CLEARLY = 1.5  # times a limit: what is watched is seen from outside
 LEAST_SPEED = 0.8  # [rad/s] that counts as the motion's own, however slow the motion was
 
 
@@ -30,7 +32,7 @@ class Wanted:
         reaction: ``ignored``: the arms play on. ``hold``, ``fault``, ``ended`` and ``disabled``:
             this mode of the executor, or a stricter one. ``refused``: the call that was made is.
             ``safe``: any of them, if the arms do not move wrongly.
-        limit_s: How long it may take [s].
+        limit_s: How long it may take, once the stack can see the fault [s].
         release_s: How long after it, and after the brake, the arms may go on slowly to let go of
             what they press against [s].
     """
@@ -51,7 +53,8 @@ class Seen:
         commands: Times [s] and (A,) positions of all commands from the beginning on.
         refused: Whether the call that was made was refused, None where none was made.
         complaint: What the kind itself found wrong, empty for nothing.
-        needless: Whether the kind came to nothing, so that going on is right.
+        due_s: When the stack could see it at the earliest, if that is later; infinite where it
+            never could, so that going on is right [s].
         own_rad_s: Highest speed of arm joints in the chunks of the policy [rad/s].
     """
 
@@ -61,7 +64,7 @@ class Seen:
     commands: Sequence[tuple[float, NDArray[np.float64]]]
     refused: bool | None = None
     complaint: str = ''
-    needless: bool = False
+    due_s: float = -math.inf
     own_rad_s: float = 0.0
 
 
@@ -71,7 +74,8 @@ class Verdict:
 
     Attributes:
         reaction: What happened.
-        reaction_s: After what time [s]; NaN where nothing was wanted to happen, or nothing did.
+        reaction_s: After what time, once the stack could see the fault [s]; NaN where nothing was
+            wanted to happen, or nothing did.
         max_step_rad: Largest step from one command to the next, of arm joints [rad].
         max_speed_rad_s: Highest speed of the commands [rad/s].
         wrong: Why it is not what is right, empty if it is.
@@ -110,9 +114,10 @@ def judge(
     steps, speeds = _steps(seen, arm_joints, period_s)
     step = float(steps.max(initial=0.0))
     speed = float(speeds.max(initial=0.0))
-    reaction, reaction_s = _find_reaction(wanted, seen)
+    reaction, at_s = _find_reaction(wanted, seen)
+    reaction_s = max(at_s - max(seen.begin_s, seen.due_s), 0.0)
     wrong = seen.complaint
-    if reaction == 'ignored' and seen.needless:
+    if reaction == 'ignored' and seen.due_s == math.inf:
         pass
     elif not _fits(wanted.reaction, reaction):
         wrong = wrong or f'{reaction}, wanted {wanted.reaction}'
@@ -124,26 +129,41 @@ def judge(
     if speed > AGAIN_SLACK * usual:
         wrong = wrong or f'{speed:.2f} rad/s, the motion has {usual:.2f} without a fault'
     if wanted.reaction in STOPS and reaction_s == reaction_s:
-        rest_s = seen.begin_s + max(reaction_s, 0.0) + BRAKE_S + wanted.release_s
+        rest_s = at_s + BRAKE_S + wanted.release_s
         way = _way(seen, arm_joints, rest_s, seen.end_s)
         if way > STILL_RAD:
             wrong = wrong or f'moved {way:.3f} rad after it had stopped'
     return Verdict(reaction, reaction_s, step, speed, wrong)
 
 
-def gap_area(gaps_rad: NDArray[np.float64], limit_rad: float, period_s: float) -> float:
-    """Return what a gap was larger by than its limit, times how long, at most [rad s].
+def find_due(times_s: Sequence[float], values: NDArray[np.float64], limit: float) -> float:
+    """Return when a value got beyond its limit; infinite where it never did so clearly.
+
+    Args:
+        times_s: N times [s].
+        values: (N,) what the stack watches, as seen from outside.
+        limit: Beyond it the stack reacts.
+    """
+    if values.max(initial=0.0) < CLEARLY * limit:
+        return math.inf
+    return times_s[int(np.argmax(values > limit))]
+
+
+def gap_areas(
+    gaps_rad: NDArray[np.float64], limit_rad: float, period_s: float
+) -> NDArray[np.float64]:
+    """Return (N,) what a gap is larger by than its limit, times for how long [rad s].
 
     Args:
         gaps_rad: (N,) gaps between commands, one a period, and where a joint is [rad].
         limit_rad: Up to here a gap is well [rad]; a smaller one begins the time anew.
         period_s: Time from one command to the next [s].
     """
-    area = largest = 0.0
+    areas, area = [], 0.0
     for gap in gaps_rad:
         area = area + (gap - limit_rad) * period_s if gap > limit_rad else 0.0
-        largest = max(largest, area)
-    return float(largest)
+        areas.append(area)
+    return np.array(areas)
 
 
 def _steps(
@@ -169,7 +189,7 @@ def _way(seen: Seen, arm_joints: NDArray[np.bool_], start_s: float, end_s: float
 
 
 def _find_reaction(wanted: Wanted, seen: Seen) -> tuple[str, float]:
-    """Return what happened and after what time [s]."""
+    """Return what happened and when [s], NaN where no stop was wanted or none came."""
     if wanted.reaction == 'refused':
         return ('refused' if seen.refused else 'obeyed'), float('nan')
     after = [(at_s, mode) for at_s, mode in seen.modes if at_s >= seen.begin_s]
@@ -177,11 +197,11 @@ def _find_reaction(wanted: Wanted, seen: Seen) -> tuple[str, float]:
     if wanted.reaction in STOPS:
         for at_s, mode in during:
             if _fits(wanted.reaction, mode):
-                return mode, at_s - seen.begin_s
+                return mode, at_s
     found = [(at_s, mode) for at_s, mode in during if mode in ('hold', 'fault', 'disabled')]
     if found:
         at_s, mode = found[0]
-        return mode, at_s - seen.begin_s if wanted.reaction in STOPS else float('nan')
+        return mode, at_s if wanted.reaction in STOPS else float('nan')
     return 'ignored', float('nan')
 
 

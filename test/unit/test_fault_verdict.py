@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from cosmos_policy_ros.faults.verdict import gap_area, judge, Seen, Verdict, Wanted
+from cosmos_policy_ros.faults.verdict import find_due, gap_areas, judge, Seen, Verdict, Wanted
 import numpy as np
 import pytest
 
@@ -67,16 +67,33 @@ def test_no_reaction_is_wrong() -> None:
 
 def test_going_on_is_right_where_a_fault_came_to_nothing() -> None:
     """But what the arms do meanwhile is still looked at."""
-    assert verdict('hold', [], commands((0.5, 1.0)), needless=True).passed
-    assert not verdict('hold', [], commands((3.0, 0.1)), needless=True).passed
-    assert not verdict('fault', [(0.1, 'hold')], commands((0.0, 1.0)), needless=True).passed
+    assert verdict('hold', [], commands((0.5, 1.0)), due_s=math.inf).passed
+    assert not verdict('hold', [], commands((3.0, 0.1)), due_s=math.inf).passed
+    assert not verdict('fault', [(0.1, 'hold')], commands((0.0, 1.0)), due_s=math.inf).passed
+
+
+def test_time_counts_once_the_stack_could_see_the_fault() -> None:
+    """And the arms have to rest after they reacted, not before."""
+    moves = commands((0.5, 0.75), (0.0, 0.25))
+    assert verdict('hold', [(0.75, 'hold')], moves).wrong == 'took 750 ms, limit 200 ms'
+    found = verdict('hold', [(0.75, 'hold')], moves, due_s=0.6)
+    assert found.passed
+    assert found.reaction_s == pytest.approx(0.15)
+    assert verdict('hold', [(0.5, 'hold')], commands((0.0, 1.0)), due_s=0.6).reaction_s == 0.0
+
+
+def test_a_fault_is_due_when_what_is_watched_gets_beyond_its_limit() -> None:
+    """Never, where it does so by no more than what an observer outside may be mistaken by."""
+    times_s = [1.0, 1.1, 1.2]
+    assert find_due(times_s, np.array([0.1, 0.3, 0.4]), 0.25) == 1.1
+    assert find_due(times_s, np.array([0.1, 0.3, 0.3]), 0.25) == math.inf
+    assert find_due([], np.zeros(0), 0.25) == math.inf
 
 
 def test_a_gap_adds_up_while_it_is_beyond_its_limit() -> None:
     """And begins anew where it was closed, as in the executor."""
-    gaps = np.array([0.1, 0.3, 0.3, 0.1, 0.2])
-    assert gap_area(gaps, 0.15, 0.02) == pytest.approx(2 * 0.15 * 0.02)
-    assert gap_area(gaps[:1], 0.15, 0.02) == 0.0
+    gaps = np.array([0.1, 0.25, 0.35, 0.1, 0.2])
+    np.testing.assert_allclose(gap_areas(gaps, 0.15, 0.02), [0.0, 0.002, 0.006, 0.0, 0.001])
 
 
 def test_a_hold_that_creeps_is_wrong() -> None:
