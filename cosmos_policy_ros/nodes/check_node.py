@@ -37,6 +37,7 @@ from cosmos_policy_ros.topics import (
     camera_images,
     JOINT_STATES,
     ROBOT_DESCRIPTION,
+    Topic,
 )
 import numpy as np
 from rclpy.executors import ExternalShutdownException
@@ -149,6 +150,8 @@ class CheckNode(Node):
             topic = camera_images(camera)
             stream = self._images[camera.name]
             yield from check_sensor(self, topic)
+            if self._is_absent(topic, stream):
+                continue
             yield from stream.findings(self._listened_s)
             yield judge(
                 camera.topic,
@@ -161,9 +164,11 @@ class CheckNode(Node):
             )
 
     def _check_arm(self, arm: ArmSpec) -> Iterator[Finding]:
-        yield from check_sensor(self, JOINT_STATES.at(arm.joint_state_topic))
-        yield from self._joints[arm.name].findings(self._listened_s)
-        yield self._pose_finding(arm)
+        topic, stream = JOINT_STATES.at(arm.joint_state_topic), self._joints[arm.name]
+        yield from check_sensor(self, topic)
+        if not self._is_absent(topic, stream):
+            yield from stream.findings(self._listened_s)
+            yield self._pose_finding(arm)
         for output in arm.outputs:
             yield from self._check_output(output)
         urdf = self._description_of(arm)
@@ -178,6 +183,10 @@ class CheckNode(Node):
         )
         if urdf is not None:
             yield from compare_limits(arm, read_limits(urdf))
+
+    def _is_absent(self, topic: Topic, stream: Stream) -> bool:
+        """Whether there is nothing to say of a stream but that nobody publishes it."""
+        return not stream.came and not self.count_publishers(topic.name)
 
     def _check_output(self, output: CommandOutput) -> Iterator[Finding]:
         driver = DRIVERS[output.driver]

@@ -122,6 +122,7 @@ def test_wrong_robot_has_every_difference_with_what_to_do(tmp_path: Path, domain
     camera = found['/high/image_raw', 'publisher']
     assert camera['found'] == 'none'
     assert camera['advice'] == 'is it /high/color/image_raw? then write that into the robot file'
+    assert [check for subject, check in found if subject == '/high/image_raw'] == ['publisher']
     joints = found['/follower_left/joint_states', 'content']
     assert "lacks the joints ['waist']" in joints['found']
     size = found['/left_wrist/image_raw', 'content']
