@@ -7,6 +7,7 @@
 #   OUT=runs/base            where everything goes
 #   CUBES=500, PEGS=650      demonstrations of each task
 #   CONFIG=config/base.yaml  of the transformer
+#   INIT=OUT/autoencoder     checkpoint that the transformer begins with
 #   EPISODES=200             episodes of one figure
 #   SEED=100000              seed of their first scene
 set -euo pipefail
@@ -45,7 +46,7 @@ if [[ $PARTS == *' autoencoder '* ]]; then # of the first hundred episodes of ea
 fi
 
 if [[ $PARTS == *' transformer '* ]]; then
-  train "$POLICY" --config "$CONFIG" --init "$OUT/autoencoder" --data "${DATA[@]}"
+  train "$POLICY" --config "$CONFIG" --init "${INIT:-$OUT/autoencoder}" --data "${DATA[@]}"
 fi
 
 if [[ $PARTS == *' export '* ]]; then
