@@ -6,7 +6,7 @@ whose time has passed, moves along the others and holds the last one. While the 
 before the first chunk and after the end of one, nothing passes: the next chunk goes on when it
 comes. The way between the rows and the take-over of a new chunk from the running one are rows of
 the tables in ``seams.py``. From a pose that is held, before the first chunk and after the end of
-one, a chunk takes over slowly.
+one, a chunk takes over slowly, and its clock starts from rest, as the arms do.
 
 A chunk is refused that nobody can have meant: too long, from too far ahead or already over.
 """
@@ -37,6 +37,8 @@ MOST_AHEAD_NS = 250_000_000  # from now to row 0; a replay sends its chunks 0.2 
 SAME_RAD = 1e-3  # [rad; gripper of 1] by which rows that rest at a pose may differ
 JOIN_RAD = 1e-3  # a chunk that begins as near to a held pose takes over at once
 JOIN_SPEED = 0.5  # [rad/s] that the take-over from a held pose adds to a chunk's own speed
+START_SHARE = 0.5  # of the acceleration limits, in which a chunk's clock starts from rest …
+MOST_START_NS = 500_000_000  # … within so long
 STEEPEST = 1.5  # highest slope of a seam's share, over that of a straight line
 
 
@@ -57,13 +59,14 @@ class _RunningChunk:
     """One chunk as a curve over time, and when it begins to take over from those before it."""
 
     observed_ns: int
-    stamp_ns: int  # when row 0 is due, later than observed where the arms stood still meanwhile
+    stamp_ns: int  # when row 0 is due, later than observed where the arms stood or start
     rows: NDArray[np.float64]  # (H, A)
     curve: Curve
     rows_per_ns: float
     takeover_ns: int
     blend_ns: int
     share: Share
+    start_ns: int = 0  # from the take-over on, in which its clock gets up to speed
 
     @property
     def n_rows(self) -> int:
@@ -77,11 +80,21 @@ class _RunningChunk:
 
     def at(self, now_ns: int) -> NDArray[np.float64]:
         """Return the (A,) target due now; before row 0 the first, after the last row the last."""
+        left_ns = self.takeover_ns + self.start_ns - now_ns  # of the start
+        if left_ns > 0:  # speed rises evenly, and half of the time is lost
+            left_ns = min(left_ns, self.start_ns)
+            now_ns = max(now_ns, self.takeover_ns) + round(left_ns**2 / (2 * self.start_ns))
         last = float(self.n_rows - 1)
         return self.curve(min(max((now_ns - self.stamp_ns) * self.rows_per_ns, 0.0), last))
 
+    def starting_from(self, start_ns: int) -> _RunningChunk:
+        """Return it with a clock that starts from rest and gets up to speed within a time."""
+        return replace(self, stamp_ns=self.stamp_ns + start_ns // 2, start_ns=start_ns)
+
     def row_at(self, now_ns: int, rows_per_ns: float) -> int | None:
         """Return the number of the row due now; None off its grid, or on one of another rate."""
+        if now_ns < self.takeover_ns + self.start_ns:
+            return None
         place = (now_ns - self.stamp_ns) * self.rows_per_ns
         on_grid = abs(place - round(place)) < GRID_ROWS
         same_rate = abs(rows_per_ns / self.rows_per_ns - 1.0) * self.n_rows < GRID_ROWS
@@ -96,6 +109,7 @@ class ChunkPlayer:
         settings: PlaybackSettings | None = None,
         arm_joints: NDArray[np.bool_] | None = None,
         ends: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
+        accelerations: NDArray[np.floating] | None = None,
     ) -> None:
         """Start without a chunk.
 
@@ -104,12 +118,14 @@ class ChunkPlayer:
             arm_joints: (A,) bool, the joints whose seam jumps count; None counts all.
             ends: Two (A,), the lowest and the highest numbers of a row; what goes beyond counts
                 as the end [rad; gripper 0..1]. None takes rows as they are.
+            accelerations: (A,) highest ones [rad/s²; gripper 1/s²], by which a chunk starts from
+                a held pose. None starts it at its own speed.
         """
         settings = settings or PlaybackSettings()
         self._seam_share, self._waits = SEAMS[settings.seam].share, settings.waits
         self._interpolation = INTERPOLATIONS[settings.interpolation]
         self._blend_ns = round(settings.blend_s * 1e9)
-        self._arm_joints, self._ends = arm_joints, ends
+        self._arm_joints, self._ends, self._accelerations = arm_joints, ends, accelerations
         self._running: list[_RunningChunk] = []  # oldest first; the newest takes over from them
         self._oldest_ns: int | None = None
         self._held: NDArray[np.float64] | None = None  # (A,) pose to take over from, none running
@@ -124,7 +140,7 @@ class ChunkPlayer:
         """
         arm = robot.arm_joints
         ends = np.where(arm, -np.inf, robot.lower), np.where(arm, np.inf, robot.upper)
-        return cls(settings, arm, ends)
+        return cls(settings, arm, ends, robot.max_acceleration)
 
     def clear(self, now_ns: int | None = None, held: NDArray[np.floating] | None = None) -> None:
         """Forget all chunks, as before a new episode.
@@ -279,6 +295,7 @@ class ChunkPlayer:
         if not self._running:
             return None
         newest = self._running[-1]
+        now_ns = max(now_ns, newest.takeover_ns + newest.start_ns)
         row = math.ceil((now_ns - newest.stamp_ns) * newest.rows_per_ns - 1e-6)
         if row >= newest.n_rows:
             return None
@@ -302,9 +319,10 @@ class ChunkPlayer:
     def _join_held(self, new: _RunningChunk, held: NDArray[np.float64]) -> _RunningChunk:
         """Let a chunk take over from a held pose, as slowly as that is far away.
 
-        It takes over from itself, moved to where the arms are: its own motion is not delayed. That
-        is so whatever the seam, which is between two chunks.
+        It takes over from itself, moved to where the arms are, while its clock gets up to speed.
+        That is so whatever the seam, which is between two chunks.
         """
+        new = new.starting_from(self._find_start_ns(new))
         gap = new.at(new.takeover_ns) - held
         gap = gap if self._arm_joints is None else np.where(self._arm_joints, gap, 0.0)
         farthest = float(np.abs(gap).max())
@@ -314,6 +332,15 @@ class ChunkPlayer:
         self._running.append(replace(new, rows=rows, curve=self._interpolation(rows)))
         slowly_ns = round(STEEPEST * farthest / JOIN_SPEED * 1e9)
         return replace(new, blend_ns=max(self._blend_ns, slowly_ns), share=blend)
+
+    def _find_start_ns(self, new: _RunningChunk) -> int:
+        """Return how long arms at rest take to the speed with which a chunk takes over [ns]."""
+        if self._accelerations is None:
+            return 0
+        way = np.abs(new.at(new.takeover_ns + SLOPE_NS) - new.at(new.takeover_ns))
+        way = way if self._arm_joints is None else np.where(self._arm_joints, way, 0.0)
+        seconds = way / (SLOPE_NS * 1e-9) / (START_SHARE * self._accelerations)
+        return min(round(float(seconds.max()) * 1e9), MOST_START_NS)
 
     def _gap(self, new: _RunningChunk, now_ns: int) -> NDArray[np.float64]:
         """Return the targets of a new chunk less those of the running ones, of arm joints."""

