@@ -59,7 +59,7 @@ class _RunningChunk:
     """One chunk as a curve over time, and when it begins to take over from those before it."""
 
     observed_ns: int
-    stamp_ns: int  # when row 0 is due, later than observed where the arms stood or start
+    stamp_ns: int  # when row 0 is due at full speed, later than observed where the arms stood
     rows: NDArray[np.float64]  # (H, A)
     curve: Curve
     rows_per_ns: float
@@ -81,15 +81,11 @@ class _RunningChunk:
     def at(self, now_ns: int) -> NDArray[np.float64]:
         """Return the (A,) target due now; before row 0 the first, after the last row the last."""
         left_ns = self.takeover_ns + self.start_ns - now_ns  # of the start
-        if left_ns > 0:  # speed rises evenly, and half of the time is lost
+        if self.start_ns and left_ns > 0:  # speed rises evenly, and half of the time is lost
             left_ns = min(left_ns, self.start_ns)
             now_ns = max(now_ns, self.takeover_ns) + round(left_ns**2 / (2 * self.start_ns))
         last = float(self.n_rows - 1)
         return self.curve(min(max((now_ns - self.stamp_ns) * self.rows_per_ns, 0.0), last))
-
-    def starting_from(self, start_ns: int) -> _RunningChunk:
-        """Return it with a clock that starts from rest and gets up to speed within a time."""
-        return replace(self, stamp_ns=self.stamp_ns + start_ns // 2, start_ns=start_ns)
 
     def row_at(self, now_ns: int, rows_per_ns: float) -> int | None:
         """Return the number of the row due now; None off its grid, or on one of another rate."""
@@ -191,17 +187,18 @@ class ChunkPlayer:
             share=self._seam_share,
         )
         self._refuse(new, now_ns)
-        jump = SeamJump()
+        jump, rested_ns = SeamJump(), MOST_START_NS
         if self._running:
             at_ns = new.takeover_ns
             gap = self._gap(new, at_ns)
             speed_gap = (self._gap(new, at_ns + SLOPE_NS) - gap) / (SLOPE_NS * 1e-9)
             jump = SeamJump(float(np.abs(gap).max()), float(np.abs(speed_gap).max()))
             if self._running[-1].end_ns <= at_ns <= now_ns:
+                rested_ns = at_ns - self._running[-1].end_ns
                 self._held = self._join(at_ns)
                 self._running.clear()
         if not self._running and self._held is not None:
-            new = self._join_held(new, self._held)
+            new = self._join_held(new, self._held, rested_ns)
         self._running.append(new)
         return jump
 
@@ -316,13 +313,17 @@ class ChunkPlayer:
         start = passed - stood_ns * rows_per_ns
         return start if self._waits else _skip_rest(rows, start, passed)
 
-    def _join_held(self, new: _RunningChunk, held: NDArray[np.float64]) -> _RunningChunk:
+    def _join_held(
+        self, new: _RunningChunk, held: NDArray[np.float64], rested_ns: int
+    ) -> _RunningChunk:
         """Let a chunk take over from a held pose, as slowly as that is far away.
 
         It takes over from itself, moved to where the arms are, while its clock gets up to speed.
-        That is so whatever the seam, which is between two chunks.
+        That is so whatever the seam, which is between two chunks. Arms that have rested for a
+        moment only were still braking, and regain no more than they lost.
         """
-        new = new.starting_from(self._find_start_ns(new))
+        start_ns = min(self._find_start_ns(new), 2 * rested_ns)
+        new = replace(new, stamp_ns=new.stamp_ns + start_ns // 2, start_ns=start_ns)
         gap = new.at(new.takeover_ns) - held
         gap = gap if self._arm_joints is None else np.where(self._arm_joints, gap, 0.0)
         farthest = float(np.abs(gap).max())

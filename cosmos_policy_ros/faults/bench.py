@@ -73,7 +73,8 @@ class FaultBench:
         modes: Modes of the executor since then, with their times [s].
         refused: Whether the last call of a fault was refused, None without one.
         complaint: What a kind itself found wrong.
-        due_s: When the stack could see it at the earliest, by a kind itself; see ``Seen`` [s].
+        due_s: When the stack could see it at the earliest, by a kind itself, and …
+        must_s: … when it had to; see ``Seen`` [s].
         own_rad_s: Highest speed of arm joints in the chunks since then [rad/s].
         answer: Newest candidates of an inference node.
         instruction: That of the simulator.
@@ -105,7 +106,7 @@ class FaultBench:
         self.modes: list[tuple[float, str]] = []
         self.reasons: list[str] = []  # of the modes
         self.refused: bool | None = None
-        self.complaint, self.due_s = '', -math.inf
+        self.complaint, self.due_s, self.must_s = '', -math.inf, -math.inf
         self.own_rad_s = 0.0
         self.answer: PointCloud2 | None = None
         self.instruction = ''  # the simulator's, which comes before any stranger's
@@ -154,7 +155,8 @@ class FaultBench:
         self.commands.clear()
         self.modes.clear()
         self.reasons.clear()
-        self.refused, self.complaint, self.due_s = None, '', -math.inf
+        self.refused, self.complaint = None, ''
+        self.due_s, self.must_s = -math.inf, -math.inf
         self.answer, self.own_rad_s = None, 0.0
 
     def begin(self, moment: str) -> None:
@@ -250,6 +252,7 @@ class FaultBench:
             self.refused,
             self.complaint,
             self.due_s,
+            self.must_s,
             self.own_rad_s,
         )
 

@@ -131,7 +131,7 @@ class Campaign:
         """Whether a case has to be tried again to know what the stack does."""
         if case.fault.wanted.reaction == 'ignored':
             return verdict.reaction == 'hold'
-        return self.bench.due_s == math.inf and verdict.reaction == 'ignored'
+        return self.bench.must_s == math.inf and verdict.reaction == 'ignored'
 
     def _judge(self, case: Case, start_s: float, end_s: float) -> Verdict:
         robot = self.bench.robot

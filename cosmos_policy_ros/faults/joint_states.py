@@ -6,9 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 import itertools
 import math
+import time
 
 from cosmos_policy_ros.align import stamp_of
-from cosmos_policy_ros.control.safety import FROZEN_RAD, WatchdogLimits
+from cosmos_policy_ros.control.safety import FROZEN_RAD, FROZEN_S, WatchdogLimits
 from cosmos_policy_ros.faults.bench import FaultBench
 from cosmos_policy_ros.faults.fault import Act, Fault, fault
 from cosmos_policy_ros.faults.proxy import SpoilJoints
@@ -21,7 +22,7 @@ from sensor_msgs.msg import JointState
 
 HOLD_S = 0.2  # max_joint_age_s and three control periods
 FROZEN_FOR_S, STUCK_FOR_S = 1.5, 2.0
-SEEN_S = 0.4  # FROZEN_S, and what it takes to tell
+SEEN_S = 0.25  # [s] from when a watch is due to when its mode is seen
 LONG_S = 2.4  # fault_joint_age_s and what it takes to tell
 
 
@@ -106,7 +107,8 @@ def _freeze(bench: FaultBench) -> None:
 
     times_s, poses = _spoil_arm(bench, arm, spoil, FROZEN_FOR_S)
     ways = np.abs(poses[:, joints] - poses[:1, joints]).max(axis=1)
-    bench.due_s = find_due(times_s, ways, FROZEN_RAD)
+    beyond_s = np.cumsum(ways > FROZEN_RAD) / bench.robot.control_rate_hz
+    bench.due_s, bench.must_s = find_due(times_s, beyond_s, FROZEN_S)
 
 
 def _stick(bench: FaultBench) -> None:
@@ -127,17 +129,24 @@ def _stick(bench: FaultBench) -> None:
     gaps = np.abs(poses[:, bench.robot.arm_slices[arm].start + joint] - kept[0])
     limits, period_s = WatchdogLimits(), 1.0 / bench.robot.control_rate_hz
     areas = gap_areas(gaps, limits.max_gap_rad, period_s)
-    bench.due_s = find_due(times_s, areas, limits.max_gap_area)
+    bench.due_s, bench.must_s = find_due(times_s, areas, limits.max_gap_area)
 
 
 def _spoil_arm(
     bench: FaultBench, arm: int, spoil: SpoilJoints, seconds: float
 ) -> tuple[list[float], NDArray[np.float64]]:
-    """Spoil the joint states of an arm for a while; return times [s] and (N, A) commands of it."""
+    """Spoil the joint states of an arm for a while; return times [s] and (N, A) commands of it.
+
+    Raises:
+        RuntimeError: No commands came up to the end of it, as from an executor that died.
+    """
     n_before = len(bench.commands)
     bench.proxy.spoil_joints(bench.robot.arms[arm].joint_state_topic, spoil)
     bench.pause(seconds)
     commands = bench.commands[n_before:]
+    if not commands or time.monotonic() - commands[-1][0] > SEEN_S:
+        msg = 'the executor sent no commands any more'
+        raise RuntimeError(msg)
     bench.pause(SEEN_S)  # what was due at the end of it comes too
     return [at_s for at_s, _ in commands], np.array([pose for _, pose in commands])
 

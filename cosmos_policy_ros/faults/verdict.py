@@ -53,8 +53,8 @@ class Seen:
         commands: Times [s] and (A,) positions of all commands from the beginning on.
         refused: Whether the call that was made was refused, None where none was made.
         complaint: What the kind itself found wrong, empty for nothing.
-        due_s: When the stack could see it at the earliest, if that is later; infinite where it
-            never could, so that going on is right [s].
+        due_s: When the stack could see it at the earliest, if that is later, and …
+        must_s: … when it had to; infinite where that never came, so that going on is right [s].
         own_rad_s: Highest speed of arm joints in the chunks of the policy [rad/s].
     """
 
@@ -65,6 +65,7 @@ class Seen:
     refused: bool | None = None
     complaint: str = ''
     due_s: float = -math.inf
+    must_s: float = -math.inf
     own_rad_s: float = 0.0
 
 
@@ -115,9 +116,10 @@ def judge(
     step = float(steps.max(initial=0.0))
     speed = float(speeds.max(initial=0.0))
     reaction, at_s = _find_reaction(wanted, seen)
-    reaction_s = max(at_s - max(seen.begin_s, seen.due_s), 0.0)
+    due_s = max(seen.begin_s, seen.due_s)
+    reaction_s = max(at_s - due_s, 0.0) if math.isfinite(due_s) else math.nan
     wrong = seen.complaint
-    if reaction == 'ignored' and seen.due_s == math.inf:
+    if reaction == 'ignored' and seen.must_s == math.inf:
         pass
     elif not _fits(wanted.reaction, reaction):
         wrong = wrong or f'{reaction}, wanted {wanted.reaction}'
@@ -128,7 +130,7 @@ def judge(
     usual = max(usual_rad_s, seen.own_rad_s, LEAST_SPEED)
     if speed > AGAIN_SLACK * usual:
         wrong = wrong or f'{speed:.2f} rad/s, the motion has {usual:.2f} without a fault'
-    if wanted.reaction in STOPS and reaction_s == reaction_s:
+    if wanted.reaction in STOPS and math.isfinite(at_s):
         rest_s = at_s + BRAKE_S + wanted.release_s
         way = _way(seen, arm_joints, rest_s, seen.end_s)
         if way > STILL_RAD:
@@ -136,17 +138,21 @@ def judge(
     return Verdict(reaction, reaction_s, step, speed, wrong)
 
 
-def find_due(times_s: Sequence[float], values: NDArray[np.float64], limit: float) -> float:
-    """Return when a value got beyond its limit; infinite where it never did so clearly.
+def find_due(
+    times_s: Sequence[float], values: NDArray[np.float64], limit: float
+) -> tuple[float, float]:
+    """Return when a value got beyond its limit, and when clearly so; infinite for never [s].
 
     Args:
         times_s: N times [s].
         values: (N,) what the stack watches, as seen from outside.
         limit: Beyond it the stack reacts.
     """
-    if values.max(initial=0.0) < CLEARLY * limit:
-        return math.inf
-    return times_s[int(np.argmax(values > limit))]
+    due_s, must_s = (
+        next((at_s for at_s, value in zip(times_s, values, strict=True) if value > most), math.inf)
+        for most in (limit, CLEARLY * limit)
+    )
+    return due_s, must_s
 
 
 def gap_areas(

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 import signal
-from threading import current_thread, Event, main_thread
+from threading import Event
 from types import FrameType
 
 from rclpy.signals import (
@@ -23,6 +23,7 @@ from rclpy.signals import (
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
 _building = Event()
+_held: list[int] | None = None  # that came while they are held back
 
 
 def interrupt_building() -> None:
@@ -49,30 +50,32 @@ def ignore_signals() -> None:
 
 @contextmanager
 def held_signals() -> Iterator[None]:
-    """Deliver signals after the block, by which the node has to be built.
+    """Deliver signals after the block; from then on they do not interrupt the building.
 
-    Nothing is held where rclpy does not listen to signals, or outside of the main thread, in which
-    Python handles them.
+    Nothing is held where nobody called ``interrupt_building`` or rclpy does not listen.
     """
+    global _held  # noqa: PLW0603 -- as the handlers of signals, one for the process
     options = get_current_signal_handlers_options()
-    if options == SignalHandlerOptions.NO or current_thread() is not main_thread():
+    ours = all(signal.getsignal(number) is _on_signal for number in SIGNALS)
+    if options == SignalHandlerOptions.NO or not ours:
         yield
         return
     came: list[int] = []
+    _held = came
     uninstall_signal_handlers()
-    before = {n: signal.signal(n, lambda number, _frame: came.append(number)) for n in SIGNALS}
     try:
         yield
     finally:
         _building.clear()
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        install_signal_handlers(options)
+        install_signal_handlers(options)  # first: what comes now may be told twice, but not lost
+        _held = None
         for number in came[:1]:
             signal.raise_signal(number)
 
 
-def _on_signal(_number: int, _frame: FrameType | None) -> None:
-    if _building.is_set():
+def _on_signal(number: int, _frame: FrameType | None) -> None:
+    if _held is not None:
+        _held.append(number)
+    elif _building.is_set():
         _building.clear()
         raise KeyboardInterrupt

@@ -24,6 +24,7 @@ from typing import Any
 
 from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.ros.control_loop import make_executor
+from cosmos_policy_ros.ros.ending import SIGNALS
 from cosmos_policy_ros.ros.endpoints import create_client
 from cosmos_policy_ros.topics import (
     ACTIVATE,
@@ -50,7 +51,6 @@ from std_srvs.srv import SetBool, Trigger
 CALL_S = 20.0  # [s] a service may take on a machine that is busy with other things
 SPIN_S = 0.05  # [s] between two evaluations of a condition
 DISABLED_S = 3.0  # [s] that the end of motion may take where something else went wrong before
-SIGNALS = signal.SIGINT, signal.SIGTERM
 STILL_ENABLED = 'motion may still be enabled; call it with false, or use cosmos-policy estop'
 # After a reset the arms seem to have jumped, and a jump is believed only when the time since the
 # last good message allows it: half a turn at the motors' 3.14 rad/s.
@@ -66,7 +66,7 @@ class StackClient:
         """Open the clients.
 
         Args:
-            node: Node that calls; nothing else may spin it.
+            node: Node that calls; nothing else may spin it. One of its callbacks may run now.
             services: What it will call: ``ENABLE``, ``ACTIVATE``, ``SIM_SERVICES`` or
                 ``RECORDER_SERVICES``.
         """

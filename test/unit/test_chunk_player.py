@@ -266,6 +266,26 @@ def test_from_rest_a_chunk_gets_up_to_speed_within_the_limits() -> None:
     assert player.next_row_ns(1301 * MS) == end_ns
 
 
+def test_arms_that_still_brake_do_not_start_from_rest() -> None:
+    """A chunk ends in motion: 10 ms after an answer that is 5 ms late it goes on at full speed."""
+    player = ChunkPlayer(BLEND, accelerations=np.full(2, 10.0))
+    player.add(ramp(0, 0.0, 0.04, n_rows=6), 0)
+    player.target(205 * MS)
+    player.add(ramp(200, 0.2, 0.04), 205 * MS)
+    at = np.array([player.target(t * MS) for t in range(205, 305, 10)])[:, 0]
+    assert np.diff(at)[0] == pytest.approx(0.005, abs=1e-4)
+    np.testing.assert_allclose(np.diff(at)[1:], 0.01, atol=1e-4)
+
+
+def test_a_chunk_of_the_future_stands_at_its_first_row_until_it_is_due() -> None:
+    """Whoever asks for what is upcoming before; at the pose it starts at once."""
+    player = ChunkPlayer(BLEND, accelerations=np.full(2, 10.0))
+    player.add(ramp(100, 0.5, 0.04), 0)
+    told = player.upcoming(0, 25.0, 4)
+    assert told is not None
+    np.testing.assert_allclose(told[:, 0], [0.5, 0.5, 0.5, 0.52], atol=1e-6)
+
+
 def test_a_start_from_rest_is_never_longer_than_half_a_second() -> None:
     """However fast the chunk: the limits of the safety are there too."""
     player = ChunkPlayer(BLEND, accelerations=np.full(2, 10.0))

@@ -67,9 +67,10 @@ def test_no_reaction_is_wrong() -> None:
 
 def test_going_on_is_right_where_a_fault_came_to_nothing() -> None:
     """But what the arms do meanwhile is still looked at."""
-    assert verdict('hold', [], commands((0.5, 1.0)), due_s=math.inf).passed
-    assert not verdict('hold', [], commands((3.0, 0.1)), due_s=math.inf).passed
-    assert not verdict('fault', [(0.1, 'hold')], commands((0.0, 1.0)), due_s=math.inf).passed
+    assert verdict('hold', [], commands((0.5, 1.0)), due_s=0.5, must_s=math.inf).passed
+    assert not verdict('hold', [], commands((0.5, 1.0)), due_s=0.5, must_s=0.7).passed
+    assert not verdict('hold', [], commands((3.0, 0.1)), must_s=math.inf).passed
+    assert not verdict('fault', [(0.1, 'hold')], commands((0.0, 1.0)), must_s=math.inf).passed
 
 
 def test_time_counts_once_the_stack_could_see_the_fault() -> None:
@@ -80,14 +81,17 @@ def test_time_counts_once_the_stack_could_see_the_fault() -> None:
     assert found.passed
     assert found.reaction_s == pytest.approx(0.15)
     assert verdict('hold', [(0.5, 'hold')], commands((0.0, 1.0)), due_s=0.6).reaction_s == 0.0
+    early = verdict('hold', [(0.5, 'hold')], commands((0.0, 1.0)), due_s=math.inf, must_s=math.inf)
+    assert early.passed
+    assert math.isnan(early.reaction_s)
 
 
 def test_a_fault_is_due_when_what_is_watched_gets_beyond_its_limit() -> None:
-    """Never, where it does so by no more than what an observer outside may be mistaken by."""
+    """It has to be seen when it is beyond by more than an observer outside may be mistaken by."""
     times_s = [1.0, 1.1, 1.2]
-    assert find_due(times_s, np.array([0.1, 0.3, 0.4]), 0.25) == 1.1
-    assert find_due(times_s, np.array([0.1, 0.3, 0.3]), 0.25) == math.inf
-    assert find_due([], np.zeros(0), 0.25) == math.inf
+    assert find_due(times_s, np.array([0.1, 0.3, 0.4]), 0.25) == (1.1, 1.2)
+    assert find_due(times_s, np.array([0.1, 0.3, 0.3]), 0.25) == (1.1, math.inf)
+    assert find_due([], np.zeros(0), 0.25) == (math.inf, math.inf)
 
 
 def test_a_gap_adds_up_while_it_is_beyond_its_limit() -> None:

@@ -110,9 +110,8 @@ def test_speed_jump_is_that_of_the_curves_at_the_take_over(playback: Playback) -
     playback.add(
         ActionChunk(TICK_NS, np.tile(rows[4], (20, 1)).astype(np.float32), 25.0), 8 * TICK_NS
     )
-    assert (
-        playback.stats.seam_jump.rad < 2e-3
-    )  # a few ms late, since the first chunk started from rest
+    # the first chunk started from rest, so it is a few ms late
+    assert playback.stats.seam_jump.rad < 2e-3
     assert playback.stats.seam_speed_jump_rad_s_max == pytest.approx(0.25, abs=1e-3)
 
 
