@@ -108,7 +108,7 @@ def _cell(value: Any) -> str:
 def _film(row: Mapping[str, Any]) -> str:
     """Return the film of a rollout as an element of the page, empty where there is none."""
     source = escape(str(row.get('film', '')), quote=True)
-    video = f'<video src="{source}" width="480" controls muted preload="none"></video>'
+    video = f'<video src="{source}" width="360" controls muted preload="none"></video>'
     return _Html(video if source else '')
 
 
