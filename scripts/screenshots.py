@@ -115,7 +115,7 @@ def take_score_sheet(image: Path, folder: Path) -> None:
 
 
 def show_sheet(sheet: Path, image: Path) -> None:
-    """Write a score sheet with the first image of each film, and without folders of this machine.
+    """Write a score sheet with an image of each film, and without folders of this machine.
 
     Args:
         sheet: The HTML file, beside its films.
@@ -128,6 +128,8 @@ def show_sheet(sheet: Path, image: Path) -> None:
         films = "[...document.querySelectorAll('video')]"
         page.run(f"{films}.forEach(film => {{ film.preload = 'auto'; film.load(); }}); 0")
         page.wait_for(f'{films}.every(film => film.readyState >= 2)')
+        page.run(f'{films}.forEach(film => {{ film.currentTime = film.duration / 2; }}); 0')
+        page.wait_for(f'{films}.every(film => !film.seeking && film.readyState >= 2)')
         page.save_screenshot(image)
 
 
