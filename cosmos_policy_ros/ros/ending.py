@@ -8,7 +8,7 @@ ends the context, from a thread of its own; and those that come later do nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 import signal
 from threading import Event
@@ -23,7 +23,7 @@ from rclpy.signals import (
 
 SIGNALS = signal.SIGINT, signal.SIGTERM
 _building = Event()
-_held: list[int] | None = None  # that came while they are held back
+_note: Callable[[int], None] | None = None  # is told of signals, which do nothing else then
 
 
 def interrupt_building() -> None:
@@ -54,28 +54,44 @@ def held_signals() -> Iterator[None]:
 
     Nothing is held where nobody called ``interrupt_building`` or rclpy does not listen.
     """
-    global _held  # noqa: PLW0603 -- as the handlers of signals, one for the process
-    options = get_current_signal_handlers_options()
     ours = all(signal.getsignal(number) is _on_signal for number in SIGNALS)
-    if options == SignalHandlerOptions.NO or not ours:
+    if get_current_signal_handlers_options() == SignalHandlerOptions.NO or not ours:
         yield
         return
     came: list[int] = []
-    _held = came
-    uninstall_signal_handlers()
     try:
-        yield
+        with noted_signals(came.append):
+            yield
+            _building.clear()
     finally:
-        _building.clear()
-        install_signal_handlers(options)  # first: what comes now may be told twice, but not lost
-        _held = None
         for number in came[:1]:
             signal.raise_signal(number)
 
 
+@contextmanager
+def noted_signals(note: Callable[[int], None]) -> Iterator[None]:
+    """Let signals call a function and do nothing else, in the main thread alone.
+
+    Args:
+        note: Called with the number of the signal, maybe once more for one at the end.
+    """
+    global _note  # noqa: PLW0603 -- as the handlers of signals, one for the process
+    _note = note
+    options = get_current_signal_handlers_options()
+    uninstall_signal_handlers()
+    before = {number: signal.signal(number, _on_signal) for number in SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        install_signal_handlers(options)  # of rclpy; only then nobody has to be told any more
+        _note = None
+
+
 def _on_signal(number: int, _frame: FrameType | None) -> None:
-    if _held is not None:
-        _held.append(number)
+    if _note is not None:
+        _note(number)
     elif _building.is_set():
         _building.clear()
         raise KeyboardInterrupt

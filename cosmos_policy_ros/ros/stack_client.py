@@ -18,13 +18,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-import signal
 import time
 from typing import Any
 
 from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.ros.control_loop import make_executor
-from cosmos_policy_ros.ros.ending import SIGNALS
+from cosmos_policy_ros.ros.ending import noted_signals
 from cosmos_policy_ros.ros.endpoints import create_client
 from cosmos_policy_ros.topics import (
     ACTIVATE,
@@ -41,11 +40,6 @@ from rclpy.executors import ExternalShutdownException
 from rclpy.logging import get_logger
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from rclpy.signals import (
-    get_current_signal_handlers_options,
-    install_signal_handlers,
-    uninstall_signal_handlers,
-)
 from std_srvs.srv import SetBool, Trigger
 
 CALL_S = 20.0  # [s] a service may take on a machine that is busy with other things
@@ -118,7 +112,7 @@ class StackClient:
             RuntimeError: The executor refuses.
             TimeoutError: It does not answer.
         """
-        with _noting_signals(self._interrupt):
+        with noted_signals(self._interrupt):
             try:
                 self.enable(True)
                 yield
@@ -127,7 +121,7 @@ class StackClient:
                 self._end_motion()
                 raise
 
-    def _interrupt(self) -> None:
+    def _interrupt(self, _number: int) -> None:
         self._interrupted = True
 
     def _end_motion(self) -> None:
@@ -288,17 +282,3 @@ def run_to_end(
         if on_failure is not None:
             on_failure(str(error))
         raise SystemExit(1) from error
-
-
-@contextmanager
-def _noting_signals(note: Callable[[], None]) -> Iterator[None]:
-    """Let Ctrl-C and SIGTERM call a function; else they would shut the context down at once."""
-    usual = get_current_signal_handlers_options()
-    uninstall_signal_handlers()
-    before = {number: signal.signal(number, lambda *_: note()) for number in SIGNALS}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        install_signal_handlers(usual)
