@@ -82,7 +82,7 @@ def read_mapping(path: Path, what: str, hint: str) -> dict[str, Any]:
     try:
         text = path.read_text(encoding='utf-8')
         data = json.loads(text) if is_json else yaml.safe_load(text)
-    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
         msg = f'{path} is not valid {kind}: {_describe(error)}'
         raise ConfigError(msg) from error
     if not isinstance(data, dict):

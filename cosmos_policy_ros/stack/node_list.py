@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 import json
 import os
 from pathlib import Path
 import sys
+from typing import Any
 
 from cosmos_policy_ros.resources import PACKAGE, robot_file, share_path
 
@@ -318,7 +320,8 @@ def parameter_file() -> Path:
 
 def parameters(spec: NodeSpec) -> dict[str, Value]:
     """Return the parameters of a node's section of that file; raises as ``read_parameters``."""
-    return read_parameters(parameter_file(), spec.section)
+    file = parameter_file()
+    return _take_section(file, _read_once(file), spec.section)
 
 
 def read_parameters(file: Path, section: str) -> dict[str, Value]:
@@ -327,11 +330,23 @@ def read_parameters(file: Path, section: str) -> dict[str, Value]:
     Raises:
         ConfigError: The file is missing or damaged, or has no such section with parameters.
     """
+    return _take_section(file, _read_sections(file), section)
+
+
+def _read_sections(file: Path) -> dict[str, Any]:
     # late: who only needs names waits for no numpy
     from cosmos_policy_ros.config_file import read_mapping
-    from cosmos_policy_ros.types import ConfigError
 
-    sections = read_mapping(file, 'parameter file', 'install the package again')
+    return read_mapping(file, 'parameter file', 'install the package again')
+
+
+_read_once = cache(_read_sections)  # 35 ms, and every start of a node looks into most sections
+
+
+def _take_section(file: Path, sections: dict[str, Any], section: str) -> dict[str, Value]:
+    """Return the parameters in a section of what a file holds; raises as ``read_parameters``."""
+    from cosmos_policy_ros.types import ConfigError  # late, too
+
     found = sections.get(section)
     values = found.get('ros__parameters') if isinstance(found, dict) else None
     if not isinstance(values, dict):
@@ -342,7 +357,7 @@ def read_parameters(file: Path, section: str) -> dict[str, Value]:
             msg = f'{file}: {section}: {name} must be a number, text, a truth or a list, got '
             msg += repr(value)
             raise ConfigError(msg)
-    return values
+    return dict(values)
 
 
 def node_parameters(spec: NodeSpec, values: Mapping[str, Value]) -> dict[str, Value]:

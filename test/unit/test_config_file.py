@@ -60,6 +60,8 @@ def test_yaml_and_json_describe_the_same(tmp_path: Path, name: str, text: str) -
             r'c\.yaml is not valid YAML: line 2, column 11: expected the node [^\n]*\Z',
         ),
         ('c.json', '{"rate_hz": ', r'c\.json is not valid JSON'),
+        ('c.yaml', '[' * 5000, r'c\.yaml is not valid YAML: maximum recursion depth exceeded'),
+        ('c.json', '[' * 50000, r'c\.json is not valid JSON: maximum recursion depth exceeded'),
         ('c.yaml', '- 1', r'c\.yaml must hold a YAML mapping, got list'),
         ('c.json', '[1]', r'c\.json must hold a JSON mapping, got list'),
         ('c.yaml', 'rate: 1', r"unknown keys \['rate'\] and lacks the keys \['rate_hz', 'part'\]"),

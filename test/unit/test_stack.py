@@ -367,3 +367,11 @@ def _load(path: Path) -> Any:
     sys.modules['loaded'] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+def test_command_lines_read_the_parameter_file_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever starts a node does nothing else meanwhile; each has a copy of its own."""
+    command = node_command(EXECUTOR, {})
+    parameters(EXECUTOR).clear()
+    monkeypatch.setattr(Path, 'read_text', lambda *_args, **_words: pytest.fail('read again'))
+    assert node_command(EXECUTOR, {}) == command
