@@ -96,8 +96,8 @@ def _freeze(bench: FaultBench) -> None:
     As with a joint that is stuck, the policy sees it too, and may stop for it.
     """
     arm, _ = bench.moving_joint()
-    joints = bench.robot.arm_slices[arm]
-    joints = slice(joints.start, joints.start + len(bench.robot.arms[arm].joints))
+    first = bench.robot.arm_slices[arm].start
+    joints = slice(first, first + len(bench.robot.arms[arm].joints))  # without grippers
     kept: list[JointState] = []
 
     def spoil(message: JointState, _since_s: float) -> JointState:

@@ -119,9 +119,8 @@ def judge(
     due_s = max(seen.begin_s, seen.due_s)
     reaction_s = max(at_s - due_s, 0.0) if math.isfinite(due_s) else math.nan
     wrong = seen.complaint
-    if reaction == 'ignored' and seen.must_s == math.inf:
-        pass
-    elif not _fits(wanted.reaction, reaction):
+    came_to_nothing = reaction == 'ignored' and seen.must_s == math.inf
+    if not (came_to_nothing or _fits(wanted.reaction, reaction)):
         wrong = wrong or f'{reaction}, wanted {wanted.reaction}'
     elif reaction_s > wanted.limit_s:
         wrong = wrong or f'took {reaction_s * 1e3:.0f} ms, limit {wanted.limit_s * 1e3:.0f} ms'
