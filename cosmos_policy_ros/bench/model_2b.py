@@ -9,10 +9,8 @@ plain network on all frames, 8.5 TFLOP a row, whatever a backend leaves out.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 import math
-from multiprocessing import get_context
 from pathlib import Path
 import tempfile
 import time
@@ -36,6 +34,7 @@ from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.core.sampling import noise_levels
 from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.worker_pool import open_pool
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -241,7 +240,7 @@ def _variants(device: str, backends: Sequence[str], precision: Precision) -> lis
 
 
 def _in_process(work: Callable[..., dict[str, Any]], *args: Any) -> dict[str, Any]:
-    with ProcessPoolExecutor(1, mp_context=get_context('spawn')) as process:
+    with open_pool(1) as process:
         return process.submit(work, *args).result()
 
 

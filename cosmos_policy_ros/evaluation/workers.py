@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import as_completed, ProcessPoolExecutor
-import multiprocessing
+from concurrent.futures import as_completed
 from typing import Any, TypeVar
+
+from cosmos_policy_ros.worker_pool import open_pool
 
 Result = TypeVar('Result')
 
@@ -32,9 +33,7 @@ def map_seeds(
         BaseException: What ``open_player``, a scene or ``on_result`` raises, or Ctrl-C. Scenes
             that no process has been given yet are not played.
     """
-    # spawn: neither an EGL context nor torch's threads survive a fork
-    context = multiprocessing.get_context('spawn')
-    with ProcessPoolExecutor(workers, context, _open, (open_player,)) as pool:
+    with open_pool(workers, _open, open_player) as pool:
         jobs = [pool.submit(_play, seed) for seed in seeds]
         try:
             for job in as_completed(jobs):

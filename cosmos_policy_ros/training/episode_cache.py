@@ -8,10 +8,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from concurrent.futures import as_completed, ProcessPoolExecutor
+from concurrent.futures import as_completed
 import json
 import logging
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from cosmos_policy_ros.topics import SUCCESS
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import CachedEpisode
 from cosmos_policy_ros.types import ConfigError, Episode
+from cosmos_policy_ros.worker_pool import open_pool
 import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
@@ -79,8 +79,7 @@ def prepare_episodes(
             _expect_unchanged(recording, file)
     left_out: dict[str, str] = {}
     if missing:
-        context = multiprocessing.get_context('spawn')
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        with open_pool(workers) as pool:
             jobs = {
                 pool.submit(_write_cache_file, r, files[r], robot, config, reading, recipe): r
                 for r in missing

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worker processes that end with whoever started them, however that one ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+import multiprocessing
+import os
+import threading
+from typing import Any
+
+
+def open_pool(
+    workers: int, initializer: Callable[..., None] | None = None, *args: Any
+) -> ProcessPoolExecutor:
+    """Return a pool of new processes.
+
+    Those of a bare ``ProcessPoolExecutor`` stay for ever, with all that they have loaded, when
+    their parent is terminated or killed.
+
+    Args:
+        workers: Number of processes.
+        initializer: Called once in every process before its first job; it can be pickled.
+        args: Of that function.
+    """
+    # spawn: neither an EGL context nor torch's threads survive a fork
+    context = multiprocessing.get_context('spawn')
+    return ProcessPoolExecutor(workers, context, _begin, (initializer, args))
+
+
+def _begin(initializer: Callable[..., None] | None, args: tuple[Any, ...]) -> None:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if initializer is not None:
+        initializer(*args)
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None  # this runs in a worker
+    parent.join()
+    os._exit(1)  # whatever the other threads do

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Worker processes end with whoever started them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PARENT = """
+import os, time
+from cosmos_policy_ros.worker_pool import open_pool
+if __name__ == '__main__':
+    with open_pool(2) as pool:
+        print(pool.submit(os.getpid).result(), flush=True)
+        for _ in range(2):
+            pool.submit(time.sleep, 600.0)
+"""
+LONG_S = 30.0
+
+
+def runs(pid: int) -> bool:
+    """Return whether a process is there and no zombie."""
+    try:
+        return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
+def test_no_worker_outlives_its_parent(tmp_path: Path, number: signal.Signals) -> None:
+    """Else it keeps its memory, and records on into a folder that the next run writes to."""
+    script = tmp_path / 'parent.py'
+    script.write_text(PARENT)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = int(parent.stdout.readline())
+        assert runs(worker)
+        os.kill(parent.pid, number)
+    end_s = time.monotonic() + LONG_S
+    while runs(worker):
+        assert time.monotonic() < end_s
+        time.sleep(0.05)
