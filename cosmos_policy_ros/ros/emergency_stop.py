@@ -35,7 +35,8 @@ class EmergencyStop:
             report: Called with what happens and its details by name: ``found`` and ``lost`` of
                 the executor, ``stop`` and ``reset`` that it confirmed within ``seconds``,
                 ``refused`` with the ``reason`` why it does not reset, and ``unconfirmed`` with
-                the ``word`` and whether an executor was ``found``.
+                the ``word`` and whether an executor was ``found``. An answer that comes after
+                that is reported all the same: it says how things stand.
         """
         self._confirm_s, self._report = confirm_s, report
         self._stop = create_publisher(node, STOP)
@@ -72,8 +73,6 @@ class EmergencyStop:
         if self._word and not self._overdue and now_s - self._since_s > self._confirm_s:
             self._overdue = True
             self._report('unconfirmed', word=self._word, found=self._found)
-            if self._word == 'reset':
-                self._word = ''
 
     def _look(self, now_s: float) -> None:
         """Report that the executor was found or is gone."""

@@ -400,7 +400,10 @@ class OperatorDesk:
     def _on_stop(self, event: str, **details: Any) -> None:
         if event == 'unconfirmed':
             who = 'the command executor does not answer' if details['found'] else 'nobody answers'
-            self._tell('error', f'NOT CONFIRMED: {who}; use the switch that cuts the power')
+            if details['word'] == 'reset':
+                self._tell('error', f'NOT RESET: {who}')
+            else:
+                self._tell('error', f'NOT CONFIRMED: {who}; use the switch that cuts the power')
         elif event == 'stop':
             took_ms = details['seconds'] * 1e3
             self._tell('warn', f'STOPPED, confirmed after {took_ms:.0f} ms; latched until reset')

@@ -83,9 +83,10 @@ def press_once(word: str, domain: int, search_s: float, namespace: str = '') -> 
         end_s = time.monotonic() + ANSWER_S
         while time.monotonic() < end_s:
             for event in client.read(0.1):
-                if event['event'] in (word, 'refused', 'unconfirmed'):
+                if event['event'] in (word, 'refused'):  # also where it comes late
                     return event['event'] == word, describe(event, domain)
-    return False, describe({'event': 'unconfirmed', 'word': word, 'found': False}, domain)
+        unconfirmed = {'event': 'unconfirmed', 'word': word, 'found': client.found}
+    return False, describe(unconfirmed, domain)
 
 
 def watch_keys(domain: int, namespace: str = '') -> bool:

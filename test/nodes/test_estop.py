@@ -123,6 +123,27 @@ def test_a_reset_that_may_have_waited_is_refused(
     read(client, 'reset')
 
 
+def test_an_answer_that_comes_late_is_told_too(
+    client: NodePipe, executor: subprocess.Popen[bytes]
+) -> None:
+    """It says how things stand, whatever was told before."""
+    client.write('stop')
+    read(client, 'stop')
+    executor.send_signal(signal.SIGSTOP)
+    client.write('reset')
+    try:
+        assert read(client, 'unconfirmed', 'reset') == {
+            'event': 'unconfirmed', 'word': 'reset', 'found': True,
+        }  # fmt: skip
+        time.sleep(ANSWER_S)
+    finally:
+        executor.send_signal(signal.SIGCONT)
+    assert 'this node stood still for ' in str(read(client, 'refused', 'reset')['reason'])
+    time.sleep(SETTLED_S)
+    client.write('reset')
+    read(client, 'reset')
+
+
 def test_a_node_that_ends_is_told_with_its_status(domain: int) -> None:
     """Nobody is to press keys that go nowhere."""
     mistaken = replace(ESTOP, given={'nonsense': 1})
