@@ -424,7 +424,7 @@ def _read_press(body: bytes) -> tuple[str, Any, float]:
         pressed = json.loads(body)
         seen = float(pressed['seen'])
         [(kind, value)] = ((k, v) for k, v in pressed.items() if k != 'seen')
-    except (TypeError, KeyError, AttributeError, ValueError) as error:
+    except (TypeError, KeyError, AttributeError, ValueError, RecursionError) as error:
         msg = f'not one thing that is pressed, with the time of the state: {error!r}'
         raise ValueError(msg) from error
     kinds: dict[str, type | UnionType] = {

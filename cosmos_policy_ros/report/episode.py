@@ -191,7 +191,7 @@ def _audit(overview: Overview) -> str:
         return ''
     try:
         facts = dict(_flatten(json.loads(text)))
-    except json.JSONDecodeError:
+    except (ValueError, RecursionError):
         facts = {AUDIT: text}
     return f'<h3>Audit of the recorder</h3>{_facts(facts)}'
 

@@ -247,3 +247,12 @@ def test_gripper_table_that_was_added_since_is_warned_about(
     robot = replace(ROBOT, arms=(replace(left, gripper=bent), right))
     read_bag(tmp_path / 'a', robot, 25.0)
     assert 'another gripper scale: command_between of follower_left was (), is ((' in caplog.text
+
+
+@pytest.mark.parametrize('robot_yaml', ['arms: [', '- 1', 'arms: [1]', 'a: ' + '[' * 200_000])
+def test_damaged_robot_file_in_a_bag_says_nothing_about_grippers(
+    tmp_path: Path, robot_yaml: str
+) -> None:
+    """Nor does it end the process, as a hundred thousand lists in each other would."""
+    record(tmp_path / 'a', meta={**META, 'robot_yaml': robot_yaml})
+    assert read_bag(tmp_path / 'a', ROBOT, 25.0).proprio.shape[1] == 14

@@ -450,9 +450,10 @@ def test_base_behind_the_arms_is_dropped_if_wanted(own: Path) -> None:
     np.testing.assert_array_equal(got.actions, FIRST.actions)
 
 
-def test_damaged_info_is_named(own: Path) -> None:
-    """Half a file is one clear error."""
-    (own / 'meta' / 'info.json').write_text('{"codebase_version": "v3.0", ')
+@pytest.mark.parametrize('text', ['{"codebase_version": "v3.0", ', '[' * 100_000])
+def test_damaged_info_is_named(own: Path, text: str) -> None:
+    """Half a file, or one without an end, is one clear error."""
+    (own / 'meta' / 'info.json').write_text(text)
     with pytest.raises(ConfigError, match=r'data set .*own cannot be read'):
         read_lerobot(own, 0, ROBOT)
 
@@ -801,13 +802,14 @@ def test_info_of_a_windows_editor_is_read(own: Path) -> None:
     assert len(read_lerobot(own, 0, ROBOT).actions) == 12
 
 
-def test_torn_list_of_episodes_is_named_with_its_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize('end', ['{"episode_ind', '[' * 100_000])
+def test_torn_list_of_episodes_is_named_with_its_line(tmp_path: Path, end: str) -> None:
     """A recorder of version 2 that was killed."""
     meta = tmp_path / 'meta'
     meta.mkdir()
     info = {'codebase_version': 'v2.1', 'features': {}, 'total_episodes': 2, 'total_frames': 2}
     (meta / 'info.json').write_text(json.dumps(info))
-    (meta / 'episodes.jsonl').write_text('{"episode_index": 0, "length": 1}\n{"episode_ind')
+    (meta / 'episodes.jsonl').write_text('{"episode_index": 0, "length": 1}\n' + end)
     with pytest.raises(
         ConfigError, match=r'line 2 of meta/episodes.jsonl is no JSON .*file whole'
     ):

@@ -14,7 +14,8 @@ from typing import Any
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.bags import reader
-from cosmos_policy_ros.data.bags.files import FROM, read_topics
+from cosmos_policy_ros.data.bags.custom import relabel_bag
+from cosmos_policy_ros.data.bags.files import FROM, read_custom, read_topics
 from cosmos_policy_ros.data.bags.overview import read_overview
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.episode_edits import split
@@ -895,3 +896,16 @@ def test_part_that_is_too_old_is_named(tmp_path: Path) -> None:
     path = write_bag_of(tmp_path / 'a', rows, DEMO)
     with pytest.raises(ConfigError, match=r'states \(left_finger\) is 120 ms old, limit 100'):
         read(path)
+
+
+@pytest.mark.parametrize('opened', ['[', '- ', '{a: '])
+def test_metadata_of_endless_lists_is_damaged_and_no_crash(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, opened: str
+) -> None:
+    """YAML's loader in C ends the process there; the storage files say the rest."""
+    path = write_bag_of(tmp_path / 'a', recording(0.2), DEMO)
+    (path / 'metadata.yaml').write_text('a:\n ' + opened * 100_000, encoding='utf-8')
+    assert read_custom(path) == {}
+    assert 'metadata.yaml is damaged (more than 100 lists and mappings' in caplog.text
+    with pytest.raises(ConfigError, match='more than 100 lists and mappings'):
+        relabel_bag(path, {'task': 'fold'})

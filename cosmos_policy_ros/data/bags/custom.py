@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from cosmos_policy_ros.data.bags.files import METADATA, read_custom, RELABELLED, relabelled
+from cosmos_policy_ros.data.bags.metadata_yaml import parse_metadata
 from cosmos_policy_ros.data.bags.writer import custom_text, INFORMATION
 from cosmos_policy_ros.outputs import whole_file
 from cosmos_policy_ros.types import ConfigError
@@ -14,7 +15,6 @@ import yaml
 
 HINT = 'that could hold it; make one with: ros2 bag reindex'
 # In C, where that is there: the recorder keeps up with its sensors while it writes a label.
-LOADER = getattr(yaml, 'CSafeLoader', yaml.SafeLoader)
 DUMPER = getattr(yaml, 'CSafeDumper', yaml.SafeDumper)
 
 
@@ -61,7 +61,7 @@ def _replace_custom(bag: Path, custom: dict[str, str]) -> None:
     """
     file = bag / METADATA
     try:
-        content = yaml.load(file.read_text(encoding='utf-8'), Loader=LOADER)
+        content = parse_metadata(file.read_text(encoding='utf-8'))
         content[INFORMATION]['custom_data'] = custom
     except (yaml.YAMLError, TypeError, LookupError, ValueError) as error:
         msg = f'{bag} has no whole {METADATA} {HINT} ({str(error).splitlines()[0]})'

@@ -22,6 +22,7 @@ import struct
 import tempfile
 from typing import Any
 
+from cosmos_policy_ros.data.bags.metadata_yaml import parse_metadata
 from cosmos_policy_ros.data.bags.torn import (
     Found,
     is_finished,
@@ -40,7 +41,6 @@ import zstandard
 STORAGE = ('.mcap', '.db3')
 PACKED = '.zstd'  # of a storage file that was compressed as a whole
 METADATA = 'metadata.yaml'
-LOADER = getattr(yaml, 'CBaseLoader', yaml.BaseLoader)  # yes stays a word; in C where it is there
 # Custom data: the part of a recording that counts, from one time on and before another [s, since
 # its first message]. A recording is trimmed or split by them, and its files stay as they are.
 FROM, TO = 'from_s', 'to_s'
@@ -255,7 +255,7 @@ def read_information(path: Path) -> dict[str, Any]:
         return {}
     try:
         text = file.read_text(encoding='utf-8')
-        information = yaml.load(text, Loader=LOADER)[INFORMATION]
+        information = parse_metadata(text, words=True)[INFORMATION]
         return dict(information)
     except (yaml.YAMLError, TypeError, LookupError, ValueError) as error:
         line = str(error).splitlines()[0]

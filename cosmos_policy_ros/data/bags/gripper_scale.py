@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from cosmos_policy_ros.data.bags.metadata_yaml import parse_metadata
 from cosmos_policy_ros.robot import RobotSpec
 import yaml
 
@@ -26,8 +27,7 @@ def find_other_scale(metadata: Mapping[str, str], robot: RobotSpec) -> str:
         metadata: Custom data of the bag.
         robot: What the robot file says now.
     """
-    recorded = yaml.safe_load(metadata.get('robot_yaml', '')) or {}
-    grippers = {arm['name']: arm.get('gripper') or {} for arm in recorded.get('arms', ())}
+    grippers = _recorded_grippers(metadata.get('robot_yaml', ''))
     found = []
     for arm in robot.arms:
         before = grippers.get(arm.name) or {}
@@ -42,6 +42,15 @@ def find_other_scale(metadata: Mapping[str, str], robot: RobotSpec) -> str:
         f'recorded with another gripper scale: {"; ".join(found)}; record it again, or train and '
         'replay with the robot file of that time'
     )
+
+
+def _recorded_grippers(robot_yaml: str) -> dict[str, dict[str, Any]]:
+    """Return the grippers of a robot file by their arm, none of a damaged one."""
+    try:
+        arms = parse_metadata(robot_yaml)['arms']
+        return {str(arm['name']): dict(arm.get('gripper') or {}) for arm in arms}
+    except (yaml.YAMLError, TypeError, LookupError, ValueError, AttributeError):
+        return {}
 
 
 def _numbers(value: Any) -> Any:

@@ -78,7 +78,9 @@ def read_meta(root: Path) -> Meta:
                 f'meta/episodes has {len(rows)} with {n_rows}'
             )
             raise ValueError(msg)
-    except (OSError, LookupError, ValueError, TypeError, pa.ArrowException) as error:
+    except (
+        OSError, LookupError, ValueError, TypeError, RecursionError, pa.ArrowException,
+    ) as error:  # fmt: skip
         msg = f'data set {root} cannot be read: {describe_damage(error)}'
         raise ConfigError(msg) from error
     return Meta(info, rows)
@@ -140,7 +142,7 @@ def _entry(number: int, line: str) -> dict[str, Any]:
     """
     try:
         return dict(json.loads(line))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         msg = f'line {number} of {EPISODES_V2} is no JSON ({error}); is the file whole?'
         raise ValueError(msg) from error
 
