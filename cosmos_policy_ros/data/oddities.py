@@ -16,6 +16,7 @@ import numpy as np
 
 FOLLOWED_RAD = 0.5  # between an action and its joint, by the median of an episode: none lags so
 WORN = (-0.2, 1.3)  # openings of a gripper whose scale is a little off
+PUSHED = 0.1  # share of the rows in which what a finger runs into may push it farther
 NARROW, MOVED = 0.1, 0.01  # opening below which one that moves by more may be in metres
 SQUEEZED = 0.02  # by which width to height may differ from that of the camera
 
@@ -55,7 +56,7 @@ def _find_other_openings(episode: Episode, robot: RobotSpec) -> Iterator[str]:
     """Yield that a gripper seems to be in another unit than its opening."""
     rows = np.stack([episode.proprio, episode.actions])  # (2, S, A)
     lowest, highest = rows.min(axis=1), rows.max(axis=1)
-    outside = ((lowest < WORN[0]) | (highest > WORN[1])).any(axis=0)
+    outside = ((rows < WORN[0]) | (rows > WORN[1])).mean(axis=1).max(axis=0) > PUSHED
     narrow = ((highest < NARROW) & (highest - lowest > MOVED)).all(axis=0)
     for name, in_arm, is_outside, is_narrow in zip(
         robot.joint_names, robot.arm_joints, outside, narrow, strict=True

@@ -78,6 +78,15 @@ def test_gripper_that_stays_closed_is_no_oddity(
     assert told(caplog, tmp_path, proprio=rows, actions=still) == []
 
 
+def test_gripper_that_is_pushed_farther_for_a_moment_is_no_oddity(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As what it runs into does."""
+    rows = np.zeros((12, 14), np.float32)
+    rows[5, GRIPPERS] = 1.6
+    assert told(caplog, tmp_path, proprio=rows, actions=np.zeros_like(rows)) == []
+
+
 def test_images_of_another_shape_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
