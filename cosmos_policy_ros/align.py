@@ -306,6 +306,7 @@ class ArmStream:
         self.name = name
         self._arm, self._capacity = arm, capacity
         self._parts: dict[tuple[str, ...], StreamBuffer[tuple[dict[str, float], Any]]] = {}
+        self._refused = StreamBuffer[str](name, capacity)  # why messages cannot be true
 
     def __len__(self) -> int:
         """Number of messages kept of the part that has fewest; 0 while a joint is missing."""
@@ -352,6 +353,8 @@ class ArmStream:
         reason = implausible(self._arm, self._joints(mine), before, max(dt_s, 0.0))
         if reason is None and not part.push(stamp_ns, (mine, message)):
             reason = f'{self.name}: stamp is not newer than the last'
+        if reason is not None:
+            self._refused.push(stamp_ns, reason)
         return reason
 
     def newest_at(self, stamp_ns: int, max_age_s: float) -> Stamped[ArmState]:
@@ -362,7 +365,8 @@ class ArmStream:
             max_age_s: Age at that time above which a part is stale [s].
 
         Raises:
-            TimeoutError: A joint has not been measured by then, or its part is stale.
+            TimeoutError: A joint has not been measured by then, or its part is stale; says so
+                where newer messages came and cannot be true.
         """
         used: dict[str, tuple[int, float, Any]] = {}
         self._by_joint()
@@ -378,7 +382,7 @@ class ArmStream:
         if stale:
             for part_names, part in self._parts.items():
                 if set(stale) & set(part_names):
-                    part.newest_at(stamp_ns, max_age_s)  # raises, with the age
+                    self._expect_fresh(part, stamp_ns, max_age_s)
         pose = self._arm.pose_of_state(np.array([used[n][1] for n in names], np.float64))
         oldest_ns = min(used[name][0] for name in names)
         return Stamped(oldest_ns, ArmState(pose.astype(np.float32), _joined(used)))
@@ -386,6 +390,22 @@ class ArmStream:
     def clear(self) -> None:
         """Forget all messages, for example after a reset of the scene."""
         self._parts.clear()
+        self._refused.clear()
+
+    def _expect_fresh(
+        self, part: StreamBuffer[tuple[dict[str, float], Any]], stamp_ns: int, max_age_s: float
+    ) -> None:
+        """Raise with the age of a part that is stale, and with why what came since is no newer."""
+        try:
+            part.newest_at(stamp_ns, max_age_s)
+        except TimeoutError as error:
+            if not len(self._refused) or self._refused.first_ns > stamp_ns:
+                raise
+            refused = self._refused.newest_at(stamp_ns, np.inf)
+            if refused.stamp_ns <= part.newest_at(stamp_ns, np.inf).stamp_ns:
+                raise
+            msg = f'{error}; what came since cannot be true: {refused.value}'
+            raise TimeoutError(msg) from error
 
     def _joints(self, positions: dict[str, float]) -> NDArray[np.float32]:
         """Return the arm's joints, 0 for those of other parts, which never move in this one."""

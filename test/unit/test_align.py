@@ -202,6 +202,21 @@ def test_jump_is_dropped_and_named() -> None:
     assert len(stream) == 1
 
 
+def test_stale_pose_says_that_what_came_since_cannot_be_true() -> None:
+    """Else one looks for a driver that is silent; what came later than asked for is no reason."""
+    stream = ArmStream(ARM, ARM.joint_state_topic)
+    stream.push(0, part(**dict.fromkeys(ARM.state_joints, 0.0)))
+    for k in range(1, 15):
+        stream.push(10 * k * MS, part(**dict.fromkeys(ARM.state_joints, 1.0 + 0.1 * k)))
+    with pytest.raises(TimeoutError, match=r'110 ms old, .* cannot be true: .*waist jumped'):
+        stream.newest_at(110 * MS, 0.1)
+    stream.clear()
+    stream.push(0, part(**dict.fromkeys(ARM.state_joints, 0.0)))
+    stream.push(200 * MS, part(**dict.fromkeys(ARM.state_joints, 9.0)))
+    with pytest.raises(TimeoutError, match=r'limit 100 ms$'):
+        stream.newest_at(150 * MS, 0.1)
+
+
 def test_new_pose_is_believed_after_a_while() -> None:
     """An arm that was moved while nobody listened is not refused for ever."""
     stream = ArmStream(ARM, ARM.joint_state_topic)
