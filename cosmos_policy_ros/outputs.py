@@ -17,12 +17,15 @@ from pathlib import Path
 import shutil
 from typing import Any
 
+from cosmos_policy_ros.system_errors import error_number, FULL, LOCKED
 from cosmos_policy_ros.types import ConfigError
 
 PARTIAL = '.partial'  # in the name of what is not finished
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last where a size is limited
-LOCKED = {errno.EROFS, errno.EACCES, errno.EPERM}
 UNSYNCED = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}  # of disks that cannot be waited for
+
+
+class OutputError(ConfigError):
+    """A disk is full or cannot be written."""
 
 
 def check_output(option: str, file: Path | None) -> None:
@@ -33,10 +36,31 @@ def check_output(option: str, file: Path | None) -> None:
         file: The file; None is fine.
 
     Raises:
-        ConfigError: Its folder does not exist.
+        ConfigError: Its folder does not exist, or cannot be written.
     """
-    if file is not None and not file.absolute().parent.is_dir():
+    if file is None:
+        return
+    if not file.absolute().parent.is_dir():
         msg = f'{option} {file}: there is no folder {file.parent}; make it first'
+        raise ConfigError(msg)
+    check_folder(option, file.absolute().parent)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Refuse a folder that could not be written or made, before hours of work end in an error.
+
+    Args:
+        option: What names the folder, such as ``--out``.
+        folder: The folder, which need not be there.
+
+    Raises:
+        ConfigError: It, or the one that it would be made in, cannot be written.
+    """
+    there = _existing(folder)
+    if not os.access(there, os.W_OK | os.X_OK):
+        locked = os.statvfs(there).f_flag & os.ST_RDONLY
+        reason = os.strerror(errno.EROFS if locked else errno.EACCES)
+        msg = f'{option}: {there} cannot be written: {reason}; choose another folder'
         raise ConfigError(msg)
 
 
@@ -97,30 +121,46 @@ def _renamed_when_whole(partial: Path, path: Path) -> Iterator[Path]:
     Raises:
         ConfigError: The disk is full or cannot be written; nothing is left behind.
     """
-    written = 0
-    try:
+    with kept_whole(path, partial):
         partial.parent.mkdir(parents=True, exist_ok=True)
         _remove(partial)
+        yield partial
+        sync(partial)
+        if path.is_dir():
+            _remove(path)  # a rename replaces a file, but no folder that holds anything
+        rename(partial, path)
+
+
+@contextmanager
+def kept_whole(path: Path, partial: Path) -> Iterator[None]:
+    """Remove what a block that fails has written.
+
+    Args:
+        path: What the block makes.
+        partial: What it is until it is whole.
+
+    Raises:
+        OutputError: The disk is full or cannot be written.
+    """
+    written = 0
+    try:
         try:
-            yield partial
-            sync(partial)
-            if path.is_dir():
-                _remove(path)  # a rename replaces a file, but no folder that holds anything
-            rename(partial, path)
+            yield
         except BaseException:
             written = _size(partial)
             _remove(partial)
             raise
-    except OSError as error:
-        if error.errno in FULL:
+    except Exception as error:
+        number = error_number(error)
+        if number in FULL:
             msg = (
                 f'{path}: the disk is full after {written / 1e6:.1f} MB of it, and nothing of it '
                 f'was kept; {_free(path.parent) / 1e6:.1f} MB are free there. Choose another disk'
             )
-            raise ConfigError(msg) from error
-        if error.errno in LOCKED:
-            msg = f'{path} cannot be written: {error.strerror}; choose another folder'
-            raise ConfigError(msg) from error
+            raise OutputError(msg) from error
+        if number in LOCKED:
+            msg = f'{path} cannot be written: {os.strerror(number)}; choose another folder'
+            raise OutputError(msg) from error
         raise
 
 
@@ -173,8 +213,13 @@ def _size(path: Path) -> int:
 
 
 def _free(folder: Path) -> int:
-    """Return the bytes that are free where a folder is."""
-    return shutil.disk_usage(folder).free
+    """Return the bytes that are free where a folder is, or will be made."""
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(path: Path) -> Path:
+    """Return the first that exists of a path and those above it."""
+    return next(p for p in (path.absolute(), *path.absolute().parents) if p.exists())
 
 
 def _remove(path: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import sys
 from typing import Annotated, Any, Union
 
+from cosmos_policy_ros.system_errors import explain
 from cosmos_policy_ros.types import ConfigError
 
 Command = tuple[type, Callable[[Any], int]]
@@ -108,7 +109,7 @@ def parse(arguments: Sequence[str] | None = None) -> Any:
 
 
 def main() -> None:
-    """Run a subcommand; a mistake a user can fix is one line and exit status 1."""
+    """Run a subcommand; a mistake or a lack that a user can mend is one line, exit status 1."""
     # Before mujoco and torch are loaded: draw without a display, and let waiting threads sleep
     # instead of spinning, which slows everything down as soon as another process is busy.
     os.environ['MUJOCO_GL'] = os.environ.get('MUJOCO_GL') or 'egl'
@@ -126,19 +127,20 @@ def main() -> None:
     except BrokenPipeError:  # who read, as head does, has seen enough
         _drop_output()
         status = 0
-    except OSError as error:
-        if not _is_output_lost():
-            raise
-        _drop_output()
-        msg = f'the output cannot be written: {error.strerror}; send it to another place'
-        print(f'cosmos-policy: {msg}', file=sys.stderr)
-        status = 1
     except ConfigError as error:
         print(f'cosmos-policy: {error}', file=sys.stderr)
         status = 1
     except KeyboardInterrupt:
         print('cosmos-policy: interrupted', file=sys.stderr)
         status = 130
+    except Exception as error:
+        if isinstance(error, OSError) and error.filename is None and _is_output_lost():
+            _drop_output()
+            msg = f'the output cannot be written: {error.strerror}; send it to another place'
+        elif not (msg := explain(error)):
+            raise
+        print(f'cosmos-policy: {msg}', file=sys.stderr)
+        status = 1
     sys.exit(status)
 
 

@@ -11,7 +11,7 @@ from cosmos_policy_ros.data.bags.policy_messages import write_candidates, write_
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.evaluation.scenario import Scenario
 from cosmos_policy_ros.evaluation.sim_bag import bag_path, write_joint_states
-from cosmos_policy_ros.outputs import partial_folder
+from cosmos_policy_ros.outputs import check_folder, partial_folder
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, SUBSTEPS
 from cosmos_policy_ros.topics import HUMAN_INTERVENTION, JOINT_COMMAND, SUCCESS, TASK
@@ -122,8 +122,10 @@ def refuse_existing(folder: Path, seeds: Iterable[int]) -> None:
     """Refuse a folder that holds a bag of these episodes already, before any is played.
 
     Raises:
-        ConfigError: There is one, or what a killed run left of one.
+        ConfigError: There is one, or what a killed run left of one; or the folder cannot be
+            written.
     """
+    check_folder('--record', folder)
     bags = [bag_path(folder, seed) for seed in seeds]
     if existing := [p for bag in bags for p in (bag, partial_folder(bag)) if p.exists()]:
         msg = f'{existing[0]} exists and is not overwritten; record to another folder'

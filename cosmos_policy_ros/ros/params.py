@@ -13,6 +13,7 @@ from cosmos_policy_ros.resources import PACKAGE
 from cosmos_policy_ros.ros.control_loop import spin_events
 from cosmos_policy_ros.ros.ending import ignore_signals, interrupt_building, spare_ending
 from cosmos_policy_ros.stack.node_list import MISTAKE
+from cosmos_policy_ros.system_errors import explain
 from cosmos_policy_ros.types import ConfigError
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 import rclpy
@@ -92,8 +93,8 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         spin: Runs it until the context is shut down.
 
     Raises:
-        SystemExit: A ``ConfigError`` ended it; it was logged as one line and the status is
-            ``MISTAKE``.
+        SystemExit: A ``ConfigError``, or what the system refused, ended it; it was logged as
+            one line and the status is ``MISTAKE``.
     """
     node = None
     interrupt_building()
@@ -105,11 +106,12 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
-    except ConfigError as error:
-        get_logger(PACKAGE).error(' '.join(str(error).split()))
-        raise SystemExit(MISTAKE) from None
-    except RuntimeError:
-        if rclpy.ok():  # otherwise Ctrl-C came while the node was being built
+    except Exception as error:
+        if trouble := str(error) if isinstance(error, ConfigError) else explain(error):
+            get_logger(PACKAGE).error(' '.join(trouble.split()))
+            raise SystemExit(MISTAKE) from None
+        # otherwise Ctrl-C came while the node was being built
+        if rclpy.ok() or not isinstance(error, RuntimeError):
             raise
     finally:
         spare_ending()

@@ -59,6 +59,12 @@ def test_logs_of_ros_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> 
     expect_one_line(start('status_node'), 'ROS 2 does not start', "'/proc/x'", 'doctor')
 
 
+def test_folder_that_cannot_be_written() -> None:
+    """Nobody, root included, makes a folder in /sys."""
+    result = start('operator_node', f'robot:={ROBOT_FILE}', 'out:=/sys/none')
+    expect_one_line(result, '/sys/none', 'choose another place')
+
+
 def test_checkpoint_of_another_camera(tmp_path: Path) -> None:
     """Both sides are named."""
     save_tiny_checkpoint(tmp_path, ROBOT, cameras=('left_wrist', 'right_wrist', 'low'))

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 from cosmos_policy_ros.cli import bench, compare, evaluate, oracle, report, train
-from cosmos_policy_ros.outputs import whole_file, whole_folder
+from cosmos_policy_ros.outputs import check_folder, check_output, whole_file, whole_folder
 from cosmos_policy_ros.types import ConfigError
 import pytest
 
@@ -149,6 +149,31 @@ def test_a_disk_that_takes_nothing_is_one_line(tmp_path: Path, number: int, line
     with pytest.raises(ConfigError, match=f'out.*{line}'):
         fail_to_write(tmp_path / 'out', number)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of one that is not there yet the folder above counts."""
+    monkeypatch.setattr(os, 'access', lambda path, _: path != tmp_path)  # as of another user
+    line = f'--record: {tmp_path} cannot be written: Permission denied; choose another folder'
+    with pytest.raises(ConfigError, match=line):
+        check_folder('--record', tmp_path / 'none' / 'rollouts')
+    with pytest.raises(ConfigError, match=f'--json: {tmp_path} cannot be written'):
+        check_output('--json', tmp_path / 'figures.json')
+
+
+def test_a_disk_that_is_full_before_the_folder_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is free is that of the folder that is there."""
+
+    def refuse(*_: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, 'mkdir', refuse)
+    with pytest.raises(ConfigError, match='the disk is full'):
+        fail_to_write(tmp_path / 'a' / 'out', errno.EIO)
 
 
 def test_other_failures_are_not_hidden(tmp_path: Path) -> None:

@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the system refuses a program, as room on a disk, files or memory, in one line for a person.
+
+Attributes:
+    FULL: Error numbers of a disk that takes no more.
+    LOCKED: Error numbers of what may not be read or written.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import BrokenExecutor
+import errno
+import os
+import re
+import resource
+
+FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last where a size is limited
+LOCKED = {errno.EROFS, errno.EACCES, errno.EPERM}
+NO_MEMORY = re.compile(  # in what libraries raise: numpy, torch, the loader of libraries, threads
+    "failed to map segment|cannot allocate memory|can't allocate memory|can't start new thread",
+    re.IGNORECASE,
+)
+
+
+def explain(error: BaseException) -> str:
+    """Return what the system refused and what to do; empty where it is something else."""
+    number = error_number(error)
+    if isinstance(error, BrokenExecutor):
+        return (
+            'a worker process ended without a word, as by the system when memory is full; close '
+            'what else runs here, or let fewer run side by side (--workers)'
+        )
+    if isinstance(error, MemoryError) or number == errno.ENOMEM or NO_MEMORY.search(str(error)):
+        return f'there is not enough memory: {_memory_advice()}'
+    if number == errno.EMFILE:
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        return f'{limit} open files are all that this shell allows; raise it: ulimit -n 4096'
+    if number not in FULL | LOCKED:
+        return ''
+    named = error.filename if isinstance(error, OSError) else None
+    what = os.strerror(number) if named is None else f'{named}: {os.strerror(number)}'
+    advice = 'another disk' if number in FULL else 'another place, or get the right to this one'
+    return f'{what}; choose {advice}'
+
+
+def error_number(error: BaseException) -> int:
+    """Return the number of an error of the system, 0 of others.
+
+    Libraries written in Rust, as safetensors, raise errors of their own and have it in the text.
+    """
+    if isinstance(error, OSError):
+        return error.errno or 0
+    found = re.search(r'\(os error (\d+)\)', str(error))
+    return int(found[1]) if found else 0
+
+
+def _memory_advice() -> str:
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY:
+        return 'close what else runs here, or let fewer processes run side by side'
+    return f'this shell allows a process {limit / 1e9:.1f} GB (ulimit -v); raise it, or unlimited'
