@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -62,7 +63,7 @@ def record_demonstration(path: Path, task: str, seed: int, robot: RobotSpec) -> 
     expert = make_expert(sim, np.random.default_rng(seed))
     image_ticks = round(CONTROL_HZ / robot.cameras[0].rate_hz)
     details = {'task': sim.task, 'robot': robot.name, 'seed': str(seed)}
-    with BagWriter(path, details) as bag:
+    with closing(sim), BagWriter(path, details) as bag:
         bag.write_text(TASK.name, sim.task, 0)
         for tick in range(round(LIMIT_S * CONTROL_HZ)):
             stamp_ns = round(tick * 1e9 / CONTROL_HZ)
@@ -82,7 +83,6 @@ def record_demonstration(path: Path, task: str, seed: int, robot: RobotSpec) -> 
         success = sim.success
         bag.set_metadata('success', str(success).lower())
         bag.set_metadata('source', 'demo' if success else 'rollout')
-    sim.close()
     return success
 
 

@@ -3,18 +3,25 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+import resource
+import subprocess
+import sys
 
+from cosmos_policy_ros.data.bags.files import read_metadata
 from cosmos_policy_ros.data.bags.reader import read_bag
 from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.data.episodes import list_episodes
+from cosmos_policy_ros.outputs import OutputError
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 import pytest
 from rosbags.interfaces import QosDurability, QosReliability
 from rosbags.rosbag2 import Reader
+import zstandard
 
 ROBOT_FILE = Path(__file__).parents[2] / 'config' / 'robots' / 'aloha_sim.yaml'
 ROBOT = read_robot(ROBOT_FILE)
@@ -22,6 +29,21 @@ META = {'source': 'demo', 'task': 'move', 'success': 'true', 'robot': 'aloha_sim
 START_NS = 1_000_000_000
 CONTROL_NS = 20_000_000
 JOINTS = ('waist', 'shoulder', 'elbow', 'forearm_roll', 'wrist_angle', 'wrist_rotate')
+
+FILL = """
+import resource, signal, sys
+from pathlib import Path
+from cosmos_policy_ros.data.bags.writer import BagWriter
+from cosmos_policy_ros.types import ConfigError
+
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+try:
+    with BagWriter(Path(sys.argv[2]), {}) as bag:
+        bag.write_text('/task', 'move', 0)
+except ConfigError as error:
+    print(error)
+"""
 
 
 def record(
@@ -157,10 +179,36 @@ def test_existing_folder_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_failed_recording_leaves_nothing(tmp_path: Path) -> None:
     """An exception while recording removes the unfinished folder."""
-    bag = BagWriter(tmp_path / 'a', META)
-    bag.write_text('/task', 'move', 0)
-    bag.__exit__(KeyboardInterrupt, None, None)
-    assert not (tmp_path / 'a').exists()
+    with suppress(KeyboardInterrupt), BagWriter(tmp_path / 'a', META) as bag:
+        bag.write_text('/task', 'move', 0)
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('size', [20, 1000])  # [bytes] that fit: not the begin, not the end
+def test_a_full_disk_leaves_nothing_of_a_bag(tmp_path: Path, size: int) -> None:
+    """And is one line that names the bag; nor may what is buffered make another error of it."""
+    done = subprocess.run(
+        [sys.executable, '-c', FILL, str(size), tmp_path / 'a'],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert f'{tmp_path / "a"}: the disk is full' in done.stdout
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_bag_that_is_unpacked_to_a_full_disk_is_not_damaged(tmp_path: Path) -> None:
+    """What can be done is said: another disk for temporary files."""
+    packed = tmp_path / 'a.mcap.zstd'
+    packed.write_bytes(zstandard.compress(bytes(100_000)))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match='set TMPDIR to a folder on another disk'):
+            read_metadata(packed)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_one_topic_has_one_type(tmp_path: Path) -> None:

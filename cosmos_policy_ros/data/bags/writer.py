@@ -27,7 +27,7 @@ import struct
 from typing import Any
 
 from cosmos_policy_ros.image_decoder import COMPRESSED_VIDEO, IMAGE, VIDEO_PACKET
-from cosmos_policy_ros.outputs import partial_folder, rename, sync, sync_open
+from cosmos_policy_ros.outputs import kept_whole, partial_folder, rename, sync, sync_open
 from cosmos_policy_ros.topics import offered_qos, Qos
 import numpy as np
 from numpy.typing import NDArray
@@ -108,6 +108,7 @@ class BagWriter:
             compress: Whether chunks are compressed with zstd.
 
         Raises:
+            ConfigError: The disk is full or cannot be written.
             FileExistsError: The folder or an unfinished one of that name exists.
         """
         partial = partial_folder(path)
@@ -117,6 +118,14 @@ class BagWriter:
                 raise FileExistsError(msg)
         self.path = path
         self._partial = partial
+        self._disk = ThreadPoolExecutor(1, 'disk')  # has no thread before the first flush
+        self._synced: Future[None] | None = None
+        self._connections: dict[str, Connection] = {}
+        with kept_whole(path, partial):
+            self._open(partial, metadata, compress)
+
+    def _open(self, partial: Path, metadata: Mapping[str, str], compress: bool) -> None:
+        """Create the folder, and the file in it."""
         self._writer = Writer(partial, version=9, storage_plugin=StoragePlugin.MCAP)
         if compress:
             self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
@@ -130,12 +139,9 @@ class BagWriter:
         # While this process lives the file is locked, so that nobody recovers a running recording.
         fcntl.flock(storage.bio, fcntl.LOCK_EX)
         # the file gets its final name now, since only the folder is renamed later
-        storage.path = storage.path.rename(partial / f'{path.stem}.mcap')
+        storage.path = storage.path.rename(partial / f'{self.path.stem}.mcap')
         draft = {INFORMATION: {'custom_data': {**metadata, 'complete': 'false'}}}
         (partial / 'metadata.yaml').write_text(yaml.safe_dump(draft), encoding='utf-8')
-        self._connections: dict[str, Connection] = {}
-        self._disk = ThreadPoolExecutor(1, 'disk')  # has no thread before the first flush
-        self._synced: Future[None] | None = None
 
     @property
     def n_bytes(self) -> int:
@@ -243,20 +249,32 @@ class BagWriter:
 
     def discard(self) -> None:
         """Stop writing and remove the folder."""
-        self._disk.shutdown()
-        self._writer.abort()
+        self._stop()
         shutil.rmtree(self._partial, ignore_errors=True)
+
+    def _stop(self) -> None:
+        self._disk.shutdown()
+        with contextlib.suppress(OSError):  # of a full disk, which does not take the rest
+            self._writer.abort()
 
     def __enter__(self) -> BagWriter:
         """Return the open writer."""
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Finish the bag, or remove it when the block failed."""
-        if kind is None:
-            self.close()
-        else:
-            self.discard()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        """Finish the bag, or remove it when the block failed.
+
+        Raises:
+            ConfigError: The disk is full or cannot be written.
+        """
+        with kept_whole(self.path, self._partial):
+            try:
+                if error is not None:
+                    raise error
+                self.close()
+            except BaseException:
+                self._stop()
+                raise
 
 
 class _Pieces(io.BufferedWriter):
