@@ -26,7 +26,7 @@ from cosmos_policy_ros.data.lerobot.reader import check_lengths
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.data.velocity_effort import STREAMS
-from cosmos_policy_ros.outputs import whole_folder
+from cosmos_policy_ros.outputs import OutputError, whole_folder
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import Circumstances, ConfigError, Episode
 import numpy as np
@@ -166,6 +166,8 @@ def convert_episodes(
             for recording in progress(recordings, f'writing {target}'):
                 try:
                     episode = read_episode(recording, robot, rate_hz, reading)
+                except OutputError:  # of temporary files: nothing is wrong with the episode
+                    raise
                 except ConfigError as error:
                     if not skip_bad:
                         hint = '; --skip-bad goes on without it' if len(recordings) > 1 else ''

@@ -25,7 +25,7 @@ from cosmos_policy_ros.data.episodes import (
     StoredEpisode,
 )
 from cosmos_policy_ros.data.reading import Reading
-from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.outputs import OutputError, whole_file
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.topics import SUCCESS
 from cosmos_policy_ros.training.config import TrainConfig
@@ -61,6 +61,7 @@ def prepare_episodes(
         recipe: How images become those that the policy is shown; None only resizes them.
 
     Raises:
+        OutputError: The disk of the cache is full or cannot be written.
         ConfigError: More than half of the episodes, or all, cannot be used, two folders have the
             same name, or the cache is of episodes that were read otherwise or have changed.
     """
@@ -86,7 +87,7 @@ def prepare_episodes(
             }
             for job in track(as_completed(jobs), 'reading episodes', total=len(jobs)):
                 error = job.exception()
-                if isinstance(error, ConfigError):
+                if isinstance(error, ConfigError) and not isinstance(error, OutputError):
                     logger.warning('left out: %s', error)
                     left_out[files[jobs[job]].stem] = str(error)
                 elif error is not None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import json
 import logging
 from pathlib import Path
+import resource
 
 from bags import write_joint_states
 from cosmos_policy_ros.core.config import ImageRecipe
@@ -18,6 +19,7 @@ from cosmos_policy_ros.data.episodes import list_episodes, StoredEpisode
 from cosmos_policy_ros.data.hdf5 import write_hdf5
 from cosmos_policy_ros.data.lerobot.writer import LeRobotWriter
 from cosmos_policy_ros.data.reading import Reading
+from cosmos_policy_ros.outputs import OutputError
 from cosmos_policy_ros.topics import SUCCESS
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.episode_cache import (
@@ -142,6 +144,18 @@ def test_more_bad_than_good_episodes_are_refused(tmp_path: Path) -> None:
         spoiled(data / f'episode_{number}.hdf5', np.inf)
     with pytest.raises(ConfigError, match=r'2 of the 3 episodes .* because: episode .*got 1 NaN'):
         prepare_episodes([data], tmp_path / 'cache', ROBOT, CONFIG, workers=1)
+
+
+def test_a_full_disk_is_no_reason_to_leave_an_episode_out(tmp_path: Path) -> None:
+    """The run would go on with fewer, and nobody would notice."""
+    write_data(tmp_path / 'data', 'hdf5', [sample_episode(seed) for seed in (0, 1)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limits[1]))  # processes inherit it
+    try:
+        with pytest.raises(OutputError, match='the disk is full'):
+            prepare_episodes([tmp_path / 'data'], tmp_path / 'cache', ROBOT, CONFIG)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
 def test_folders_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -32,6 +32,8 @@ from cosmos_policy_ros.data.bags.torn import (
 from cosmos_policy_ros.data.bags.writer import decode_cdr, INFORMATION, typestore
 from cosmos_policy_ros.data.bags.written import Arrival, written_in_mcap, written_in_sqlite
 from cosmos_policy_ros.data.reading import note
+from cosmos_policy_ros.outputs import OutputError
+from cosmos_policy_ros.system_errors import FULL
 from cosmos_policy_ros.types import ConfigError
 from rosbags.rosbag2 import Reader, ReaderError, storage_mcap, storage_sqlite3
 from rosbags.serde import SerdeError
@@ -158,6 +160,8 @@ def open_bag(path: Path) -> Iterator[Bag]:
     with ExitStack() as stack:
         try:
             yield _open(path, stack)
+        except OutputError:  # nothing is wrong with the bag
+            raise
         except (ValueError, TimeoutError) as error:
             named = str(error).startswith('episode ')
             msg = str(error) if named else f'episode {path}: {error}'
@@ -397,9 +401,20 @@ def _unpacked(
 
 
 def _unpack(file: Path, stack: ExitStack) -> Path:
-    """Return a storage file that was compressed as a whole, in a folder for the time being."""
+    """Return a storage file that was compressed as a whole, in a folder for the time being.
+
+    Raises:
+        OutputError: The disk of temporary files is full.
+    """
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix='cosmos_policy_bag_')))
     unpacked = folder / file.name.removesuffix(PACKED)
-    with file.open('rb') as packed, unpacked.open('wb') as whole:
-        shutil.copyfileobj(zstandard.ZstdDecompressor().stream_reader(packed), whole)
+    try:
+        with file.open('rb') as packed, unpacked.open('wb') as whole:
+            shutil.copyfileobj(zstandard.ZstdDecompressor().stream_reader(packed), whole)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        msg = f'{file} is unpacked into {folder.parent}, where the disk is full; set TMPDIR to a '
+        msg += 'folder on another disk'
+        raise OutputError(msg) from error
     return unpacked
