@@ -34,6 +34,7 @@ import psutil
 
 GB = 1e9
 MEMORY_GB, FREE_GB = 4.0, 5.0  # free: a stack needs 3 GB of memory; an hour of recording, of disk
+FILES = 1024  # open at a time, what Linux allows by itself
 SHARED_MB = 512.0  # of shared memory: 32 MB for each of a dozen processes
 STALE = 500  # files of DDS in shared memory, beyond which most are of killed processes
 PRIORITY = 50  # SCHED_FIFO priority of the executor
@@ -80,6 +81,7 @@ def examine_machine() -> Iterator[Finding]:
         'close what else runs here',
         'warning',
     )
+    yield from _find_shell_limits()
     yield from _find_limits()
     for name, folder in {
         'here': Path.cwd(),
@@ -103,6 +105,31 @@ def examine_machine() -> Iterator[Finding]:
             'writable',
             f'give another folder by --out, or the rights to {folder}',
         )
+
+
+def _find_shell_limits() -> Iterator[Finding]:
+    """Yield what the shell allows a process, as ``ulimit`` shows it."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    yield judge(
+        'machine',
+        'open files',
+        files >= FILES,
+        str(files),
+        f'at least {FILES} a process',
+        'ulimit -n 4096; processes do not start otherwise',
+        'warning',
+    )
+    size = resource.getrlimit(resource.RLIMIT_AS)[0]
+    unlimited = size == resource.RLIM_INFINITY
+    yield judge(
+        'machine',
+        'memory of a process',
+        unlimited,
+        'unlimited' if unlimited else f'{size / GB:.1f} GB',
+        'unlimited',
+        'ulimit -v unlimited; networks are not loaded otherwise',
+        'warning',
+    )
 
 
 def _find_limits() -> Iterator[Finding]:

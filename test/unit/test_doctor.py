@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import json
 from pathlib import Path
 import resource
@@ -22,6 +22,11 @@ Usage = namedtuple('Usage', 'total used free')
 def by_check(findings: Iterator[Finding]) -> dict[str, Finding]:
     """Return findings by what was looked at."""
     return {finding.check: finding for finding in findings}
+
+
+def set_limits(monkeypatch: pytest.MonkeyPatch, limits: Mapping[int, int]) -> None:
+    """Let this process have some limits, and none of the others."""
+    monkeypatch.setattr(resource, 'getrlimit', lambda kind: (limits.get(kind, -1), -1))
 
 
 def test_quick_examination_is_a_report(
@@ -56,11 +61,22 @@ def test_a_user_without_real_time_rights_is_told_how_to_get_them(
     """What ulimit -r and -l show."""
     limits = {resource.RLIMIT_RTPRIO: 0, resource.RLIMIT_MEMLOCK: 8_000_000}
     monkeypatch.setattr(doctor.os, 'geteuid', lambda: 1000)
-    monkeypatch.setattr(resource, 'getrlimit', lambda kind: (limits[kind], limits[kind]))
+    set_limits(monkeypatch, limits)
     findings = by_check(doctor.examine_machine())
     assert (findings['priority'].found, findings['priority'].level) == ('0', 'warning')
     assert '/etc/security/limits.conf' in findings['priority'].advice
     assert findings['locked memory'].found == '8 MB'
+
+
+def test_limits_of_a_shell_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ulimit -n and -v show."""
+    limits = {resource.RLIMIT_NOFILE: 64, resource.RLIMIT_AS: 3_000_000_000}
+    set_limits(monkeypatch, limits)
+    found = by_check(doctor.examine_machine())
+    assert (found['open files'].found, found['open files'].level) == ('64', 'warning')
+    assert 'ulimit -n' in found['open files'].advice
+    memory = found['memory of a process']
+    assert (memory.found, memory.expected, memory.level) == ('3.0 GB', 'unlimited', 'warning')
 
 
 def test_settings_that_keep_nodes_apart_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
