@@ -21,10 +21,15 @@ NO_MEMORY = re.compile(  # in what libraries raise: numpy, torch, the loader of 
     re.IGNORECASE,
 )
 
+NO_TEMPORARY = 'No usable temporary directory'  # of the FileNotFoundError of tempfile
+TEMPORARY_ADVICE = 'set TMPDIR to one that can, on a disk with room'
+
 
 def explain(error: BaseException) -> str:
     """Return what the system refused and what to do; empty where it is something else."""
     number = error_number(error)
+    if NO_TEMPORARY in str(error):
+        return f'no folder for temporary files can be written; {TEMPORARY_ADVICE}'
     if isinstance(error, BrokenExecutor):
         return (
             'a worker process ended without a word, as by the system when memory is full; close '

@@ -28,6 +28,7 @@ from cosmos_policy_ros.stack.domain import choose_own_domain, HIGHEST_DOMAIN, LA
 from cosmos_policy_ros.stack.node_list import CHECK, FAKE_SENSOR
 from cosmos_policy_ros.stack.processes import can_log, start_node, stop_nodes
 from cosmos_policy_ros.stack.running import find_ros_trouble, run_stack
+from cosmos_policy_ros.system_errors import TEMPORARY_ADVICE
 from cosmos_policy_ros.types import ConfigError
 from packaging.requirements import Requirement
 import psutil
@@ -83,10 +84,11 @@ def examine_machine() -> Iterator[Finding]:
     )
     yield from _find_shell_limits()
     yield from _find_limits()
-    for name, folder in {
-        'here': Path.cwd(),
-        'temporary files': Path(tempfile.gettempdir()),
-    }.items():
+    for name, folder in {'here': Path.cwd(), 'temporary files': _temporary()}.items():
+        if folder is None:
+            found = 'no folder that can be written'
+            yield Finding('disk', name, found, 'one', TEMPORARY_ADVICE, 'error')
+            continue
         free_gb = shutil.disk_usage(folder).free / GB
         yield judge(
             'disk',
@@ -105,6 +107,14 @@ def examine_machine() -> Iterator[Finding]:
             'writable',
             f'give another folder by --out, or the rights to {folder}',
         )
+
+
+def _temporary() -> Path | None:
+    """Return the folder of temporary files, None where there is none that can be written."""
+    try:
+        return Path(tempfile.gettempdir())
+    except FileNotFoundError:
+        return None
 
 
 def _find_shell_limits() -> Iterator[Finding]:
@@ -340,6 +350,8 @@ def examine_shared_memory() -> Iterator[Finding]:
 
 def examine_messages() -> Iterator[Finding]:
     """Yield whether images and joint states get from one process to another at their rate."""
+    if _temporary() is None:
+        return  # which was said
     choose_own_domain()  # what is imitated must not be taken for the robot that runs
     path = robot_file(ROBOT)
     robot = read_robot(path)

@@ -5,11 +5,13 @@ from __future__ import annotations
 
 from collections import namedtuple
 from collections.abc import Iterator, Mapping
+import errno
 import json
 from pathlib import Path
 import resource
 import shutil
 import sys
+import tempfile
 
 from cosmos_policy_ros.cli.doctor import Doctor, run
 from cosmos_policy_ros.finding import Finding
@@ -53,6 +55,19 @@ def test_full_disk_and_small_shared_memory_are_told(monkeypatch: pytest.MonkeyPa
     size = by_check(doctor.examine_shared_memory())['size']
     assert (size.found, size.level) == ('60 of 64 MB free', 'warning')
     assert size.advice.startswith('docker run --shm-size=1g')
+
+
+def test_no_folder_for_temporary_files_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container that is read-only; nothing that needs one is tried then."""
+
+    def refuse() -> str:
+        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found in ['/tmp']")
+
+    monkeypatch.setattr(tempfile, 'gettempdir', refuse)
+    found = by_check(doctor.examine_machine())['temporary files']
+    assert (found.found, found.level) == ('no folder that can be written', 'error')
+    assert 'TMPDIR' in found.advice
+    assert not list(doctor.examine_messages())
 
 
 def test_a_user_without_real_time_rights_is_told_how_to_get_them(

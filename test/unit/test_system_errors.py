@@ -37,6 +37,7 @@ def run_limited(limit: str, *words: str) -> tuple[int, str]:
         (ImportError('a.so: failed to map segment from shared object'), 'not enough memory'),
         (RuntimeError("can't start new thread"), 'not enough memory'),
         (BrokenProcessPool(), 'a worker process ended'),
+        (OSError(errno.ENOENT, 'No usable temporary directory found in []'), 'set TMPDIR'),
     ],
 )
 def test_what_the_system_refuses_is_a_line(error: Exception, line: str) -> None:
