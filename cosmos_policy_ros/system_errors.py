@@ -31,18 +31,15 @@ def explain(error: BaseException) -> str:
     if NO_TEMPORARY in str(error):
         return f'no folder for temporary files can be written; {TEMPORARY_ADVICE}'
     if isinstance(error, BrokenExecutor):
-        return (
-            'a worker process ended without a word, as by the system when memory is full; close '
-            'what else runs here, or let fewer run side by side (--workers)'
-        )
+        return f'a worker process ended without a word, as where memory is full: {_memory_advice()}'
     if isinstance(error, MemoryError) or number == errno.ENOMEM or NO_MEMORY.search(str(error)):
         return f'there is not enough memory: {_memory_advice()}'
     if number == errno.EMFILE:
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         return f'{limit} open files are all that this shell allows; raise it: ulimit -n 4096'
-    if number not in FULL | LOCKED:
-        return ''
     named = error.filename if isinstance(error, OSError) else None
+    if number not in FULL and (number not in LOCKED or named is None):  # as of a port
+        return ''
     what = os.strerror(number) if named is None else f'{named}: {os.strerror(number)}'
     advice = 'another disk' if number in FULL else 'another place, or get the right to this one'
     return f'{what}; choose {advice}'
@@ -62,5 +59,5 @@ def error_number(error: BaseException) -> int:
 def _memory_advice() -> str:
     limit = resource.getrlimit(resource.RLIMIT_AS)[0]
     if limit == resource.RLIM_INFINITY:
-        return 'close what else runs here, or let fewer processes run side by side'
+        return 'close what else runs here, or let fewer processes run side by side (--workers)'
     return f'this shell allows a process {limit / 1e9:.1f} GB (ulimit -v); raise it, or unlimited'

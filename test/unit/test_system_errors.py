@@ -46,7 +46,13 @@ def test_what_the_system_refuses_is_a_line(error: Exception, line: str) -> None:
 
 
 @pytest.mark.parametrize(
-    'error', [FileNotFoundError(errno.ENOENT, 'x', 'a'), ValueError('x'), OSError('x')]
+    'error',
+    [
+        FileNotFoundError(errno.ENOENT, 'x', 'a'),
+        PermissionError(errno.EACCES, 'x'),  # of a port, or of scheduling
+        ValueError('x'),
+        OSError('x'),
+    ],
 )
 def test_mistakes_of_a_program_are_none_of_the_system(error: Exception) -> None:
     """They keep their trace."""
