@@ -31,7 +31,7 @@ def explain(error: BaseException) -> str:
     if NO_TEMPORARY in str(error):
         return f'no folder for temporary files can be written; {TEMPORARY_ADVICE}'
     if isinstance(error, BrokenExecutor):
-        return f'a worker process ended without a word, as where memory is full: {_memory_advice()}'
+        return f'a worker process ended silently, as where memory is full: {_memory_advice()}'
     if isinstance(error, MemoryError) or number == errno.ENOMEM or NO_MEMORY.search(str(error)):
         return f'there is not enough memory: {_memory_advice()}'
     if number == errno.EMFILE:

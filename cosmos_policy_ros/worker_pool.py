@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+import errno
 import multiprocessing
 import os
 import threading
 from typing import Any
+
+from cosmos_policy_ros.types import ConfigError
 
 
 def open_pool(
@@ -23,10 +26,20 @@ def open_pool(
         workers: Number of processes.
         initializer: Called once in every process before its first job; it can be pickled.
         args: Of that function.
+
+    Raises:
+        ConfigError: There is no shared memory for what the processes wait on.
     """
     # spawn: neither an EGL context nor torch's threads survive a fork
     context = multiprocessing.get_context('spawn')
-    return ProcessPoolExecutor(workers, context, _begin, (initializer, args))
+    try:
+        return ProcessPoolExecutor(workers, context, _begin, (initializer, args))
+    except OSError as error:
+        if error.errno == errno.EMFILE or error.filename is not None:
+            raise
+        msg = f'no worker process can be started: /dev/shm cannot be written ({error.strerror}); '
+        msg += 'give the container shared memory: docker run --shm-size=1g'
+        raise ConfigError(msg) from error
 
 
 def _begin(initializer: Callable[..., None] | None, args: tuple[Any, ...]) -> None:

@@ -321,9 +321,10 @@ def examine_shared_memory() -> Iterator[Finding]:
             'size',
             f'{folder} cannot be written',
             'a file system in memory',
-            'docker run --shm-size=1g; or set FASTDDS_BUILTIN_TRANSPORTS=UDPv4 and '
+            'docker run --shm-size=1g; demonstrate, evaluate and train start no processes '
+            'otherwise. For a stack alone set FASTDDS_BUILTIN_TRANSPORTS=UDPv4 and '
             'FASTDDS_DEFAULT_PROFILES_FILE to an empty file, which is slower',
-            'warning',
+            'error',
         )
         return
     usage = shutil.disk_usage(folder)

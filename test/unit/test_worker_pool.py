@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import errno
+from multiprocessing import synchronize
 import os
 from pathlib import Path
 import signal
@@ -10,6 +12,8 @@ import subprocess
 import sys
 import time
 
+from cosmos_policy_ros.types import ConfigError
+from cosmos_policy_ros.worker_pool import open_pool
 import pytest
 
 PARENT = """
@@ -30,6 +34,18 @@ def runs(pid: int) -> bool:
         return Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[0] != 'Z'
     except FileNotFoundError:
         return False
+
+
+@pytest.mark.parametrize('number', [errno.EROFS, errno.EACCES, errno.ENOENT, errno.ENOSPC])
+def test_no_shared_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """As in a container whose /dev/shm is read-only, missing or full."""
+
+    def refuse(*_: object, **_options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(synchronize.SemLock, '__init__', refuse)
+    with pytest.raises(ConfigError, match=r'/dev/shm cannot be written .*; give the container'):
+        open_pool(1)
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
