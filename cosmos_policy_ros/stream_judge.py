@@ -49,7 +49,7 @@ class StampJudge:
         self._name, self._kept, self._max_late_ns = name, kept, max_late_s * 1e9
         self._late_ns: deque[int] = deque()  # of the messages that are judged by
         self._n_late = self._n_ahead = 0  # of them, those that are beyond a limit
-        self._stamped = False  # whether any stamp is not 0
+        self._stamped = False  # whether any stamp is not 0, or 0 was the time
         self._last: tuple[int, int] | None = None
 
     def push(self, arrival_ns: int, stamp_ns: int) -> str:
@@ -69,7 +69,7 @@ class StampJudge:
         self._first_ns = self._first_ns or arrival_ns
         self.span_s = (arrival_ns - self._first_ns) * 1e-9
         self._last = arrival_ns, stamp_ns
-        self._stamped = self._stamped or stamp_ns != 0
+        self._stamped = self._stamped or stamp_ns != 0 or arrival_ns == 0
         self._count(arrival_ns - stamp_ns, 1)
         self._late_ns.append(arrival_ns - stamp_ns)
         if self._kept is not None and len(self._late_ns) > self._kept:
@@ -130,8 +130,10 @@ class ImageLook:
         self.n += 1
         if (encoding := getattr(message, 'encoding', '')) in UNNAMED:
             self.unnamed = encoding
-        self.compare(message.data, arrival_ns)
-        return camera_image(self._camera, message, self._decoder)
+        image = camera_image(self._camera, message, self._decoder)
+        if image is not None:  # two packets of video differ, whatever they show
+            self.compare(message.data if hasattr(message, 'step') else image, arrival_ns)
+        return image
 
     def compare(self, data: Any, arrival_ns: int) -> None:
         """Note whether the data of the next message are those of the last."""

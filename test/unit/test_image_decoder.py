@@ -9,7 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import av
-from cosmos_policy_ros.image_decoder import image_array, ImageDecoder
+from cosmos_policy_ros.image_decoder import decode_file, image_array, ImageDecoder
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -236,3 +236,50 @@ def test_mosaic_in_a_file_is_refused_as_one_in_a_message_is() -> None:
     assert ImageDecoder().decode(coloured) is not None
     dark = compressed(image_file('PNG', grey * 0), 'bayer_rggb8; png compressed bgr8')
     assert ImageDecoder().decode(dark) is not None
+
+
+def test_width_that_pairs_of_pixels_cannot_have_is_refused() -> None:
+    """Two pixels share their colour there."""
+    with pytest.raises(
+        ValueError, match=r'of 5 px a row cannot be yuv422_yuy2, .*even width is ex'
+    ):
+        image_array(raw('yuv422_yuy2', [[128, 128]] * 5))
+
+
+def test_jpeg_without_an_end_is_damaged_whatever_follows() -> None:
+    """Zeros behind it, as of rows of one length, would be decoded as grey."""
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, 'JPEG')
+    whole = file.getvalue()
+    assert decode_file(whole + bytes(100)).shape == (64, 64, 3)
+    for torn in (whole[:-400], whole[:-400] + bytes(1000), whole[:-2] + bytes(50)):
+        with pytest.raises(ValueError, match=r'damaged \(the JPEG file has no end\)'):
+            decode_file(torn)
+
+
+def test_torn_packet_of_video_is_refused() -> None:
+    """A decoder would show what it makes up, until the next key frame."""
+    rng = np.random.default_rng(0)
+    encoder = av.CodecContext.create('libx264', 'w')
+    encoder.height, encoder.width, encoder.pix_fmt = 48, 64, 'yuv420p'
+    encoder.time_base, encoder.options = Fraction(1, 25), {'bf': '0', 'tune': 'zerolatency'}
+    packets = []
+    for number in range(4):
+        pixels = rng.integers(0, 255, (48, 64, 3), np.uint8)
+        frame = av.VideoFrame.from_ndarray(pixels, format='rgb24')
+        frame.pts = number
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    decoder = ImageDecoder()
+    assert decoder.decode(compressed(packets[0], 'h264')) is not None
+    with pytest.raises(ValueError, match=r'h264 packet of .* bytes cannot be decoded'):
+        decoder.decode(compressed(packets[1][: len(packets[1]) // 2], 'h264'))
+
+
+def test_images_behind_a_lost_packet_wait_for_the_next_key_frame() -> None:
+    """They would be those of before, smeared: every packet counts on the one before."""
+    decoder, packets = ImageDecoder(), video_packets(14)
+    shown = [decoder.decode(compressed(packets[k], 'h264')) for k in range(14) if k != 6]
+    assert [image is None for image in shown] == [False] * 6 + [True] * 3 + [False] * 4
+    levels = [int(image[24, 32, 0]) for image in shown if image is not None]
+    assert np.abs(np.array(levels) - 10 * np.array([*range(6), *range(10, 14)])).max() <= 3
