@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 V = TypeVar('V')
 V_co = TypeVar('V_co', covariant=True)
+JUMPED = 'jumped'  # in the reason for a joint that moved farther than it can
 JUMP_MARGIN_RAD = 0.15  # measurement noise and speed overshoot; a failed bus read jumps far more
 PI_TOLERANCE_RAD = 1e-3  # a joint this close to +-pi may be the zero-filled read of a bus
 PI_JOINTS = 3  # so many joints at +-pi at once do not happen on a working arm
@@ -512,5 +513,7 @@ def implausible(
         if excess[worst] > 0:
             jump = float(joints[worst] - last[worst])
             name = arm.joints[worst]
-            return f'{arm.joint_state_topic}: {name} jumped {jump:+.2f} rad in {dt_s * 1e3:.0f} ms'
+            return (
+                f'{arm.joint_state_topic}: {name} {JUMPED} {jump:+.2f} rad in {dt_s * 1e3:.0f} ms'
+            )
     return None

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -105,6 +105,7 @@ def write_bag_of(
     custom: dict[str, str] | None = None,
     sqlite: bool = False,
     as_sent: bool = False,
+    silent: Mapping[str, str] | None = None,
 ) -> Path:
     """Write messages as ``ros2 bag record`` does, in the order of arrival.
 
@@ -114,12 +115,16 @@ def write_bag_of(
         custom: Custom data, by default none.
         sqlite: Whether the storage is SQLite instead of MCAP.
         as_sent: Whether they are written in their own order, whatever their arrivals say.
+        silent: Topics on which nobody sent anything, with their types.
     """
     plugin = StoragePlugin.SQLITE3 if sqlite else StoragePlugin.MCAP
     with Writer(path, version=9, storage_plugin=plugin) as bag:
         for key, value in (custom or {}).items():
             bag.set_custom_data(key, value)
-        connections: dict[str, Any] = {}
+        connections: dict[str, Any] = {
+            topic: bag.add_connection(topic, kind, typestore=typestore())
+            for topic, kind in (silent or {}).items()
+        }
         for row in sent if as_sent else sorted(sent, key=lambda row: row.arrival_ns):
             if row.topic not in connections:
                 connections[row.topic] = bag.add_connection(

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, fields, replace
 import logging
 from typing import Any, Literal
 
-from cosmos_policy_ros.align import implausible, tick_grid
-from cosmos_policy_ros.data.units import suggest_units, to_radians, Units
+from cosmos_policy_ros.align import implausible, JUMP_MARGIN_RAD, tick_grid
+from cosmos_policy_ros.data.units import suggest_units, to_radians, TURN_RAD, Units
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.types import Circumstances, Episode, Images
 import numpy as np
@@ -153,7 +153,7 @@ def find_cameras(
         named: Topic of the robot file -> key of a camera that has another name.
 
     Raises:
-        ValueError: A camera is missing.
+        ValueError: A camera is missing, or two are one and the same.
     """
     there = sorted(keys)
     found = {
@@ -162,6 +162,12 @@ def find_cameras(
         for k in ([named[c.topic]] if c.topic in named else [c.name, camera_key(c.name)])
         if k in there
     }
+    for key in (keys_taken := [*found.values()]):
+        if keys_taken.count(key) > 1:
+            both = ' and '.join(name for name, mine in found.items() if mine == key)
+            msg = f'{both} would both be camera {key} of {where}; it has {there}, one each is '
+            msg += 'expected: --map NAME=CAMERA says which'
+            raise ValueError(msg)
     missing = [
         named.get(c.topic, camera_key(c.name)) for c in robot.cameras if c.name not in found
     ]
@@ -241,7 +247,7 @@ def assemble(
             velocity=None,
         )
     if robot.actions == 'joint_targets':  # a hand that is displaced has no limits of joints
-        check_openings(rows.proprio, rows.actions, robot, rate_hz)
+        check_units(rows.proprio, rows.actions, robot, rate_hz)
         check_motion(rows.proprio, robot, rate_hz)
     expert = np.ones(n, dtype=np.bool_) if rows.expert is None else rows.expert
     intervened = rows.human_intervention
@@ -264,14 +270,14 @@ def assemble(
     )
 
 
-def check_openings(
+def check_units(
     proprio: NDArray[np.floating],
     actions: NDArray[np.floating],
     robot: RobotSpec,
     rate_hz: float,
     of_bag: bool = False,
 ) -> None:
-    """Refuse grippers in another unit, such as per cent.
+    """Refuse joints and grippers in other units, such as degrees and per cent.
 
     Args:
         proprio: (S, P) measured joints [rad; gripper 0..1].
@@ -283,14 +289,20 @@ def check_openings(
     Raises:
         ValueError: One is far outside of 0 to 1; names it, the row and its time.
     """
+    turns = np.maximum(TURN_RAD, np.maximum(-robot.lower, robot.upper) + JUMP_MARGIN_RAD)
     for name, array in (('proprio', proprio), ('actions', actions)):
-        far = ((array < OPENINGS[0]) | (array > OPENINGS[1])) & ~robot.arm_joints
-        if far.any():
-            row, joint = np.argwhere(far)[0].tolist()
-            msg = f'{name}: {robot.joint_names[joint]} is {array[row, joint]:g} in row {row}, '
-            msg += f'{row / rate_hz:.2f} s; openings of 0 (closed) to 1 (open) are expected'
-            msg += '' if of_bag else suggest_units(array, robot)
-            raise ValueError(msg)
+        open_far = ((array < OPENINGS[0]) | (array > OPENINGS[1])) & ~robot.arm_joints
+        turned_far = (np.abs(array) > turns) & robot.arm_joints
+        for far, wanted in (
+            (open_far, 'openings of 0 (closed) to 1 (open) are'),
+            (turned_far, 'radians are'),
+        ):
+            if far.any():
+                row, joint = np.argwhere(far)[0].tolist()
+                msg = f'{name}: {robot.joint_names[joint]} is {array[row, joint]:g} in row {row}, '
+                msg += f'{row / rate_hz:.2f} s; {wanted} expected'
+                msg += '' if of_bag else suggest_units(array, robot)
+                raise ValueError(msg)
 
 
 def refuse_other_robot(labels: Labels, robot: RobotSpec, allowed: bool) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 import re
 import shutil
 import sqlite3
 from typing import Any
 
+import av
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.data.assemble import Labels
 from cosmos_policy_ros.data.bags import reader
@@ -18,6 +20,7 @@ from cosmos_policy_ros.data.bags.custom import relabel_bag
 from cosmos_policy_ros.data.bags.files import FROM, read_custom, read_topics
 from cosmos_policy_ros.data.bags.overview import read_overview
 from cosmos_policy_ros.data.bags.reader import read_bag
+from cosmos_policy_ros.data.bags.writer import message_header
 from cosmos_policy_ros.data.episode_edits import split
 from cosmos_policy_ros.data.episodes import list_episodes, StoredEpisode
 from cosmos_policy_ros.data.reading import Reading, Stamps
@@ -909,3 +912,108 @@ def test_metadata_of_endless_lists_is_damaged_and_no_crash(
     assert 'metadata.yaml is damaged (more than 100 lists and mappings' in caplog.text
     with pytest.raises(ConfigError, match='more than 100 lists and mappings'):
         relabel_bag(path, {'task': 'fold'})
+
+
+def test_two_arms_of_one_topic_with_the_same_joints_are_refused(tmp_path: Path) -> None:
+    """Both would be whoever was first; nor can two cameras be one."""
+    sent = [
+        row._replace(topic='/joint_states') if row.topic.endswith('joint_states') else row
+        for row in recording(0.2)
+    ]
+    path = write_bag_of(tmp_path / 'a', sent, DEMO)
+    one = dict.fromkeys(ROBOT.joint_state_topics, '/joint_states')
+    with pytest.raises(ConfigError, match=r"_left and follower_right would both be the joint 'wa"):
+        read(path, topics=one)
+    path = write_bag_of(tmp_path / 'b', recording(0.2), DEMO)
+    with pytest.raises(ConfigError, match='high and left_wrist would both be the images of /left'):
+        read(path, topics={HIGH: '/left_wrist/image_raw'})
+
+
+def test_two_publishers_of_the_same_joints_are_refused_with_their_time(tmp_path: Path) -> None:
+    """Every joint state of the second looks like a failed bus read."""
+    others = []
+    for tick in range(40):
+        ns = START_NS + 5_000_000 + tick * 10_000_000
+        pose = [1.2, *arm_pose(0.0)[1:], 0.03]
+        message = joint_state(ns, [*JOINTS, 'left_finger'], pose)
+        others.append(Sent(ns, '/follower_left/joint_states', JOINT_STATE, message))
+    path = write_bag_of(tmp_path / 'a', [*recording(0.4), *others], DEMO)
+    wanted = r'40 of 80 joint states cannot be true, the first at 0\.01 s: .* waist jumped \+1\.20'
+    with pytest.raises(ConfigError, match=wanted):
+        read(path)
+
+
+def test_degrees_in_a_bag_are_refused_however_slow_the_arm_is(tmp_path: Path) -> None:
+    """Radians of 55 are more than any joint turns."""
+    for topic, what in (('/follower_left/joint_states', 'proprio'), ('/joint_command', 'actions')):
+        sent = recording(0.2)
+        for row in sent:
+            if row.topic == topic:
+                row.message.position[[1, 2]] = np.rad2deg([-0.96, 1.16])
+        path = write_bag_of(tmp_path / what, sent, DEMO)
+        wanted = rf'{what}: .*/shoulder is -55\.0039 in row 0, 0\.00 s; radians are expected$'
+        with pytest.raises(ConfigError, match=wanted):
+            read(path)
+
+
+@pytest.mark.parametrize('sqlite', [False, True])
+def test_topics_that_were_recorded_without_a_message_hide_no_others(
+    tmp_path: Path, sqlite: bool
+) -> None:
+    """Recorders of all topics list the raw images that nobody asked for, beside the JPEG ones."""
+    sent = images_as(
+        recording(0.4),
+        COMPRESSED_IMAGE,
+        lambda ns, s: jpeg_image(ns, brightness(s)),
+        '/compressed',
+    )
+    silent = dict.fromkeys((camera.topic for camera in ROBOT.cameras), IMAGE)
+    path = write_bag_of(tmp_path / 'a', sent, DEMO, sqlite, silent=silent)
+    assert abs(int(read(path).images['high'][-1][0, 0, 1]) - 16) < 6
+    path = write_bag_of(tmp_path / 'b', without(sent, '/high/image_raw/compressed'), DEMO,
+                        sqlite, silent=silent)  # fmt: skip
+    with pytest.raises(ConfigError, match='no message on /high/image_raw; the bag has'):
+        read(path)
+
+
+def test_clock_that_leapt_by_years_is_a_gap_and_takes_no_memory(tmp_path: Path) -> None:
+    """A computer without a battery learns the date while it records."""
+    year_ns = 10 * 365 * 86_400 * 10**9
+    later = recording(0.4)
+    for row in later:
+        if hasattr(row.message, 'header'):
+            row.message.header.stamp.sec += year_ns // 10**9
+    later = [row._replace(arrival_ns=row.arrival_ns + year_ns) for row in later]
+    path = write_bag_of(tmp_path / 'a', [*recording(0.4), *later], DEMO)
+    with pytest.raises(ConfigError, match=r'at 0\.50 s: .*joint_states is 110 ms old, limit 100'):
+        read(path)
+
+
+def test_files_that_metadata_does_not_name_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a bag that was copied into another, or whose metadata somebody edited."""
+    path = write_bag_of(tmp_path / 'a', recording(0.2), DEMO)
+    shutil.copy(path / 'a.mcap', path / 'b_1.mcap')
+    read(path)
+    assert 'a: left out, since metadata.yaml does not name them: b_1.mcap' in caplog.text
+
+
+def test_video_that_stands_still_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Its packets differ all the same."""
+    encoder = av.CodecContext.create('libx264', 'w')
+    encoder.height, encoder.width, encoder.pix_fmt = 240, 320, 'yuv420p'
+    encoder.time_base, encoder.options = Fraction(1, 25), {'bf': '0', 'tune': 'zerolatency'}
+    packets = []
+    for number in range(13):
+        frame = av.VideoFrame.from_ndarray(brightness(0.5), format='rgb24')
+        frame.pts = number
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+
+    def packet(ns: int, at_s: float) -> Any:
+        stamp, data = message_header(ns).stamp, packets[round(at_s / 0.08)]
+        return T[COMPRESSED_VIDEO](stamp, '', np.frombuffer(data, np.uint8), 'h264')
+
+    sent = images_as(recording(1.0), COMPRESSED_VIDEO, packet, '/foxglove')
+    read(write_bag_of(tmp_path / 'a', sent, DEMO))
+    assert '/high/image_raw/foxglove shows the same image for 0.' in caplog.text

@@ -66,7 +66,8 @@ class Bag:
     Attributes:
         path: Its folder, or its only file.
         custom: Custom data, such as ``robot`` and ``seed``; empty where nobody left any.
-        types: Topic -> message type, ``package/msg/Name``.
+        types: Topic with messages -> their type, ``package/msg/Name``.
+        silent: Topics that were recorded and on which there was no message.
         torn: Whether a file of it ends before it was finished.
         recorded_ns: Arrival of the first message in its files [ns], 0 without any.
         start_ns: The same of the part that counts, see ``FROM`` and ``TO``.
@@ -78,6 +79,7 @@ class Bag:
     path: Path
     custom: Mapping[str, str]
     types: Mapping[str, str]
+    silent: Collection[str]
     torn: bool
     recorded_ns: int
     start_ns: int
@@ -103,9 +105,10 @@ class Bag:
 
 @dataclass(frozen=True)
 class _Storage:
-    """One storage file: its topics, whether it is torn, its span [ns], and what reads it."""
+    """One storage file: topics, whether it is torn, its span [ns], and what reads it."""
 
     types: dict[str, str]
+    silent: set[str]
     torn: bool
     start_ns: int
     end_ns: int
@@ -205,6 +208,7 @@ def _open(path: Path, stack: ExitStack) -> Bag:
         path,
         custom,
         types,
+        {topic for storage in storages for topic in storage.silent} - {*types},
         any(storage.torn for storage in storages),
         recorded_ns,
         start_ns,
@@ -219,13 +223,15 @@ def _part(messages: Iterator[Message], start_ns: int, end_ns: int) -> Iterator[M
 
     What was newest of every topic at the first of them comes first.
     """
-    newest: dict[str, bytes] = {}
+    newest: dict[str, tuple[int, list[bytes]]] = {}  # topic -> arrival, and all that came then
     for topic, bag_ns, data in messages:
-        if bag_ns < start_ns:
-            newest[topic] = data
+        if bag_ns <= start_ns:
+            if topic not in newest or newest[topic][0] != bag_ns:
+                newest[topic] = bag_ns, []
+            newest[topic][1].append(data)
             continue
-        for before in newest.items():
-            yield before[0], start_ns, before[1]
+        for name, (_, came) in newest.items():
+            yield from ((name, start_ns, each) for each in came)
         newest.clear()
         if bag_ns < end_ns:
             yield topic, bag_ns, data
@@ -280,7 +286,10 @@ def _storage_files(path: Path, information: Mapping[str, Any]) -> list[Path]:
     if not there:
         msg = f'no storage file ({", ".join(STORAGE)}) is in it'
         raise ReaderError(msg)
-    return [p for p in by_number if not listed or p.name in listed] or by_number
+    taken = [p for p in by_number if not listed or p.name in listed] or by_number
+    if others := [p.name for p in by_number if p not in taken]:
+        note(str(path), f'left out, since {METADATA} does not name them: {", ".join(others)}')
+    return taken
 
 
 def _file_number(file: Path) -> list[int]:
@@ -294,7 +303,7 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
     if file.suffix == PACKED:
         file = _unpack(file, stack)
     mode = str(information.get('compression_mode') or '').lower()
-    torn = False
+    torn, silent = False, set[str]()
     try:
         _refuse_log(file)
         reader = stack.enter_context(Reader(file))
@@ -303,7 +312,8 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
         types, start_ns, end_ns, read = _scan_torn(file, error, torn)
         written = partial(_arrivals, read)
     else:
-        types = {c.topic: c.msgtype for c in reader.connections}
+        types = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
+        silent = {c.topic for c in reader.connections} - {*types}
         read = partial(_read_whole, file, reader)
         written = partial(written_in_sqlite, file)
         storage = reader.storage
@@ -319,7 +329,7 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
         )
     if mode == 'message':
         read = partial(_unpacked, read)
-    return _Storage(types, torn, start_ns, end_ns, read, written)
+    return _Storage(types, silent, torn, start_ns, end_ns, read, written)
 
 
 def _arrivals(read: Callable[[Collection[str] | None], Iterator[Message]]) -> Iterator[Arrival]:

@@ -19,13 +19,14 @@ from typing import Any
 from cosmos_policy_ros.align import (
     ArmStream,
     describe_missing,
+    JUMPED,
     sample_at,
     stamp_of,
     StreamBuffer,
     tick_grid,
 )
 from cosmos_policy_ros.data.assemble import (
-    check_openings,
+    check_units,
     Labels,
     next_as_actions,
     read_circumstances,
@@ -72,6 +73,7 @@ OWN_COLOURS = (  # why --images is not taken
     'camera in the robot file, as on the running robot'
 )
 ODD_RATE = 1.6  # times the rate of the robot file, or one part of it, beyond which a rate is told
+MOST_JUMPS = 0.1  # of the joint states of a topic; a bus that fails sends pi, or little else
 SETTLED_S = 1.0  # [s] of images by which a rate is judged
 REPORTED_S = 0.5  # what is left out at an end beyond this is told
 Streams = dict[str, list[Row]]  # topic of the bag -> its messages
@@ -132,14 +134,14 @@ def read_bag(
             logger.warning('episode %s: %s', path, other)
         rate_hz = rate_hz or labels.rate_hz or robot.control_rate_hz
         reading = complete_reading(bag, reading, contract, robot)
-        sources = find_sources(bag.types, robot, reading, labels.task is not None)
+        sources = find_sources(bag.types, robot, reading, labels.task is not None, bag.silent)
         check_set_back(bag.written(), sources.topics, bag.start_ns, bag.end_ns)
         limits = _Limits(max_image_age_s, max_joint_age_s)
         episode = _Reader(bag, robot, reading, sources, limits).episode(labels, rate_hz)
         if reading.actions == 'state-next':
             episode = next_as_actions(episode)
         if robot.actions == 'joint_targets':
-            check_openings(episode.proprio, episode.actions, robot, rate_hz, of_bag=True)
+            check_units(episode.proprio, episode.actions, robot, rate_hz, of_bag=True)
     note_oddities(episode, robot, str(path.parent))
     return episode
 
@@ -326,9 +328,17 @@ class _Reader:
         stream, rows = ArmStream(named, topic), self._streams[topic]
         if rows and not any({*row.value.name} & {*arm.state_joints} for row in rows):
             raise ValueError(describe_missing(named, rows[0].value))
+        jumps: list[tuple[int, str]] = []
         for row in rows:
             with self._located(row.arrival_ns):
-                stream.push(self._time(row), row.value)
+                reason = stream.push(self._time(row), row.value)
+            jumps += [(row.arrival_ns, reason)] if reason and f' {JUMPED} ' in reason else []
+        if len(jumps) > max(MOST_JUMPS * len(rows), 1):
+            first_ns, reason = jumps[0]
+            msg = f'{len(jumps)} of {len(rows)} joint states cannot be true, the first at '
+            msg += f'{self._at_s(first_ns)}: {reason}; radians of one publisher are expected, and '
+            msg += 'two on one topic or degrees look like this: --map TOPIC=STREAM takes another'
+            raise ValueError(msg)
         return stream
 
     def _command(self, part: Any) -> StreamBuffer[NDArray[np.float32]]:
@@ -390,6 +400,11 @@ class _Reader:
                     'episode %s: %.2f s at the %s are left out: %s %s',
                     self._bag.path, seconds, side, name, why,
                 )  # fmt: skip
+        # a clock that leapt by years makes a gap of as many ticks, of which the first is told
+        most_s = (
+            self._limits.joint_s * max(len(self._streams[s.name]) for s in arms.values()) + 1.0
+        )
+        last_ns = min(last_ns, first_ns + round(most_s * 1e9))
         try:
             return tick_grid(first_ns, last_ns, rate_hz)
         except ValueError as error:

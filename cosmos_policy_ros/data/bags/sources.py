@@ -7,7 +7,7 @@ the commands are then on the topics of the controllers, or nowhere.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -99,7 +99,11 @@ def camera_topic(types: Mapping[str, str], topic: str) -> str | None:
 
 
 def find_sources(
-    types: Mapping[str, str], robot: RobotSpec, reading: Reading, labelled: bool
+    types: Mapping[str, str],
+    robot: RobotSpec,
+    reading: Reading,
+    labelled: bool,
+    silent: Collection[str] = (),
 ) -> Sources:
     """Return where the streams of an episode are.
 
@@ -108,9 +112,11 @@ def find_sources(
         robot: The streams.
         reading: What a person says about the bag.
         labelled: Whether the instruction is known without a topic.
+        silent: Topics on which there was no message.
 
     Raises:
-        ValueError: A topic is missing or of another type; says which option helps.
+        ValueError: A topic is missing or of another type, or two streams are one and the same;
+            says which option helps.
     """
     named = reading.topics
     missing: list[str] = []
@@ -129,6 +135,9 @@ def find_sources(
         joint_states[topic] = named.get(topic, topic)
         _expect_type(types, joint_states[topic], JOINT_STATE)
         missing += [] if joint_states[topic] in types else [joint_states[topic]]
+    followed = [*((arm, arm.name) for arm in robot.arms)]
+    followed += [(arm, f'leader of {arm.name}') for arm in arms]
+    _expect_apart(cameras, [(joint_states[a.joint_state_topic], a, name) for a, name in followed])
     commands: tuple[CommandPart, ...] = ()
     if reading.actions in (None, 'command'):
         commands = _command_parts(types, robot, named)
@@ -136,9 +145,8 @@ def find_sources(
     task = named.get(TASK.name, TASK.name)
     missing += [task] if task not in types and not labelled else []
     if missing:
-        msg = (
-            f'no topic {", ".join(missing)}; the bag has {sorted(types)}; topics of other names: '
-        )
+        what = 'no message on' if set(missing) & set(silent) else 'no topic'
+        msg = f'{what} {", ".join(missing)}; the bag has {sorted(types)}; topics of other names: '
         msg += '--map TOPIC=STREAM'
         if commands == () and reading.actions is None:
             msg += '; actions without commands: --actions leader or --actions state-next'
@@ -155,6 +163,27 @@ def find_sources(
         task if task in types else '',
         *(topic if types.get(topic) in (BOOL, INT8) else '' for topic in flags),
     )
+
+
+def _expect_apart(cameras: Mapping[str, str], arms: Iterable[tuple[str, ArmSpec, str]]) -> None:
+    """Refuse two streams that a person has mapped to the same images or joints.
+
+    Args:
+        cameras: Camera -> topic, empty where there is none.
+        arms: Topic of the joint states of every arm, the arm, and what to call it.
+
+    Raises:
+        ValueError: They are; names both.
+    """
+    seen: dict[tuple[str, str], str] = {}
+    measured = [(topic, joint, name) for topic, arm, name in arms for joint in arm.state_joints]
+    shown = [(topic, '', name) for name, topic in cameras.items() if topic]
+    for topic, joint, name in (*shown, *measured):
+        if (other := seen.setdefault((topic, joint), name)) != name:
+            what = f'the joint {joint!r}' if joint else 'the images'
+            msg = f'{other} and {name} would both be {what} of {topic}, one stream each is '
+            msg += 'expected: --map TOPIC=STREAM says which'
+            raise ValueError(msg)
 
 
 def _expect_type(types: Mapping[str, str], topic: str, wanted: str) -> None:
