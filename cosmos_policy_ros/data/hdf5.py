@@ -135,10 +135,9 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
     if place not in file:
         msg = f'no {IMAGES} and no {VIDEOS}; it has {sorted(file.get("observations", []))}'
         raise ValueError(msg)
-    columns = slice(robot.size) if 'base' in reading.drop else slice(None)
     commands = _commands(file, reading)
     joints = {
-        name: _dataset(file, name)[()][..., columns]
+        name: _without_base(_dataset(file, name)[()], robot, reading, str(path.parent))
         for name in (STATE, commands, *MOTION.values())
         if name not in MOTION.values() or name in file
     }
@@ -202,6 +201,16 @@ def _episode(file: h5py.File, path: Path, robot: RobotSpec, reading: Reading) ->
     return episode
 
 
+def _without_base(
+    rows: NDArray[Any], robot: RobotSpec, reading: Reading, where: str
+) -> NDArray[Any]:
+    """Return rows without the columns of a mobile base, where they have them and it is wanted."""
+    if 'base' not in reading.drop or rows.shape[1:] != (robot.size + BASE,):
+        return rows
+    note(where, f'the last {BASE} columns of its joints, of a base, are left out')
+    return rows[:, : robot.size]
+
+
 def _commands(file: h5py.File, reading: Reading) -> str:
     """Return the dataset that the actions are made from: commands, or the measured joints.
 
@@ -233,8 +242,8 @@ def _swapped(file: h5py.File, place: str, ndim: int, reading: Reading) -> bool:
     stored = 'videos' if place == VIDEOS else 'raw pixels' if ndim == 4 else 'JPEG rows'
     if reading.images is None and (ours or stored == 'videos'):  # videos say it themselves
         return False
-    padded = bool(file.attrs.get('compress', False)) and 'compress_len' in file
-    marked = padded and place == IMAGES and ndim == 2
+    compressed = bool(file.attrs.get('compress', False)) and 'compress_len' in file
+    marked = compressed and place == IMAGES and ndim != 4
     swapped = marked if reading.images is None else reading.images == 'bgr'
     orders = {False: 'red, green, blue', True: 'blue, green, red'}
     if reading.images is None:
@@ -265,8 +274,6 @@ def _note_what_is_left(file: h5py.File, path: Path, reading: Reading) -> None:
     left += [f'attribute {name}' for name in file.attrs if name not in ATTRIBUTES]
     if left:
         note(str(path.parent), f'left out, since episodes do not hold it: {", ".join(left)}')
-    if 'base' in reading.drop:
-        note(str(path.parent), f'the last {BASE} columns of its joints, of a base, are left out')
 
 
 def write_hdf5(path: Path, episode: Episode, robot: RobotSpec, videos: bool = False) -> None:
@@ -369,6 +376,9 @@ def cut_hdf5(path: Path, out: Path, rows: slice) -> None:
         n = len(_dataset(file, STATE))
         with create_hdf5(out) as new:
             new.attrs.update(file.attrs)
+            labels = _labels(file)
+            if rows.start and labels.start_ns is not None and labels.rate_hz:
+                new.attrs['start_ns'] = labels.start_ns + round(rows.start * 1e9 / labels.rate_hz)
             file.visititems(lambda name, item: _copy_rows(item, new, name, n, rows))
 
 

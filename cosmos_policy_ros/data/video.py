@@ -44,7 +44,7 @@ class VideoWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path, self.n_frames, self.n_bytes = path, 0, 0
         self._rate = Fraction(rate_hz).limit_denominator(1000)
-        self._file = av.open(str(path), 'w')
+        self._file = av.open(_url(path), 'w')
         self._stream = self._file.add_stream('libx264', rate=self._rate, options=OPTIONS)
         self._stream.width, self._stream.height = width, height
         self._stream.pix_fmt = PIXELS
@@ -77,7 +77,7 @@ class VideoWriter:
 
 def video_rate(path: Path) -> float:
     """Return the frames per second of a file [Hz]."""
-    with av.open(str(path)) as file:
+    with av.open(_url(path)) as file:
         return float(file.streams.video[0].average_rate)
 
 
@@ -88,7 +88,7 @@ def read_video(path: Path, start_s: float = 0.0) -> Iterator[tuple[float, av.Vid
         ValueError: The file is missing, damaged or no video.
     """
     try:
-        with av.open(str(path)) as file:
+        with av.open(_url(path)) as file:
             stream = file.streams.video[0]
             tolerance_s = 0.5 / float(stream.average_rate)
             file.seek(round(start_s / stream.time_base), stream=stream)  # to the key frame before
@@ -153,5 +153,10 @@ def pick_frames(
 
 def count_frames(path: Path) -> int:
     """Return the number of frames of a file, found by decoding them."""
-    with av.open(str(path)) as file:
+    with av.open(_url(path)) as file:
         return sum(1 for _ in file.decode(video=0))
+
+
+def _url(path: Path) -> str:
+    """Return a file as the library takes it, for which ``10:30/a.mp4`` is of protocol 10."""
+    return f'file:{path}'

@@ -585,7 +585,7 @@ def test_joints_in_degrees_are_refused_with_what_they_may_be(tmp_path: Path) -> 
     rows = np.tile(np.linspace(0.0, 40.0, 6)[:, None], (1, 14))
     rows[:, [6, 13]] = 0.5
     path = aloha_file(tmp_path / 'a.hdf5', **dict.fromkeys(('observations/qpos', 'action'), rows))
-    told = r'row 1, 0.02 s: .*jumped \+8.00 rad.*go up to 40 rad: are these degrees \(--units deg'
+    told = r'waist is 8 in row 1, 0.02 s; radians .*go up to 40 rad: are these degrees \(--un'
     with pytest.raises(ConfigError, match=told):
         read_hdf5(path, ROBOT, SAID)
     rows[:, [6, 13]] = 50.0
@@ -731,3 +731,57 @@ def test_names_of_videos_in_arrays_are_read(
         file['observations/video_paths/cam_high'] = 3
     with pytest.raises(ConfigError, match='cam_high is 3, the name of a video beside the file is'):
         read_hdf5(path, ROBOT, SAID)
+
+
+def test_base_is_dropped_where_rows_have_it_and_nothing_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of 18 columns nobody knows which four are too many."""
+    wide = np.zeros((6, 18))
+    path = aloha_file(tmp_path / 'a.hdf5', **{'observations/qpos': wide, 'action': wide})
+    with pytest.raises(ConfigError, match=r'proprio of shape \(6, 18\) do not fit the 14 joints'):
+        read_hdf5(path, ROBOT, replace(SAID, drop=('base',)))
+    read_hdf5(aloha_file(tmp_path / 'b.hdf5'), ROBOT, replace(SAID, drop=('base',)))
+    assert 'of a base, are left out' not in caplog.text
+
+
+def test_mark_of_a_recorder_holds_for_files_of_any_length(tmp_path: Path) -> None:
+    """Its rows that were packed anew, without the zeros, are those of before."""
+    none = {f'observations/images/{key}': None for key in KEYS}
+    path = aloha_file(tmp_path / 'a.hdf5', **none, compress_len=np.zeros((3, 6)))
+    with h5py.File(path, 'a') as file:
+        file.attrs['compress'] = True
+        for key in none:
+            data = file.create_dataset(key, 6, h5py.vlen_dtype(np.uint8))
+            for row in range(6):
+                data[row] = np.frombuffer(jpeg(LEFT_RED[:, :, ::-1]), np.uint8)
+    got = np.asarray(read_hdf5(path, ROBOT, SAID).images['high'], int)
+    assert np.abs(got[2] - LEFT_RED).mean() < 6
+
+
+def test_one_image_is_not_that_of_two_cameras(tmp_path: Path) -> None:
+    """Where a person gives one camera the name of another and leaves that one its own."""
+    path = aloha_file(tmp_path / 'a.hdf5')
+    said = replace(SAID, topics={'/high/image_raw': 'cam_left_wrist'})
+    with pytest.raises(ConfigError, match='high and left_wrist would both be camera cam_left_w'):
+        read_hdf5(path, ROBOT, said)
+
+
+def test_joints_in_degrees_are_refused_however_slow_the_arm_is(tmp_path: Path) -> None:
+    """No joint turns by 55 radians."""
+    rows = np.rad2deg(np.tile([0.0, -0.96, 1.16, 0.0, -0.3, 0.0, 0.0], (6, 2)))
+    path = aloha_file(tmp_path / 'a.hdf5', **{'observations/qpos': rows, 'action': rows})
+    wanted = r'proprio: .*shoulder is -55\.0.* radians are expected; its .*--units degrees'
+    with pytest.raises(ConfigError, match=wanted):
+        read_hdf5(path, ROBOT, SAID)
+
+
+def test_folder_that_is_named_by_the_time_takes_videos(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is before a colon is a protocol to the library of videos."""
+    monkeypatch.chdir(tmp_path)
+    folder = Path('2025-01-01T10:30:00')
+    folder.mkdir()
+    write_hdf5(folder / 'a.hdf5', sample_episode(), ROBOT, videos=True)
+    assert_same_episode(read_hdf5(folder / 'a.hdf5', ROBOT), sample_episode(), psnr_db=35.0)

@@ -814,3 +814,44 @@ def test_torn_list_of_episodes_is_named_with_its_line(tmp_path: Path, end: str) 
         ConfigError, match=r'line 2 of meta/episodes.jsonl is no JSON .*file whole'
     ):
         read_meta(tmp_path)
+
+
+def test_columns_without_names_beside_others_in_another_order_are_refused(own: Path) -> None:
+    """They would be taken for those of the left arm."""
+    rename_columns(own, RIGHT_FIRST)
+    info = json.loads((own / 'meta' / 'info.json').read_text())
+    for key in ('action', 'observation.state'):
+        features = json.loads(json.dumps(info['features']))
+        features[key]['names'] = None
+        edit_info(own, features=features)
+        with pytest.raises(
+            ConfigError, match=f'{key} does not name its joints, .*in meta/info.js'
+        ):
+            read_lerobot(own, 0, ROBOT)
+
+
+def test_episode_that_would_show_images_of_another_is_refused(own: Path) -> None:
+    """As after sets were put together whose times in the videos were not counted on."""
+    place = 'videos/observation.images.cam_high'
+
+    def overlap(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        rows[1][f'{place}/from_timestamp'] = 0.1
+        return pa.Table.from_pylist(rows)
+
+    edit(own / EPISODES, overlap)
+    os.utime(own / 'meta' / 'info.json', ns=(0, 0))
+    for number, other in ((0, 1), (1, 0)):
+        wanted = rf'{place}: the images from 0\.100 to 0\.240 s .* those of episode {other};'
+        with pytest.raises(ConfigError, match=wanted):
+            read_lerobot(own, number, ROBOT)
+
+
+def test_rows_in_another_order_are_refused(own: Path) -> None:
+    """Images of a video are in their own; a set need not have times."""
+    info = json.loads((own / 'meta' / 'info.json').read_text())
+    del info['features']['timestamp']
+    edit_info(own, features=info['features'])
+    edit(own / DATA, lambda t: t.drop(['timestamp']).take(pa.array([0, 2, 1, *range(3, 21)])))
+    with pytest.raises(ConfigError, match=r'row 1, 0\.02 s, has frame_index 2, 1 is expected'):
+        read_lerobot(own, 0, ROBOT)

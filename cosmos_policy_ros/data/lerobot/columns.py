@@ -57,7 +57,7 @@ def find_columns(names: Sequence[str], robot: RobotSpec, n: int, where: str) -> 
     """
     if list(names) == list(robot.joint_names):
         return None
-    matched = _match(names, robot)
+    matched = order_of(names, robot)
     if matched is not None and len(names) == n:
         return matched
     sides = [_arm_of(_words(name), robot) for name in names]
@@ -78,8 +78,8 @@ def find_columns(names: Sequence[str], robot: RobotSpec, n: int, where: str) -> 
     raise ValueError(msg)
 
 
-def _match(names: Sequence[str], robot: RobotSpec) -> list[int] | None:
-    """Return the column of every joint, None where one is not found exactly once."""
+def order_of(names: Sequence[str], robot: RobotSpec) -> list[int] | None:
+    """Return the column of every joint by its name, None where one is not found exactly once."""
     columns = []
     for arm in robot.arms:
         mine = [i for i, name in enumerate(names) if _arm_of(_words(name), robot) == arm.name]

@@ -14,9 +14,10 @@ Source: huggingface/lerobot ``src/lerobot/datasets/dataset_reader.py``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ from cosmos_policy_ros.data.assemble import (
     Rows,
 )
 from cosmos_policy_ros.data.image_rows import ImageRows, swap_colours, watch_frozen
-from cosmos_policy_ros.data.lerobot.columns import find_columns, plain_names
+from cosmos_policy_ros.data.lerobot.columns import find_columns, order_of, plain_names
 from cosmos_policy_ros.data.lerobot.meta import (
     ACTION,
     CAMERAS,
@@ -62,10 +63,10 @@ from numpy.typing import NDArray
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-TIME = 'timestamp'
+TIME, FRAME = 'timestamp', 'frame_index'
 SUCCESS = 'next.success'  # per row, from LeRobot's own evaluation
 REWARD = 'next.reward'  # per row, of rosetta
-OWN = ('index', 'episode_index', 'frame_index', 'task_index', 'next.done', REWARD)  # of LeRobot
+OWN = ('index', 'episode_index', FRAME, 'task_index', 'next.done', REWARD)  # of LeRobot
 _DAMAGE = (
     OSError, LookupError, ValueError, TypeError, AttributeError, ArithmeticError, MemoryError,
     VideoError, pa.ArrowException,
@@ -192,7 +193,7 @@ def _episode(
             raise ValueError(msg)
     contract = reading.contract or contract_beside(root)
     index = (INDEX + key for key in cameras.values())
-    optional = ('expert', HUMAN_INTERVENTION, SUCCESS, TIME, *MOTION.values(), *index)
+    optional = ('expert', HUMAN_INTERVENTION, SUCCESS, TIME, FRAME, *MOTION.values(), *index)
     next_rows = wants_next_rows(reading)
     if ACTION not in features and not next_rows:
         msg = f'no feature {ACTION}; actions without commands: --actions state-next'
@@ -207,6 +208,7 @@ def _episode(
     refuse_no_rows(n)
     rows = _rows(root, meta, entry, columns)
     _check_times(rows.get(TIME), float(info['fps']))
+    _check_order(rows.get(FRAME), float(info['fps']))
     images: dict[str, Images] = {}
     image_index = {}
     for name, key in cameras.items():
@@ -218,6 +220,7 @@ def _episode(
             place = f'videos/{feature}'
             start_s = float(entry[f'{place}/from_timestamp'])
             video = data_file(root, info, entry, place)
+            _check_alone(root, entry, place)
             found = pick_frames(video, picks, n, start_s, info['fps'])
         if reading.images == 'bgr':
             found = swap_colours(found)
@@ -243,6 +246,7 @@ def _episode(
             for name in (*taken, *MOTION.values())
             if name in rows
         }
+        _check_named([features[name] for name in joints], [*joints], robot)
     motion = {
         stream: check_rows(joints.get(name), joints[STATE].shape, f'{where}: {name}')
         for stream, name in MOTION.items()
@@ -299,6 +303,24 @@ def _in_order(
     return rows if columns is None else rows[:, columns]
 
 
+def _check_named(
+    features: Sequence[dict[str, Any]], keys: Sequence[str], robot: RobotSpec
+) -> None:
+    """Refuse columns without names of joints beside those whose names say another order.
+
+    Raises:
+        ValueError: There are both; names them.
+    """
+    orders = [order_of(plain_names(feature.get('names'), robot), robot) for feature in features]
+    for key, order in zip(keys, orders, strict=True):
+        if order is not None and order != sorted(order) and None in orders:
+            bare = keys[orders.index(None)]
+            msg = f'{bare} does not name its joints, and those of {key} are in another order than '
+            msg += f'{list(robot.joint_names)}: nobody can tell which is which; give {bare} its '
+            msg += f'names in {INFO}'
+            raise ValueError(msg)
+
+
 def _check_times(times_s: NDArray[Any] | None, fps: float) -> None:
     """Refuse rows that are not at the rate: their images are found by it.
 
@@ -316,6 +338,65 @@ def _check_times(times_s: NDArray[Any] | None, fps: float) -> None:
         msg += f'would be at {row / fps:.3f} s; its timestamps drift by up to '
         msg += f'{np.abs(drift_s).max():.3f} s'
         raise ValueError(msg)
+
+
+def _check_order(numbers: NDArray[Any] | None, fps: float) -> None:
+    """Refuse rows that are not in their order, as the images of a video are.
+
+    Raises:
+        ValueError: One has another number than that behind the one before; names the first.
+    """
+    if numbers is None:
+        return
+    wanted = numbers.reshape(-1)[0] + np.arange(len(numbers))
+    other = np.flatnonzero(numbers.reshape(-1) != wanted)
+    if len(other):
+        row = int(other[0])
+        msg = f'row {row}, {row / fps:.2f} s, has {FRAME} {numbers.reshape(-1)[row]}, '
+        msg += f'{wanted[row]} is expected: rows in the order of their numbers'
+        raise ValueError(msg)
+
+
+def _check_alone(root: Path, entry: dict[str, Any], place: str) -> None:
+    """Refuse an episode that would show images of another one of the same video.
+
+    Args:
+        root: Folder of the data set.
+        entry: The episode.
+        place: ``videos/<feature>``.
+
+    Raises:
+        ValueError: It would; names both and the times.
+    """
+    shared = _shared_images(root, (root / INFO).stat().st_mtime_ns, place)
+    if entry['episode_index'] in shared:
+        other, from_s, to_s = shared[entry['episode_index']]
+        msg = (
+            f'{place}: the images from {from_s:.3f} to {to_s:.3f} s of the file would be its own '
+        )
+        msg += f'and those of episode {other}; see from_timestamp in meta/episodes'
+        raise ValueError(msg)
+
+
+@lru_cache(maxsize=16)
+def _shared_images(root: Path, written_ns: int, place: str) -> dict[int, tuple[int, float, float]]:
+    """Return episode -> another one that has some images of the same video, from and to [s]."""
+    meta = _meta(root, written_ns)
+    spans = sorted(
+        (
+            data_file(root, meta.info, entry, place),
+            float(entry[f'{place}/from_timestamp']),
+            int(entry['length']) / float(meta.info['fps']),
+            int(entry['episode_index']),
+        )
+        for entry in meta.episodes
+    )
+    found: dict[int, tuple[int, float, float]] = {}
+    for (file, from_s, seconds, number), (later, begin_s, its_s, other) in pairwise(spans):
+        end_s = min(from_s + seconds, begin_s + its_s)
+        if file == later and end_s - begin_s > 0.5 / meta.info['fps']:
+            found |= {number: (other, begin_s, end_s), other: (number, begin_s, end_s)}
+    return found
 
 
 def _stored_images(
