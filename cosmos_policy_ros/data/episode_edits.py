@@ -293,7 +293,7 @@ def _link_file(source: str, target: str) -> None:
         shutil.copy2(source, target)
         return
     try:
-        os.link(source, target)
+        os.link(Path(source).resolve(), target)  # of a link: what it leads to
     except OSError as error:
         if error.errno not in (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EMLINK):
             raise

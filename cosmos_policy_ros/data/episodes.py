@@ -112,6 +112,11 @@ def _find_episodes(path: Path, above: tuple[Path, ...] = ()) -> list[StoredEpiso
     for inside in sorted(path.iterdir() if path.is_dir() else (), key=_by_number):
         if inside.name.startswith('.') or PARTIAL in inside.suffixes:
             continue
+        if inside.is_symlink() and not inside.exists():
+            note(
+                str(inside),
+                f'passed over, since it is a link to what is not there: {inside.readlink()}',
+            )
         if is_bag(inside) or _is_hdf5(inside):
             found += _find_episodes(inside)
         elif inside.is_dir() and not any(p.is_relative_to(inside.resolve()) for p in above):
@@ -237,4 +242,4 @@ def _is_hdf5(path: Path) -> bool:
 
 def _by_number(path: Path) -> list[tuple[int, str]]:
     """Return what sorts ``episode_10`` after ``episode_9``."""
-    return [(int(p), '') if p.isdigit() else (0, p) for p in re.split(r'(\d+)', path.name)]
+    return [(int(p), '') if p.isdecimal() else (0, p) for p in re.split(r'(\d+)', path.name)]

@@ -256,3 +256,18 @@ def test_link_back_to_a_folder_above_brings_no_episode_twice(tmp_path: Path) -> 
     (tmp_path / 'data' / 'tuesday' / 'home').symlink_to(tmp_path)
     names = [stored.name for stored in list_episodes(tmp_path / 'data')]
     assert names == ['monday-episode_0.hdf5', 'tuesday-episode_0.hdf5']
+
+
+def test_bag_of_one_row_at_the_beginning_of_time_is_read(tmp_path: Path) -> None:
+    """Files of others say no date; an only image is then stamped 0, and came then."""
+    episode = sample_episode(n=1, stamps_ns=np.zeros(1, np.int64))
+    write_bag(tmp_path / 'a', episode, ROBOT)
+    assert_same_episode(read_episode(StoredEpisode('bag', tmp_path / 'a'), ROBOT), episode)
+
+
+def test_link_to_what_is_gone_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Of a store that is not mounted, or of git-annex without the file."""
+    write_hdf5(tmp_path / 'episode_0.hdf5', sample_episode(), ROBOT)
+    (tmp_path / 'episode_1.hdf5').symlink_to('/nowhere/at/all.hdf5')
+    assert [stored.path.name for stored in list_episodes(tmp_path)] == ['episode_0.hdf5']
+    assert 'episode_1.hdf5: passed over, since it is a link to what is not there' in caplog.text

@@ -326,3 +326,32 @@ def test_bare_files_merge(tmp_path: Path) -> None:
         ))  # fmt: skip
     do('merge', *files, out=tmp_path / 'both')
     assert names(tmp_path / 'both') == ['episode_000000.mcap', 'episode_000001.mcap']
+
+
+def test_merged_links_lead_to_their_files(tmp_path: Path) -> None:
+    """Also from a folder that lies elsewhere, where a relative link would lead to nothing."""
+    (tmp_path / 'pool').mkdir()
+    (tmp_path / 'day').mkdir()
+    write_hdf5(tmp_path / 'pool' / 'x.hdf5', sample_episode(), ROBOT)
+    (tmp_path / 'day' / 'episode_0.hdf5').symlink_to('../pool/x.hdf5')
+    (tmp_path / 'all').mkdir()
+    do('merge', tmp_path / 'day', out=tmp_path / 'all' / 'good')
+    (tmp_path / 'pool' / 'x.hdf5').unlink()
+    assert_same_episode(*episodes(tmp_path / 'all' / 'good'), sample_episode())
+
+
+def test_part_that_begins_with_a_message_has_its_flag(bags: Path) -> None:
+    """That of the tick at which it begins, not that of the one before."""
+    flags = np.arange(2 * REST + MOVE) % 2 == 0
+    write_bag(bags / 'e3', replace(resting(3), expert=flags), ROBOT)
+    do('split', bags / 'e3', at=(1.0,))
+    (part,) = (each for each in list_episodes(bags) if each.name == 'e3_1')
+    np.testing.assert_array_equal(read_episode(part, ROBOT).expert, flags[50:])
+
+
+def test_parts_of_a_file_begin_when_they_were_recorded(tmp_path: Path) -> None:
+    """Each at the time of its first row."""
+    write_hdf5(tmp_path / 'a.hdf5', resting(), ROBOT)
+    do('split', tmp_path / 'a.hdf5', at=(1.0,))
+    first, second = episodes(tmp_path)
+    assert [int(part.stamps_ns[0]) - START_NS for part in (first, second)] == [0, 10**9]
