@@ -218,6 +218,7 @@ class RecorderStatus:
         state: ``recording`` while an episode is on its way into a bag, else ``idle``.
         path: Folder that the bag being recorded will have; empty while idle.
         last: What became of the last episode, for people.
+        failed: Whether it was cut, is invalid or could not be closed.
         seconds: Length of the running episode [s].
         messages: Messages of it.
         n_bytes: Its size [bytes].
@@ -233,6 +234,7 @@ class RecorderStatus:
     state: Literal['recording', 'idle']
     path: str = ''
     last: str = ''
+    failed: bool = False
     seconds: float = 0.0
     messages: int = 0
     n_bytes: int = 0

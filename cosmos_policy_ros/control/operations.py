@@ -167,11 +167,13 @@ def describe_loop(recorder: RecorderStatus | None) -> str:
     number += f' of {recorder.wanted}' if recorder.wanted else ''
     if recorder.state == 'recording':
         return f'{number} is recorded: end it with success or failure'
+    # one that ended by itself has nobody to whom a service says what became of it
+    lost = f'{recorder.last}. ' if recorder.failed else ''
     if recorder.is_unlabelled:
-        return f'{recorder.episode} has no label: 0 to {MOST_PROGRESS} say how far it came'
+        return f'{lost}{recorder.episode} has no label: 0 to {MOST_PROGRESS} say how far it came'
     if recorder.wanted and recorder.done >= recorder.wanted:
-        return f'all {recorder.wanted} episodes are done'
-    return f'{number}: set the scene up, then record'
+        return f'{lost}all {recorder.wanted} episodes are done'
+    return f'{lost}{number}: set the scene up, then record'
 
 
 def describe_keys(operation: Operation) -> str:

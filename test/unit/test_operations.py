@@ -135,6 +135,19 @@ def test_an_operator_reads_what_to_do_next() -> None:
     assert describe_loop(replace(DONE, done=5)) == 'all 5 episodes are done'
 
 
+def test_an_operator_reads_that_an_episode_ended_by_itself() -> None:
+    """Until the next one begins; otherwise it would look as if nothing had been recorded."""
+    lost = replace(IDLE, last='/data/episode_000001 has 2.7 s, ended because /high is silent')
+    assert describe_loop(replace(lost, failed=True)) == (
+        '/data/episode_000001 has 2.7 s, ended because /high is silent. '
+        'episode 1: set the scene up, then record'
+    )
+    assert describe_loop(lost) == 'episode 1: set the scene up, then record'
+    assert describe_loop(replace(RECORDING, last=lost.last)) == (
+        'episode 1 is recorded: end it with success or failure'
+    )
+
+
 def test_a_scene_is_not_reset_under_arms_that_may_move() -> None:
     """Joints would jump."""
     sim = SimStatus(real_time_factor=1.0, camera_hz=12.5)

@@ -200,6 +200,7 @@ class RecordingSession:
             state='recording' if recording else 'idle',
             path=str(recording.path) if recording else '',
             last=self.last,
+            failed=self.failed,
             seconds=(now_ns - self._start_ns) * 1e-9 if recording else 0.0,
             messages=recording.n if recording else 0,
             n_bytes=recording.n_bytes if recording else 0,
