@@ -162,7 +162,8 @@ class BlackBoxNode(Node):
         """Let a report become due when something ends motion that nobody ordered."""
         before, self._well = self._well, status.state != 'fault' and not status.stopped
         if before and not self._well and self._due_s == math.inf:
-            self._reason = status.reason or 'emergency stop'
+            # a stop is latched before the arms stand: the reason is still that of before then
+            self._reason = 'emergency stop' if status.stopped else status.reason
             self._due_s = time.monotonic() + self.params.after_s
 
     def _tick(self) -> None:

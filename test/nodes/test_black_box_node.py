@@ -129,6 +129,17 @@ def test_an_emergency_stop_is_written_once_for_each(reports: Path) -> None:
     bench.close()
 
 
+def test_an_emergency_stop_is_called_so_whatever_was_not_well_before(reports: Path) -> None:
+    """It is latched while the arms brake, and their reason is still the one of before."""
+    bench = Bench()
+    bench.fail(ExecutorStatus('enabled', 'ended', 'action chunk ended', stopped=True))
+    bench.wait(lambda: list_reports(reports))
+    bench.close()
+    (report,) = list_reports(reports)
+    assert report.name.endswith('_emergency_stop')
+    assert (report / 'reason.txt').read_text(encoding='utf-8').endswith(' emergency stop\n')
+
+
 def test_a_folder_that_cannot_be_written_costs_one_line(
     reports: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
