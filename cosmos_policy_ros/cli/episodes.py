@@ -14,8 +14,10 @@ from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import track
 from rich.table import Table
+from rich.text import Text
 import tyro
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 Action = Literal['list', 'trim', 'split', 'merge', 'relabel', 'delete', 'restore']
 OUTCOMES = ('success', 'failure', 'unjudged', 'invalid', 'damaged')
+WIDEST = 10_000  # of a table [characters], wider than any
 
 
 @dataclass(frozen=True)
@@ -255,19 +258,26 @@ def _merge(options: Episodes, rows: list[_Row], robot: RobotSpec) -> int:
 def _print_table(rows: list[_Row], n: int) -> None:
     names = list(next((row.numbers for row in rows if row.numbers), {}))[1:]
     facts = () if names else ('source', 'task', 'operator_id')  # one or the other fits a terminal
-    table = Table('episode', 'outcome', 's', box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ('episode', 'outcome', 's'):
+        table.add_column(name, no_wrap=True)  # whole, since --only takes what stands there
     for fact in facts:
-        table.add_column(fact, no_wrap=True, overflow='ellipsis', max_width=40)
+        table.add_column(fact, max_width=40)
     for name in names:
         table.add_column(name, justify='right')
     for row in rows:
         about = row.listed.labels if row.listed else {}
         seconds = f'{row.listed.seconds:.1f}' if row.listed else ''
-        told = [str(about.get(fact, '')) for fact in facts]
+        told = [
+            Text(str(about.get(fact, '')), no_wrap=True, overflow='ellipsis') for fact in facts
+        ]
         numbers = [f'{row.numbers[name]:.3g}' if row.numbers else '' for name in names]
         table.add_row(row.stored.name, row.outcome, seconds, *told, *numbers)
     console = Console()
-    console.print(table)
+    needed = Measurement.get(console, console.options.update(max_width=WIDEST), table).minimum
+    if needed > console.width:
+        table.width = needed  # numbers that are cut off are none
+    console.print(table, crop=False)
     for row in rows:
         reason = row.damage or (row.listed.invalid if row.listed else '')
         if reason:

@@ -74,6 +74,26 @@ def bags(tmp_path: Path) -> Path:
     return tmp_path / 'bags'
 
 
+@pytest.mark.parametrize('quality', [False, True])
+def test_a_list_has_whole_names_and_numbers_in_a_narrow_terminal(
+    bags: Path, quality: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And in a pipe, which counts as one: --only takes the names."""
+    monkeypatch.setenv('COLUMNS', '80')
+    (bags / 'e0').rename(bags / 'episode_000000')
+    words = 'hand the red cube from the right gripper to the left'
+    do('relabel', bags, task=words, operator_id='scripted expert')
+    capsys.readouterr()
+    do('list', bags, quality=quality)
+    text = capsys.readouterr().out
+    assert 'episode_000000  success   2.5' in text
+    if quality:
+        assert 'still_start_s' in text
+        assert '…' not in text
+    else:
+        assert max(map(len, text.splitlines())) <= 80
+
+
 def storage(bag: Path) -> tuple[int, int]:
     """Return identity and time of the file that holds the messages of a bag."""
     about = (bag / f'{bag.name}.mcap').stat()
