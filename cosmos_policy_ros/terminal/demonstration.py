@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,6 +64,22 @@ def record_live(
     print(
         f'{out}: {episodes} episodes, {len(recorded)} recorded now, '
         f'{sum(event["success"] for event in recorded)} of those successful'
+        + describe_unusable(recorded)
+    )
+
+
+def describe_unusable(recorded: Iterable[Event]) -> str:
+    """Return how many episodes nobody can learn from, and what to do; empty when all are whole.
+
+    Args:
+        recorded: Events ``episode`` of the demonstrator.
+    """
+    n = sum(not event['whole'] for event in recorded)
+    if not n:
+        return ''
+    return (
+        f', {n} unusable, as on a machine that is busy with other things; '
+        'the same command plays those scenes again'
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.terminal.demo_terminal import show_demo
-from cosmos_policy_ros.terminal.demonstration import show_demonstrations
+from cosmos_policy_ros.terminal.demonstration import describe_unusable, show_demonstrations
 from cosmos_policy_ros.terminal.replay import print_result, show_replay
 import pytest
 from rich.console import Console
@@ -87,6 +87,14 @@ def test_a_replay_ends_with_the_joint_that_differs_most(
     result: dict[str, Any] = {**RESULT, **errors, 'rms_error': {'left/waist': 0, 'right/waist': 0}}
     print_result(result, console)
     assert f'125 commands {verdict}; safety changed 2' in console.export_text()
+
+
+def test_demonstrations_of_which_nobody_can_learn_are_counted() -> None:
+    """Neither as successes nor as failures, which are recorded whole."""
+    assert describe_unusable([{'event': 'episode', 'whole': True, 'success': False}]) == ''
+    told = describe_unusable([{'event': 'episode', 'whole': False, 'success': False}])
+    assert told.startswith(', 1 unusable')
+    assert told.endswith('the same command plays those scenes again')
 
 
 def test_a_demonstration_that_was_not_recorded_whole_is_named(console: Console) -> None:
