@@ -425,7 +425,8 @@ def commands_page() -> str:
         'Commands',
         prose("""
             `cosmos-policy COMMAND --help` prints the same. A *yes or no* option is given as
-            `--name` or `--no-name`; words in capitals are given without a name. Exit status 0
+            `--name` or `--no-name`; words in capitals are given without a name. `--robot` takes
+            a YAML file, or the name of one in `config/robots`. Exit status 0
             means that the command did what it describes, 1 that it ended with one line about a
             mistake that can be mended, 2 that an option is unknown or has a wrong value, 130
             Ctrl-C.

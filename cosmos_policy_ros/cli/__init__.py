@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from io import TextIOWrapper
 import logging
 import os
 import sys
 from typing import Annotated, Any, Union
 
+from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.system_errors import explain
 from cosmos_policy_ros.types import ConfigError
 
@@ -100,12 +102,15 @@ def parse(arguments: Sequence[str] | None = None) -> Any:
         Annotated[options, tyro.conf.subcommand(name)] for name, (options, _) in commands().items()
     ]
     union: Any = Union[tuple(classes)]  # noqa: UP007  (a list has no |)
-    return tyro.cli(
+    options = tyro.cli(
         union,
         args=arguments,
         prog='cosmos-policy',
         description='Run, measure and train Cosmos Policy on bimanual robots.',
     )
+    if (robot := getattr(options, 'robot', None)) is None:
+        return options
+    return replace(options, robot=robot_file(robot))  # by name too, as in the launch files
 
 
 def main() -> None:

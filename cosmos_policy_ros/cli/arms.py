@@ -43,7 +43,7 @@ class Arms:
     motion: Annotated[Motion, tyro.conf.Positional]
     """What to do."""
     robot: Path
-    """Robot YAML."""
+    """Robot YAML file, or the name of one in config/robots."""
     joint: str = ''
     """Joint that jog moves, as <arm>/<joint>; <arm>/gripper is a gripper."""
     step: float = 0.05

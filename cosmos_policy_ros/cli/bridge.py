@@ -25,7 +25,7 @@ class Bridge:
     Example: cosmos-policy bridge
     """
 
-    robot: Path = Path('aloha_sim')
+    robot: Path = robot_file('aloha_sim')
     """Robot YAML file, or the name of one in config/robots."""
     host: str = '127.0.0.1'
     """Address to listen at; 0.0.0.0 shows the robot to everybody on the network."""
@@ -39,7 +39,7 @@ def run(options: Bridge) -> int:
     """Run the bridge in this terminal."""
     choose_domain_of_running_robot(options.domain)
     values: dict[str, Value] = {
-        'robot': str(robot_file(options.robot)),
+        'robot': str(options.robot),
         'host': options.host,
         'port': options.port,
         'namespace': options.namespace,

@@ -40,7 +40,7 @@ class Check:
     """
 
     robot: Path
-    """Robot YAML."""
+    """Robot YAML file, or the name of one in config/robots."""
     checkpoint: Path | None = None
     """Checkpoint folder that is to run on the robot."""
     json: Path | None = None

@@ -25,7 +25,7 @@ class Console:
     Example: cosmos-policy console --host 0.0.0.0 --read-only
     """
 
-    robot: Path = Path('aloha_sim')
+    robot: Path = robot_file('aloha_sim')
     """Robot YAML file, or the name of one in config/robots."""
     host: str = '127.0.0.1'
     """Address to listen at; with another than this machine's own, a token is needed, which is
@@ -45,7 +45,7 @@ def run(options: Console) -> int:
     """Run the console in this terminal."""
     choose_domain_of_running_robot(options.domain)
     values: dict[str, Value] = {
-        'robot': str(robot_file(options.robot)),
+        'robot': str(options.robot),
         'host': options.host,
         'port': options.port,
         'read_only': options.read_only,

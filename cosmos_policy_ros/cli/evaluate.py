@@ -153,7 +153,7 @@ class Evaluate:
     """End an episode as soon as the value says that the task is done, as the planner does with its
     parameter of that name; success is judged then."""
     robot: Path = DEFAULT_ROBOT
-    """Robot YAML."""
+    """Robot YAML file, or the name of one in config/robots."""
     json: Path | None = None
     """Write the figures to this file, after every episode; one that is there is read first, and
     episodes that it lacks are played."""

@@ -197,6 +197,14 @@ def test_every_command_that_meets_a_running_robot_takes_its_namespace(command: s
     assert parse([*command.split(), '--namespace', 'robot1']).namespace == 'robot1'
 
 
+@pytest.mark.parametrize('command', ['check', 'arms home', 'console', 'demo', 'replay a_bag'])
+def test_every_command_takes_a_robot_by_its_name_or_its_file(command: str) -> None:
+    """As the launch files do."""
+    words = [*command.split(), '--robot']
+    assert parse([*words, 'aloha_2']).robot == ROOT / 'config' / 'robots' / 'aloha_2.yaml'
+    assert parse([*words, 'mine/aloha_2.yaml']).robot == Path('mine/aloha_2.yaml')
+
+
 @pytest.mark.parametrize('namespace', ['robot1', '/robot1', '/robot1/'])
 def test_a_namespace_is_that_of_every_node(namespace: str) -> None:
     """With or without the slashes."""
