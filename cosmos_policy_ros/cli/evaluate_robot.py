@@ -101,14 +101,13 @@ def run(options: EvaluateRobot) -> int:
     while (trial := session.next_trial) is not None and not session.is_decided():
         if options.reveal:
             break
-        played = _play(options, session, trial, values, others, console)
-        if played is None:  # names would tell who goes on judging
-            console.print(
-                f'broken off; the same command goes on with pair {trial.pair + 1}, and with '
-                '--reveal it ends and names the policies',
-                highlight=False,
-                soft_wrap=True,
-            )
+        try:
+            played = _play(options, session, trial, values, others, console)
+        except KeyboardInterrupt:
+            _say_how_to_go_on(trial, console)
+            raise
+        if played is None:
+            _say_how_to_go_on(trial, console)
             return 0
         rollout, judgement = played
         session.add(judgement)
@@ -120,6 +119,16 @@ def run(options: EvaluateRobot) -> int:
                 write_rollout_film(film, rollout, judgement.success, robot)
     _report(options, session, console)
     return 0
+
+
+def _say_how_to_go_on(trial: Trial, console: Console) -> None:
+    """Print how a broken off session goes on; names would tell who goes on judging."""
+    console.print(
+        f'broken off; the same command goes on with pair {trial.pair + 1}, and with '
+        '--reveal it ends and names the policies',
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 def _stack(options: EvaluateRobot) -> tuple[dict[str, Value], tuple[NodeSpec, ...]]:

@@ -51,17 +51,22 @@ def test_a_pair_is_played_judged_and_goes_on_as_finished(tmp_path: Path) -> None
     assert sorted(tmp_path.rglob('*.mcap')) == before
 
 
+def real_robot_session(folder: Path) -> evaluate_robot.EvaluateRobot:
+    """Return a session that asks a person before anything starts."""
+    other = folder / 'other'
+    other.mkdir()
+    for name in ('policy.json', 'text_embeddings.safetensors'):
+        shutil.copy(BASE / name, other)
+    return evaluate_robot.EvaluateRobot(
+        (BASE, other), robot_file('aloha_sim'), TASK, pairs=2, out=folder / 'out'
+    )
+
+
 def test_a_session_that_is_broken_off_names_nobody_before_it_is_revealed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Whoever judges goes on later, and must not know by then who was better."""
-    other = tmp_path / 'other'
-    other.mkdir()
-    for name in ('policy.json', 'text_embeddings.safetensors'):
-        shutil.copy(BASE / name, other)
-    options = evaluate_robot.EvaluateRobot(
-        (BASE, other), robot_file('aloha_sim'), TASK, pairs=2, out=tmp_path / 'out'
-    )
+    options = real_robot_session(tmp_path)
     monkeypatch.setattr('sys.stdin', io.StringIO('q\nq\n'))
     assert evaluate_robot.run(options) == 0
     first = json.loads((options.out / 'session.json').read_text(encoding='utf-8'))['order'][0][0]
@@ -77,6 +82,26 @@ def test_a_session_that_is_broken_off_names_nobody_before_it_is_revealed(
     assert evaluate_robot.run(evaluate_robot.replace(options, reveal=True)) == 0
     assert '1 of 1 successes' in ' '.join(capsys.readouterr().out.split())
     assert (options.out / 'score_sheet.html').exists()
+
+
+class CtrlC(io.StringIO):
+    """A person who presses Ctrl-C when asked."""
+
+    def readline(self, _size: int | None = -1, /) -> str:
+        """Interrupt."""
+        raise KeyboardInterrupt
+
+
+def test_ctrl_c_says_how_a_session_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As q does."""
+    options = real_robot_session(tmp_path)
+    monkeypatch.setattr('sys.stdin', CtrlC())
+    with pytest.raises(KeyboardInterrupt):
+        evaluate_robot.run(options)
+    said = ' '.join(capsys.readouterr().out.split())
+    assert 'broken off; the same command goes on with pair 1' in said
 
 
 @pytest.mark.parametrize(
