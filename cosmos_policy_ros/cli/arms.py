@@ -64,7 +64,8 @@ def run(options: Arms) -> int:
     motion = 'grippers' if options.motion == 'calibrate-grippers' else options.motion
     _check(options, motion, robot)
     console = Console()
-    console.print(announce(motion, robot), highlight=False, soft_wrap=True)
+    said = announce(motion, robot, options.joint, options.step)
+    console.print(said, highlight=False, soft_wrap=True)
     if not options.yes:
         _wait_for_enter()
     events = move_arms(

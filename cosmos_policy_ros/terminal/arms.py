@@ -22,21 +22,24 @@ OUTPUTS = ('logs', 'events.jsonl')
 FOLLOWS = 0.7  # of the step: a joint that moves less is held by something
 
 
-def announce(motion: str, robot: RobotSpec) -> str:
+def announce(motion: str, robot: RobotSpec, joint: str = '', step: float = 0.0) -> str:
     """Return what will move, for who is about to let it.
 
     Args:
         motion: One of ``MOTIONS`` in ``control/arm_motions.py``.
         robot: Robot that moves.
+        joint: What jog moves, as <arm>/<joint>.
+        step: By how much [rad; gripper 0..1].
     """
     arms = ', '.join(arm.name for arm in robot.arms)
+    in_arm = dict(zip(robot.joint_names, robot.arm_joints, strict=True))
     return {
         'home': f'{arms} will move slowly to the start pose, then the grippers',
         'park': (
             f'{arms} will move slowly to the start pose and on to the sleep pose; there those '
             'whose driver can do it lose their torque and sink the rest'
         ),
-        'jog': f'one joint of {arms} will move by a small step and back',
+        'jog': f'{joint} will move by {step:+g}{" rad" * bool(in_arm.get(joint))} and back',
         'grippers': (
             f'the grippers of {arms} will open, close and open once; nothing may be between the '
             'fingers'
