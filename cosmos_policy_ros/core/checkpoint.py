@@ -266,7 +266,11 @@ def check_parts(checkpoint: Checkpoint) -> None:
     if max(config.horizon * config.action_size, config.proprio_size) > volume:
         msg = f'{config.horizon} x {config.action_size} actions exceed a frame of {volume} numbers'
         raise ConfigError(msg)
-    longest = transformer.config.max_size[0]
+    size = transformer.config.max_size
+    if not isinstance(size, list | tuple) or [type(n) for n in size] != 3 * [int]:
+        msg = f'transformer max_size {size} must be three whole numbers: frames, height, width'
+        raise ConfigError(msg)
+    longest = size[0]
     if frames > longest:
         msg = f'{frames} latent frames exceed the transformer max_size {longest}'
         raise ConfigError(msg)

@@ -11,7 +11,7 @@ import shutil
 from typing import Any
 
 from cosmos_policy_ros.backends import load_policy
-from cosmos_policy_ros.core.checkpoint import load_checkpoint, save_checkpoint
+from cosmos_policy_ros.core.checkpoint import check_parts, load_checkpoint, save_checkpoint
 from cosmos_policy_ros.core.config import check_robot, PolicyConfig, read_config, write_config
 from cosmos_policy_ros.core.text import save_text_embeddings, TextEmbeddings
 from cosmos_policy_ros.resources import COMMITTED, share_path
@@ -148,6 +148,15 @@ def test_network_config_that_is_no_network(folder: Path) -> None:
     """A wrong type in config.json."""
     edit(folder / 'transformer' / 'config.json', num_layers='two')
     refuse(folder, 'does not describe a CosmosTransformer3DModel')
+
+
+@pytest.mark.parametrize('size', [{}, [], [16, 8, 'a']])
+def test_network_size_that_is_no_size(saved: Path, size: Any) -> None:
+    """Networks without the layers that need it are built with any."""
+    checkpoint = load_checkpoint(saved)
+    checkpoint.transformer.register_to_config(max_size=size)
+    with pytest.raises(ConfigError, match=r'max_size .* must be three whole numbers'):
+        check_parts(checkpoint)
 
 
 def test_unknown_and_missing_keys(folder: Path) -> None:
