@@ -58,7 +58,7 @@ class ImageDecoder:
         self._video: Any = None
         self._n_packets = 0  # of video, decoded so far
         self._numbers = _FrameNumbers()
-        self._lost = False  # whether a packet was, since the last key frame
+        self._lost = False  # whether a packet was, or was damaged, since the last key frame
 
     def decode(self, message: Any, colours: str = 'bgr') -> NDArray[np.uint8] | None:
         """Return the (height, width, 3) uint8 RGB image of a message.
@@ -69,7 +69,7 @@ class ImageDecoder:
 
         Returns:
             The image, a view of the message where that is possible; None for video before its
-            first key frame, and from a lost packet of H.264 to the next key frame.
+            first key frame, and from a packet that is lost to the next key frame.
 
         Raises:
             ValueError: It is depth, of a format that is not known, damaged, or of other sizes than
@@ -77,10 +77,9 @@ class ImageDecoder:
         """
         if hasattr(message, 'step'):
             return image_array(message, colours)
-        form = str(getattr(message, 'format', None) or getattr(message, 'encoding', ''))
-        codec = VIDEO_FORMATS.get(form.lower().partition(';')[0].partition('/')[0].strip())
-        if codec is not None:
+        if (codec := video_codec(message)) is not None:
             return self._decode_video(codec, bytes(message.data))
+        form = _format(message)
         if 'compresseddepth' in form.lower() or form.partition(';')[0] in DEPTH:
             msg = f'format {form!r} is depth, a colour image is expected'
             raise ValueError(msg)
@@ -110,7 +109,7 @@ class ImageDecoder:
         if self._video is None:
             self._video = av.CodecContext.create(codec, 'r')
             self._video.flags |= 0x80000  # low delay: a packet in, its frame out
-            self._video.options = {'err_detect': 'explode'}  # no pixels that it makes up
+            self._video.thread_count = 1  # several do not notice that a slice is missing
         packet = av.Packet(data)
         packet.pts = self._n_packets
         self._n_packets += 1
@@ -119,8 +118,14 @@ class ImageDecoder:
         except av.error.FFmpegError as error:
             if not _has_key_frame(data, codec) and not self._video.width:
                 return None  # a recording that begins between two key frames
+            self._lost = True
             msg = f'{codec} packet of {len(data)} bytes cannot be decoded ({error})'
             raise ValueError(msg) from error
+        if any(frame.is_corrupt for frame in frames):
+            self._lost = True  # what follows is built on it
+            msg = f'{codec} packet of {len(data)} bytes is damaged: the decoder made up some of '
+            msg += 'its pixels'
+            raise ValueError(msg)
         if frames and frames[-1].pts != packet.pts:
             msg = (
                 f'{codec} frames come out in another order than their packets (B-frames), so that '
@@ -128,6 +133,19 @@ class ImageDecoder:
             msg += 'nobody can tell which message an image is of; encode without them (bf=0)'
             raise ValueError(msg)
         return frames[-1].to_ndarray(format='rgb24') if frames else None
+
+
+def video_codec(message: Any) -> str | None:
+    """Return the codec of a message that is a packet of video, None for another.
+
+    Args:
+        message: As of ``ImageDecoder.decode``.
+    """
+    return VIDEO_FORMATS.get(_format(message).lower().partition(';')[0].partition('/')[0].strip())
+
+
+def _format(message: Any) -> str:
+    return str(getattr(message, 'format', None) or getattr(message, 'encoding', ''))
 
 
 def image_of(message: Any, colours: str = 'bgr') -> NDArray[np.uint8]:

@@ -272,8 +272,54 @@ def test_torn_packet_of_video_is_refused() -> None:
         packets += [bytes(packet) for packet in encoder.encode(frame)]
     decoder = ImageDecoder()
     assert decoder.decode(compressed(packets[0], 'h264')) is not None
-    with pytest.raises(ValueError, match=r'h264 packet of .* bytes cannot be decoded'):
+    with pytest.raises(ValueError, match=r'h264 packet of .* bytes is damaged'):
         decoder.decode(compressed(packets[1][: len(packets[1]) // 2], 'h264'))
+
+
+def sliced_packets(n: int) -> list[list[bytes]]:
+    """Return the units of n packets, the first with a key frame, each of four slices."""
+    encoder = av.CodecContext.create('libx264', 'w')
+    encoder.height, encoder.width, encoder.pix_fmt = 96, 128, 'yuv420p'
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {'bf': '0', 'g': '4', 'tune': 'zerolatency'}
+    encoder.options |= {'x264-params': 'sliced-threads=0:slices=4'}
+    scene = np.random.default_rng(0).integers(0, 255, (96, 128, 3), np.uint8)
+    packets = []
+    for number in range(n):
+        frame = av.VideoFrame.from_ndarray(np.roll(scene, 2 * number, 1), format='rgb24')
+        frame.pts = number
+        packets += encoder.encode(frame)
+    packets = [bytes(packet) for packet in (*packets, *encoder.encode(None))]
+    return [[b'\0\0\1' + unit for unit in p.split(b'\0\0\1')[1:]] for p in packets]
+
+
+@pytest.mark.parametrize('gone', [0, 1, 3])
+def test_packet_without_a_slice_is_refused_and_the_next_ones_wait(gone: int) -> None:
+    """The decoder fills the part in with that of the image before, and builds on it."""
+    decoder, packets = ImageDecoder(), sliced_packets(6)
+    assert len(packets[1]) == 4
+    del packets[1][gone]
+    sent = [compressed(b''.join(units), 'h264') for units in packets]
+    assert decoder.decode(sent[0]) is not None
+    with pytest.raises(ValueError, match='is damaged: the decoder made up some of its pixels'):
+        decoder.decode(sent[1])
+    shown = [decoder.decode(message) is None for message in sent[2:]]
+    assert shown == [True, True, False, False]
+
+
+def test_what_cameras_add_beside_the_images_spoils_none() -> None:
+    """Decoders do not understand it, and need not."""
+    odd = b'\0\0\1\x06\x05\x05abc\x80'  # user data that are shorter than they may be
+    decoder, packets = ImageDecoder(), sliced_packets(4)
+    for units in packets:
+        assert decoder.decode(compressed(odd + b''.join(units) + bytes(20), 'h264')) is not None
+
+
+def test_images_of_h265_behind_a_lost_packet_wait_too() -> None:
+    """The decoder knows by itself what is missing."""
+    decoder, packets = ImageDecoder(), video_packets(14, 'libx265')
+    shown = [decoder.decode(compressed(packets[k], 'h265')) for k in range(14) if k != 6]
+    assert [image is None for image in shown] == [False] * 6 + [True] * 3 + [False] * 4
 
 
 def test_images_behind_a_lost_packet_wait_for_the_next_key_frame() -> None:
