@@ -16,7 +16,7 @@ from statistics import median
 from typing import Any
 
 from cosmos_policy_ros.align import camera_image
-from cosmos_policy_ros.image_decoder import ImageDecoder, UNNAMED
+from cosmos_policy_ros.image_decoder import ImageDecoder, UNNAMED, video_codec
 from cosmos_policy_ros.robot import CameraSpec, RobotSpec
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,8 @@ class ImageLook:
     Attributes:
         n: Images so far.
         frozen: When the same image was shown too long: from and to [ns].
+        video: Whether the last image was of video, which has no noise where nothing moves.
+        lost: When packets of video came that show nothing since one before them was lost [ns].
         unnamed: Encoding of images that names no order of colours, empty where it names one.
     """
 
@@ -112,13 +114,15 @@ class ImageLook:
         """Start before the first image."""
         self.n = 0
         self.frozen: list[tuple[int, int]] = []
+        self.video = False
+        self.lost: list[int] = []
         self.unnamed = ''
         self._camera, self._decoder = camera, ImageDecoder()
         self._last: Any = None
         self._since_ns = 0
 
     def see(self, message: Any, arrival_ns: int) -> NDArray[np.uint8] | None:
-        """Return the image of the next message, None for video before its first key frame.
+        """Return the image of the next message, None as of ``ImageDecoder.decode``.
 
         Args:
             message: A message of ``image_decoder.IMAGE_TYPES``.
@@ -132,7 +136,10 @@ class ImageLook:
             self.unnamed = encoding
         image = camera_image(self._camera, message, self._decoder)
         if image is not None:  # two packets of video differ, whatever they show
-            self.compare(message.data if hasattr(message, 'step') else image, arrival_ns)
+            self.video = video_codec(message) is not None
+            self.compare(image if self.video else message.data, arrival_ns)
+        elif self._last is not None:
+            self.lost.append(arrival_ns)
         return image
 
     def compare(self, data: Any, arrival_ns: int) -> None:

@@ -282,12 +282,13 @@ def check_units(
     Args:
         proprio: (S, P) measured joints [rad; gripper 0..1].
         actions: (S, A) joint targets [rad; gripper 0..1].
-        robot: Which of them are grippers.
+        robot: Which of them are grippers, and the limits of the others.
         rate_hz: Rows per second [Hz].
         of_bag: Whether they are of a bag, for which ``--units`` is not taken.
 
     Raises:
-        ValueError: One is far outside of 0 to 1; names it, the row and its time.
+        ValueError: An opening is far outside of 0 to 1, or a joint beyond ``TURN_RAD`` and its
+            limits; names it, the row and its time.
     """
     turns = np.maximum(TURN_RAD, np.maximum(-robot.lower, robot.upper) + JUMP_MARGIN_RAD)
     for name, array in (('proprio', proprio), ('actions', actions)):

@@ -46,7 +46,7 @@ from other_recorders import (
     write_bag_of,
 )
 import pytest
-from samples import ROBOT
+from samples import assert_same_episode, ROBOT
 from test_image_decoder import video_packets
 
 DEMO = {'source': 'demo', 'success': 'true'}
@@ -999,21 +999,73 @@ def test_files_that_metadata_does_not_name_are_told(
     assert 'a: left out, since metadata.yaml does not name them: b_1.mcap' in caplog.text
 
 
-def test_video_that_stands_still_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Its packets differ all the same."""
-    encoder = av.CodecContext.create('libx264', 'w')
-    encoder.height, encoder.width, encoder.pix_fmt = 240, 320, 'yuv420p'
-    encoder.time_base, encoder.options = Fraction(1, 25), {'bf': '0', 'tune': 'zerolatency'}
-    packets = []
-    for number in range(13):
-        frame = av.VideoFrame.from_ndarray(brightness(0.5), format='rgb24')
-        frame.pts = number
-        packets += [bytes(packet) for packet in encoder.encode(frame)]
+def as_video(sent: list[Sent], packets: list[bytes]) -> list[Sent]:
+    """Return the messages with packets of H.264 in place of images; an empty one was lost."""
 
     def packet(ns: int, at_s: float) -> Any:
         stamp, data = message_header(ns).stamp, packets[round(at_s / 0.08)]
         return T[COMPRESSED_VIDEO](stamp, '', np.frombuffer(data, np.uint8), 'h264')
 
-    sent = images_as(recording(1.0), COMPRESSED_VIDEO, packet, '/foxglove')
-    read(write_bag_of(tmp_path / 'a', sent, DEMO))
-    assert '/high/image_raw/foxglove shows the same image for 0.' in caplog.text
+    made = images_as(sent, COMPRESSED_VIDEO, packet, '/foxglove')
+    return [row for row in made if row.type != COMPRESSED_VIDEO or len(row.message.data)]
+
+
+def encode(levels: list[float], every: int = 250) -> list[bytes]:
+    """Return a packet of H.264 for every brightness, with a key frame every so many."""
+    encoder = av.CodecContext.create('libx264', 'w')
+    encoder.height, encoder.width, encoder.pix_fmt = 240, 320, 'yuv420p'
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {'bf': '0', 'g': str(every), 'sc_threshold': '0', 'tune': 'zerolatency'}
+    packets = []
+    for number, level in enumerate(levels):
+        frame = av.VideoFrame.from_ndarray(brightness(level), format='rgb24')
+        frame.pts = number
+        packets += [bytes(packet) for packet in encoder.encode(frame)]
+    return packets
+
+
+@pytest.mark.parametrize('moving', [False, True])
+def test_video_that_stands_still_is_told_while_the_arms_move(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, moving: bool
+) -> None:
+    """Its packets differ all the same; and where nothing moves an encoder leaves out the noise."""
+    sent = recording(1.0)
+    for row in sent:
+        if row.type == JOINT_STATE and not moving:
+            row.message.position[:] = 0.03
+    read(write_bag_of(tmp_path / 'a', as_video(sent, encode([0.5] * 13)), DEMO))
+    told = '/high/image_raw/foxglove shows the same image for 0.' in caplog.text
+    assert told == moving
+
+
+def test_packet_of_video_that_was_lost_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is left out behind it may be short enough that no tick misses it."""
+    packets = encode([0.08 * number for number in range(13)], every=4)
+    packets[6] = b''
+    read(write_bag_of(tmp_path / 'a', as_video(recording(1.0), packets), DEMO))
+    told = 'high/image_raw/foxglove shows nothing in 1 packets of video from 0.56 s on, as behind'
+    assert told in caplog.text
+
+
+def test_mcap_that_does_not_count_its_messages_is_read(tmp_path: Path) -> None:
+    """Writers may leave the counts of channels out."""
+    path = write_bag_of(tmp_path / 'a', recording(0.2), DEMO)
+    wanted = read(path)
+    file = path / 'a.mcap'
+    data = bytearray(file.read_bytes())
+    n_topics = len({row.topic for row in recording(0.2)})
+    statistics = b'\x0b' + (46 + 10 * n_topics).to_bytes(8, 'little')
+    first = data.rindex(statistics) + 55
+    for at in range(first, first + 10 * n_topics, 10):  # now of channels that there are not
+        data[at : at + 2] = (60000 + at - first).to_bytes(2, 'little')
+    file.write_bytes(data)
+    assert_same_episode(read(path), wanted)
+
+
+def test_part_that_ends_where_it_begins_is_read(tmp_path: Path) -> None:
+    """Of one row, the last of the recording."""
+    sent = [row for row in recording(0.2) if row.arrival_ns <= START_NS + 160_000_000]
+    path = write_bag_of(tmp_path / 'a', sent, DEMO | {FROM: '0.16'})
+    assert len(read(path).actions) == 1

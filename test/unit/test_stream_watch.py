@@ -157,6 +157,28 @@ def test_gap_that_no_reader_takes_is_told_at_the_end(tmp_path: Path) -> None:
         read_bag(path, ROBOT, 50.0)
 
 
+@pytest.mark.parametrize('still', [False, True])
+def test_camera_that_stands_still_is_told_at_the_end(still: bool) -> None:
+    """Also one that sends JPEG files, of which one a second is decoded."""
+    rng = np.random.default_rng(0)
+
+    def jpeg(ns: int) -> Any:
+        pixels = GREY if still else rng.integers(0, 255, GREY.shape, np.uint8)
+        return jpeg_image(ns, pixels)
+
+    watch = StreamWatch(ROBOT)
+    watch.begin(START_NS)
+    rows = [
+        row._replace(message=jpeg(row.arrival_ns), type=COMPRESSED_IMAGE)
+        if row.topic == HIGH
+        else row
+        for row in recording(2.5)
+    ]
+    assert feed(watch, rows) == ''
+    told = f'{HIGH} showed the same image for 2.48 s from 0.00 s on'
+    assert watch.end() == (told if still else '')
+
+
 def test_clock_that_is_a_little_ahead_spoils_nothing() -> None:
     """Synchronised clocks differ by milliseconds; the newest pose is then of after the check."""
     watch = StreamWatch(ROBOT)

@@ -235,6 +235,9 @@ def _part(messages: Iterator[Message], start_ns: int, end_ns: int) -> Iterator[M
         newest.clear()
         if bag_ns < end_ns:
             yield topic, bag_ns, data
+    if any(last_ns == start_ns for last_ns, _ in newest.values()):  # it ends where it begins
+        for name, (_, came) in newest.items():
+            yield from ((name, start_ns, each) for each in came)
 
 
 def read_custom(path: Path) -> dict[str, str]:
@@ -312,7 +315,8 @@ def _open_storage(file: Path, information: Mapping[str, Any], stack: ExitStack) 
         types, start_ns, end_ns, read = _scan_torn(file, error, torn)
         written = partial(_arrivals, read)
     else:
-        types = {c.topic: c.msgtype for c in reader.connections if c.msgcount}
+        counted = any(c.msgcount for c in reader.connections)  # MCAP may leave the counts out
+        types = {c.topic: c.msgtype for c in reader.connections if c.msgcount or not counted}
         silent = {c.topic for c in reader.connections} - {*types}
         read = partial(_read_whole, file, reader)
         written = partial(written_in_sqlite, file)

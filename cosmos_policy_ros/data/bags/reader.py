@@ -44,7 +44,7 @@ from cosmos_policy_ros.data.bags.clocks import (
 from cosmos_policy_ros.data.bags.files import Bag, open_bag, relabelled
 from cosmos_policy_ros.data.bags.gripper_scale import find_other_scale
 from cosmos_policy_ros.data.bags.sources import find_sources, Sources
-from cosmos_policy_ros.data.image_rows import ImageRows
+from cosmos_policy_ros.data.image_rows import ImageRows, MOVED
 from cosmos_policy_ros.data.oddities import note_oddities
 from cosmos_policy_ros.data.reading import complete, COMPLETING, note, note_other, Reading
 from cosmos_policy_ros.data.rosetta.recording import (
@@ -258,12 +258,31 @@ class _Reader:
             if look.unnamed:
                 what = describe_unnamed(cameras[by_topic[topic]], look.unnamed)
                 note(str(self._bag.path.parent), what)
+            if look.lost:
+                logger.warning(
+                    'episode %s: %s shows nothing in %d packets of video from %s on, as behind '
+                    'lost ones up to the next key frame: they are left out',
+                    self._bag.path, topic, len(look.lost), self._at_s(look.lost[0]),
+                )  # fmt: skip
             for from_ns, to_ns in look.frozen if 'rate_hz' not in self._bag.custom else ():
+                # an encoder of video leaves out the noise of a scene that stands still
+                if look.video and not self._move(streams, from_ns, to_ns):
+                    continue
                 logger.warning(
                     'episode %s: %s shows the same image for %.2f s from %s on: frozen',
                     self._bag.path, topic, (to_ns - from_ns) * 1e-9, self._at_s(from_ns),
                 )  # fmt: skip
         return streams
+
+    def _move(self, streams: Streams, from_ns: int, to_ns: int) -> bool:
+        """Return whether a joint moves between two arrivals [ns]."""
+        positions: dict[tuple[str, str], list[float]] = {}
+        for topic in self._sources.joint_states.values():
+            for row in streams[topic]:
+                if from_ns <= row.arrival_ns <= to_ns:
+                    for name, position in zip(row.value.name, row.value.position, strict=False):
+                        positions.setdefault((topic, name), []).append(position)
+        return any(max(each) - min(each) > MOVED for each in positions.values())
 
     def _is_stale(self, bag_ns: int, stamp_ns: int | None, max_s: float) -> bool:
         """Return whether a message was newest when a part begins and is too old to count in it.
@@ -337,7 +356,8 @@ class _Reader:
             first_ns, reason = jumps[0]
             msg = f'{len(jumps)} of {len(rows)} joint states cannot be true, the first at '
             msg += f'{self._at_s(first_ns)}: {reason}; radians of one publisher are expected, and '
-            msg += 'two on one topic or degrees look like this: --map TOPIC=STREAM takes another'
+            msg += 'two on one topic or degrees look like this: --map TOPIC=STREAM takes another; '
+            msg += 'so do stamps that stand still: --stamps arrival takes the time of arrival'
             raise ValueError(msg)
         return stream
 
