@@ -847,6 +847,33 @@ def test_episode_that_would_show_images_of_another_is_refused(own: Path) -> None
             read_lerobot(own, number, ROBOT)
 
 
+def test_numbers_of_rows_do_not_count_where_there_are_times(own: Path) -> None:
+    """As of sets that were thinned out or put together; LeRobot finds images by the times."""
+    numbers = pa.array([2 * row for row in range(21)])
+
+    def thin_out(table: pa.Table) -> pa.Table:
+        return table.set_column(table.column_names.index('frame_index'), 'frame_index', numbers)
+
+    edit(own / DATA, thin_out)
+    assert_same_episode(read_lerobot(own, 0, ROBOT), FIRST, PSNR_DB)
+
+
+def test_episode_without_its_place_in_a_video_spoils_no_other(own: Path) -> None:
+    """Only it is refused."""
+    place = 'videos/observation.images.cam_high'
+
+    def lose(table: pa.Table) -> pa.Table:
+        rows = table.to_pylist()
+        rows[1][f'{place}/from_timestamp'] = None
+        return pa.Table.from_pylist(rows)
+
+    edit(own / EPISODES, lose)
+    os.utime(own / 'meta' / 'info.json', ns=(0, 0))
+    assert_same_episode(read_lerobot(own, 0, ROBOT), FIRST, PSNR_DB)
+    with pytest.raises(ConfigError):
+        read_lerobot(own, 1, ROBOT)
+
+
 def test_rows_in_another_order_are_refused(own: Path) -> None:
     """Images of a video are in their own; a set need not have times."""
     info = json.loads((own / 'meta' / 'info.json').read_text())

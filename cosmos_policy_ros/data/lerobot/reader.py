@@ -208,7 +208,8 @@ def _episode(
     refuse_no_rows(n)
     rows = _rows(root, meta, entry, columns)
     _check_times(rows.get(TIME), float(info['fps']))
-    _check_order(rows.get(FRAME), float(info['fps']))
+    if TIME not in rows:  # else these say the order, and others may leave the numbers as they were
+        _check_order(rows.get(FRAME), float(info['fps']))
     images: dict[str, Images] = {}
     image_index = {}
     for name, key in cameras.items():
@@ -246,7 +247,8 @@ def _episode(
             for name in (*taken, *MOTION.values())
             if name in rows
         }
-        _check_named([features[name] for name in joints], [*joints], robot)
+        wide = [name for name in joints if joints[name].shape[1:] == (robot.size,)]
+        _check_named([features[name] for name in wide], wide, robot)
     motion = {
         stream: check_rows(joints.get(name), joints[STATE].shape, f'{where}: {name}')
         for stream, name in MOTION.items()
@@ -390,6 +392,7 @@ def _shared_images(root: Path, written_ns: int, place: str) -> dict[int, tuple[i
             int(entry['episode_index']),
         )
         for entry in meta.episodes
+        if entry.get(f'{place}/from_timestamp') is not None  # one without is refused by itself
     )
     found: dict[int, tuple[int, float, float]] = {}
     for (file, from_s, seconds, number), (later, begin_s, its_s, other) in pairwise(spans):
