@@ -45,6 +45,7 @@ from cosmos_policy_ros.topics import (
     SIM_STATUS,
     TASK,
 )
+from cosmos_policy_ros.types import ConfigError
 from rcl_interfaces.msg import Log
 from rcl_interfaces.srv import GetParameters, ListParameters
 import rclpy
@@ -234,7 +235,7 @@ class BlackBoxNode(Node):
                 p.keep,
                 round(p.min_free_mb * 1e6),
             )
-        except OSError as error:
+        except (OSError, ConfigError) as error:  # the other of a disk that is full or locked
             line = f'the last {p.seconds:g} s before {reason!r} are not kept: {error}'
         else:
             line = f'the last {p.seconds:g} s ({size_mb:.1f} MB) before {reason!r} are in {path}'

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import errno
+import os
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ pytest.importorskip('rclpy')
 from cosmos_policy_ros.data.bags.files import open_bag
 from cosmos_policy_ros.data.bags.message_ring import list_reports
 from cosmos_policy_ros.data.bags.reader import read_bag
+from cosmos_policy_ros.data.bags.writer import BagWriter
 from cosmos_policy_ros.image_decoder import image_of
 from cosmos_policy_ros.nodes.black_box_node import BlackBoxNode
 from cosmos_policy_ros.robot import read_robot
@@ -154,6 +157,25 @@ def test_a_folder_that_cannot_be_written_costs_one_line(
     bench.fail(FAULT)
     bench.wait(lambda: list_reports(reports))
     bench.close()
+
+
+def test_a_disk_that_becomes_full_costs_one_line(
+    reports: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where there was room at the begin."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(BagWriter, 'write', refuse)
+    bench = Bench()
+    bench.fail(FAULT)
+    bench.wait(lambda: bench.box._writer and not bench.box._writer.is_alive())
+    bench.close()
+    told = [line for line in capfd.readouterr().err.splitlines() if 'are not kept' in line]
+    assert len(told) == 1
+    assert 'the disk is full' in told[0]
+    assert list_reports(reports) == []
 
 
 def test_a_stop_just_before_the_end_is_written(reports: Path) -> None:

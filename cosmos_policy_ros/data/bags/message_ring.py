@@ -113,6 +113,7 @@ def write_report(
 
     Raises:
         OSError: It cannot be written, or too little is free.
+        ConfigError: The disk became full, or cannot be written.
     """
     messages = list(messages)
     folder.mkdir(parents=True, exist_ok=True)

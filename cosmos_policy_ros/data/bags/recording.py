@@ -61,6 +61,7 @@ class Recording:
                 may do with the ROS clock.
 
         Raises:
+            ConfigError: The disk is full or cannot be written.
             FileExistsError: The folder exists.
         """
         self.path, self.n = path, 0
