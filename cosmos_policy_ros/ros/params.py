@@ -93,8 +93,8 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         spin: Runs it until the context is shut down.
 
     Raises:
-        SystemExit: A ``ConfigError``, or what the system refused, ended it; it was logged as
-            one line and the status is ``MISTAKE``.
+        SystemExit: A ``ConfigError``, or what the system refused while it was built, ended it;
+            it was logged as one line and the status is ``MISTAKE``.
     """
     node = None
     interrupt_building()
@@ -107,7 +107,11 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
     except Exception as error:
-        if trouble := str(error) if isinstance(error, ConfigError) else explain(error):
+        if isinstance(error, ConfigError):
+            trouble = str(error)
+        else:  # one that runs dies with its trace: ``MISTAKE`` would end the executor beside it
+            trouble = explain(error) if node is None else ''
+        if trouble:
             get_logger(PACKAGE).error(' '.join(trouble.split()))
             raise SystemExit(MISTAKE) from None
         # otherwise Ctrl-C came while the node was being built

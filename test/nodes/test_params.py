@@ -138,6 +138,21 @@ def test_config_error_ends_a_node_with_a_status_of_its_own() -> None:
 
 
 @pytest.mark.usefixtures('kept_signals')
+def test_a_refusal_of_the_system_ends_as_a_mistake_only_a_node_that_starts() -> None:
+    """By that status a launch ends all nodes; where one of many dies, arms are to be held on."""
+
+    def refuse(*_: Node) -> Node:
+        raise MemoryError
+
+    with pytest.raises(SystemExit) as end:
+        run_node(refuse)
+    assert end.value.code == 78
+    with pytest.raises(MemoryError):
+        run_node(lambda: Node('watch'), refuse)
+    assert not rclpy.ok()
+
+
+@pytest.mark.usefixtures('kept_signals')
 def test_ctrl_c_is_a_quiet_end() -> None:
     """Status 0, and the context is closed."""
 
