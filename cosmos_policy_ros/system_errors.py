@@ -11,8 +11,10 @@ from __future__ import annotations
 from concurrent.futures import BrokenExecutor
 import errno
 import os
+from pathlib import Path
 import re
 import resource
+import traceback
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # the last where a size is limited
 LOCKED = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -26,12 +28,24 @@ TEMPORARY_ADVICE = 'set TMPDIR to one that can, on a disk with room'
 
 
 def explain(error: BaseException) -> str:
-    """Return what the system refused and what to do; empty where it is something else."""
+    """Return what the system refused and what to do; empty where it is something else.
+
+    Where no file tells what was asked for, the error and its place in this package stand behind
+    it: a mistake of a program can ask for too much as well, and somebody has to find it.
+    """
+    line = _explain(error)
+    if isinstance(error, BrokenExecutor) or getattr(error, 'filename', None) is not None:
+        return line
+    return line and line + _origin(error)
+
+
+def _explain(error: BaseException) -> str:
     number = error_number(error)
     if NO_TEMPORARY in str(error):
         return f'no folder for temporary files can be written; {TEMPORARY_ADVICE}'
     if isinstance(error, BrokenExecutor):
-        return f'a worker process ended silently, as where memory is full: {_memory_advice()}'
+        why = 'where nothing above says why, memory was full'
+        return f'a worker process ended; {why}: {_memory_advice()}'
     if isinstance(error, MemoryError) or number == errno.ENOMEM or NO_MEMORY.search(str(error)):
         return f'there is not enough memory: {_memory_advice()}'
     if number == errno.EMFILE:
@@ -54,6 +68,16 @@ def error_number(error: BaseException) -> int:
         return error.errno or 0
     found = re.search(r'\(os error (\d+)\)', str(error))
     return int(found[1]) if found else 0
+
+
+def _origin(error: BaseException) -> str:
+    """Return the first line of an error in brackets, with the line of this package that met it."""
+    text = str(error).partition('\n')[0]
+    words = f'{type(error).__name__}: {text}' if text else type(error).__name__
+    package = Path(__file__).parent
+    places = ((Path(f.f_code.co_filename), n) for f, n in traceback.walk_tb(error.__traceback__))
+    ours = [f'{p.relative_to(package)}:{n}' for p, n in places if p.is_relative_to(package)]
+    return f' [{words}{", " + ours[-1] if ours else ""}]'
 
 
 def _memory_advice() -> str:

@@ -6,8 +6,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 import errno
+import faulthandler
 import multiprocessing
 import os
+import sys
 import threading
 from typing import Any
 
@@ -43,6 +45,8 @@ def open_pool(
 
 
 def _begin(initializer: Callable[..., None] | None, args: tuple[Any, ...]) -> None:
+    if sys.stderr is not None:  # as of a parent that has closed it
+        faulthandler.enable()  # a crash says where
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if initializer is not None:
         initializer(*args)

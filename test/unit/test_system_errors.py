@@ -7,10 +7,12 @@ from concurrent.futures.process import BrokenProcessPool
 import errno
 import os
 from pathlib import Path
+import re
 import subprocess
 import sys
 
 from command_line import refused
+from cosmos_policy_ros.align import tick_grid
 from cosmos_policy_ros.system_errors import explain
 from cosmos_policy_ros.worker_pool import open_pool
 import pytest
@@ -43,6 +45,17 @@ def run_limited(limit: str, *words: str) -> tuple[int, str]:
 def test_what_the_system_refuses_is_a_line(error: Exception, line: str) -> None:
     """With what can be done about it."""
     assert line in explain(error)
+
+
+def test_who_asks_for_too_much_by_mistake_can_be_found() -> None:
+    """By the error and its place in this package; a file that is named says enough."""
+    with pytest.raises(MemoryError) as caught:
+        tick_grid(0, 10**18, 1e6)
+    line = explain(caught.value)
+    assert 'Unable to allocate' in line
+    assert re.search(r', align\.py:\d+\]$', line)
+    assert '\n' not in explain(MemoryError('one\ntwo'))
+    assert not explain(OSError(errno.ENOSPC, 'x', 'a/b')).endswith(']')
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures.process import BrokenProcessPool
+import ctypes
 import errno
 from multiprocessing import synchronize
 import os
@@ -46,6 +48,13 @@ def test_no_shared_memory_is_one_line(monkeypatch: pytest.MonkeyPatch, number: i
     monkeypatch.setattr(synchronize.SemLock, '__init__', refuse)
     with pytest.raises(ConfigError, match=r'/dev/shm cannot be written .*; give the container'):
         open_pool(1)
+
+
+def test_a_worker_that_crashes_says_where(capfd: pytest.CaptureFixture[str]) -> None:
+    """Else it would look as if memory had been full."""
+    with pytest.raises(BrokenProcessPool), open_pool(1) as pool:
+        pool.submit(ctypes.string_at, 0).result()
+    assert 'in string_at' in capfd.readouterr().err
 
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
