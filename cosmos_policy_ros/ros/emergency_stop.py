@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import time
-from typing import Any
 
 from cosmos_policy_ros.ros.diagnostics import subscribe_status
 from cosmos_policy_ros.ros.endpoints import create_client, create_publisher, has_listeners
 from cosmos_policy_ros.status import ExecutorStatus
 from cosmos_policy_ros.topics import ESTOP, EXECUTOR_STATUS, RESET_ESTOP, STOP
 from rclpy.node import Node
+from rclpy.task import Future
 from std_msgs.msg import Empty
 from std_srvs.srv import Trigger
 
@@ -35,8 +35,8 @@ class EmergencyStop:
             report: Called with what happens and its details by name: ``found`` and ``lost`` of
                 the executor, ``stop`` and ``reset`` that it confirmed within ``seconds``,
                 ``refused`` with the ``reason`` why it does not reset, and ``unconfirmed`` with
-                the ``word`` and whether an executor was ``found``. An answer that comes after
-                that is reported all the same: it says how things stand.
+                the ``word`` and whether an executor was ``found``. An answer to the last
+                press that comes after that is reported all the same: it says how things stand.
         """
         self._confirm_s, self._report = confirm_s, report
         self._stop = create_publisher(node, STOP)
@@ -47,6 +47,7 @@ class EmergencyStop:
         subscribe_status(node, EXECUTOR_STATUS, ExecutorStatus, self._on_status)
         self._found, self._looked_s = False, 0.0
         self._word = ''  # that waits for an answer
+        self._answer: Future | None = None  # to the last press
         self._since_s = self._sent_s = 0.0  # when it was pressed and sent last [s, monotonic]
         self._overdue = False  # whether the answer was reported missing
 
@@ -54,10 +55,10 @@ class EmergencyStop:
         """Send ``stop`` or ``reset``."""
         self._word, self._since_s, self._overdue = word, time.monotonic(), False
         self._send()
-        client = self._switches[word]
+        client, self._answer = self._switches[word], None
         if client.service_is_ready():
-            answer = client.call_async(Trigger.Request())
-            answer.add_done_callback(lambda future: self._on_answer(word, future.result()))
+            self._answer = client.call_async(Trigger.Request())
+            self._answer.add_done_callback(lambda future: self._on_answer(word, future))
 
     def publish_stop(self) -> None:
         """Send one stop, from any thread, whatever else is going on."""
@@ -92,9 +93,10 @@ class EmergencyStop:
         if self._word == 'stop' and status.stopped:
             self._confirm()
 
-    def _on_answer(self, word: str, response: Any) -> None:
-        if word != self._word:
-            return
+    def _on_answer(self, word: str, answer: Future) -> None:
+        if word != self._word or answer is not self._answer:
+            return  # another word was given since, or the same once more
+        response = answer.result()
         if response.success:
             self._confirm()
         elif word == 'reset':

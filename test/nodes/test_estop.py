@@ -22,13 +22,18 @@ pytest.importorskip('rclpy')
 
 from command_line import refused
 from cosmos_policy_ros.control.stall import SETTLED_S
+from cosmos_policy_ros.ros.emergency_stop import EmergencyStop
+from cosmos_policy_ros.ros.endpoints import create_service
 from cosmos_policy_ros.ros.service_calls import ANSWER_S
 from cosmos_policy_ros.stack.node_list import ESTOP, EXECUTOR
 from cosmos_policy_ros.stack.node_pipe import NodePipe, open_pipe
 from cosmos_policy_ros.stack.processes import start_node, stop_nodes
 from cosmos_policy_ros.terminal.estop import describe, press_once
+from cosmos_policy_ros.topics import RESET_ESTOP
 from cosmos_policy_ros.types import ConfigError
+from node_bench import ros_node, SteppedBench
 from ros_domains import ros_domain, wait_for
+from std_srvs.srv import Trigger
 
 LIMIT_S = 0.3
 LONG_S = 60.0  # a process may take to start where others use the processor
@@ -142,6 +147,27 @@ def test_an_answer_that_comes_late_is_told_too(
     time.sleep(SETTLED_S)
     client.write('reset')
     read(client, 'reset')
+
+
+def test_only_the_answer_to_the_last_press_counts() -> None:
+    """The refusal of the one before says nothing of it, and comes first."""
+    events: list[str] = []
+    answers = iter([False, True])
+
+    def answer(_request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = next(answers)
+        return response
+
+    with ros_node('desk') as node:
+        create_service(node, RESET_ESTOP, answer)
+        stop = EmergencyStop(node, LONG_S, lambda event, **_: events.append(event))
+        bench = SteppedBench(node)
+        bench.wait(stop._switches['reset'].service_is_ready)
+        stop.press('reset')
+        stop.press('reset')
+        bench.wait(lambda: events)
+        bench.executor.shutdown()
+    assert events == ['reset']
 
 
 def test_a_node_that_ends_is_told_with_its_status(domain: int) -> None:
