@@ -39,8 +39,9 @@ def find_robot_file(name: str) -> Path | None:
         name: Such as ``aloha_sim``; whatever a bag holds may be given, and no other folder is
             ever looked into.
     """
-    path = share_path('config', 'robots', f'{name}.yaml')
-    return path if name and path.parent.name == 'robots' and path.is_file() else None
+    robots = share_path('config', 'robots')
+    path = robots / f'{name}.yaml'
+    return path if name and path.parent == robots and path.is_file() else None
 
 
 def robot_file(robot: str | Path) -> Path:

@@ -78,6 +78,15 @@ def test_a_robot_is_named_by_its_file_or_by_a_path() -> None:
     assert robot_file('another') == Path('another')
 
 
+def test_a_file_in_another_folder_of_robots_is_no_name(tmp_path: Path) -> None:
+    """A path without its suffix does not lead to a file that nobody has named."""
+    (tmp_path / 'robots').mkdir()
+    (tmp_path / 'robots' / 'mine.yaml').touch()
+    mine = tmp_path / 'robots' / 'mine'
+    assert robot_file(mine) == mine
+    assert find_robot_file(str(mine)) is None
+
+
 @pytest.mark.parametrize('name', ['', 'another', '../nodes', '/etc/robot'])
 def test_a_name_in_a_bag_opens_no_other_file(name: str) -> None:
     """A bag comes from anywhere."""
