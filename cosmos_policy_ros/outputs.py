@@ -141,6 +141,7 @@ def kept_whole(path: Path, partial: Path) -> Iterator[None]:
 
     Raises:
         OutputError: The disk is full or cannot be written.
+        OSError: The block may not read another file, or what else happened to it.
     """
     written = 0
     try:
@@ -158,10 +159,20 @@ def kept_whole(path: Path, partial: Path) -> Iterator[None]:
                 f'was kept; {_free(path.parent) / 1e6:.1f} MB are free there. Choose another disk'
             )
             raise OutputError(msg) from error
-        if number in LOCKED:
+        if number in LOCKED and _is_of(error, path, partial):
             msg = f'{path} cannot be written: {os.strerror(number)}; choose another folder'
             raise OutputError(msg) from error
         raise
+
+
+def _is_of(error: Exception, *paths: Path) -> bool:
+    """Whether an error names no file, or one that is in, or above, one of some paths."""
+    name = error.filename if isinstance(error, OSError) else None
+    if not isinstance(name, str):
+        return True
+    file = Path(name).absolute()
+    ours = [path.absolute() for path in paths]
+    return any(file.is_relative_to(each) or each.is_relative_to(file) for each in ours)
 
 
 def sync(path: Path) -> None:

@@ -151,6 +151,16 @@ def test_a_disk_that_takes_nothing_is_one_line(tmp_path: Path, number: int, line
     assert not list(tmp_path.iterdir())
 
 
+def test_an_input_that_cannot_be_read_is_not_taken_for_the_output(tmp_path: Path) -> None:
+    """Else somebody would look for another folder to write to."""
+    refusal = os.strerror(errno.EACCES)
+    with pytest.raises(PermissionError), whole_file(tmp_path / 'out' / 'figures.json'):
+        raise PermissionError(errno.EACCES, refusal, str(tmp_path / 'bag.mcap'))
+    for ours in (tmp_path / 'out', tmp_path / 'out' / 'figures.partial.json'):
+        with pytest.raises(ConfigError), whole_file(tmp_path / 'out' / 'figures.json'):
+            raise PermissionError(errno.EACCES, refusal, str(ours))
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
