@@ -20,7 +20,22 @@ import time
 from cosmos_policy_ros.stack.domain import HIGHEST_DOMAIN, is_silent
 import pytest
 
+PROFILES = ('FASTRTPS_DEFAULT_PROFILES_FILE', 'FASTDDS_DEFAULT_PROFILES_FILE')
 LOCKS = Path(tempfile.gettempdir()) / 'cosmos_policy_ros_domains'
+
+
+@contextmanager
+def without_shared_memory() -> Iterator[None]:
+    """Let the processes that the block starts talk over UDP.
+
+    For tests that stop a process and let it go on: the port in shared memory of another one is
+    broken for all by that now and then (Fast DDS issues 5737 and 6117), and nothing reaches it.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
+        for name in PROFILES:
+            patch.setenv(name, os.devnull)
+        yield
 
 
 def free_port() -> int:

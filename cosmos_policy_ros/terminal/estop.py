@@ -23,6 +23,7 @@ from cosmos_policy_ros.types import ConfigError
 
 ANSWER_S = 1.0  # [s] after the node's own limit, in which it reports that nobody answers
 START_S = 60.0  # [s] in which the node starts, however busy the machine is
+SIGNAL_S = 0.05  # [s] within which a signal is noticed that came just before a wait for keys
 SEARCH_S = 5.0  # [s] in which an executor that runs is found
 END_OF_INPUT = ('', '\x04')  # what a closed input and Ctrl-D give
 INTERRUPT = '\x03'  # what Ctrl-C gives, where the terminal makes no signal of it
@@ -124,7 +125,7 @@ def watch_keys(domain: int, namespace: str = '') -> bool:
 def _take_keys(client: EstopClient, keyboard: int, domain: int) -> bool:
     """Press at every key until somebody leaves; return whether that was by Ctrl-C."""
     while True:
-        ready, _, _ = select.select([keyboard, client.fileno()], [], [])
+        ready, _, _ = select.select([keyboard, client.fileno()], [], [], SIGNAL_S)
         if keyboard in ready:
             typed = os.read(keyboard, 64).decode(errors='replace')
             word = choose_word(typed)

@@ -39,7 +39,7 @@ from node_bench import ThreadedBench
 import numpy as np
 import rclpy
 from rclpy.node import Node
-from ros_domains import ros_domain, wait_for
+from ros_domains import ros_domain, wait_for, without_shared_memory
 from sensor_msgs.msg import JointState
 import viser
 from websockets.sync.client import connect
@@ -127,7 +127,7 @@ class Stack:
 @pytest.fixture(scope='module')
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Give a simulated robot with its console."""
-    with ros_domain():
+    with ros_domain(), without_shared_memory():
         stack = Stack(tmp_path_factory.mktemp('logs'))
         yield stack
         stack.close()

@@ -32,7 +32,7 @@ from cosmos_policy_ros.terminal.estop import describe, press_once
 from cosmos_policy_ros.topics import RESET_ESTOP
 from cosmos_policy_ros.types import ConfigError
 from node_bench import ros_node, SteppedBench
-from ros_domains import ros_domain, wait_for
+from ros_domains import ros_domain, wait_for, without_shared_memory
 from std_srvs.srv import Trigger
 
 LIMIT_S = 0.3
@@ -44,7 +44,7 @@ COMMAND = [sys.executable, '-c', 'from cosmos_policy_ros.cli import main; main()
 def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[bytes]]:
     """Return an executor that runs, is disabled, and has no arms."""
     log = tmp_path_factory.mktemp('logs') / 'executor.log'
-    with ros_domain():
+    with ros_domain(), without_shared_memory():
         process = start_node(EXECUTOR, {}, log)
         wait_for(lambda: log.exists() and b'disabled;' in log.read_bytes(), LONG_S)
         yield process
