@@ -33,6 +33,9 @@ def without_shared_memory() -> Iterator[None]:
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
+        # for the range LOCALHOST the RMW adds shared memory whatever the transports are
+        patch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
+        patch.setenv('ROS_STATIC_PEERS', '127.0.0.1')  # where nothing is multicast
         for name in PROFILES:
             patch.setenv(name, os.devnull)
         yield

@@ -240,23 +240,6 @@ def test_a_key_does_what_its_button_would(page: Page) -> None:
     page.wait_for("document.querySelector('#note').innerText === 'Start: no planner reports'")
 
 
-def test_what_is_pressed_while_the_console_hangs_is_not_done_later(
-    stack: Stack, page: Page
-) -> None:
-    """The page shows that the connection is cut, and comes back."""
-    stack.console.send_signal(signal.SIGSTOP)
-    try:
-        page.wait_for("!document.querySelector('#cut').hidden", 10.0)
-        assert page.run("document.querySelector('[data-operation=enable]').disabled")
-        page.run("press({operation: 'enable'}); 0")
-        time.sleep(1.0)
-    finally:
-        stack.console.send_signal(signal.SIGCONT)
-    page.wait_for("document.querySelector('#cut').hidden", 20.0)
-    time.sleep(1.0)
-    assert stack.robot.status.state != 'enabled'
-
-
 def test_a_console_that_is_killed_is_shown_as_cut_and_stops_nothing(
     stack: Stack, page: Page
 ) -> None:
@@ -289,3 +272,22 @@ def test_the_view_is_a_viser_behind_the_door(stack: Stack) -> None:
     protocol = f'viser-v{viser.__version__}'
     with connect(f'ws://{place}/view', subprotocols=[protocol], max_size=None) as socket:
         assert isinstance(socket.recv(timeout=20.0), bytes)
+
+
+def test_what_is_pressed_while_the_console_hangs_is_not_done_later(
+    stack: Stack, page: Page
+) -> None:
+    """The page shows that the connection is cut, and comes back."""
+    stop(stack, lambda: page.click('#stop button'))
+    reset(stack, page)
+    stack.console.send_signal(signal.SIGSTOP)
+    try:
+        page.wait_for("!document.querySelector('#cut').hidden", 10.0)
+        assert page.run("document.querySelector('[data-operation=enable]').disabled")
+        page.run("press({operation: 'enable'}); 0")
+        time.sleep(1.0)
+    finally:
+        stack.console.send_signal(signal.SIGCONT)
+    page.wait_for("document.querySelector('#cut').hidden", 20.0)
+    time.sleep(1.0)
+    assert stack.robot.status.state != 'enabled'
