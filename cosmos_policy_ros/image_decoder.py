@@ -11,6 +11,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
+from cosmos_policy_ros.video_packets import FrameNumbers, has_key_frame
 import numpy as np
 from numpy.typing import NDArray
 
@@ -45,7 +46,6 @@ UNNAMED = ('8UC3', '8UC4')  # that name no order of colours; OpenCV's is that of
 COLOURS = ('bgr', 'rgb')
 DEPTH = ('16UC1', 'mono16', '32FC1')
 VIDEO_FORMATS = {'h264': 'h264', 'libx264': 'h264', 'h265': 'hevc', 'hevc': 'hevc'}
-MOST_BITS = 16  # of a frame number of H.264
 JPEG, JPEG_SCAN, JPEG_END = b'\xff\xd8', b'\xff\xda', b'\xff\xd9'  # markers
 IMAGE_MODES = ('RGB', 'RGBA', 'L', 'P')  # of a decoded file that can be shown as RGB
 
@@ -57,7 +57,7 @@ class ImageDecoder:
         """Start before the first message."""
         self._video: Any = None
         self._n_packets = 0  # of video, decoded so far
-        self._numbers = _FrameNumbers()
+        self._numbers = FrameNumbers()
         self._lost = False  # whether a packet was, or was damaged, since the last key frame
 
     def decode(self, message: Any, colours: str = 'bgr') -> NDArray[np.uint8] | None:
@@ -103,7 +103,7 @@ class ImageDecoder:
 
         if codec == 'h264' and self._numbers.miss_one(data):
             self._lost = True  # a decoder would go on with the images before, and smear them
-        if self._lost and not _has_key_frame(data, codec):
+        if self._lost and not has_key_frame(data, codec):
             return None
         self._lost = False
         if self._video is None:
@@ -116,7 +116,7 @@ class ImageDecoder:
         try:
             frames = self._video.decode(packet)
         except av.error.FFmpegError as error:
-            if not _has_key_frame(data, codec) and not self._video.width:
+            if not has_key_frame(data, codec) and not self._video.width:
                 return None  # a recording that begins between two key frames
             self._lost = True
             msg = f'{codec} packet of {len(data)} bytes cannot be decoded ({error})'
@@ -251,86 +251,3 @@ def _rgb_of_yuv(pixels: NDArray[np.uint8], encoding: str) -> NDArray[np.uint8]:
     uyvy = encoding in ('yuv422', 'uyvy')
     code = cv2.COLOR_YUV2RGB_UYVY if uyvy else cv2.COLOR_YUV2RGB_YUY2
     return np.asarray(cv2.cvtColor(pixels, code), np.uint8)
-
-
-def _has_key_frame(data: bytes, codec: str) -> bool:
-    """Whether an Annex B packet has an IDR picture."""
-    if codec == 'h264':
-        return any(unit[0] & 0x1F == 5 for unit in _units(data))
-    return any(16 <= (unit[0] >> 1) & 0x3F <= 21 for unit in _units(data))
-
-
-def _units(data: bytes) -> list[bytes]:
-    """Return the NAL units of an Annex B packet."""
-    return [unit for unit in data.split(b'\0\0\1')[1:] if unit]
-
-
-class _FrameNumbers:
-    """Whether frames of H.264 follow each other: one that was lost had a number too.
-
-    Source: ITU-T H.264, 7.3.2.1 (sequence parameters), 7.3.3 (slice header), 7.4.3 (frame_num).
-    """
-
-    def __init__(self) -> None:
-        """Start before the sequence parameters."""
-        self._n_bits = 0  # of a frame number; 0 where it is not known, or numbers may be left out
-        self._last: int | None = None
-
-    def miss_one(self, data: bytes) -> bool:
-        """Return whether a frame between the last packet and this one is missing."""
-        missing = False
-        for unit in _units(data):
-            kind = unit[0] & 0x1F
-            if kind == 7:
-                self._n_bits = _read_sequence(_Bits(unit))
-            elif kind in (1, 5) and self._n_bits:
-                bits = _Bits(unit)
-                bits.number(), bits.number(), bits.number()  # macroblock, type, parameter set
-                number, last = bits.take(self._n_bits), self._last
-                # a frame that none refers to has the number of the next one
-                follows = last is None or (number - last) % (1 << self._n_bits) in (0, 1)
-                missing = missing or (kind == 1 and not follows)
-                self._last = number
-        return missing
-
-
-class _Bits:
-    """The first bits of a NAL unit behind its header; zeros behind its end."""
-
-    def __init__(self, unit: bytes) -> None:
-        data = unit[1:128].replace(b'\0\0\3', b'\0\0')
-        self._text = ''.join(f'{byte:08b}' for byte in data)
-        self._at = 0
-
-    def take(self, n: int) -> int:
-        """Return the next n bits as a number."""
-        self._at += n
-        return int(self._text[self._at - n : self._at].ljust(n, '0') or '0', 2)
-
-    def number(self) -> int:
-        """Return the next Exp-Golomb number."""
-        zeros = max(self._text.find('1', self._at) - self._at, 0)
-        self._at += zeros
-        return self.take(zeros + 1) - 1
-
-
-def _read_sequence(bits: _Bits) -> int:
-    """Return how many bits a frame number has, 0 where numbers say nothing of what is missing."""
-    profile = bits.take(8)
-    bits.take(16)  # constraints, level
-    bits.number()
-    if profile in (100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135):
-        planes = bits.number() == 3 and bits.take(1)
-        bits.number(), bits.number(), bits.take(1)  # depths of luma and chroma, lossless
-        if planes or bits.take(1):  # scaling lists, which no camera sends
-            return 0
-    n_bits, order = bits.number() + 4, bits.number()
-    if order == 0:
-        bits.number()
-    elif order == 1:
-        bits.take(1), bits.number(), bits.number()
-        for _ in range(min(bits.number(), 255)):
-            bits.number()
-    bits.number()  # reference frames
-    may_miss = bits.take(1)
-    return 0 if may_miss or n_bits > MOST_BITS else n_bits
