@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 V = TypeVar('V')
 V_co = TypeVar('V_co', covariant=True)
-JUMPED = 'jumped'  # in the reason for a joint that moved farther than it can
 JUMP_MARGIN_RAD = 0.15  # measurement noise and speed overshoot; a failed bus read jumps far more
 PI_TOLERANCE_RAD = 1e-3  # a joint this close to +-pi may be the zero-filled read of a bus
 PI_JOINTS = 3  # so many joints at +-pi at once do not happen on a working arm
@@ -294,6 +293,7 @@ class ArmStream:
 
     Attributes:
         name: What error messages call the stream.
+        n_jumps: Messages refused since a joint moved farther than it can.
     """
 
     def __init__(self, arm: ArmSpec, name: str, capacity: int | None = None) -> None:
@@ -307,6 +307,7 @@ class ArmStream:
         self.name = name
         self._arm, self._capacity = arm, capacity
         self._parts: dict[tuple[str, ...], StreamBuffer[tuple[dict[str, float], Any]]] = {}
+        self.n_jumps = 0
         self._refused = StreamBuffer[str](name, capacity)  # why messages cannot be true
 
     def __len__(self) -> int:
@@ -349,9 +350,12 @@ class ArmStream:
         name = self.name if whole else f'{self.name} ({", ".join(mine)})'
         part = self._parts.setdefault(tuple(mine), StreamBuffer(name, self._capacity))
         last = part.newest_at(part.last_ns, np.inf) if len(part) else None
-        before = None if last is None else self._joints(last.value[0])
-        dt_s = (stamp_ns - last.stamp_ns) * 1e-9 if last else 0.0
-        reason = implausible(self._arm, self._joints(mine), before, max(dt_s, 0.0))
+        pose = self._joints(mine)
+        reason = _find_failed_read(self._arm, pose)
+        if reason is None and last is not None:
+            dt_s = max((stamp_ns - last.stamp_ns) * 1e-9, 0.0)
+            reason = _find_jump(self._arm, pose, self._joints(last.value[0]), dt_s)
+            self.n_jumps += reason is not None
         if reason is None and not part.push(stamp_ns, (mine, message)):
             reason = f'{self.name}: stamp is not newer than the last'
         if reason is not None:
@@ -502,18 +506,27 @@ def implausible(
         last: Pose of the message accepted before, or None.
         dt_s: Time since that message [s].
     """
+    reason = _find_failed_read(arm, pose)
+    return reason if reason or last is None else _find_jump(arm, pose, last, dt_s)
+
+
+def _find_failed_read(arm: ArmSpec, pose: NDArray[np.float32]) -> str | None:
     joints = pose[: len(arm.joints)]
     at_pi = int((np.abs(np.abs(joints) - np.pi) < PI_TOLERANCE_RAD).sum())
     if at_pi >= PI_JOINTS:
         return f'{arm.joint_state_topic}: {at_pi} joints at +-pi at once, a failed bus read'
-    if last is not None:
-        reach = np.asarray(arm.max_speed) * dt_s + JUMP_MARGIN_RAD
-        excess = np.abs(joints - last[: len(joints)]) - reach
-        worst = int(excess.argmax())
-        if excess[worst] > 0:
-            jump = float(joints[worst] - last[worst])
-            name = arm.joints[worst]
-            return (
-                f'{arm.joint_state_topic}: {name} {JUMPED} {jump:+.2f} rad in {dt_s * 1e3:.0f} ms'
-            )
     return None
+
+
+def _find_jump(
+    arm: ArmSpec, pose: NDArray[np.float32], last: NDArray[np.float32], dt_s: float
+) -> str | None:
+    joints = pose[: len(arm.joints)]
+    reach = np.asarray(arm.max_speed) * dt_s + JUMP_MARGIN_RAD
+    excess = np.abs(joints - last[: len(joints)]) - reach
+    worst = int(excess.argmax())
+    if excess[worst] <= 0:
+        return None
+    jump = float(joints[worst] - last[worst])
+    name = arm.joints[worst]
+    return f'{arm.joint_state_topic}: {name} jumped {jump:+.2f} rad in {dt_s * 1e3:.0f} ms'

@@ -162,9 +162,10 @@ def find_cameras(
         for k in ([named[c.topic]] if c.topic in named else [c.name, camera_key(c.name)])
         if k in there
     }
-    for key in (keys_taken := [*found.values()]):
-        if keys_taken.count(key) > 1:
-            both = ' and '.join(name for name, mine in found.items() if mine == key)
+    for key in found.values():
+        sharing = [name for name, mine in found.items() if mine == key]
+        if len(sharing) > 1:
+            both = ' and '.join(sharing)
             msg = f'{both} would both be camera {key} of {where}; it has {there}, one each is '
             msg += 'expected: --map NAME=CAMERA says which'
             raise ValueError(msg)

@@ -230,14 +230,17 @@ def _part(messages: Iterator[Message], start_ns: int, end_ns: int) -> Iterator[M
                 newest[topic] = bag_ns, []
             newest[topic][1].append(data)
             continue
-        for name, (_, came) in newest.items():
-            yield from ((name, start_ns, each) for each in came)
+        yield from _arrived(newest, start_ns)
         newest.clear()
         if bag_ns < end_ns:
             yield topic, bag_ns, data
     if any(last_ns == start_ns for last_ns, _ in newest.values()):  # it ends where it begins
-        for name, (_, came) in newest.items():
-            yield from ((name, start_ns, each) for each in came)
+        yield from _arrived(newest, start_ns)
+
+
+def _arrived(newest: dict[str, tuple[int, list[bytes]]], at_ns: int) -> Iterator[Message]:
+    for name, (_, came) in newest.items():
+        yield from ((name, at_ns, each) for each in came)
 
 
 def read_custom(path: Path) -> dict[str, str]:

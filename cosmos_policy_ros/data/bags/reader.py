@@ -19,7 +19,6 @@ from typing import Any
 from cosmos_policy_ros.align import (
     ArmStream,
     describe_missing,
-    JUMPED,
     sample_at,
     stamp_of,
     StreamBuffer,
@@ -347,15 +346,15 @@ class _Reader:
         stream, rows = ArmStream(named, topic), self._streams[topic]
         if rows and not any({*row.value.name} & {*arm.state_joints} for row in rows):
             raise ValueError(describe_missing(named, rows[0].value))
-        jumps: list[tuple[int, str]] = []
+        first = ''
         for row in rows:
             with self._located(row.arrival_ns):
                 reason = stream.push(self._time(row), row.value)
-            jumps += [(row.arrival_ns, reason)] if reason and f' {JUMPED} ' in reason else []
-        if len(jumps) > max(MOST_JUMPS * len(rows), 1):
-            first_ns, reason = jumps[0]
-            msg = f'{len(jumps)} of {len(rows)} joint states cannot be true, the first at '
-            msg += f'{self._at_s(first_ns)}: {reason}; radians of one publisher are expected, and '
+            if stream.n_jumps and not first:
+                first = f'{self._at_s(row.arrival_ns)}: {reason}'
+        if stream.n_jumps > max(MOST_JUMPS * len(rows), 1):
+            msg = f'{stream.n_jumps} of {len(rows)} joint states cannot be true, the first at '
+            msg += f'{first}; radians of one publisher are expected, and '
             msg += 'two on one topic or degrees look like this: --map TOPIC=STREAM takes another; '
             msg += 'so do stamps that stand still: --stamps arrival takes the time of arrival'
             raise ValueError(msg)

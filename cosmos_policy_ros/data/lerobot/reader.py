@@ -350,11 +350,12 @@ def _check_order(numbers: NDArray[Any] | None, fps: float) -> None:
     """
     if numbers is None:
         return
-    wanted = numbers.reshape(-1)[0] + np.arange(len(numbers))
-    other = np.flatnonzero(numbers.reshape(-1) != wanted)
+    numbers = numbers.reshape(-1)
+    wanted = numbers[0] + np.arange(len(numbers))
+    other = np.flatnonzero(numbers != wanted)
     if len(other):
         row = int(other[0])
-        msg = f'row {row}, {row / fps:.2f} s, has {FRAME} {numbers.reshape(-1)[row]}, '
+        msg = f'row {row}, {row / fps:.2f} s, has {FRAME} {numbers[row]}, '
         msg += f'{wanted[row]} is expected: rows in the order of their numbers'
         raise ValueError(msg)
 
