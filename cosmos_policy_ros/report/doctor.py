@@ -322,8 +322,7 @@ def examine_shared_memory() -> Iterator[Finding]:
             f'{folder} cannot be written',
             'a file system in memory',
             'docker run --shm-size=1g; demonstrate, evaluate and train start no processes '
-            'otherwise. For a stack alone set FASTDDS_BUILTIN_TRANSPORTS=UDPv4 and '
-            'FASTDDS_DEFAULT_PROFILES_FILE to an empty file, which is slower',
+            'otherwise, and images of a stack go by UDP, which is slower',
             'error',
         )
         return
