@@ -70,6 +70,23 @@ def read(client: NodePipe, *kinds: str) -> dict[str, object]:
     pytest.fail(f'no event {kinds}')
 
 
+@contextlib.contextmanager
+def standing_still(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """Let a process do nothing in the block."""
+    process.send_signal(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGCONT)
+
+
+def reset_when_settled(client: NodePipe) -> None:
+    """Reset an executor that has stood still, once nothing asked of it can have waited."""
+    time.sleep(SETTLED_S)
+    client.write('reset')
+    read(client, 'reset')
+
+
 def test_nobody_is_reported_as_such(domain: int) -> None:
     """And what helps then."""
     confirmed, line = press_once('stop', domain, search_s=0.2)
@@ -95,16 +112,13 @@ def test_an_executor_that_hangs_is_reported_in_time_and_stopped_later(
     client: NodePipe, executor: subprocess.Popen[bytes]
 ) -> None:
     """The stop is still sent when it goes on."""
-    executor.send_signal(signal.SIGSTOP)
-    try:
+    with standing_still(executor):
         begin_s = time.monotonic()
         client.write('stop')
         assert read(client, 'stop', 'unconfirmed') == {
             'event': 'unconfirmed', 'word': 'stop', 'found': True,
         }  # fmt: skip
         assert LIMIT_S <= time.monotonic() - begin_s < LIMIT_S + 0.3
-    finally:
-        executor.send_signal(signal.SIGCONT)
     assert float(str(read(client, 'stop')['seconds'])) > LIMIT_S
     client.write('reset')
     read(client, 'reset')
@@ -116,16 +130,13 @@ def test_a_reset_that_may_have_waited_is_refused(
     """Who is told that it is not reset must not find it reset later."""
     client.write('stop')
     read(client, 'stop')
-    executor.send_signal(signal.SIGSTOP)
-    time.sleep(ANSWER_S + 0.5)
-    executor.send_signal(signal.SIGCONT)
+    with standing_still(executor):
+        time.sleep(ANSWER_S + 0.5)
     time.sleep(1.0)  # it has woken up, and answers in time
     client.write('reset')
     line = describe(read(client, 'refused', 'reset'), int(os.environ['ROS_DOMAIN_ID']))
     assert line.startswith('NOT RESET, the command executor says: this node stood still for ')
-    time.sleep(SETTLED_S)
-    client.write('reset')
-    read(client, 'reset')
+    reset_when_settled(client)
 
 
 def test_an_answer_that_comes_late_is_told_too(
@@ -134,19 +145,14 @@ def test_an_answer_that_comes_late_is_told_too(
     """It says how things stand, whatever was told before."""
     client.write('stop')
     read(client, 'stop')
-    executor.send_signal(signal.SIGSTOP)
-    client.write('reset')
-    try:
+    with standing_still(executor):
+        client.write('reset')
         assert read(client, 'unconfirmed', 'reset') == {
             'event': 'unconfirmed', 'word': 'reset', 'found': True,
         }  # fmt: skip
         time.sleep(ANSWER_S)
-    finally:
-        executor.send_signal(signal.SIGCONT)
     assert 'this node stood still for ' in str(read(client, 'refused', 'reset')['reason'])
-    time.sleep(SETTLED_S)
-    client.write('reset')
-    read(client, 'reset')
+    reset_when_settled(client)
 
 
 def test_only_the_answer_to_the_last_press_counts() -> None:
