@@ -25,6 +25,7 @@ class HandWorld:
         task: The instruction.
         hand: (3,) its place [m].
         lowest_m: How low it ever was [m].
+        fell_m: How far the cup fell when it was last let go [m].
         played: The rows.
     """
 
@@ -46,7 +47,7 @@ class HandWorld:
         self.hand, self.turn = np.array([-0.1, 0.0, 0.27]), DOWN.copy()
         self.cup = rng.uniform([-0.13, -0.25, 0.0], [-0.11, -0.23, 0.0])  # its foot
         self.opening, self.held = OPEN_M, False
-        self.lowest_m, self.slipped = np.inf, 0
+        self.lowest_m, self.slipped, self.fell_m = np.inf, 0, 0.0
         self.played: list[list[float]] = []
 
     @property
@@ -87,8 +88,8 @@ class HandWorld:
             self.cup = self.cup + moved
         if self.held and self.slipped < self.slips and self.hand[2] > 0.17:
             self.held, self.slipped = False, self.slipped + 1
-        if not self.held:
-            self.cup[2] = 0.0
+        if not self.held and self.cup[2] > 0.0:
+            self.fell_m, self.cup[2] = float(self.cup[2]), 0.0
 
     def close(self) -> None:
         """Do nothing."""

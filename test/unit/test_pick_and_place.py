@@ -6,7 +6,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from cosmos_policy_ros.sim.experts.pick_and_place import PickAndPlace, rotation_between
-from hand_world import DOWN, HandWorld
+from hand_world import BASKET, DOWN, HandWorld, WIDE_M
 import numpy as np
 import pytest
 
@@ -38,7 +38,7 @@ def test_undisturbed_script_succeeds_within_the_time_of_a_trial(seed: int) -> No
     script, phases, flags, rows = perform(world, seed)
     assert world.success
     assert list(dict.fromkeys(phases)) == [
-        'reach', 'lower', 'grasp', 'lift', 'carry', 'release', 'rest',
+        'reach', 'lower', 'grasp', 'lift', 'carry', 'place', 'release', 'rest',
     ]  # fmt: skip
     assert flags.all()
     assert len(rows) < 100
@@ -90,6 +90,65 @@ def test_tall_thing_is_grasped_near_its_top_and_carried_over_the_rim() -> None:
     assert world.success
     assert world.lowest_m == pytest.approx(0.15 - 0.025, abs=0.006)
     assert phases.count('lower') < 15
+
+
+def test_hand_comes_down_in_a_cone_over_the_thing() -> None:
+    """From the side it is never so low that it would push over what it comes down to."""
+    world = HandWorld(tall_m=0.15)
+    world.reset(0)
+    script = PickAndPlace(world, 'cup', 'basket', np.random.default_rng(0), ROW_S, disturbed=False)
+    heights = {}
+    while script.phase in ('reach', 'lower'):
+        beside = float(np.linalg.norm((world.hand - world.cup)[:2]))
+        heights[beside] = world.hand[2] - world.cup[2]
+        for _ in range(STEPS):
+            world.step(script.action())
+    assert min(height for beside, height in heights.items() if beside > 0.05) > 0.15 + 0.011
+    assert min(height for beside, height in heights.items() if beside > 0.03) > 0.15
+    on_the_way = [height for beside, height in heights.items() if 0.012 < beside < 0.05]
+    assert len(on_the_way) >= 2  # it does not stop above first
+    assert max(on_the_way) - min(on_the_way) > 0.02
+
+
+def test_hand_that_is_pushed_aside_low_goes_up_before_it_comes_back() -> None:
+    """Farther beside the thing than the cone is wide, at the height of a grasp."""
+    world = HandWorld()
+    world.reset(0)
+    script = PickAndPlace(world, 'cup', 'basket', np.random.default_rng(0), ROW_S, disturbed=False)
+    world.hand = world.cup + np.array([0.08, 0.0, 0.06])
+    rows = [script.action() for _ in range(2)]
+    assert script.phase == 'reach'
+    assert [row[2] > 0.9 for row in rows] == [True, True]
+    assert np.abs(np.array(rows)[:, :2]).max() < 1e-6
+
+
+def test_fingers_open_before_they_come_down() -> None:
+    """After a grasp that held nothing they would press on the thing else."""
+    world = HandWorld()
+    world.reset(0)
+    script = PickAndPlace(world, 'cup', 'basket', np.random.default_rng(0), ROW_S, disturbed=False)
+    world.hand, world.opening = world.cup + np.array([0.0, 0.0, 0.2]), 0.0
+    heights, openings = [], []
+    while script.phase in ('reach', 'lower'):
+        heights.append(world.hand[2])
+        openings.append(world.opening)
+        for _ in range(STEPS):
+            world.step(script.action())
+    lowest_while_closed = min(
+        height for height, opening in zip(heights, openings, strict=True) if opening < WIDE_M
+    )
+    assert openings[0] == 0.0
+    assert lowest_while_closed == pytest.approx(heights[0])
+    assert min(heights) < heights[0] - 0.05
+
+
+@pytest.mark.parametrize('tall_m', [0.03, 0.1, 0.15])
+def test_thing_is_let_go_below_the_rim(tall_m: float) -> None:
+    """Dropped from above it may bounce out of the basket."""
+    world = HandWorld(tall_m=tall_m)
+    perform(world)
+    assert world.success
+    assert 0.0 < world.fell_m < BASKET[1, 2]
 
 
 def test_rotation_between_orientations_is_that_of_the_world() -> None:

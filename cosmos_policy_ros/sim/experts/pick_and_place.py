@@ -27,13 +27,16 @@ TRAVEL_M = 0.2  # of the hand over what the thing stands on; LIBERO's tallest is
 DEEP_M = 0.025  # of the grasp below the top of the thing; the palm is 0.03 above the grasp
 FLOOR_M = 0.013  # of the hand over what the thing stands on; the fingertips reach 0.011 below it
 RIM_M = 0.04  # between the rim of the goal and what is carried over it
+INSIDE_M = 0.04  # below the rim, where the thing is let go: dropped from above, it may bounce out
 BESIDE_M, DOWN_M = 0.012, 0.003  # at which a way counts as gone, sideways and down to a grasp
-ASTRAY_M = 0.03  # sideways, at which a hand that comes down goes up again
+ASTRAY_M = 0.05  # sideways, within which the hand comes down; farther out it goes up again
+LOW_M = 0.03  # by which the hand is too low to go on sideways
 LOST_M = 0.03  # by which the thing moves in a hand that has lost it
+OPENED_M = 0.06  # between the fingers, before which they would come down on the thing
 GRASP_S, STILL_M = 0.4, 0.001  # closed so long, fingers that move less in a row hold something
-SLOWEST_S = {'lower': 2.0, 'grasp': 1.0}  # after which a phase is over whatever came of it
+SLOWEST_S = {'lower': 3.0, 'grasp': 1.0, 'place': 2.0}  # after which a phase is over anyhow
 RELEASE_S = 1.5  # until which a thing that was let go has to be in its goal
-HOLDING = ('grasp', 'lift', 'carry')
+HOLDING = ('grasp', 'lift', 'carry', 'place')
 PUSHED = ('reach', 'lift', 'carry')  # where a push does not break a grasp
 PUSHES_PER_S, PUSH_S = 0.4, (0.2, 0.5)
 PUSH_ACTION = (0.5, 0.5, 0.5, 0.12, 0.12, 0.12)  # standard deviation of the numbers of a push
@@ -56,7 +59,10 @@ class Scene(Protocol):
 
 
 class PickAndPlace:
-    """Reach over the thing, lower, grasp, lift, carry it over its goal, let go.
+    """Reach over the thing, lower, grasp, lift, carry it over its goal, place it, let go.
+
+    The hand comes down in a cone over the thing, the lower the nearer it is sideways: where a
+    policy is a little off, there is still a way down that brings it to the grasp.
 
     Attributes:
         phase: Name of the present phase: those above, and ``rest`` once the task is done.
@@ -114,7 +120,7 @@ class PickAndPlace:
         centre, phase = thing.mean(axis=0), self.phase
         beside = float(np.linalg.norm((hand - centre)[:2]))
         is_late = self._phase_s >= SLOWEST_S.get(phase, np.inf)
-        if phase == 'reach' and beside < BESIDE_M and hand[2] > _over(thing) - ASTRAY_M:
+        if phase == 'reach' and beside < ASTRAY_M and hand[2] > _cone(hand, thing) - LOW_M:
             return 'lower'
         if phase == 'lower':
             if beside > ASTRAY_M:
@@ -125,25 +131,31 @@ class PickAndPlace:
             is_still = abs(_opening(self.sim) - self._opening) < STILL_M
             self._grasped = centre - hand
             return 'lift' if is_late or (self._phase_s >= GRASP_S and is_still) else phase
-        if phase in ('lift', 'carry'):
+        if phase in ('lift', 'carry', 'place'):
             if np.linalg.norm(centre - hand - self._grasped) > LOST_M:
                 return 'reach'
+            if phase == 'place':
+                is_in = thing[0, 2] - _inside(thing, goal) < DOWN_M
+                return 'release' if is_late or is_in else phase
             left = _clear(hand, thing, goal) - hand[2]
-            if left > ASTRAY_M:
+            if left > LOW_M:
                 return phase
             off = np.linalg.norm((goal.mean(axis=0) - centre)[:2])
-            return 'release' if off < BESIDE_M else 'carry'
+            return 'place' if off < BESIDE_M else 'carry'
         return 'reach' if phase == 'release' and self._phase_s >= RELEASE_S else phase
 
     def _steer(self, hand: Array, thing: Array, goal: Array) -> Array:
         """Return (6,) the displacement of a row that goes a share of the way that is left."""
         wanted, centre = hand.copy(), thing.mean(axis=0)
-        if self.phase == 'reach':
-            wanted[2] = _over(thing)
-            if hand[2] > wanted[2] - ASTRAY_M:  # else up first, past what stands around
+        if self.phase in ('reach', 'lower'):
+            wanted[2] = _cone(hand, thing)
+            if hand[2] > wanted[2] - LOW_M:  # else up first, past what stands around
                 wanted[:2] = centre[:2]
-        elif self.phase == 'lower':
-            wanted = _at(thing)
+            if self._opening < OPENED_M:
+                wanted[2] = max(wanted[2], hand[2])
+        elif self.phase == 'place':
+            wanted[:2] += (goal.mean(axis=0) - centre)[:2]
+            wanted[2] += _inside(thing, goal) - thing[0, 2]
         elif self.phase in ('lift', 'carry'):
             wanted[2] = _clear(hand, thing, goal)
             if self.phase == 'carry':
@@ -180,9 +192,12 @@ def _opening(sim: Scene) -> float:
     return float(abs(sim.proprio[0] - sim.proprio[1]))
 
 
-def _over(thing: Array) -> float:
-    """Return the height at which the hand travels to a thing [m, world]."""
-    return float(thing[0, 2] + TRAVEL_M)
+def _cone(hand: Array, thing: Array) -> float:
+    """Return how high the hand is wanted where it is: the lower the nearer to the thing [m]."""
+    beside = float(np.linalg.norm((hand - thing.mean(axis=0))[:2]))
+    share = np.clip((beside - BESIDE_M) / (ASTRAY_M - BESIDE_M), 0.0, 1.0)
+    grasp, travel = _at(thing)[2], thing[0, 2] + TRAVEL_M
+    return float(grasp + share * (travel - grasp))
 
 
 def _at(thing: Array) -> Array:
@@ -190,6 +205,11 @@ def _at(thing: Array) -> Array:
     place = thing.mean(axis=0)
     place[2] = max(thing[1, 2] - DEEP_M, thing[0, 2] + FLOOR_M)
     return place
+
+
+def _inside(thing: Array, goal: Array) -> float:
+    """Return the height of the foot of a thing where it is let go in the goal [m, world]."""
+    return float(max(goal[0, 2] + RIM_M / 2, goal[1, 2] - INSIDE_M))
 
 
 def _clear(hand: Array, thing: Array, goal: Array) -> float:
