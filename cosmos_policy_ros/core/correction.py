@@ -3,20 +3,27 @@
 
 The errors of a predicted chunk go together: where it is too low in one row, it is too low in the
 next ones. So a committed row, which is known, tells how far the free rows behind it are off as
-well. After every network call the clean estimate of the chunk is moved to its conditional mean,
+well. After every network call the clean estimate of the chunk is moved towards its conditional
+mean, each joint by itself,
 
-    free += S_fc (S_cc + r diag S_cc)^-1 (known - committed),   then   committed = known,
+    free += b C_fc (C_cc + r I)^-1 (known - committed),   then   committed = known,
 
-with S the mean square of the *residuals*, prediction against what was demonstrated. Not that of
+with C the correlations of the *residuals*, prediction against what was demonstrated. Not those of
 the demonstrations themselves: absolute joint angles of two rows agree because the arm is
 somewhere, and would carry any difference to the end of the chunk. Only arm joints are corrected;
 grippers are two-valued, and half a difference of theirs is no better guess.
+
+What is committed is no truth but a part of an earlier prediction, and the next chunk is corrected
+by this one. So it is believed by half (b): two predictions that are equally good meet in the
+middle. So correlations, not covariances: errors grow along a chunk, and a gain that extrapolates
+their growth lets those of one query grow in the next, without an end. And each joint by itself: a
+matrix of all of them, from some hundred chunks, finds more between the joints than there is.
 
 It needs no gradient, so it works behind every backend.
 
 Source: the conditional mean in sampling is "correlation-aware inpainting" of the winners of
 BEHAVIOR-1K 2025. Differs: it corrects the clean estimate, not the noisy state; the matrix is of
-residuals; every number of committed rows has a matrix of its own.
+residuals, of their correlations and of one joint; every number of committed rows has its own.
 """
 
 from __future__ import annotations
@@ -36,9 +43,9 @@ from torch import Tensor
 
 HOW_TO_MEASURE = 'cosmos-policy residuals measures them on recorded demonstrations'
 
-# Part of its own variance that is added to every committed number. A matrix of some hundred
-# samples has directions that are small by chance, and would be divided by: on other episodes than
-# those it is from, 0.1 and less left larger errors behind the committed rows than no correction.
+BELIEVED = 0.5  # share of the correction that is made; see above
+# Added to the diagonal of the correlations. A matrix of some hundred samples has directions that
+# are small by chance, and would be divided by.
 RIDGE = 0.3
 
 
@@ -150,6 +157,7 @@ class Correction:
             rows themselves.
         arm_joints: (A,) bool, the joints that are corrected behind the committed rows.
         ridge: See ``RIDGE``.
+        believed: See ``BELIEVED``.
     """
 
     def __init__(
@@ -157,14 +165,17 @@ class Correction:
         residuals: Residuals | None,
         arm_joints: NDArray[np.bool_],
         ridge: float = RIDGE,
+        believed: float = BELIEVED,
     ) -> None:
         """Keep the parts; a gain is computed when it is first needed."""
-        self._residuals, self._ridge = residuals, ridge
+        self._residuals, self._ridge, self._believed = residuals, ridge, believed
         self._arms = torch.from_numpy(np.flatnonzero(arm_joints))
         self._gains: dict[int, Tensor] = {}  # number of committed rows -> gain
 
     def gain(self, n_rows: int) -> Tensor:
-        """Return ((H - D) J, D J) float64: how much free rows follow a change of committed ones.
+        """Return (J, H - D, D) float64: how far free rows follow a change of committed ones.
+
+        What a free row follows adds up to ``believed`` at most, whatever the signs.
 
         Args:
             n_rows: Committed rows D.
@@ -176,19 +187,19 @@ class Correction:
             msg = 'without residuals nothing follows the committed rows'
             raise ValueError(msg)
         if n_rows not in self._gains:
-            horizon, joints = self._residuals.second_moment.shape[:2]
+            horizon = len(self._residuals.second_moment)
             if not 0 < n_rows < horizon:
                 msg = f'{n_rows} committed rows are not between 1 and {horizon - 1}'
                 raise ValueError(msg)
-            moment = self._residuals.second_moment.reshape(horizon * joints, -1)
-            known = n_rows * joints
-            ours, theirs = moment[:known, :known], moment[known:, :known]
-            variance = ours.diagonal()
+            own = self._residuals.second_moment.diagonal(dim1=1, dim2=3).permute(2, 0, 1)
             # A joint that never moves has no error, and shall not be divided by.
-            ridge = self._ridge * variance + torch.finfo(torch.float32).tiny
-            scale = (variance + ridge).rsqrt()  # joints differ in range: solve in units of one
-            unit = (ours + torch.diag(ridge)) * scale[:, None] * scale
-            self._gains[n_rows] = torch.linalg.solve(unit, (theirs * scale).T).T * scale
+            variance = own.diagonal(dim1=1, dim2=2) + torch.finfo(torch.float32).tiny
+            alike = own * variance.rsqrt()[:, :, None] * variance.rsqrt()[:, None]
+            ours = alike[:, :n_rows, :n_rows].clone()
+            ours.diagonal(dim1=1, dim2=2).fill_(1.0 + self._ridge)
+            gain = torch.linalg.solve(ours, alike[:, :n_rows, n_rows:]).mT
+            total = gain.abs().sum(dim=2, keepdim=True)
+            self._gains[n_rows] = self._believed * gain / total.clamp(min=1.0)
         return self._gains[n_rows]
 
     def __call__(self, chunk: Tensor, committed: Tensor) -> Tensor:
@@ -203,7 +214,7 @@ class Correction:
         corrected[:, :n_rows] = committed.to(chunk)
         if self._residuals is not None:
             arms = self._arms.to(chunk.device)
-            change = (corrected - chunk)[:, :n_rows, arms].flatten(1)  # (R, D J)
-            moved = change @ self.gain(n_rows).to(chunk).T  # (R, (H - D) J)
-            corrected[:, n_rows:, arms] += moved.reshape(len(chunk), -1, len(arms))
+            change = (corrected - chunk)[:, :n_rows, arms]
+            gain = self.gain(n_rows).to(chunk)
+            corrected[:, n_rows:, arms] += torch.einsum('rdj,jfd->rfj', change, gain)
         return corrected
