@@ -28,9 +28,9 @@ Conditioning = Literal['auto', 'trained', 'corrected', 'replaced']
 """How a chunk comes to begin with the committed rows.
 
 ``trained``: the network is given them, and was trained to go on from them. ``corrected``: its
-estimates are moved towards their conditional mean, see ``core.correction``. ``replaced``: the rows take
-the place of the estimated ones and nothing else moves, the baseline. ``auto``: the first of these
-for which the checkpoint has what it takes.
+estimates are moved towards their conditional mean, see ``core.correction``. ``replaced``: the rows
+take the place of the estimated ones and nothing else moves, the baseline. ``auto``: the first of
+these for which the checkpoint has what it takes.
 """
 
 
