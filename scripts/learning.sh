@@ -56,7 +56,7 @@ evaluate() { # name, seed, task, states, options...
   shift 4
   if [[ -f $file ]] && grep -q "^  \"episodes\": $EPISODES,\$" "$file"; then return; fi # else it lacks some
   cosmos-policy evaluate --task "$task" --states "$states" --seed "$seed" \
-    --episodes "$EPISODES" --json "$file" "$@"
+    --episodes "$EPISODES" --seam blend --json "$file" "$@"
 }
 
 measure() { # name, options...: on all tasks and states

@@ -7,7 +7,7 @@ row to row. What is missing is the last part of the sampling, below that level. 
 differs from the prediction is known: the errors on held-out demonstrations, whose mean product is
 kept with the checkpoint (``correction.Residuals``). Under a normal distribution the chunk that was
 left out is the prediction plus a draw from them, for a temperature of 1; committed rows are held
-by the same gain that corrects chunks to begin with them, so the draw is one of those
+whole by the gain that corrects chunks to begin with them, so the draw is one of those
 that go on from there. Only the leading directions of the errors are drawn: the others are jitter.
 
 Many more are drawn than are wanted, and those are kept that stand in the middle of groups of their

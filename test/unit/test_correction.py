@@ -15,6 +15,7 @@ from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
+from numpy.typing import NDArray
 import pytest
 from tiny import (
     CONFIG,
@@ -46,6 +47,11 @@ def walk(horizon: int = 6, joints: int = 2) -> Residuals:
     return Residuals(torch.einsum('hi,jk->hjik', both, torch.eye(joints, dtype=torch.float64)))
 
 
+def whole(residuals: Residuals, arm_joints: NDArray[np.bool_] = ARM_JOINTS) -> Correction:
+    """Return the conditional mean itself, without a ridge and not by half."""
+    return Correction(residuals, arm_joints, ridge=0.0, believed=1.0)
+
+
 def correcting_policy(
     conditioning: Conditioning = 'auto', residuals: Residuals | None = None, rows: int = 0
 ) -> tuple[CosmosPolicy, NotingBackend]:
@@ -70,7 +76,7 @@ def test_free_rows_move_to_the_conditional_mean() -> None:
     """
     chunk = torch.zeros(1, 6, 4, dtype=torch.float64)
     committed = torch.tensor([[0.1, 0.0, 0.0, 0.0], [0.3, 0.0, -0.2, 0.0]])
-    corrected = Correction(walk(), ARM_JOINTS, ridge=0.0, believed=1.0)(chunk, committed)[0]
+    corrected = whole(walk())(chunk, committed)[0]
     shares = [np.sqrt(2 / (row + 1)) for row in range(2, 6)]
     assert corrected[:, 0].tolist() == pytest.approx([0.1, 0.3, *(0.3 * s for s in shares)])
     assert corrected[:, 2].tolist() == pytest.approx([0.0, -0.2, *(-0.2 * s for s in shares)])
@@ -84,7 +90,7 @@ def test_errors_that_grow_along_a_chunk_do_not_grow_from_query_to_query() -> Non
     """
     size = 2.0 ** torch.arange(6, dtype=torch.float64)
     residuals = Residuals(torch.outer(size, size)[:, None, :, None])
-    correction = Correction(residuals, np.array([True]), ridge=0.0, believed=1.0)
+    correction = whole(residuals, np.array([True]))
     committed = torch.ones(1, 1, dtype=torch.float64)
     for _ in range(5):
         chunk = correction(torch.zeros(1, 6, 1, dtype=torch.float64), committed)
@@ -99,9 +105,7 @@ def test_no_free_row_moves_farther_than_the_committed_ones() -> None:
         error = rng.standard_normal((5, 6, 4)).cumsum(axis=1) * 3.0 ** np.arange(6)[:, None]
         residuals = Residuals.from_chunks(np.zeros_like(error), error, ARM_JOINTS)
         change = torch.from_numpy(rng.uniform(-1.0, 1.0, (4, 4)))
-        moved = Correction(residuals, ARM_JOINTS, ridge=0.0, believed=1.0)(
-            torch.zeros(1, 6, 4, dtype=torch.float64), change
-        )[0]
+        moved = whole(residuals)(torch.zeros(1, 6, 4, dtype=torch.float64), change)[0]
         for joint in (0, 2):
             assert moved[4:, joint].abs().max() <= change[:, joint].abs().max() + 1e-9
 
@@ -121,9 +125,7 @@ def test_errors_that_fade_are_followed_less_and_less() -> None:
     fading = 0.5 ** (row[:, None] - row[None]).abs().double()
     residuals = Residuals(fading[:, None, :, None])
     one = np.array([True])
-    corrected = Correction(residuals, one, ridge=0.0, believed=1.0)(
-        torch.zeros(1, 6, 1), torch.ones(1, 1)
-    )
+    corrected = whole(residuals, one)(torch.zeros(1, 6, 1), torch.ones(1, 1))
     assert corrected.flatten().tolist() == pytest.approx([1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125])
 
 
@@ -152,12 +154,8 @@ def test_the_range_of_a_joint_does_not_matter() -> None:
     moment[:, :, :, 1] = 0.0
     small = Residuals(moment * 1e-10)
     committed = torch.tensor([[0.3, 0.0, 0.5, 0.0]])
-    corrected = Correction(small, ARM_JOINTS, ridge=0.0, believed=1.0)(
-        torch.zeros(1, 6, 4), committed
-    )[0]
-    alone = Correction(walk(), ARM_JOINTS, ridge=0.0, believed=1.0)(
-        torch.zeros(1, 6, 4), committed
-    )[0]
+    corrected = whole(small)(torch.zeros(1, 6, 4), committed)[0]
+    alone = whole(walk())(torch.zeros(1, 6, 4), committed)[0]
     assert corrected[:, 0].tolist() == pytest.approx(alone[:, 0].tolist())
     assert not corrected[1:, 2].any()
 
@@ -165,10 +163,13 @@ def test_the_range_of_a_joint_does_not_matter() -> None:
 def test_grippers_are_set_where_they_are_committed_and_nowhere_else() -> None:
     """They are two-valued; half a difference is no guess."""
     chunk = torch.full((2, 6, 4), -1.0)
-    corrected = Correction(walk(), ARM_JOINTS, ridge=0.0, believed=1.0)(chunk, torch.ones(3, 4))
+    corrected = whole(walk())(chunk, torch.ones(3, 4))
     assert (corrected[:, :3] == 1.0).all()
     assert (corrected[:, 3:, [1, 3]] == -1.0).all()
-    assert (corrected[:, 3:, [0, 2]] > -0.7).all()
+    followed = [2.0 * np.sqrt(3 / (row + 1)) - 1.0 for row in range(3, 6)]
+    for chunk_of in corrected:
+        for joint in (0, 2):
+            assert chunk_of[3:, joint].tolist() == pytest.approx(followed)
 
 
 def test_without_residuals_only_the_committed_rows_change() -> None:

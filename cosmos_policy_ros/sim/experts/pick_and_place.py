@@ -153,13 +153,14 @@ class PickAndPlace:
                 wanted[:2] = centre[:2]
             if self._opening < OPENED_M:
                 wanted[2] = max(wanted[2], hand[2])
-        elif self.phase == 'place':
-            wanted[:2] += (goal.mean(axis=0) - centre)[:2]
-            wanted[2] += _inside(thing, goal) - thing[0, 2]
-        elif self.phase in ('lift', 'carry'):
+        elif self.phase == 'lift':
             wanted[2] = _clear(hand, thing, goal)
+        elif self.phase in ('carry', 'place'):
+            wanted[:2] += (goal.mean(axis=0) - centre)[:2]
             if self.phase == 'carry':
-                wanted[:2] += (goal.mean(axis=0) - centre)[:2]
+                wanted[2] = _clear(hand, thing, goal)
+            else:
+                wanted[2] += _inside(thing, goal) - thing[0, 2]
         else:  # closed, opened or done: where it is
             return np.zeros(6)
         turn = rotation_between(self.sim.proprio[5:].astype(np.float64), self._upright)
