@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.suites import (
-    DEFAULT_ROBOT,
     DEFAULT_TASK,
     find_suite_tasks,
+    OWN_ROBOT,
     read_suite_robot,
     TASK_HELP,
 )
@@ -51,8 +51,8 @@ class Demonstrate:
     simulator as fit, and train takes this as its tick_hz."""
     workers: Annotated[int, tyro.conf.arg(aliases=['-j'])] = 2
     """Processes that record side by side."""
-    robot: Path = DEFAULT_ROBOT
-    """Robot YAML whose topics the bags use; of a benchmark by default its own."""
+    robot: Path | None = None
+    """Robot YAML whose topics the bags use; by default that of the simulator."""
     live: bool = False
     """Record in real time from the running stack: simulator, leader arms that the expert moves,
     command executor and recorder. Otherwise the bags are written without ROS, 20 times faster."""
@@ -72,7 +72,7 @@ def run(options: Demonstrate) -> int:
 
         record_live(
             options.out,
-            options.robot,
+            options.robot or OWN_ROBOT,
             task=options.task,
             episodes=options.episodes,
             seed=options.seed,
@@ -82,7 +82,7 @@ def run(options: Demonstrate) -> int:
     from cosmos_policy_ros.evaluation.demonstration import record_demonstrations
     from cosmos_policy_ros.evaluation.sim_bag import missing_seeds
 
-    robot = read_robot(options.robot)
+    robot = read_robot(options.robot or OWN_ROBOT)
     seeds = range(options.seed, options.seed + options.episodes)
     missing = missing_seeds(options.out, seeds)
     with Progress() as progress:

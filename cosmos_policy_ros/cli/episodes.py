@@ -220,6 +220,9 @@ def _change_of(options: Episodes, robot: RobotSpec) -> Callable[[StoredEpisode],
     if not given:
         msg = f'episodes {options.action} needs {option}'
         raise ConfigError(msg)
+    if options.success == 'yes' and options.failure:
+        msg = f'--success yes with --failure {options.failure} contradicts itself; give one'
+        raise ConfigError(msg)
     if options.progress is not None and not 0.0 <= options.progress <= 1.0:
         msg = f'--progress must be 0 to 1, got {options.progress}'
         raise ConfigError(msg)

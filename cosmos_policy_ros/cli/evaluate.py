@@ -11,9 +11,9 @@ from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.figures import print_figures, write_figures
 from cosmos_policy_ros.cli.suites import (
-    DEFAULT_ROBOT,
     DEFAULT_TASK,
     find_suite_tasks,
+    OWN_ROBOT,
     read_suite_robot,
     TASK_HELP,
 )
@@ -152,8 +152,8 @@ class Evaluate:
     stop_when_done: bool = False
     """End an episode as soon as the value says that the task is done, as the planner does with its
     parameter of that name; success is judged then."""
-    robot: Path = DEFAULT_ROBOT
-    """Robot YAML file, or the name of one in config/robots."""
+    robot: Path | None = None
+    """Robot YAML file, or the name of one in config/robots; by default that of the simulator."""
     json: Path | None = None
     """Write the figures to this file, after every episode; one that is there is read first, and
     episodes that it lacks are played."""
@@ -204,7 +204,7 @@ def run(options: Evaluate) -> int:
         **pace,
     )
     agent = _make_agent(options)
-    robot = read_robot(options.robot)
+    robot = read_robot(options.robot or OWN_ROBOT)
     measured = describe_measured(agent, scenario, robot) if options.json else {}
     done = read_results(options.json, measured)
     known = {result.seed for result in done}

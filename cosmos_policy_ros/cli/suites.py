@@ -10,8 +10,8 @@ from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.experts.table import TASKS
 from cosmos_policy_ros.types import ConfigError
 
-DEFAULT_TASK = 'transfer_cube'  # of the package's own simulator
-DEFAULT_ROBOT = robot_file('aloha_sim')
+OWN_ROBOT = robot_file('aloha_sim')  # of the package's own simulator
+DEFAULT_TASK = 'transfer_cube'  # of the same
 TASK_HELP = (
     f'Simulated task: {" or ".join(TASKS)}. Of a benchmark the number or the name of a task of '
     'the suite; by default all of them.'
@@ -40,14 +40,14 @@ def find_suite_tasks(suite: str, task: str, tasks: tuple[str, ...]) -> tuple[str
     return (task,)
 
 
-def read_suite_robot(robot: Path, name: str) -> RobotSpec:
+def read_suite_robot(robot: Path | None, name: str) -> RobotSpec:
     """Return the robot of a benchmark, or another one where the option names it.
 
     Args:
-        robot: What the option says; ``DEFAULT_ROBOT`` where it is left out.
+        robot: What the option says; None where it is left out.
         name: File of the benchmark's robot in ``config/robots``.
 
     Raises:
         ConfigError: The file is missing or wrong.
     """
-    return read_robot(robot_file(name) if robot == DEFAULT_ROBOT else robot, simulated=True)
+    return read_robot(robot or robot_file(name), simulated=True)

@@ -26,6 +26,9 @@ from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 
+# Fewer demonstrations say little about others: the chunks of one are wrong in the same way.
+ENOUGH = 10
+
 
 class Measured(NamedTuple):
     """Residuals and what they were measured on.
@@ -102,7 +105,23 @@ def measure_residuals(
         policy.stats.normalize_actions(np.reshape(demonstrated, shape).astype(np.float32)),
         config.arm_joints,
     )
+    warn_if_few(used)
     return Measured(residuals, len(predicted), used)
+
+
+def warn_if_few(demonstrations: int) -> None:
+    """Say so where residuals are of too few demonstrations to tell of others.
+
+    Args:
+        demonstrations: Number of those that chunks were compared of.
+    """
+    if demonstrations < ENOUGH:
+        logger.warning(
+            'residuals are of %d demonstrations, whose errors need not be those of others; '
+            'cosmos-policy residuals measures them again on %d or more that were not trained on',
+            demonstrations,
+            ENOUGH,
+        )
 
 
 def _table(episode: Episode, horizon: int, stride: int) -> SampleTable:

@@ -36,6 +36,7 @@ from cosmos_policy_ros.training.episode_cache import (
     prepare_episodes,
 )
 from cosmos_policy_ros.training.precision import choose_precision
+from cosmos_policy_ros.training.residuals import warn_if_few
 from cosmos_policy_ros.training.state import load_state
 from cosmos_policy_ros.training.training_data import load_autoencoder, load_training_data
 from cosmos_policy_ros.training.training_loop import new_state, train_transformer
@@ -136,6 +137,7 @@ def train(
         # 5. checkpoint, half precision on disk
         if ranks.first:
             write_figures(work / 'sheets', 'final', validation_set, predictions)
+            warn_if_few(len({episode for episode, _ in training_data.held_out.imitated()}))
             transformer = finish_transformer(state.model.config, config.lora, weights).half()
             save_checkpoint(
                 out,

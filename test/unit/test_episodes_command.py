@@ -221,6 +221,14 @@ def test_merged_bags_are_links(bags: Path, tmp_path: Path) -> None:
     assert episodes(bags / 'e0')[0].success is True
 
 
+def test_a_success_has_no_word_for_what_went_wrong(tmp_path: Path) -> None:
+    """Labels that contradict each other are refused, and nothing is written."""
+    write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)
+    with pytest.raises(ConfigError, match='--success yes with --failure dropped contradicts'):
+        do('relabel', tmp_path / 'a.hdf5', success='yes', failure='dropped')
+    assert 'failure' not in episodes(tmp_path / 'a.hdf5')[0].circumstances.known
+
+
 def test_merged_files_are_links_until_one_is_labelled(tmp_path: Path) -> None:
     """A label of one is no label of the other."""
     write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)

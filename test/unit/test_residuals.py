@@ -51,12 +51,16 @@ def checkpoint(tmp_path: Path) -> Path:
 
 
 def test_the_command_writes_what_the_policy_then_corrects_with(
-    bags: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+    bags: Path,
+    checkpoint: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """4 rows of 12 arm joints; of five episodes two have anything to imitate."""
+    """4 rows of 12 arm joints; of five episodes two have anything to imitate, which are few."""
     options = command.Residuals(checkpoint, data=(bags,), samples=30, robot=ROBOT_FILE)
     assert command.run(options) == 0
     assert 'of 2 demonstrations' in capsys.readouterr().out
+    assert 'residuals are of 2 demonstrations, whose errors need not' in caplog.text
     residuals = load_checkpoint(checkpoint).residuals
     assert residuals is not None
     moment = residuals.second_moment.reshape(48, 48)
