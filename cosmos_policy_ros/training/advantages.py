@@ -6,8 +6,12 @@ it expects when the chunk ends. The return that came then tells whether the chun
 its advantage is the difference. It ranks scenes well where it cannot rank candidates of one, and
 this needs no more. What people did who took over from a policy counts as better.
 
+A policy that imitates successes alone has never denoised the value of a failure together with an
+action: what it expects is the return *if* the task is done, and by that a slow success would be
+worse than expected. So the value is scaled, for every task, to what came of it in the rollouts.
+
 Source: RECAP of pi*0.6 (Physical Intelligence 2025). Differs: the return of the episode is taken
-at the end of the chunk, and the threshold is 0.
+at the end of the chunk, the threshold is 0, and the value is that of the policy, scaled.
 """
 
 from __future__ import annotations
@@ -111,6 +115,8 @@ def find_advantages(
 ) -> list[NDArray[np.float32]]:
     """Return the (S,) float32 advantage of the chunk that begins at every tick, by episode.
 
+    It is the return less the value, scaled by ``shares_that_came_true``.
+
     Args:
         training_data: Samples, and the layout and noise levels of the checkpoint.
         start: The checkpoint whose value is asked, without a label.
@@ -119,16 +125,47 @@ def find_advantages(
     """
     table = training_data.trained
     transformer = copy.deepcopy(start.transformer).to(device).eval()
-    index, found = training_data.policy.layout.index('value'), []
+    index, values = training_data.policy.layout.index('value'), []
     for number, episode in enumerate(track(table.episodes, 'judging chunks')):
         last = len(episode.actions) - 1
         ticks = np.unique(np.append(np.arange(0, last, VALUE_ROWS * table.stride), last))
         picks = np.stack([np.full_like(ticks, number), ticks], axis=1)
         batch = table.take(picks, np.full(len(ticks), POLICY))
         latents = denoise_batch(transformer, batch, training_data, device, config.precision)
-        expected = np.interp(np.arange(last + 1), ticks, read_value(latents, index).numpy())
-        found.append((table.returns_ahead(number) - expected).astype(np.float32))
-    return found
+        values.append(np.interp(np.arange(last + 1), ticks, read_value(latents, index).numpy()))
+    returns = [table.returns_ahead(number) for number in range(len(table.episodes))]
+    shares = shares_that_came_true(table.episodes, values, returns)
+    told = ', '.join(f'{share:.2f}' for share in shares.values())
+    logger.info('of the value came true in rollouts, by task: %s', told or 'there are none')
+    return [
+        (came - shares.get(episode.task, 1.0) * value).astype(np.float32)
+        for episode, value, came in zip(table.episodes, values, returns, strict=True)
+    ]
+
+
+def shares_that_came_true(
+    episodes: Sequence[CachedEpisode],
+    values: Sequence[NDArray[np.floating]],
+    returns: Sequence[NDArray[np.floating]],
+) -> dict[int, float]:
+    """Return the factor in [0, 1] by which values come closest to the returns of rollouts.
+
+    Args:
+        episodes: Demonstrations, which do not count, and rollouts.
+        values: (S,) predicted returns of each.
+        returns: (S,) those that came.
+
+    Returns:
+        Task -> factor, of the tasks that have rollouts.
+    """
+    shares = {}
+    for task in {episode.task for episode in episodes if not episode.demo}:
+        of_task = [n for n, one in enumerate(episodes) if one.task == task and not one.demo]
+        value = np.concatenate([values[n] for n in of_task])
+        came = np.concatenate([returns[n] for n in of_task])
+        share = float(value @ came) / max(float(value @ value), 1e-9)
+        shares[task] = min(max(share, 0.0), 1.0)
+    return shares
 
 
 def describe_labels(episodes: Sequence[CachedEpisode], labels: Sequence[NDArray[np.bool_]]) -> str:
