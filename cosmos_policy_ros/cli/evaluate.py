@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, fields, replace
+import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TYPE_CHECKING
 
@@ -245,8 +246,10 @@ def _play_missing(
     )
     from cosmos_policy_ros.evaluation.sim_bag import set_aside_unfinished
 
-    if options.record is not None and done:  # what broke off the run that wrote the file
-        set_aside_unfinished(options.record, missing)
+    if options.record is not None and options.json is not None and done:  # by a run that broke off
+        with options.json.open(encoding='utf-8') as file:
+            recorded_there = json.load(file)['options'].get('record') == str(options.record)
+        set_aside_unfinished(options.record, missing, whole=recorded_there)
     match = check_evaluation(agent, scenario, robot, options.record, missing)
     if options.instruction not in (None, match.task):
         print(f'taken for {match.task!r} (similarity {match.similarity:.2f})')

@@ -26,7 +26,7 @@ def missing_seeds(folder: Path, seeds: Iterable[int]) -> list[int]:
     return [seed for seed in seeds if not bag_path(folder, seed).exists()]
 
 
-def set_aside_unfinished(folder: Path, seeds: Iterable[int]) -> None:
+def set_aside_unfinished(folder: Path, seeds: Iterable[int], whole: bool = False) -> None:
     """Move what a killed run left of episodes to the trash of a folder.
 
     Their seeds play them anew.
@@ -34,10 +34,15 @@ def set_aside_unfinished(folder: Path, seeds: Iterable[int]) -> None:
     Args:
         folder: Folder of the bags.
         seeds: Seeds of the episodes.
+        whole: Whether bags that are complete are unfinished too: the run was killed before it
+            wrote down what came of them.
     """
-    for partial in (partial_folder(bag_path(folder, seed)) for seed in seeds):
+    for bag in (bag_path(folder, seed) for seed in seeds):
+        partial = partial_folder(bag)
         if partial.is_dir() and not is_being_recorded(partial):
             move_to_trash(StoredEpisode('bag', partial))
+        if whole and bag.is_dir():
+            move_to_trash(StoredEpisode('bag', bag))
 
 
 def write_joint_states(bag: BagWriter, sim: AlohaSim, robot: RobotSpec, stamp_ns: int) -> None:

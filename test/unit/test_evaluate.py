@@ -54,16 +54,20 @@ def test_interrupted_evaluation_goes_on_where_it_was(
     monkeypatch.setattr(evaluation, 'check_evaluation', lambda *given: match)
     monkeypatch.setattr(evaluation, 'evaluate_scenes', play)
     file = tmp_path / 'evaluation.json'
+    bags = tmp_path / 'bags'
     with pytest.raises(KeyboardInterrupt):
-        run(Evaluate(episodes=3, seed=200000, json=file))
+        run(Evaluate(episodes=3, seed=200000, json=file, record=bags))
     assert json.loads(file.read_text())['episodes'] == 2
     played.clear()
-    torn = tmp_path / 'bags' / 'episode_200002.partial'
-    torn.mkdir(parents=True)
-    (torn / 'episode_200002.mcap').write_bytes(b'torn')
-    assert run(Evaluate(episodes=3, seed=200000, json=file, record=torn.parent)) == 0
+    # One was being written, and one was whole when the run broke off before it noted the outcome.
+    left = [bags / 'episode_200002.partial', bags / 'episode_200002']
+    for bag in left:
+        bag.mkdir(parents=True)
+        (bag / 'episode_200002.mcap').write_bytes(b'torn')
+    assert run(Evaluate(episodes=3, seed=200000, json=file, record=bags)) == 0
     assert played == [200002]
-    assert not torn.exists()
+    assert not any(bag.exists() for bag in left)
+    assert len(list((bags / '.trash').iterdir())) == 2
     figures = json.loads(file.read_text())
     assert [r['success'] for r in figures['results']] == [True, False, True]
     assert (figures['episodes'], figures['successes']) == (3, 2)
