@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.figures import print_figures, write_figures
 from cosmos_policy_ros.core.query import PlanQuery
@@ -67,8 +68,11 @@ class Oracle:
     """Processes that play scenes side by side."""
     backend: str = 'auto'
     """What runs the networks; auto takes what cosmos-policy export wrote, else torch."""
+    precision: Precision = 'auto'
+    """Arithmetic of the networks; auto is bfloat16 where the processor has it."""
     json: Path | None = None
-    """Write the figures to this file."""
+    """Write the figures to this file, after every scene; one that is there is read first, and
+    scenes that it lacks are played."""
 
 
 def run(options: Oracle) -> int:
@@ -76,8 +80,11 @@ def run(options: Oracle) -> int:
     from cosmos_policy_ros.evaluation import (  # loads torch and MuJoCo
         Agent,
         check_branches,
+        describe_branches,
         Displacement,
+        OracleScene,
         play_branches,
+        read_scenes,
         Scenario,
         summarize_oracle,
     )
@@ -92,6 +99,7 @@ def run(options: Oracle) -> int:
         checkpoint=options.checkpoint,
         displacement=Displacement(options.spread_rad),
         backend=options.backend,
+        precision=options.precision,
     )
     agents = [
         agent(planning_checkpoint=path, query=replace(query, depth=depth))
@@ -103,21 +111,36 @@ def run(options: Oracle) -> int:
     ]
     robot = read_robot(robot_file('aloha_sim'))
     check_branches(agents, scenario, robot, options.between_s)
-    seeds = range(options.seed, options.seed + options.episodes)
-    with Progress() as progress:
-        bar = progress.add_task('scenes', total=options.episodes)
-        scenes = play_branches(
-            agents,
-            scenario,
-            robot,
-            seeds,
-            between_s=options.between_s,
-            workers=options.workers,
-            on_scene=lambda _: progress.advance(bar),
-        )
-    figures = summarize_oracle(scenes)
-    print_figures(figures)
+    measured = {}
     if options.json:
-        rows = [asdict(scene) for scene in scenes]
-        write_figures(options.json, figures, options, scenes=rows)
+        measured = describe_branches(agents, scenario, robot, options.between_s)
+    done = read_scenes(options.json, measured)
+    known = {scene.seed for scene in done}
+    seeds = range(options.seed, options.seed + options.episodes)
+    missing = [seed for seed in seeds if seed not in known]
+    if done:
+        print(f'{options.json} has {len(done)} scenes already; {len(missing)} are played now')
+    with Progress() as progress:
+        bar = progress.add_task('scenes', total=len(done) + len(missing), completed=len(done))
+
+        def note(scene: OracleScene) -> None:
+            done.append(scene)
+            done.sort(key=lambda one: one.seed)
+            progress.advance(bar)
+            if options.json:
+                rows = [asdict(one) for one in done]
+                figures = summarize_oracle(done)
+                write_figures(options.json, figures, options, measured=measured, results=rows)
+
+        if missing:
+            play_branches(
+                agents,
+                scenario,
+                robot,
+                missing,
+                between_s=options.between_s,
+                workers=options.workers,
+                on_scene=note,
+            )
+    print_figures(summarize_oracle(done))
     return 0

@@ -12,7 +12,12 @@ from cosmos_policy_ros.evaluation.demonstration import record_demonstration, rec
 from cosmos_policy_ros.evaluation.displacement import Displacement
 from cosmos_policy_ros.evaluation.episode import EpisodeResult, play_episode, play_scene
 from cosmos_policy_ros.evaluation.live_pace import LivePace, read_live_pace
-from cosmos_policy_ros.evaluation.oracle import check_branches, play_branches
+from cosmos_policy_ros.evaluation.oracle import (
+    check_branches,
+    describe_branches,
+    play_branches,
+    read_scenes,
+)
 from cosmos_policy_ros.evaluation.oracle_summary import OracleScene, summarize_oracle
 from cosmos_policy_ros.evaluation.scenario import Scenario
 from cosmos_policy_ros.evaluation.scenes import (
@@ -34,6 +39,7 @@ __all__ = [
     'check_branches',
     'check_evaluation',
     'compare_evaluations',
+    'describe_branches',
     'describe_measured',
     'evaluate_scenes',
     'play_branches',
@@ -42,6 +48,7 @@ __all__ = [
     'read_evaluation',
     'read_live_pace',
     'read_results',
+    'read_scenes',
     'record_demonstration',
     'record_demonstrations',
     'summarize_episodes',

@@ -8,10 +8,12 @@ no value can know, and what the choices of some values come to can be compared w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 import math
+from pathlib import Path
+from typing import Any
 
 from cosmos_policy_ros.control.collision import open_scene, tool_distances_m
 from cosmos_policy_ros.core.planner import make_plan
@@ -19,6 +21,7 @@ from cosmos_policy_ros.core.protocol import Policy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.evaluation.agent import Agent
 from cosmos_policy_ros.evaluation.displacement import plan_displaced
+from cosmos_policy_ros.evaluation.earlier import read_earlier
 from cosmos_policy_ros.evaluation.episode import (
     match_instruction,
     open_sim,
@@ -28,7 +31,7 @@ from cosmos_policy_ros.evaluation.episode import (
 )
 from cosmos_policy_ros.evaluation.oracle_summary import Choice, OracleScene
 from cosmos_policy_ros.evaluation.scenario import Scenario
-from cosmos_policy_ros.evaluation.scenes import check_evaluation
+from cosmos_policy_ros.evaluation.scenes import check_evaluation, describe_measured
 from cosmos_policy_ros.evaluation.workers import map_seeds
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim
@@ -74,7 +77,7 @@ def play_branches(
     agents: Sequence[Agent],
     scenario: Scenario,
     robot: RobotSpec,
-    seeds: range,
+    seeds: Sequence[int],
     *,
     between_s: tuple[float, float] = MIDDLE_S,
     workers: int = 2,
@@ -99,6 +102,45 @@ def play_branches(
     """
     open_player = partial(_open_player, agents, scenario, robot, between_s)
     return map_seeds(open_player, seeds, workers, on_scene)
+
+
+def describe_branches(
+    agents: Sequence[Agent], scenario: Scenario, robot: RobotSpec, between_s: tuple[float, float]
+) -> dict[str, Any]:
+    """Return all that the scenes of ``play_branches`` depend on but their seeds, as JSON has it.
+
+    Args:
+        agents: See ``play_branches``.
+        scenario: Task, start states and pace.
+        robot: Cameras, rates and limits.
+        between_s: See ``play_branches``.
+
+    Raises:
+        ConfigError: A checkpoint folder is missing.
+    """
+    described = [describe_measured(agent, scenario, robot) for agent in agents]
+    return {'agents': described, 'between_s': list(between_s)}
+
+
+def read_scenes(file: Path | None, measured: Mapping[str, Any]) -> list[OracleScene]:
+    """Return the scenes that a file has already; none without a file.
+
+    Args:
+        file: What an earlier run wrote, perhaps one that was interrupted.
+        measured: What this run measures, see ``describe_branches``.
+
+    Raises:
+        ConfigError: The file is another one, or its scenes are of something else.
+    """
+    return read_earlier(file, measured, 'results', _read_scene, 'cosmos-policy oracle')
+
+
+def _read_scene(row: Mapping[str, Any]) -> OracleScene:
+    """Return a scene as a file has it."""
+    values = {name: Choice(tuple(scores), best) for name, (scores, best) in row['values'].items()}
+    later = tuple(tuple(one) for one in row['later'])
+    listed = {name: tuple(row[name]) for name in ('success', 'next_values')}
+    return OracleScene(**{**row, **listed, 'values': values, 'later': later})
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 import json
 from pathlib import Path
 
 from cosmos_policy_ros.cli.evaluate import Evaluate, run as evaluate
 from cosmos_policy_ros.cli.oracle import Oracle, run
+from cosmos_policy_ros.evaluation.oracle import read_scenes
 from cosmos_policy_ros.evaluation.oracle_summary import Choice, OracleScene, summarize_oracle
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.types import ConfigError
@@ -74,9 +75,17 @@ def test_scene_branches_in_its_first_query_where_that_is_asked_for(tmp_path: Pat
     file = tmp_path / 'oracle.json'
     options = {'episodes': 1, 'seed': 200000, 'workers': 1, 'json': file}
     assert run(Oracle(candidates=2, between_s=(0.0, 0.0), **options)) == 0
-    (played,) = json.loads(file.read_text())['scenes']
+    figures = json.loads(file.read_text())
+    (played,) = figures['results']
     assert 0.0 <= played['at_s'] < 0.2
     assert len(played['success']) == 2
+    # The file is gone on with: nothing is played that it has, and what it has is read as it was.
+    assert run(Oracle(candidates=2, between_s=(0.0, 0.0), **options)) == 0
+    assert json.loads(file.read_text()) == figures
+    (read,) = read_scenes(file, figures['measured'])
+    assert json.loads(json.dumps(asdict(read))) == played
+    with pytest.raises(ConfigError, match='results of something else'):
+        run(Oracle(candidates=3, between_s=(0.0, 0.0), **options))
 
 
 @pytest.mark.slow
@@ -87,7 +96,7 @@ def test_candidates_of_a_scene_are_played_and_scored(tmp_path: Path) -> None:
     deep = Oracle(candidates=2, planning_checkpoints=(SCORER,), depth=2, json=file, **options)
     assert run(deep) == 0
     assert evaluate(Evaluate(json=usual, **options)) == 0
-    (played,) = json.loads(file.read_text())['scenes']
+    (played,) = json.loads(file.read_text())['results']
     (result,) = json.loads(usual.read_text())['results']
     assert played['success'][0] == result['success']
     assert 0 < played['shift_rad'] < played['spread_rad'] < 0.1
