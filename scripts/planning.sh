@@ -10,14 +10,14 @@
 #   judge     the planning checkpoint: world model and value of what those rollouts came to
 #   oracle    how well it ranks the candidates of a held-out scene, one and two chunks ahead
 #   improve   the policy told which chunks went better than expected (train --role improve)
-#   table     the rows, each on the same scenes; rows that need the judge only where it ranks (ANYWAY=1 plays them)
+#   table     the rows, each on the same scenes; those with the judge only where it ranks as far ahead as they look
 #   report    OUT/table.md and OUT/table.json: all rows against the base, and what the oracle found
 #
 #   OUT=runs/planning        where everything goes
 #   STUDIES='usual choice'   usual: BASE on the tasks that it knows; choice: avoid_post, with a policy of its own
-#   BASE=models/aloha_sim    the policy
+#   BASE=models/aloha_sim    the policy; it has to stay as it is until the last row is played
 #   DEMOS='data/transfer_cube data/insert_peg'   demonstrations that BASE was trained on
-#   TASKS='transfer_cube insert_peg', STATES='normal hard'
+#   TASKS='transfer_cube insert_peg', STATES='normal hard'   of the study usual; the other has normal ones alone
 #   WAYS=500                 demonstrations of avoid_post
 #   OTHERS=''                further checkpoint folders whose rollouts are played: early ones, other seeds
 #   SEEDS='', SHORT=2000     seeds of the policies that the part others trains, and their updates
@@ -25,36 +25,61 @@
 #   EXTRA=''                 further folders of rollouts of TASKS: people's failures, episodes that were mended
 #   ROLLOUTS=100             episodes of every policy, task and set of states for the judge
 #   EPISODES=200             scenes of a row; SEED=100000 is the seed of their first
-#   ORACLE=60                scenes of the oracle, each played once for every candidate
+#   ORACLE=100               scenes of the oracle, each played once for every candidate
 #   CANDIDATES=8, VALUES=3   of a query that plans
 #   GUIDANCE=''              plays a further row of the improved policy, asked for the better so strongly
-#   WANTED=0.70              AUC within a scene, two chunks ahead, that the judge has to reach
+#   WANTED=0.70              AUC within a scene that the judge has to reach; ANYWAY=1 plays its rows without
+#   PACE=0.8                 seconds between two queries, in all rows
+#   PRECISION=float32        arithmetic of all rows, on every machine; bfloat16 chooses otherwise here and there
 #   WORKERS=2                processes side by side
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 PATH=$PWD/.venv/bin:$PATH
 OUT=${OUT:-runs/planning} BASE=${BASE:-models/aloha_sim} EPISODES=${EPISODES:-200} SEED=${SEED:-100000}
-ROLLOUTS=${ROLLOUTS:-100} ORACLE=${ORACLE:-60} WANTED=${WANTED:-0.70} WORKERS=${WORKERS:-2}
+ROLLOUTS=${ROLLOUTS:-100} ORACLE=${ORACLE:-100} WANTED=${WANTED:-0.70} WORKERS=${WORKERS:-2}
 CANDIDATES=${CANDIDATES:-8} VALUES=${VALUES:-3} GUIDANCE=${GUIDANCE:-}
 AUTOENCODER=${AUTOENCODER:-runs/base/autoencoder} SHORT=${SHORT:-2000}
+PACE=${PACE:-0.8} PRECISION=${PRECISION:-float32}
 PARTS=" ${*:-choice others rollouts judge oracle improve table report} "
 read -ra STUDIES <<< "${STUDIES:-usual choice}"
 read -ra USUAL <<< "${TASKS:-transfer_cube insert_peg}"
-read -ra STATES <<< "${STATES:-normal hard}"
+read -ra USUAL_STATES <<< "${STATES:-normal hard}"
 read -ra OTHERS <<< "${OTHERS:-}"
 read -ra SEEDS <<< "${SEEDS:-}"
 read -ra EXTRA <<< "${EXTRA:-}"
 read -ra DEMOS <<< "${DEMOS:-data/transfer_cube data/insert_peg}"
-ROWS=(base best_of_n best_of_n_depth_2 improved improved_guided improved_depth_2)
-mkdir -p "$OUT"
+ROWS=(base best_of_n best_of_n_depth_2 improved improved_unasked improved_guided improved_depth_2)
+
+fail() {
+  echo "$*" >&2
+  exit 1
+}
+
+check_base() { # rollouts and rows of two policies under one name would be told apart by nobody
+  local file=$OUT/base.sha256 now
+  now=$(find "$BASE" -maxdepth 2 \( -name policy.json -o -path '*/transformer/*.safetensors' \) -print0 |
+    sort -z | xargs -0r cat | sha256sum)
+  [[ -f $file ]] || echo "$now" > "$file"
+  [[ $now == "$(< "$file")" ]] ||
+    fail "$BASE is another policy than the one that $OUT was begun with; give that one, or another OUT"
+}
+
+check_folders() { # what is missing shows now, not after hours
+  local folder
+  for folder in "$BASE" "${DEMOS[@]}" "${EXTRA[@]}"; do
+    [[ -d $folder ]] || fail "there is no $folder; BASE, DEMOS and EXTRA name the folders of the policy and of episodes"
+  done
+  ((!${#SEEDS[@]})) || [[ -d $AUTOENCODER ]] || fail "there is no $AUTOENCODER, which SEEDS begin with; AUTOENCODER names another"
+}
 
 enter() { # study: its policy, tasks and data, and where it is decided how an episode ends
   DIR=$OUT/$1 JUDGE=$OUT/$1/judge IMPROVED=$OUT/$1/improved
   if [[ $1 == usual ]]; then
-    POLICY=$BASE TASKS=("${USUAL[@]}") DATA=("${DEMOS[@]}") OTHER=("${OTHERS[@]}" "${SEEDS[@]/#/$DIR/seed_}")
+    POLICY=$BASE TASKS=("${USUAL[@]}") STATES=("${USUAL_STATES[@]}") DATA=("${DEMOS[@]}")
+    OTHER=("${OTHERS[@]}" "${SEEDS[@]/#/$DIR/seed_}")
     MORE=("${EXTRA[@]}") TEMPERATURE=1 BRANCHES=(--states hard)
   else # its candidates are two plans as they are, and the first query decides which
-    POLICY=$DIR/policy TASKS=(avoid_post) DATA=("$DIR/avoid_post") OTHER=()
+    POLICY=$DIR/policy TASKS=(avoid_post) STATES=(normal) DATA=("$DIR/avoid_post") OTHER=()
     MORE=() TEMPERATURE=0 BRANCHES=(--states normal --between-s 0 0)
   fi
   PLANS=(--candidates "$CANDIDATES" --temperature "$TEMPERATURE" --futures 1 --values "$VALUES")
@@ -69,7 +94,7 @@ evaluate() { # file, seed, episodes, task, states, options...: what the file lac
   say "${file#"$OUT"/}: $episodes scenes of $task, $states"
   mkdir -p "${file%/*}"
   cosmos-policy evaluate --task "$task" --states "$states" --seed "$seed" --episodes "$episodes" \
-    --workers "$WORKERS" --json "$file" "$@"
+    --workers "$WORKERS" --precision "$PRECISION" --replan-s "$PACE" --json "$file" "$@"
 }
 
 play() { # name, first seed, options...: rollouts on scenes of their own, below 100000
@@ -96,6 +121,17 @@ train() { # out, options...: from its last saved state on where it was begun
 }
 
 learn() { # out, role: from the study's demonstrations and rollouts
+  local from
+  if [[ ! -f $1/work/train.yaml ]]; then # what another training has read of an episode is linked: half an hour, 12 MB each
+    mkdir -p "$1/work/episodes"
+    for from in "$POLICY" "$JUDGE"; do
+      [[ $from == "$1" || ! -d $from/work/episodes ]] ||
+        find "$from/work/episodes" -name '*.npz' -exec cp -alu -t "$1/work/episodes" {} +
+    done
+    if [[ $1 != "$JUDGE" && -f $JUDGE/work/latents.safetensors ]]; then
+      cp -alu "$JUDGE"/work/{vae,latents.safetensors} "$1/work/"
+    fi
+  fi
   train "$1" --role "$2" --init "$POLICY" --data "${DATA[@]}" "$DIR"/rollouts/*/ "${MORE[@]}"
 }
 
@@ -107,27 +143,36 @@ row() { # name, task, options...: always the same scenes
   done
 }
 
-ranks() { # task: print how well the judge ranks candidates of one held-out scene; whether well enough at depth 2
+ranks() { # task, depth: print how well the judge ranks candidates of one held-out scene; whether well enough there
   [[ -f $DIR/oracle_$1.json ]] || { echo "$1: the part oracle was not played yet" && return 1; }
-  python - "$DIR/oracle_$1.json" "$1" "$JUDGE" "$WANTED" << 'PYTHON'
+  python - "$DIR/oracle_$1.json" "$1" "$JUDGE" "$WANTED" "$2" << 'PYTHON'
 import json
 from pathlib import Path
 import sys
 
-file, task, judge, wanted = sys.argv[1:]
+file, task, judge, wanted, depth = sys.argv[1:]
 figures = json.loads(Path(file).read_text(encoding='utf-8'))
 one, two = figures[judge], figures[f'{judge}, depth 2']
 told = ', '.join(
-    f'{found["auc_within"]} at depth {depth} (95 %: {found["auc_within_95"]})'
-    for depth, found in ((1, one), (2, two))
+    f'{found["auc_within"]} at depth {far} (95 %: {found["auc_within_95"]})'
+    for far, found in ((1, one), (2, two))
 )
 print(
     f'{task}: AUC within a scene {told}, wanted {wanted}, of {figures["scenes_with_both"]} scenes '
     f'with both outcomes; true states at depth 2: {figures.get("auc_true_depth_2")}'
 )
-sys.exit(two['auc_within'] is None or two['auc_within'] < float(wanted))
+reached = (one if depth == '1' else two)['auc_within']
+sys.exit(reached is None or reached < float(wanted))
 PYTHON
 }
+
+mkdir -p "$OUT"
+exec 9> "$OUT/lock"
+flock -n 9 || fail "another run of this script works in $OUT"
+if [[ $PARTS != ' report ' ]]; then
+  check_folders
+  check_base
+fi
 
 for study in "${STUDIES[@]}"; do
   enter "$study"
@@ -166,10 +211,11 @@ for study in "${STUDIES[@]}"; do
   if [[ $PARTS == *' oracle '* ]]; then
     for task in "${TASKS[@]}"; do
       file=$DIR/oracle_$task.json
-      [[ ! -f $file ]] || continue
+      if [[ -f $file ]] && grep -q "^  \"scenes\": $ORACLE,\$" "$file"; then continue; fi
       say "oracle: $ORACLE scenes of $task"
       cosmos-policy oracle --checkpoint "$POLICY" --planning-checkpoints "$JUDGE" --task "$task" "${BRANCHES[@]}" \
-        --episodes "$ORACLE" --workers "$WORKERS" "${PLANS[@]}" --depth 2 --json "$file"
+        --episodes "$ORACLE" --workers "$WORKERS" --replan-s "$PACE" --precision "$PRECISION" "${PLANS[@]}" --depth 2 \
+        --json "$file"
     done
   fi
 
@@ -181,15 +227,19 @@ for study in "${STUDIES[@]}"; do
     for task in "${TASKS[@]}"; do
       row base "$task" --checkpoint "$POLICY"
       row improved "$task" --checkpoint "$IMPROVED"
+      row improved_unasked "$task" --checkpoint "$IMPROVED" --guidance 0 # what rollouts and a longer training bring alone
       [[ -z $GUIDANCE ]] || row improved_guided "$task" --checkpoint "$IMPROVED" --guidance "$GUIDANCE"
-      if ranks "$task" || [[ ${ANYWAY:-0} == 1 ]]; then
-        judged=("${PLANS[@]}" --planning-checkpoint "$JUDGE")
-        row best_of_n "$task" --checkpoint "$POLICY" "${judged[@]}"
-        row best_of_n_depth_2 "$task" --checkpoint "$POLICY" "${judged[@]}" --depth 2
-        row improved_depth_2 "$task" --checkpoint "$IMPROVED" "${judged[@]}" --depth 2
-      else
-        echo "the judge does not rank candidates of one scene well enough; rows with it are not played for $task"
-      fi
+      judged=("${PLANS[@]}" --planning-checkpoint "$JUDGE")
+      for depth in 1 2; do
+        if ! ranks "$task" "$depth" && [[ ${ANYWAY:-0} != 1 ]]; then
+          echo "the judge does not rank candidates of one scene well enough at depth $depth: no row with it there for $task"
+        elif ((depth == 1)); then
+          row best_of_n "$task" --checkpoint "$POLICY" "${judged[@]}"
+        else
+          row best_of_n_depth_2 "$task" --checkpoint "$POLICY" "${judged[@]}" --depth 2
+          row improved_depth_2 "$task" --checkpoint "$IMPROVED" "${judged[@]}" --depth 2
+        fi
+      done
     done
   fi
 done
@@ -199,7 +249,7 @@ if [[ $PARTS == *' report '* ]]; then
   for study in "${STUDIES[@]}"; do
     enter "$study"
     for task in "${TASKS[@]}"; do
-      found+=("- $(ranks "$task" || true)")
+      found+=("- $(ranks "$task" 2 || true)")
       for states in "${STATES[@]}"; do
         for name in "${ROWS[@]}"; do
           file=$OUT/${task}_$states/$name.json
