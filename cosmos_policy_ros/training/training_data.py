@@ -143,28 +143,7 @@ def load_training_data(
     """
     independent = is_frame_independent(vae)
     episodes, tasks = load_episodes(files, config, independent)
-    file = work / 'latents.safetensors'
-    n_versions = config.augment + 1
-    names = json.dumps([cached.stem for cached in files])
-    if not file.exists():
-        versions = [encode_images(files, episodes, vae, config, v) for v in range(n_versions)]
-        with whole_file(file) as partial:
-            save_file({'latents': torch.cat(versions)}, partial, {EPISODES: names})
-    with safe_open(file, framework='pt') as stored:  # files of before names were kept have none
-        encoded = (stored.metadata() or {}).get(EPISODES, names)
-    if encoded != names:
-        changed = sorted({*json.loads(encoded)} ^ {*json.loads(names)})
-        msg = f'{file} is of other episodes, with or without {", ".join(changed)}; begin another '
-        msg += 'run with --out'
-        raise ConfigError(msg)
-    latents = load_file(file)['latents']
-    rows = [t.image_row if t.latent_row is None else t.latent_row for t in episodes]
-    used = n_versions * (max(int(r.max()) for r in rows) + 1)
-    if len(latents) != used:
-        msg = (
-            f'{file} has {len(latents)} latents, the episodes {used}; begin another run with --out'
-        )
-        raise ConfigError(msg)
+    latents = _load_latents(files, episodes, vae, work, config)
     with torch.inference_mode():
         image = scale_pixels(np.zeros((1, config.image_size, config.image_size, 3), np.uint8))
         black = black_like(image)[:, :, None].to(next(vae.parameters()).device)
@@ -194,10 +173,62 @@ def load_training_data(
         stats=stats,
         text=TextEmbeddings(embeddings),
         files=files,
-        latents=LatentCache(latents, blank.clone(), text, n_versions),
-        trained=_sample_table(trained, config, n_versions),
+        latents=LatentCache(latents, blank.clone(), text, config.augment + 1),
+        trained=_sample_table(trained, config, config.augment + 1),
         held_out=_sample_table(held_out, config),
     )
+
+
+def _load_latents(
+    files: list[Path],
+    episodes: list[CachedEpisode],
+    vae: AutoencoderKLWan,
+    work: Path,
+    config: TrainConfig,
+) -> Tensor:
+    """Return the latents of all versions of the images; those that are missing are encoded now.
+
+    A version has a file of its own until all have one, so that an interrupted run keeps it.
+
+    Raises:
+        ConfigError: The episodes changed since they were encoded.
+    """
+    file, n_versions = work / 'latents.safetensors', config.augment + 1
+    names = json.dumps([cached.stem for cached in files])
+    if not file.exists():
+        parts = [work / f'latents_{version}.safetensors' for version in range(n_versions)]
+        for version, part in enumerate(parts):
+            if not part.exists() or _read_names(part, names) != names:
+                _write_latents(part, encode_images(files, episodes, vae, config, version), names)
+        _write_latents(file, torch.cat([load_file(part)['latents'] for part in parts]), names)
+        for part in parts:
+            part.unlink()
+    if (encoded := _read_names(file, names)) != names:
+        changed = sorted({*json.loads(encoded)} ^ {*json.loads(names)})
+        msg = f'{file} is of other episodes, with or without {", ".join(changed)}; begin another '
+        msg += 'run with --out'
+        raise ConfigError(msg)
+    latents = load_file(file)['latents']
+    rows = [t.image_row if t.latent_row is None else t.latent_row for t in episodes]
+    used = n_versions * (max(int(r.max()) for r in rows) + 1)
+    if len(latents) != used:
+        msg = (
+            f'{file} has {len(latents)} latents, the episodes {used}; begin another run with --out'
+        )
+        raise ConfigError(msg)
+    return latents
+
+
+def _write_latents(file: Path, latents: Tensor, names: str) -> None:
+    """Write latents with the names of the episodes that they are of, as JSON."""
+    with whole_file(file) as partial:
+        save_file({'latents': latents}, partial, {EPISODES: names})
+
+
+def _read_names(file: Path, unknown: str) -> str:
+    """Return the names of the episodes of a file of latents, or what stands for unknown ones."""
+    with safe_open(file, framework='pt') as stored:  # files of before names were kept have none
+        return str((stored.metadata() or {}).get(EPISODES, unknown))
 
 
 def _sample_table(

@@ -6,6 +6,7 @@ from io import StringIO
 import json
 import logging
 from pathlib import Path
+from typing import Any
 
 from cosmos_policy_ros.backends import load_policy
 from cosmos_policy_ros.backends.torch_backend import TorchBackend
@@ -19,6 +20,7 @@ from cosmos_policy_ros.data.episodes import StoredEpisode
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
+from cosmos_policy_ros.training import training_data
 from cosmos_policy_ros.training.config import read_train_config, TrainConfig
 from cosmos_policy_ros.training.episode_cache import _write_cache_file
 from cosmos_policy_ros.training.sizes import AutoencoderConfig, LoraConfig
@@ -140,16 +142,48 @@ def test_resumed_run_cannot_change_what_it_began_with(
         train([bags], out, turned, TOY, resume=True)
 
 
+def cache_files(folder: Path, robot: RobotSpec, n: int) -> list[Path]:
+    """Write n episodes and what a training keeps of each."""
+    files = [folder / f'episode_{number}.npz' for number in range(n)]
+    for number, file in enumerate(files):
+        bag = folder / f'episode_{number}'
+        write_bag(bag, sample_episode(number, 40), robot)
+        stored = StoredEpisode('bag', bag)
+        _write_cache_file(stored, file, robot, TOY, Reading(), ImageRecipe(TOY.image_size))
+    return files
+
+
+def test_versions_that_were_encoded_before_a_kill_are_kept(
+    tmp_path: Path, robot: RobotSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes minutes; what came of two runs is what one would have made."""
+    files, vae = cache_files(tmp_path, robot, 2), tiny.tiny_vae()
+    config, encoded = replace(TOY, augment=1), []
+    encode, killed = training_data.encode_images, [1]
+
+    def note(*given: Any) -> torch.Tensor:
+        encoded.append(given[-1])
+        if given[-1] in killed:
+            raise KeyboardInterrupt
+        return encode(*given)
+
+    monkeypatch.setattr(training_data, 'encode_images', note)
+    with pytest.raises(KeyboardInterrupt):
+        load_training_data(files, vae, tmp_path, robot, config)
+    killed.clear()
+    data = load_training_data(files, vae, tmp_path, robot, config)
+    assert encoded == [0, 1, 1]
+    (tmp_path / 'whole').mkdir()
+    whole = load_training_data(files, vae, tmp_path / 'whole', robot, config)
+    assert torch.equal(data.latents.latents, whole.latents.latents)
+    assert not list(tmp_path.glob('latents_*'))
+
+
 def test_latents_of_other_episodes_and_ranges_of_other_joints_are_refused(
     tmp_path: Path, robot: RobotSpec
 ) -> None:
     """As many images, or joints, as before do not make them the same."""
-    files = [tmp_path / f'episode_{number}.npz' for number in range(3)]
-    for number, file in enumerate(files):
-        bag = tmp_path / f'episode_{number}'
-        write_bag(bag, sample_episode(number, 40), robot)
-        stored = StoredEpisode('bag', bag)
-        _write_cache_file(stored, file, robot, TOY, Reading(), ImageRecipe(TOY.image_size))
+    files = cache_files(tmp_path, robot, 3)
     vae = tiny.tiny_vae()
     first = load_training_data(files[:2], vae, tmp_path, robot, TOY)
     again = load_training_data(files[:2], vae, tmp_path, robot, TOY)
