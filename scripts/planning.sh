@@ -4,7 +4,8 @@
 #
 #   bash scripts/planning.sh [PART...]   by default choice others rollouts judge oracle improve table report
 #
-#   choice    demonstrations of avoid_post, in which there are two ways, and the policy that imitates both of them
+#   choice    demonstrations of avoid_post, in which there are two ways, the policy that imitates both, and ways.json: how
+#             often its candidates end differently
 #   others    policies of other seeds, trained briefly as BASE was, whose rollouts are played too
 #   rollouts  of several policies, which the judge and the improved policy learn from
 #   judge     the planning checkpoint: world model and value of what those rollouts came to
@@ -135,6 +136,15 @@ learn() { # out, role: from the study's demonstrations and rollouts
   train "$1" --role "$2" --init "$POLICY" --data "${DATA[@]}" "$DIR"/rollouts/*/ "${MORE[@]}"
 }
 
+branch() { # file, scenes, task, options...: what the candidates of a scene come to; what the file lacks
+  local file=$1 scenes=$2 task=$3
+  shift 3
+  if [[ -f $file ]] && grep -q "^  \"scenes\": $scenes,\$" "$file"; then return; fi
+  say "${file#"$OUT"/}: $scenes scenes of $task"
+  cosmos-policy oracle --checkpoint "$POLICY" --task "$task" "${BRANCHES[@]}" --episodes "$scenes" \
+    --workers "$WORKERS" --replan-s "$PACE" --precision "$PRECISION" --json "$file" "$@"
+}
+
 row() { # name, task, options...: always the same scenes
   local name=$1 task=$2 states
   shift 2
@@ -182,6 +192,7 @@ for study in "${STUDIES[@]}"; do
     cosmos-policy demonstrate --task avoid_post --episodes "${WAYS:-500}" --seed 6000 --workers "$WORKERS" \
       --out "${DATA[0]}"
     train "$POLICY" --config config/several_ways.yaml --init "$BASE" --data "${DATA[@]}"
+    branch "$DIR/ways.json" 20 avoid_post --candidates "$CANDIDATES" # choice_matters: whether its candidates are several ways at all
   fi
 
   if [[ $PARTS == *' others '* && $study == usual ]]; then
@@ -210,12 +221,7 @@ for study in "${STUDIES[@]}"; do
 
   if [[ $PARTS == *' oracle '* ]]; then
     for task in "${TASKS[@]}"; do
-      file=$DIR/oracle_$task.json
-      if [[ -f $file ]] && grep -q "^  \"scenes\": $ORACLE,\$" "$file"; then continue; fi
-      say "oracle: $ORACLE scenes of $task"
-      cosmos-policy oracle --checkpoint "$POLICY" --planning-checkpoints "$JUDGE" --task "$task" "${BRANCHES[@]}" \
-        --episodes "$ORACLE" --workers "$WORKERS" --replan-s "$PACE" --precision "$PRECISION" "${PLANS[@]}" --depth 2 \
-        --json "$file"
+      branch "$DIR/oracle_$task.json" "$ORACLE" "$task" --planning-checkpoints "$JUDGE" "${PLANS[@]}" --depth 2
     done
   fi
 
