@@ -103,7 +103,7 @@ fi
 if [[ " $PARTS " == *' oracle '* ]]; then # what the best choice could gain, and what a value takes of it
   for task in "${TASKS[@]}"; do
     file=$OUT/oracle_$task.json
-    [[ -f $file ]] || cosmos-policy oracle --checkpoint "$BASE" --task "$task" --states hard \
+    cosmos-policy oracle --checkpoint "$BASE" --task "$task" --states hard \
       --episodes 60 --planning-checkpoints "$OUT/planning_1" --futures 3 --values 5 --json "$file"
   done
 fi
@@ -130,7 +130,7 @@ if [[ " $PARTS " == *' displaced '* ]]; then # more to choose from, and rollouts
   spread=(--spread-rad 0.03)
   for task in "${TASKS[@]}"; do
     file=$OUT/oracle_displaced_$task.json
-    [[ -f $file ]] || cosmos-policy oracle --checkpoint "$BASE" --task "$task" --states hard \
+    cosmos-policy oracle --checkpoint "$BASE" --task "$task" --states hard \
       --episodes 36 "${spread[@]}" --planning-checkpoints "$OUT/planning_1" --json "$file"
   done
   rollouts displaced 31000 --checkpoint "$BASE" "${spread[@]}" --explore 0.6

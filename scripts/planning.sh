@@ -16,7 +16,7 @@
 #
 #   OUT=runs/planning        where everything goes
 #   STUDIES='usual choice'   usual: BASE on the tasks that it knows; choice: avoid_post, with a policy of its own
-#   BASE=models/aloha_sim    the policy; it has to stay as it is until the last row is played
+#   BASE=models/aloha_sim    the policy; it, and the settings below, have to stay as they are until the last row is played
 #   DEMOS='data/transfer_cube data/insert_peg'   demonstrations that BASE was trained on
 #   TASKS='transfer_cube insert_peg', STATES='normal hard'   of the study usual; the other has normal ones alone
 #   WAYS=500                 demonstrations of avoid_post
@@ -56,21 +56,28 @@ fail() {
   exit 1
 }
 
-check_base() { # rollouts and rows of two policies under one name would be told apart by nobody
-  local file=$OUT/base.sha256 now
-  now=$(find "$BASE" -maxdepth 2 \( -name policy.json -o -path '*/transformer/*.safetensors' \) -print0 |
-    sort -z | xargs -0r cat | sha256sum)
+check_settings() { # rollouts and rows of two policies, or of two settings, would be told apart by nobody
+  local file=$OUT/settings.txt now
+  [[ -f $BASE/policy.json ]] || fail "there is no policy in $BASE; BASE names its folder"
+  now="base $(find "$BASE/" -maxdepth 2 -not -path '*/work/*' \( -name policy.json -o -name '*.safetensors' \) -print0 |
+    sort -z | xargs -0 cat | sha256sum | cut -c1-16)
+PACE=$PACE PRECISION=$PRECISION CANDIDATES=$CANDIDATES VALUES=$VALUES"
   [[ -f $file ]] || echo "$now" > "$file"
-  [[ $now == "$(< "$file")" ]] ||
-    fail "$BASE is another policy than the one that $OUT was begun with; give that one, or another OUT"
+  [[ $now == "$(< "$file")" ]] || fail "$OUT was begun with
+$(< "$file")
+and this would be
+$now
+go on with the former, or choose another OUT"
 }
 
 check_folders() { # what is missing shows now, not after hours
   local folder
-  for folder in "$BASE" "${DEMOS[@]}" "${EXTRA[@]}"; do
-    [[ -d $folder ]] || fail "there is no $folder; BASE, DEMOS and EXTRA name the folders of the policy and of episodes"
+  [[ " ${STUDIES[*]} " == *' usual '* ]] || return 0
+  for folder in "${DEMOS[@]}" "${OTHERS[@]}" "${EXTRA[@]}"; do
+    [[ -d $folder ]] || fail "there is no $folder; DEMOS, OTHERS and EXTRA name folders of episodes and checkpoints"
   done
-  ((!${#SEEDS[@]})) || [[ -d $AUTOENCODER ]] || fail "there is no $AUTOENCODER, which SEEDS begin with; AUTOENCODER names another"
+  ((!${#SEEDS[@]})) || [[ $PARTS != *' others '* || -d $AUTOENCODER ]] ||
+    fail "there is no $AUTOENCODER, which SEEDS begin with; AUTOENCODER names another"
 }
 
 enter() { # study: its policy, tasks and data, and where it is decided how an episode ends
@@ -121,16 +128,24 @@ train() { # out, options...: from its last saved state on where it was begun
   [[ -d $out/engines ]] || cosmos-policy export "$out" || true # refused, or not possible here: torch computes
 }
 
+link() { # from, to, prefix: what a training has read of its episodes, for another one, which takes minutes and room
+  local file
+  [[ -d $1/work/episodes && ! -f $2/figures.json && ! -f $2/work/train.yaml ]] || return 0
+  mkdir -p "$2/work/episodes"
+  for file in "$1"/work/episodes/*.npz; do
+    cp -alu "$file" "$2/work/episodes/$3${file##*/}" || return 0 # on another disk: they are read again
+  done
+}
+
 learn() { # out, role: from the study's demonstrations and rollouts
-  local from
-  if [[ ! -f $1/work/train.yaml ]]; then # what another training has read of an episode is linked: half an hour, 12 MB each
-    mkdir -p "$1/work/episodes"
-    for from in "$POLICY" "$JUDGE"; do
-      [[ $from == "$1" || ! -d $from/work/episodes ]] ||
-        find "$from/work/episodes" -name '*.npz' -exec cp -alu -t "$1/work/episodes" {} +
-    done
-    if [[ $1 != "$JUDGE" && -f $JUDGE/work/latents.safetensors ]]; then
-      cp -alu "$JUDGE"/work/{vae,latents.safetensors} "$1/work/"
+  local prefix='' judged=$JUDGE/work/latents.safetensors
+  ((${#DATA[@]} > 1)) || prefix=${DATA[0]##*/}- # files of a training that had no other folder have none
+  link "$POLICY" "$1" "$prefix"
+  if [[ $1 != "$JUDGE" && ! -f $1/work/train.yaml ]]; then
+    link "$JUDGE" "$1" ''
+    # Their latents too, if they are of the same episodes.
+    if [[ -f $judged && -z $(find "$DIR/rollouts" "${MORE[@]}" -newer "$judged" -print -quit) ]]; then
+      cp -alu "$JUDGE"/work/{vae,latents.safetensors} "$1/work/" || true
     fi
   fi
   train "$1" --role "$2" --init "$POLICY" --data "${DATA[@]}" "$DIR"/rollouts/*/ "${MORE[@]}"
@@ -155,13 +170,16 @@ row() { # name, task, options...: always the same scenes
 
 ranks() { # task, depth: print how well the judge ranks candidates of one held-out scene; whether well enough there
   [[ -f $DIR/oracle_$1.json ]] || { echo "$1: the part oracle was not played yet" && return 1; }
-  python - "$DIR/oracle_$1.json" "$1" "$JUDGE" "$WANTED" "$2" << 'PYTHON'
+  python - "$DIR/oracle_$1.json" "$1" "$JUDGE" "$WANTED" "$2" "$ORACLE" << 'PYTHON'
 import json
 from pathlib import Path
 import sys
 
-file, task, judge, wanted, depth = sys.argv[1:]
+file, task, judge, wanted, depth, scenes = sys.argv[1:]
 figures = json.loads(Path(file).read_text(encoding='utf-8'))
+if figures['scenes'] < int(scenes):
+    print(f'{task}: {figures["scenes"]} of the {scenes} scenes of the part oracle were played')
+    sys.exit(1)
 one, two = figures[judge], figures[f'{judge}, depth 2']
 told = ', '.join(
     f'{found["auc_within"]} at depth {far} (95 %: {found["auc_within_95"]})'
@@ -177,11 +195,11 @@ PYTHON
 }
 
 mkdir -p "$OUT"
-exec 9> "$OUT/lock"
-flock -n 9 || fail "another run of this script works in $OUT"
 if [[ $PARTS != ' report ' ]]; then
+  exec 9> "$OUT/lock"
+  flock -n 9 || fail "another run of this script works in $OUT"
   check_folders
-  check_base
+  check_settings
 fi
 
 for study in "${STUDIES[@]}"; do
@@ -192,13 +210,14 @@ for study in "${STUDIES[@]}"; do
     cosmos-policy demonstrate --task avoid_post --episodes "${WAYS:-500}" --seed 6000 --workers "$WORKERS" \
       --out "${DATA[0]}"
     train "$POLICY" --config config/several_ways.yaml --init "$BASE" --data "${DATA[@]}"
-    branch "$DIR/ways.json" 20 avoid_post --candidates "$CANDIDATES" # choice_matters: whether its candidates are several ways at all
+    branch "$DIR/ways.json" 20 avoid_post --candidates "$CANDIDATES" # choice_matters: whether they are two ways at all
   fi
 
   if [[ $PARTS == *' others '* && $study == usual ]]; then
     for seed in "${SEEDS[@]}"; do
       sed "s/^updates: .*/updates: $SHORT/; s/^decay: .*/decay: $((SHORT / 2))/" config/base.yaml > "$OUT/seed_$seed.yaml"
       echo "seed: $seed" >> "$OUT/seed_$seed.yaml"
+      link "$BASE" "$DIR/seed_$seed" ''
       train "$DIR/seed_$seed" --config "$OUT/seed_$seed.yaml" --init "$AUTOENCODER" --data "${DATA[@]}"
     done
   fi

@@ -219,6 +219,16 @@ def run(options: Evaluate) -> int:
     return 0
 
 
+def _recorded_before(options: Evaluate) -> range:
+    """Return the seeds whose bags the run before this one recorded to the same folder."""
+    assert options.json is not None
+    with options.json.open(encoding='utf-8') as file:
+        before = json.load(file)['options']
+    if before.get('record') != str(options.record):
+        return range(0)
+    return range(before['seed'], before['seed'] + before['episodes'])
+
+
 def _play_missing(
     options: Evaluate,
     agent: Agent,
@@ -246,10 +256,8 @@ def _play_missing(
     )
     from cosmos_policy_ros.evaluation.sim_bag import set_aside_unfinished
 
-    if options.record is not None and options.json is not None and done:  # by a run that broke off
-        with options.json.open(encoding='utf-8') as file:
-            recorded_there = json.load(file)['options'].get('record') == str(options.record)
-        set_aside_unfinished(options.record, missing, whole=recorded_there)
+    if options.record is not None and done:  # what broke off the run that wrote the file
+        set_aside_unfinished(options.record, missing, whole=_recorded_before(options))
     match = check_evaluation(agent, scenario, robot, options.record, missing)
     if options.instruction not in (None, match.task):
         print(f'taken for {match.task!r} (similarity {match.similarity:.2f})')

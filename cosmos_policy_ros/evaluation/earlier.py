@@ -38,7 +38,7 @@ def read_earlier(
         figures = json.loads(file.read_text(encoding='utf-8'))
         results = [read(row) for row in figures[rows]]
         before = dict(figures['measured'])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         msg = f'{file} is no file of {command} ({error!r}); give another one'
         raise ConfigError(msg) from error
     names = (name for name in {**before, **measured} if before.get(name) != measured.get(name))

@@ -118,8 +118,8 @@ def describe_branches(
     Raises:
         ConfigError: A checkpoint folder is missing.
     """
-    described = [describe_measured(agent, scenario, robot) for agent in agents]
-    return {'agents': described, 'between_s': list(between_s)}
+    described = {name_value(agent): describe_measured(agent, scenario, robot) for agent in agents}
+    return {'values': described, 'between_s': list(between_s)}
 
 
 def read_scenes(file: Path | None, measured: Mapping[str, Any]) -> list[OracleScene]:
@@ -143,18 +143,18 @@ def _read_scene(row: Mapping[str, Any]) -> OracleScene:
     return OracleScene(**{**row, **listed, 'values': values, 'later': later})
 
 
+def name_value(agent: Agent) -> str:
+    """Return the name of an agent's value in the figures."""
+    name, depth = str(agent.planning_checkpoint or 'own'), agent.query.depth
+    return f'{name}, depth {depth}' if depth > 1 else name
+
+
 @dataclass(frozen=True)
 class _Judge:
     """An agent with its policy loaded."""
 
     agent: Agent
     policy: Policy
-
-    @property
-    def name(self) -> str:
-        """Name of its value in the figures."""
-        name, depth = str(self.agent.planning_checkpoint or 'own'), self.agent.query.depth
-        return f'{name}, depth {depth}' if depth > 1 else name
 
     def plan(self, observation: Observation, seed: int) -> Candidates:
         """Return the candidates with its values."""
@@ -210,7 +210,7 @@ def _play_candidates(
         shift_rad=float(arms.mean(1).std(0).mean()),
         apart_mm=math.nan if apart_m is None else round(float(apart_m.max()) * 1e3, 1),
         values={
-            judge.name: Choice(tuple(plan.scores.tolist()), plan.best)
+            name_value(judge.agent): Choice(tuple(plan.scores.tolist()), plan.best)
             for judge, plan in zip(judges, plans, strict=True)
         },
         later=tuple(episode.values[branch.before + 1 :] for episode in episodes),

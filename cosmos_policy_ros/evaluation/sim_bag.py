@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+import logging
 from pathlib import Path
 
 from cosmos_policy_ros.data.bags.recovery import is_being_recorded
@@ -14,6 +15,8 @@ from cosmos_policy_ros.outputs import partial_folder
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.sim.aloha import AlohaSim, joint_state
 from cosmos_policy_ros.sim.motion import joint_motion
+
+logger = logging.getLogger(__name__)
 
 
 def bag_path(folder: Path, seed: int) -> Path:
@@ -26,7 +29,7 @@ def missing_seeds(folder: Path, seeds: Iterable[int]) -> list[int]:
     return [seed for seed in seeds if not bag_path(folder, seed).exists()]
 
 
-def set_aside_unfinished(folder: Path, seeds: Iterable[int], whole: bool = False) -> None:
+def set_aside_unfinished(folder: Path, seeds: Iterable[int], whole: Container[int] = ()) -> None:
     """Move what a killed run left of episodes to the trash of a folder.
 
     Their seeds play them anew.
@@ -34,15 +37,19 @@ def set_aside_unfinished(folder: Path, seeds: Iterable[int], whole: bool = False
     Args:
         folder: Folder of the bags.
         seeds: Seeds of the episodes.
-        whole: Whether bags that are complete are unfinished too: the run was killed before it
-            wrote down what came of them.
+        whole: Seeds of which a bag that is complete is unfinished too, since the run was killed
+            before it wrote down what came of it.
     """
-    for bag in (bag_path(folder, seed) for seed in seeds):
+    for seed in seeds:
+        bag = bag_path(folder, seed)
         partial = partial_folder(bag)
         if partial.is_dir() and not is_being_recorded(partial):
             move_to_trash(StoredEpisode('bag', partial))
-        if whole and bag.is_dir():
-            move_to_trash(StoredEpisode('bag', bag))
+        if seed in whole and bag.is_dir():
+            place = move_to_trash(StoredEpisode('bag', bag))
+            logger.warning(
+                'nothing says what came of %s; it is in %s, and is played anew', bag, place
+            )
 
 
 def write_joint_states(bag: BagWriter, sim: AlohaSim, robot: RobotSpec, stamp_ns: int) -> None:

@@ -8,7 +8,8 @@ this needs no more. What people did who took over from a policy counts as better
 
 A policy that imitates successes alone has never denoised the value of a failure together with an
 action: what it expects is the return *if* the task is done, and by that a slow success would be
-worse than expected. So the value is scaled, for every task, to what came of it in the rollouts.
+worse than expected. So the value is scaled, for every task, to what came of it where a policy
+acted.
 
 Source: RECAP of pi*0.6 (Physical Intelligence 2025). Differs: the return of the episode is taken
 at the end of the chunk, the threshold is 0, and the value is that of the policy, scaled.
@@ -135,8 +136,9 @@ def find_advantages(
         values.append(np.interp(np.arange(last + 1), ticks, read_value(latents, index).numpy()))
     returns = [table.returns_ahead(number) for number in range(len(table.episodes))]
     shares = shares_that_came_true(table.episodes, values, returns)
-    told = ', '.join(f'{share:.2f}' for share in shares.values())
-    logger.info('of the value came true in rollouts, by task: %s', told or 'there are none')
+    for task, share in shares.items():
+        name = training_data.text.tasks[task]
+        logger.info('of the value %.0f %% came true in rollouts: %s', 100 * share, name)
     return [
         (came - shares.get(episode.task, 1.0) * value).astype(np.float32)
         for episode, value, came in zip(table.episodes, values, returns, strict=True)
@@ -148,19 +150,23 @@ def shares_that_came_true(
     values: Sequence[NDArray[np.floating]],
     returns: Sequence[NDArray[np.floating]],
 ) -> dict[int, float]:
-    """Return the factor in [0, 1] by which values come closest to the returns of rollouts.
+    """Return the factors by which values come closest to the returns of a policy's rollouts.
 
     Args:
-        episodes: Demonstrations, which do not count, and rollouts.
-        values: (S,) predicted returns of each.
+        episodes: Those in which a policy acted, and no person took over, count; a script that
+            fails tells nothing of the policy.
+        values: (S,) predicted returns of each, at every tick.
         returns: (S,) those that came.
 
     Returns:
-        Task -> factor, of the tasks that have rollouts.
+        Task -> factor in [0, 1], of the tasks that have such rollouts.
     """
+    counted = [one.policy and not one.intervention.any() for one in episodes]
     shares = {}
-    for task in {episode.task for episode in episodes if not episode.demo}:
-        of_task = [n for n, one in enumerate(episodes) if one.task == task and not one.demo]
+    for task in sorted(
+        {one.task for one, counts in zip(episodes, counted, strict=True) if counts}
+    ):
+        of_task = [n for n, one in enumerate(episodes) if one.task == task and counted[n]]
         value = np.concatenate([values[n] for n in of_task])
         came = np.concatenate([returns[n] for n in of_task])
         share = float(value @ came) / max(float(value @ value), 1e-9)

@@ -36,6 +36,7 @@ class CachedEpisode:
         task: Row of its instruction in ``LatentCache.text``.
         latent_row: (S, 2C) int64 rows of the latents of the current images and of those when the
             chunk ends; None where every image has one latent, in the same row.
+        policy: Whether a policy acted, as the recording says.
     """
 
     demo: bool
@@ -47,6 +48,7 @@ class CachedEpisode:
     intervention: NDArray[np.bool_]
     task: int = 0
     latent_row: NDArray[np.int64] | None = None
+    policy: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -177,6 +177,7 @@ def _write_cache_file(
     arrays: dict[str, NDArray[np.generic]] = {
         'demo': np.array(episode.source == 'demo' and episode.success),
         'success': np.array(episode.success),
+        'policy': np.array(episode.circumstances.checkpoint is not None),
         'task': np.array(episode.task),
         'proprio': episode.proprio,
         'actions': episode.actions,
@@ -254,6 +255,7 @@ def load_episodes(
                 CachedEpisode(
                     demo=bool(data['demo']),
                     success=bool(data['success']),
+                    policy='policy' in data and bool(data['policy']),  # not in older files
                     image_row=np.stack(columns, axis=1),
                     proprio=data['proprio'],
                     actions=data['actions'],

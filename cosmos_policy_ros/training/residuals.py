@@ -117,7 +117,7 @@ def warn_if_few(demonstrations: int) -> None:
     """
     if demonstrations < ENOUGH:
         logger.warning(
-            'residuals are of %d demonstrations, whose errors need not be those of others; '
+            'residuals are of few demonstrations (%d), whose errors need not be those of others; '
             'cosmos-policy residuals measures them again on %d or more that were not trained on',
             demonstrations,
             ENOUGH,

@@ -195,14 +195,14 @@ def _load_latents(
     """
     file, n_versions = work / 'latents.safetensors', config.augment + 1
     names = json.dumps([cached.stem for cached in files])
+    parts = [work / f'latents_{version}.safetensors' for version in range(n_versions)]
     if not file.exists():
-        parts = [work / f'latents_{version}.safetensors' for version in range(n_versions)]
         for version, part in enumerate(parts):
             if not part.exists() or _read_names(part, names) != names:
                 _write_latents(part, encode_images(files, episodes, vae, config, version), names)
         _write_latents(file, torch.cat([load_file(part)['latents'] for part in parts]), names)
-        for part in parts:
-            part.unlink()
+    for part in parts:
+        part.unlink(missing_ok=True)
     if (encoded := _read_names(file, names)) != names:
         changed = sorted({*json.loads(encoded)} ^ {*json.loads(names)})
         msg = f'{file} is of other episodes, with or without {", ".join(changed)}; begin another '

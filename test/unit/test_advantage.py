@@ -138,21 +138,24 @@ def test_labels_are_described_by_where_they_are() -> None:
 
 
 def test_value_is_scaled_to_what_came_of_it_in_rollouts() -> None:
-    """Least squares through 0, of each task by itself; demonstrations do not count."""
-    kinds = ((True, 0, 0.9), (False, 0, 0.8), (False, 0, 0.0), (False, 1, 0.9), (True, 2, 0.5))
+    """Least squares through 0, of each task by itself; what people and scripts did is left out."""
+    kinds = (  # policy, helped, task, return
+        (True, False, 0, 0.8), (True, False, 0, 0.0), (True, True, 0, 0.9), (False, False, 0, 0.0),
+        (False, False, 0, 0.9), (True, False, 1, 0.9), (False, False, 2, 0.0),
+    )  # fmt: skip
     column = np.zeros((2, 1), np.float32)
     rows = [
         CachedEpisode(
-            demo, came > 0, np.zeros((2, 1), int), column, column, np.ones(2, bool),
-            np.zeros(2, bool), task,
+            False, came > 0, np.zeros((2, 1), int), column, column, np.ones(2, bool),
+            np.array([False, helped]), task, policy=policy,
         )
-        for demo, task, came in kinds
+        for policy, helped, task, came in kinds
     ]  # fmt: skip
-    returns = [np.full(2, came) for _, _, came in kinds]
-    shares = shares_that_came_true(rows, [np.array([0.4, 0.8])] * 5, returns)
+    returns = [np.full(2, came) for *_, came in kinds]
+    shares = shares_that_came_true(rows, [np.array([0.4, 0.8])] * len(rows), returns)
     # (0.4 * 0.8 + 0.8 * 0.8) / (2 * (0.16 + 0.64)), and 0.9 * 1.2 / 0.8, which is no share
     assert shares == {0: pytest.approx(0.6), 1: 1.0}
-    assert shares_that_came_true(rows[:1], [np.zeros(2)], returns[:1]) == {}
+    assert shares_that_came_true(rows[-1:], [np.zeros(2)], returns[-1:]) == {}
 
 
 def test_a_configuration_takes_what_it_leaves_out_from_the_checkpoint(tmp_path: Path) -> None:

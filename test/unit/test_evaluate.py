@@ -64,17 +64,20 @@ def test_interrupted_evaluation_goes_on_where_it_was(
     for bag in left:
         bag.mkdir(parents=True)
         (bag / 'episode_200002.mcap').write_bytes(b'torn')
-    assert run(Evaluate(episodes=3, seed=200000, json=file, record=bags)) == 0
-    assert played == [200002]
+    other = bags / 'episode_200003'  # of another run: the file says nothing of its seed
+    other.mkdir()
+    assert run(Evaluate(episodes=4, seed=200000, json=file, record=bags)) == 0
+    assert other.exists()
+    assert played == [200002, 200003]
     assert not any(bag.exists() for bag in left)
     assert len(list((bags / '.trash').iterdir())) == 2
     figures = json.loads(file.read_text())
-    assert [r['success'] for r in figures['results']] == [True, False, True]
-    assert (figures['episodes'], figures['successes']) == (3, 2)
+    assert [r['success'] for r in figures['results']] == [True, False, True, False]
+    assert (figures['episodes'], figures['successes']) == (4, 2)
     played.clear()
     assert run(Evaluate(episodes=3, seed=200000, json=file)) == 0
     assert played == []
-    assert 'has 3 episodes already; 0 are played now' in capsys.readouterr().out
+    assert 'has 4 episodes already; 0 are played now' in capsys.readouterr().out
     with pytest.raises(ConfigError, match=r"something else \({'candidates': \(1, 8\)}\)"):
         run(Evaluate(episodes=3, seed=200000, candidates=8, json=file))
 

@@ -63,6 +63,7 @@ def play(folder: Path, *parts: str, **given: str) -> tuple[list[list[str]], str]
         'data/insert_peg',
         'data/failures',
         'runs/base/autoencoder',
+        'runs/early',
     ):
         (folder / name).mkdir(parents=True, exist_ok=True)
     if not (folder / 'models').exists():
@@ -172,17 +173,21 @@ def refuse(folder: Path, *parts: str, **given: str) -> str:
     return str(ended.value.stderr)
 
 
-def test_rows_of_two_policies_are_not_mixed(tmp_path: Path) -> None:
+def test_rows_of_two_policies_or_paces_are_not_mixed(tmp_path: Path) -> None:
     """The base was trained anew and put in the place of the old one."""
     play(tmp_path, 'rollouts', STUDIES='usual')
+    assert 'PACE=1.6' in refuse(tmp_path, 'rollouts', PACE='1.6').partition('this would be')[2]
     policy = tmp_path / 'models' / 'aloha_sim' / 'policy.json'
     policy.write_text('{"rate_hz": 6.25}', encoding='utf-8')
-    assert 'models/aloha_sim is another policy than' in refuse(tmp_path, 'rollouts')
+    assert 'was begun with\nbase ' in refuse(tmp_path, 'rollouts')
+    policy.unlink()
+    assert 'there is no policy in models/aloha_sim' in refuse(tmp_path, 'rollouts')
 
 
 def test_what_is_missing_shows_before_anything_is_played(tmp_path: Path) -> None:
     """Folders of demonstrations are read hours after the first rollout."""
     assert 'there is no data/cubes' in refuse(tmp_path, DEMOS='data/cubes')
+    assert 'there is no runs/late' in refuse(tmp_path, OTHERS='runs/late')
     assert 'there is no runs/vae' in refuse(tmp_path, SEEDS='1', AUTOENCODER='runs/vae')
 
 
@@ -192,20 +197,46 @@ def test_two_runs_do_not_share_a_folder(tmp_path: Path) -> None:
     with (tmp_path / 'runs' / 'planning' / 'lock').open('w') as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert 'another run of this script works in runs/planning' in refuse(tmp_path)
+        play(tmp_path, 'report')  # only looks
+
+
+def leave(folder: Path, *names: str) -> None:
+    """Write what a training leaves in its work folder."""
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name, encoding='utf-8')
 
 
 def test_what_one_training_has_read_the_next_one_does_not_read_again(tmp_path: Path) -> None:
     """Episodes and their latents are links to those of the judge, which take no room."""
     play(tmp_path, 'rollouts', 'judge', STUDIES='usual')
-    work = tmp_path / 'runs' / 'planning' / 'usual' / 'judge' / 'work'
-    for name in ('episodes/a.npz', 'episodes/left_out.json', 'vae/w', 'latents.safetensors'):
-        (work / name).parent.mkdir(parents=True, exist_ok=True)
-        (work / name).write_text(name, encoding='utf-8')
-    improved = tmp_path / 'runs' / 'planning' / 'usual' / 'improved' / 'work'
+    study = tmp_path / 'runs' / 'planning' / 'usual'
+    latents = ('vae/w', 'latents.safetensors')
+    leave(study / 'judge' / 'work', 'episodes/a.npz', 'episodes/left_out.json', *latents)
+    improved = study / 'improved' / 'work'
     play(tmp_path, 'improve', STUDIES='usual')
     linked = {str(p.relative_to(improved)): p.stat().st_nlink for p in improved.rglob('*.*')}
     assert linked == {'episodes/a.npz': 2, 'latents.safetensors': 2}
     assert (improved / 'vae' / 'w').exists()
+
+
+def test_latents_of_other_rollouts_are_not_taken(tmp_path: Path) -> None:
+    """Of some that were played after the judge was trained there are none."""
+    play(tmp_path, 'rollouts', 'judge', STUDIES='usual')
+    study = tmp_path / 'runs' / 'planning' / 'usual'
+    leave(study / 'judge' / 'work', 'vae/w', 'latents.safetensors')
+    os.utime(study / 'judge' / 'work' / 'latents.safetensors', (0, 0))
+    play(tmp_path, 'improve', STUDIES='usual')
+    assert not (study / 'improved' / 'work' / 'latents.safetensors').exists()
+
+
+def test_episodes_of_one_folder_are_called_as_beside_others(tmp_path: Path) -> None:
+    """A training that reads a single folder calls them by their own names."""
+    play(tmp_path, 'choice', 'rollouts', STUDIES='choice')
+    study = tmp_path / 'runs' / 'planning' / 'choice'
+    leave(study / 'policy' / 'work', 'episodes/episode_006000.npz')
+    play(tmp_path, 'judge', STUDIES='choice')
+    assert (study / 'judge' / 'work' / 'episodes' / 'avoid_post-episode_006000.npz').exists()
 
 
 def test_table_has_all_rows_and_what_the_oracle_found(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_the_command_writes_what_the_policy_then_corrects_with(
     options = command.Residuals(checkpoint, data=(bags,), samples=30, robot=ROBOT_FILE)
     assert command.run(options) == 0
     assert 'of 2 demonstrations' in capsys.readouterr().out
-    assert 'residuals are of 2 demonstrations, whose errors need not' in caplog.text
+    assert 'residuals are of few demonstrations (2), whose errors need not' in caplog.text
     residuals = load_checkpoint(checkpoint).residuals
     assert residuals is not None
     moment = residuals.second_moment.reshape(48, 48)
