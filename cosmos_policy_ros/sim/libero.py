@@ -28,6 +28,7 @@ CAMERAS = {'wrist': 'robot0_eye_in_hand', 'primary': 'agentview'}
 IDLE = (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, -1.0)
 SETTLE = 10
 STARTS = 50
+ARM_START_RAD = 0.02  # standard deviation of a joint in the benchmark's start states
 DEMONSTRATED = ('libero_object',)  # things that the hand grasps as it stands, and a basket
 MOST_STEPS = {'libero_spatial': 220, 'libero_object': 280, 'libero_goal': 300, 'libero_10': 520}
 PAPER = {
@@ -84,9 +85,10 @@ def open_demonstration(
 ) -> tuple[RobosuiteSim, Callable[[np.random.Generator, float], PickAndPlace]]:
     """Return the simulator of a task with drawn starts, and what makes the script that does it.
 
-    Its ``reset`` takes the seed from which LIBERO draws where the objects are, as the start states
-    of the benchmark were drawn; none of those is played. The script takes the scene after a
-    reset, its own numbers at random, and the length of a row [s].
+    Its ``reset`` takes the seed from which the scene is drawn, as the start states of the
+    benchmark were: LIBERO draws where the objects are, and the arm's joints are normal about
+    their rest, which LIBERO leaves out. None of those states is played. The script takes the
+    scene after a reset, its own numbers at random, and the length of a row [s].
 
     Args:
         suite: Suite of the task, one of ``DEMONSTRATED``.
@@ -105,7 +107,10 @@ def open_demonstration(
 
     def reset(seed: int) -> Any:
         env.seed(seed)
-        return env.reset()
+        env.reset()
+        state = env.get_sim_state()  # time, then the seven joints of the arm, and others
+        state[1:8] += np.random.default_rng(seed).normal(0.0, ARM_START_RAD, 7)
+        return env.set_init_state(state)
 
     language = benchmark.get_task(number).language
     bodies = partial(_bodies_of, env)

@@ -244,6 +244,10 @@ class LiberoEnv:
         self.given.append('reset')
         return Kitchen().seen()
 
+    def get_sim_state(self) -> Any:
+        """Return time, seven joints of the arm and two of its fingers, all at 0."""
+        return np.zeros(10)
+
     def set_init_state(self, state: Any) -> dict[str, Any]:
         """Note it."""
         self.given.append(('state', state))
@@ -286,11 +290,18 @@ def test_trials_of_libero_have_its_start_states(libero_package: list[Any]) -> No
 
 
 def test_demonstrations_of_libero_have_starts_of_their_own(libero_package: list[Any]) -> None:
-    """Placements are drawn from the seed, and no start state of the benchmark is set."""
+    """Placements and the arm's joints are drawn from the seed, and nothing else is changed."""
     open_demonstration = find_demonstration('libero')
     sim, make = open_demonstration('libero_object', 'put_in_the_cup', (8, 6))
-    sim.reset(1003)
-    assert libero_package[1:] == [('seed', 1003), 'reset']
+    for seed in (1003, 1004, 1003):
+        sim.reset(seed)
+    assert libero_package[1:3] == [('seed', 1003), 'reset']
+    first, other, again = (given[1] for given in libero_package[3::3])
+    assert first.tolist() == again.tolist()
+    assert first[[0, 8, 9]].tolist() == [0.0, 0.0, 0.0]
+    arms = np.concatenate([first[1:8], other[1:8]])
+    assert len({*arms}) == 14
+    assert 0.01 < arms.std() < 0.03
     script = make(np.random.default_rng(0), 0.1)
     assert isinstance(script, PickAndPlace)
     assert (script.thing, script.goal, script.row_s) == ('cup_1', 'basket_1', 0.1)
