@@ -59,8 +59,10 @@ fail() {
 check_settings() { # rollouts and rows of two policies, or of two settings, would be told apart by nobody
   local file=$OUT/settings.txt now
   [[ -f $BASE/policy.json ]] || fail "there is no policy in $BASE; BASE names its folder"
-  now="base $(find "$BASE/" -maxdepth 2 -not -path '*/work/*' \( -name policy.json -o -name '*.safetensors' \) -print0 |
-    sort -z | xargs -0 cat | sha256sum | cut -c1-16)
+  now="base $(python -c 'import sys
+from pathlib import Path
+from cosmos_policy_ros.data.bags.provenance import hash_checkpoint
+print(hash_checkpoint(Path(sys.argv[1])))' "$BASE")
 PACE=$PACE PRECISION=$PRECISION CANDIDATES=$CANDIDATES VALUES=$VALUES"
   [[ -f $file ]] || echo "$now" > "$file"
   [[ $now == "$(< "$file")" ]] || fail "$OUT was begun with
@@ -129,23 +131,23 @@ train() { # out, options...: from its last saved state on where it was begun
 }
 
 link() { # from, to, prefix: what a training has read of its episodes, for another one, which takes minutes and room
-  local file
-  [[ -d $1/work/episodes && ! -f $2/figures.json && ! -f $2/work/train.yaml ]] || return 0
-  mkdir -p "$2/work/episodes"
-  for file in "$1"/work/episodes/*.npz; do
-    cp -alu "$file" "$2/work/episodes/$3${file##*/}" || return 0 # on another disk: they are read again
+  local from=$1/work to=$2/work file
+  [[ -d $from/episodes && ! -f $2/figures.json && ! -f $to/train.yaml ]] || return 0
+  mkdir -p "$to/episodes"
+  for file in "$from"/episodes/*.npz; do
+    cp -alu "$file" "$to/episodes/$3${file##*/}" || return 0 # on another disk: they are read again
   done
 }
 
 learn() { # out, role: from the study's demonstrations and rollouts
-  local prefix='' judged=$JUDGE/work/latents.safetensors
+  local prefix='' from=$JUDGE/work to=$1/work
   ((${#DATA[@]} > 1)) || prefix=${DATA[0]##*/}- # files of a training that had no other folder have none
   link "$POLICY" "$1" "$prefix"
-  if [[ $1 != "$JUDGE" && ! -f $1/work/train.yaml ]]; then
+  if [[ $1 != "$JUDGE" && -f $from/latents.safetensors && ! -f $to/train.yaml ]]; then
     link "$JUDGE" "$1" ''
     # Their latents too, if they are of the same episodes.
-    if [[ -f $judged && -z $(find "$DIR/rollouts" "${MORE[@]}" -newer "$judged" -print -quit) ]]; then
-      cp -alu "$JUDGE"/work/{vae,latents.safetensors} "$1/work/" || true
+    if [[ -z $(find "$DIR/rollouts" "${MORE[@]}" -newer "$from/latents.safetensors" -print -quit) ]]; then
+      cp -alu "$from"/{vae,latents.safetensors} "$to" || true
     fi
   fi
   train "$1" --role "$2" --init "$POLICY" --data "${DATA[@]}" "$DIR"/rollouts/*/ "${MORE[@]}"
@@ -255,8 +257,9 @@ for study in "${STUDIES[@]}"; do
       row improved_unasked "$task" --checkpoint "$IMPROVED" --guidance 0 # what rollouts and a longer training bring alone
       [[ -z $GUIDANCE ]] || row improved_guided "$task" --checkpoint "$IMPROVED" --guidance "$GUIDANCE"
       judged=("${PLANS[@]}" --planning-checkpoint "$JUDGE")
+      ranks "$task" 2 || true
       for depth in 1 2; do
-        if ! ranks "$task" "$depth" && [[ ${ANYWAY:-0} != 1 ]]; then
+        if ! ranks "$task" "$depth" > /dev/null && [[ ${ANYWAY:-0} != 1 ]]; then
           echo "the judge does not rank candidates of one scene well enough at depth $depth: no row with it there for $task"
         elif ((depth == 1)); then
           row best_of_n "$task" --checkpoint "$POLICY" "${judged[@]}"

@@ -110,7 +110,6 @@ def run(options: Oracle) -> int:
         )
     ]
     robot = read_robot(robot_file('aloha_sim'))
-    check_branches(agents, scenario, robot, options.between_s)
     measured = {}
     if options.json:
         measured = describe_branches(agents, scenario, robot, options.between_s)
@@ -118,6 +117,8 @@ def run(options: Oracle) -> int:
     known = {scene.seed for scene in done}
     seeds = range(options.seed, options.seed + options.episodes)
     missing = [seed for seed in seeds if seed not in known]
+    if missing:
+        check_branches(agents, scenario, robot, options.between_s)
     if done:
         print(f'{options.json} has {len(done)} scenes already; {len(missing)} are played now')
     with Progress() as progress:

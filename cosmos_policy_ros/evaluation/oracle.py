@@ -118,7 +118,7 @@ def describe_branches(
     Raises:
         ConfigError: A checkpoint folder is missing.
     """
-    described = {name_value(agent): describe_measured(agent, scenario, robot) for agent in agents}
+    described = {_name_value(agent): describe_measured(agent, scenario, robot) for agent in agents}
     return {'values': described, 'between_s': list(between_s)}
 
 
@@ -143,7 +143,7 @@ def _read_scene(row: Mapping[str, Any]) -> OracleScene:
     return OracleScene(**{**row, **listed, 'values': values, 'later': later})
 
 
-def name_value(agent: Agent) -> str:
+def _name_value(agent: Agent) -> str:
     """Return the name of an agent's value in the figures."""
     name, depth = str(agent.planning_checkpoint or 'own'), agent.query.depth
     return f'{name}, depth {depth}' if depth > 1 else name
@@ -210,7 +210,7 @@ def _play_candidates(
         shift_rad=float(arms.mean(1).std(0).mean()),
         apart_mm=math.nan if apart_m is None else round(float(apart_m.max()) * 1e3, 1),
         values={
-            name_value(judge.agent): Choice(tuple(plan.scores.tolist()), plan.best)
+            _name_value(judge.agent): Choice(tuple(plan.scores.tolist()), plan.best)
             for judge, plan in zip(judges, plans, strict=True)
         },
         later=tuple(episode.values[branch.before + 1 :] for episode in episodes),

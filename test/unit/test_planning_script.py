@@ -75,8 +75,9 @@ def play(folder: Path, *parts: str, **given: str) -> tuple[list[list[str]], str]
     programs.mkdir(exist_ok=True)
     (programs / 'cosmos-policy').write_text(STAND_IN, encoding='utf-8')
     (programs / 'cosmos-policy').chmod(0o755)
-    (programs / 'python').unlink(missing_ok=True)
-    (programs / 'python').symlink_to(sys.executable)
+    # As in an activated environment; a link to it would not find the packages.
+    (programs / 'python').write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n', encoding='utf-8')
+    (programs / 'python').chmod(0o755)
     path = f'{programs}:{os.environ["PATH"]}'
     result = subprocess.run(
         ['bash', 'scripts/planning.sh', *parts],
