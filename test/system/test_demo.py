@@ -92,7 +92,8 @@ def test_report_has_what_others_rely_on(finished: Finished) -> None:
     assert report['success_rate'] in (0.0, 1.0)
     assert 0 < report['query_ms']['p50'] <= report['query_ms']['p99']
     assert report['standstill_s'] >= 0
-    assert report['seam_jump_rad_max'] > 0
+    # none at all where every answer came in time: its first rows are those that were playing
+    assert report['seam_jump_rad_max'] >= max(episode['seam_jumps_rad'])
     assert report['interventions'] >= 0
 
 
