@@ -40,7 +40,7 @@ class Demonstrate:
     """Simulator: that of the package, or LIBERO, which needs the extra of its name."""
     suite: str | None = None
     """Suite of the benchmark; scripts do the tasks of libero_object."""
-    task: Annotated[str, tyro.conf.arg(help=TASK_HELP)] = DEFAULT_TASK
+    task: Annotated[str | None, tyro.conf.arg(help=TASK_HELP)] = None
     episodes: int = 50
     """Number of episodes; of each task of a benchmark."""
     seed: int = 0
@@ -66,14 +66,15 @@ def run(options: Demonstrate) -> int:
     if options.sim != 'aloha':
         return _run_suite(options)
     _refuse(options, ('suite', 'rate_hz'), 'is of a benchmark; give --sim libero besides')
-    find_task(options.task)  # a mistake shows here, not in the middle of a worker
+    task = options.task or DEFAULT_TASK
+    find_task(task)  # a mistake shows here, not in the middle of a worker
     if options.live:
         from cosmos_policy_ros.terminal.demonstration import record_live
 
         record_live(
             options.out,
             options.robot or OWN_ROBOT,
-            task=options.task,
+            task=task,
             episodes=options.episodes,
             seed=options.seed,
             domain=options.domain,
@@ -89,7 +90,7 @@ def run(options: Demonstrate) -> int:
         bar = progress.add_task('recording', total=len(missing))
         outcomes = record_demonstrations(
             options.out,
-            options.task,
+            task,
             robot,
             missing,
             workers=options.workers,

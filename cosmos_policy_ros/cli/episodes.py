@@ -191,7 +191,14 @@ def _pick(options: Episodes, found: list[StoredEpisode], robot: RobotSpec) -> li
 
 def _change_of(options: Episodes, robot: RobotSpec) -> Callable[[StoredEpisode], str]:
     """Return what changes one episode and says what was done; checked before the first."""
-    from cosmos_policy_ros.data.episode_edits import LABELS, move_to_trash, relabel, split, trim
+    from cosmos_policy_ros.data.episode_edits import (
+        LABELS,
+        list_labels,
+        move_to_trash,
+        relabel,
+        split,
+        trim,
+    )
     from cosmos_policy_ros.data.episodes import read_episode
 
     reading = reading_of(options, robot)
@@ -208,8 +215,15 @@ def _change_of(options: Episodes, robot: RobotSpec) -> Callable[[StoredEpisode],
         return f'{parts}; the outcome is that of the last, of the others nobody has judged'
 
     def labelled(stored: StoredEpisode) -> str:
-        relabel(stored, labels)
-        return ', '.join(f'{name} is {value}' for name, value in labels.items())
+        said, new = list_labels(stored, robot.control_rate_hz, reading).labels, dict(labels)
+        if options.success == 'yes' and said.get('success') is False:
+            # what was said of the failure would contradict it
+            new |= {'failure': ''} if said.get('failure') else {}
+            new |= {'progress': 1.0} if 'progress' in said and options.progress is None else {}
+        relabel(stored, new)
+        return ', '.join(
+            f'{name} is {value}' if value != '' else f'no {name}' for name, value in new.items()
+        )
 
     needs: dict[str, tuple[str, object]] = {
         'split': ('--at', options.at),

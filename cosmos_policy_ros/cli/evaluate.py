@@ -75,7 +75,7 @@ class Evaluate:
     suite: str | None = None
     """Suite of the benchmark: libero_spatial, libero_object, libero_goal, libero_10, or a task of
     RoboCasa."""
-    task: Annotated[str, tyro.conf.arg(help=TASK_HELP)] = DEFAULT_TASK
+    task: Annotated[str | None, tyro.conf.arg(help=TASK_HELP)] = None
     instruction: str | None = None
     """Instruction given to the policy, a task of the checkpoint or a paraphrase; by
     default the simulated task's own."""
@@ -86,9 +86,10 @@ class Evaluate:
     """Ingredients of hard states that are as in training, to see what makes them hard."""
     episodes: int = 100
     """Number of episodes; of each task of a benchmark, which has 50 start states at most."""
-    seed: int = UNSEEN_SEED
-    """Episode i uses seed + i; training used seeds below 100000. In a benchmark it is the seed of
-    every query, by default the checkpoint's own, and trial i has start state i."""
+    seed: int | None = None
+    """Episode i uses seed + i, by default 100000 + i; training used seeds below that. In a
+    benchmark it is the seed of every query, by default the checkpoint's own, and trial i has
+    start state i."""
     candidates: int = 1  # the plain policy, what a success rate is first of all about
     """Candidates N per query; the best by value is played."""
     keep: tuple[int, ...] = ()
@@ -187,14 +188,18 @@ def run(options: Evaluate) -> int:
     if options.latency_from:
         live = read_live_pace(options.latency_from)
         options = _as_in_demo(options, live)
-        print(
-            f'as in {options.latency_from}: {live}; {options.episodes} scenes of '
-            f'{options.task} from seed {options.seed}, {options.states} states'
-        )
         names = ('replan_s', 'margin_s', 'latencies_s', 'image_ages_s')
         pace = {name: getattr(live, name) for name in names}
+    task = options.task or DEFAULT_TASK
+    first = UNSEEN_SEED if options.seed is None else options.seed
+    options = replace(options, task=task, seed=first)  # as they are written beside the figures
+    if options.latency_from:
+        print(
+            f'as in {options.latency_from}: {live}; {options.episodes} scenes of {task} from seed '
+            f'{first}, {options.states} states'
+        )
     scenario = Scenario(
-        task=options.task,
+        task=task,
         instruction=options.instruction,
         states=options.states,
         without=options.without,
@@ -209,7 +214,7 @@ def run(options: Evaluate) -> int:
     measured = describe_measured(agent, scenario, robot) if options.json else {}
     done = read_results(options.json, measured)
     known = {result.seed for result in done}
-    seeds = range(options.seed, options.seed + options.episodes)
+    seeds = range(first, first + options.episodes)
     missing = [seed for seed in seeds if seed not in known]
     if done:
         print(f'{options.json} has {len(done)} episodes already; {len(missing)} are played now')
@@ -340,9 +345,8 @@ def _run_suite(options: Evaluate) -> int:
     agent = replace(own, query=query, conditioning='replaced')
     robot = read_suite_robot(options.robot, SIMULATORS[options.sim].robot)
     agent.load(robot)  # a mistake shows here, not in a worker process
-    seed = None if options.seed == UNSEEN_SEED else options.seed
     measured = {
-        **{'sim': options.sim, 'suite': options.suite, 'seed': seed, **agent.describe()},
+        **{'sim': options.sim, 'suite': options.suite, 'seed': options.seed, **agent.describe()},
         **{'backend': options.backend, 'precision': options.precision},
         'query': {**asdict(query), 'keep': list(query.keep)},
     }
@@ -368,7 +372,7 @@ def _run_suite(options: Evaluate) -> int:
             options.suite,
             robot,
             missing,
-            seed=seed,
+            seed=options.seed,
             workers=options.workers,
             on_result=note,
         )

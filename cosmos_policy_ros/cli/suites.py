@@ -13,23 +13,23 @@ from cosmos_policy_ros.types import ConfigError
 OWN_ROBOT = robot_file('aloha_sim')  # of the package's own simulator
 DEFAULT_TASK = 'transfer_cube'  # of the same
 TASK_HELP = (
-    f'Simulated task: {" or ".join(TASKS)}. Of a benchmark the number or the name of a task of '
-    'the suite; by default all of them.'
+    f'Simulated task: {" or ".join(TASKS)}, by default {DEFAULT_TASK}. Of a benchmark the number '
+    'or the name of a task of the suite; by default all of them.'
 )
 
 
-def find_suite_tasks(suite: str, task: str, tasks: tuple[str, ...]) -> tuple[str, ...]:
+def find_suite_tasks(suite: str, task: str | None, tasks: tuple[str, ...]) -> tuple[str, ...]:
     """Return the tasks of a suite that are played, by number or name; all where none is given.
 
     Args:
         suite: Name of the suite.
-        task: What the option says.
+        task: What the option says; None where it is left out.
         tasks: Those of the suite.
 
     Raises:
         ConfigError: There is no such task.
     """
-    if task == DEFAULT_TASK:
+    if task is None:
         return tasks
     if task.isdigit() and int(task) < len(tasks):
         return (tasks[int(task)],)

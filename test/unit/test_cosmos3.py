@@ -419,10 +419,11 @@ def test_it_plays_an_episode_and_nothing_is_said_of_its_value(tmp_path: Path) ->
     (bag,) = (tmp_path / 'bags').iterdir()
     tables = read_topics(bag, ['/policy/candidates'])['/policy/candidates']
     assert 'values' not in {field.name for field in tables[0][1].fields}
+    others = replace(options, json=None, record=None)
     with pytest.raises(ConfigError, match='no value that could say that the task is done'):
-        run(replace(options, stop_when_done=True, record=None))
+        run(replace(others, stop_when_done=True))
     with pytest.raises(ConfigError, match=r'planning is off.*candidates 4'):
-        run(replace(options, candidates=4, record=None))
+        run(replace(others, candidates=4))
 
 
 def test_task_is_listed_in_the_message(folder: Path) -> None:

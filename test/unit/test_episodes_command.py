@@ -229,6 +229,25 @@ def test_a_success_has_no_word_for_what_went_wrong(tmp_path: Path) -> None:
     assert 'failure' not in episodes(tmp_path / 'a.hdf5')[0].circumstances.known
 
 
+@pytest.mark.parametrize('format', ['bag', 'hdf5', 'lerobot'])
+def test_a_failure_that_was_a_success_after_all(tmp_path: Path, format: str) -> None:
+    """What was said of the failure goes, in every format; what was not said is not made up."""
+    path = tmp_path / format
+    if format == 'lerobot':
+        lerobot(path, [0])
+    else:
+        (write_hdf5 if format == 'hdf5' else write_bag)(path, sample_episode(), ROBOT)
+    before = episodes(path)[0].circumstances.known
+    do('relabel', path, success='yes')
+    assert episodes(path)[0].circumstances.known == before
+    do('relabel', path, success='no', failure='dropped', progress=0.5, note='slippery')
+    do('relabel', path, success='yes')
+    judged = episodes(path)[0]
+    assert judged.success is True
+    about = judged.circumstances
+    assert (about.failure or '', about.progress, about.note) == ('', 1.0, 'slippery')
+
+
 def test_merged_files_are_links_until_one_is_labelled(tmp_path: Path) -> None:
     """A label of one is no label of the other."""
     write_hdf5(tmp_path / 'a.hdf5', sample_episode(), ROBOT)

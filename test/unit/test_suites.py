@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from cosmos_policy_ros.cli.suites import (
-    DEFAULT_TASK,
     find_suite_tasks,
     OWN_ROBOT,
     read_suite_robot,
@@ -23,7 +22,7 @@ def test_a_robot_that_is_named_is_taken() -> None:
 
 def test_tasks_are_picked_by_number_or_name() -> None:
     """All of them where none is picked; a wrong one names those that there are."""
-    assert find_suite_tasks('s', DEFAULT_TASK, TASKS) == TASKS
+    assert find_suite_tasks('s', None, TASKS) == TASKS
     assert find_suite_tasks('s', '1', TASKS) == find_suite_tasks('s', TASKS[1], TASKS) == TASKS[1:]
     for wrong in ('2', 'pick_up_the_cup'):
         with pytest.raises(ConfigError, match=rf"s has no task '{wrong}'.*\n  0 pick_up_the_milk"):
