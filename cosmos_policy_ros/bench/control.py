@@ -29,6 +29,7 @@ from cosmos_policy_ros.control.ticks import (
 )
 from cosmos_policy_ros.event_log import Event
 from cosmos_policy_ros.metrics import percentiles
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.report.machine import describe_machine, load_average
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import EPISODE_S
@@ -38,7 +39,7 @@ import numpy as np
 from numpy.typing import NDArray
 import psutil
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 EMPTY = 'from cosmos_policy_ros.bench.control import run_empty_loop as run; run'

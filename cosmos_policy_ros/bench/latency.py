@@ -31,11 +31,11 @@ from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.protocol import Policy
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.metrics import percentiles
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.report.machine import describe_machine, load_average
 from cosmos_policy_ros.stack.domain import choose_domain
 from cosmos_policy_ros.types import Observation, Plan
 import numpy as np
-from rich.progress import Progress
 
 KINDS = {'direct': 1, 'best_of_8': CANDIDATES}  # queries by joint value, and their candidates
 OBSERVATIONS = 100  # on which answers are compared

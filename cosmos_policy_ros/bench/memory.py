@@ -17,9 +17,9 @@ from cosmos_policy_ros.bench.random_weights import Sizes
 from cosmos_policy_ros.bench.training_memory import state_bytes, step_bytes
 from cosmos_policy_ros.core.denoiser import mixed_layers, text_layers
 from cosmos_policy_ros.core.official.checkpoint import empty_network
+from cosmos_policy_ros.progress import track
 from diffusers import AutoencoderKLWan, CosmosTransformer3DModel
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 from torch import nn
 

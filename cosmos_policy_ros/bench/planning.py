@@ -30,6 +30,7 @@ from cosmos_policy_ros.bench.search import (
 from cosmos_policy_ros.core.planner import make_plan
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.report.machine import describe_machine, load_average
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
@@ -39,7 +40,6 @@ from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
 from cosmos_policy_ros.types import Candidates, ConfigError, Observation
 import numpy as np
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 Result = TypeVar('Result')

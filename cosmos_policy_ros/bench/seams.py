@@ -26,13 +26,13 @@ from cosmos_policy_ros.evaluation import (
 from cosmos_policy_ros.evaluation.earlier import read_earlier
 from cosmos_policy_ros.metrics import wilson_interval
 from cosmos_policy_ros.outputs import write_json
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.report.machine import describe_machine
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
 from rich.box import SIMPLE
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 KEPT = (

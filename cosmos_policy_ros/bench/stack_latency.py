@@ -18,11 +18,11 @@ from typing import Any
 from cosmos_policy_ros.bench.load import Condition
 from cosmos_policy_ros.bench.variants import AUTO, BASELINE
 from cosmos_policy_ros.metrics import rounded_percentiles
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.sim.tasks import UNSEEN_SEED
 from cosmos_policy_ros.stack.domain import choose_domain, HIGHEST_DOMAIN
 from cosmos_policy_ros.stack.node_list import Value
 from cosmos_policy_ros.stack.running import run_stack
-from rich.progress import Progress
 
 
 def time_stacks(

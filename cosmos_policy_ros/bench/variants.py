@@ -11,8 +11,8 @@ from cosmos_policy_ros.backends import BACKENDS, load_cosmos_policy, Precision
 from cosmos_policy_ros.backends.parity import CANDIDATES, made_up_observations
 from cosmos_policy_ros.core.policy import CosmosPolicy
 from cosmos_policy_ros.core.query import PlanQuery
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.types import ConfigError
-from rich.progress import Progress
 
 PRECISIONS: tuple[Precision, ...] = ('float32', 'bfloat16')
 DEVICES = ('cpu', 'cuda')

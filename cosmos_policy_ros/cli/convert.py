@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
+from cosmos_policy_ros.progress import track
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 import tyro
 

@@ -15,10 +15,10 @@ from cosmos_policy_ros.cli.suites import (
     read_suite_robot,
     TASK_HELP,
 )
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.robot import read_robot
 from cosmos_policy_ros.sim.experts.table import find_task
 from cosmos_policy_ros.types import ConfigError
-from rich.progress import Progress
 import tyro
 
 

@@ -10,12 +10,12 @@ from typing import Annotated, Any, Literal, TYPE_CHECKING
 
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.outputs import check_output, write_json
+from cosmos_policy_ros.progress import track
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
 from rich.measure import Measurement
-from rich.progress import track
 from rich.table import Table
 from rich.text import Text
 import tyro

@@ -23,12 +23,12 @@ from cosmos_policy_ros.core.config import Conditioning
 from cosmos_policy_ros.core.planner import Selection
 from cosmos_policy_ros.core.query import PlanQuery
 from cosmos_policy_ros.outputs import check_output
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.resources import share_path
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.sim.states import Ingredient, States
 from cosmos_policy_ros.sim.tasks import EPISODE_S, UNSEEN_SEED
 from cosmos_policy_ros.types import ConfigError
-from rich.progress import Progress
 import tyro
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ from cosmos_policy_ros.backends import Precision
 from cosmos_policy_ros.cli.counts import check_counts
 from cosmos_policy_ros.cli.reading import reading_of, ReadingOptions
 from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.resources import robot_file
 from cosmos_policy_ros.robot import read_robot
-from rich.progress import Progress
 import tyro
 
 

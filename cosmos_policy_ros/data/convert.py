@@ -40,7 +40,7 @@ Row = TypeVar('Row')
 
 
 class Progress(Protocol):
-    """Passes rows on and shows how far it is, such as ``rich.progress.track``."""
+    """Passes rows on and shows how far it is, such as ``cosmos_policy_ros.progress.track``."""
 
     def __call__(self, rows: Sequence[Row], description: str, /) -> Iterable[Row]:
         """Return the rows."""

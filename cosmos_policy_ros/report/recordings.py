@@ -13,13 +13,13 @@ from cosmos_policy_ros.data.episode_overview import overview_of
 from cosmos_policy_ros.data.episodes import list_episodes, read_episode, StoredEpisode
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.progress import track
 from cosmos_policy_ros.report.episode import section
 from cosmos_policy_ros.report.page import Damaged, describe, page, Row
 from cosmos_policy_ros.resources import find_robot_file
 from cosmos_policy_ros.robot import read_robot, RobotSpec
 from cosmos_policy_ros.types import ConfigError
 from rich.console import Console
-from rich.progress import track
 
 
 def write_report(

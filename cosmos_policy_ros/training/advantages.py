@@ -27,6 +27,7 @@ from typing import Any
 from cosmos_policy_ros.core.checkpoint import Checkpoint
 from cosmos_policy_ros.core.codec import read_value
 from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.progress import track
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import CachedEpisode, POLICY
 from cosmos_policy_ros.training.training_data import TrainingData
@@ -34,7 +35,6 @@ from cosmos_policy_ros.training.validation import denoise_batch
 from cosmos_policy_ros.types import ConfigError
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 import torch
 
 logger = logging.getLogger(__name__)

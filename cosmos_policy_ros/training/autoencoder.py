@@ -10,12 +10,12 @@ from __future__ import annotations
 from cosmos_policy_ros.core.images import scale_pixels
 from cosmos_policy_ros.core.networks import make_frame_independent, use_image_convolutions
 from cosmos_policy_ros.metrics import psnr_of_error_db
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.training.sizes import AutoencoderConfig
 from diffusers import AutoencoderKLWan
 from diffusers.models.autoencoders.autoencoder_kl_wan import patchify, unpatchify
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import Progress
 import torch
 from torch import Tensor
 

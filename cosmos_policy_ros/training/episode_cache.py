@@ -26,6 +26,7 @@ from cosmos_policy_ros.data.episodes import (
 )
 from cosmos_policy_ros.data.reading import Reading
 from cosmos_policy_ros.outputs import OutputError, whole_file
+from cosmos_policy_ros.progress import track
 from cosmos_policy_ros.robot import RobotSpec
 from cosmos_policy_ros.topics import SUCCESS
 from cosmos_policy_ros.training.config import TrainConfig
@@ -34,7 +35,6 @@ from cosmos_policy_ros.types import ConfigError, Episode
 from cosmos_policy_ros.worker_pool import open_pool
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 logger = logging.getLogger(__name__)
 LEFT_OUT = 'left_out.json'

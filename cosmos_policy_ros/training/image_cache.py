@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from cosmos_policy_ros.core.images import crop_image
+from cosmos_policy_ros.progress import track
 from cosmos_policy_ros.training.augment import augment_image, draw_augmentation
 from cosmos_policy_ros.training.config import TrainConfig
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 
 
 def load_images(

@@ -11,6 +11,7 @@ from cosmos_policy_ros.core.images import black_like, frames_to_video, scale_pix
 from cosmos_policy_ros.core.layout import LatentLayout
 from cosmos_policy_ros.core.networks import decode_video, encode_video
 from cosmos_policy_ros.core.vision import Vision
+from cosmos_policy_ros.progress import track
 from cosmos_policy_ros.training.augment import augment_image, draw_augmentation
 from cosmos_policy_ros.training.config import TrainConfig
 from cosmos_policy_ros.training.dataset import CachedEpisode, chunk_end
@@ -18,7 +19,6 @@ from cosmos_policy_ros.training.image_cache import crop_as_deployed
 from diffusers import AutoencoderKLWan
 import numpy as np
 from numpy.typing import NDArray
-from rich.progress import track
 import torch
 from torch import Tensor
 

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 from cosmos_policy_ros.outputs import whole_file
+from cosmos_policy_ros.progress import Progress
 from cosmos_policy_ros.training.validation import Metrics, Predictions, ValidationSet
 from cosmos_policy_ros.training.validation_figures import write_figures
-from rich.progress import Progress
 from torch.utils.tensorboard import SummaryWriter
 
 

@@ -330,6 +330,7 @@ def third_party(layer: str) -> set[str]:
     tops = {name.split('.')[0] for name in found} | BY_NAME.get(layer, set())
     tops -= {*sys.stdlib_module_names, 'cosmos_policy_ros', 'numpy', 'yaml'}
     tops |= {'mujoco'} if 'cosmos_policy_ros.mujoco_import' in found else set()
+    tops |= {'rich'} if 'cosmos_policy_ros.progress' in found else set()
     names = {'PIL': 'Pillow', 'cv2': 'opencv', 'launch_ros': 'launch', 'tensorrt_rtx': 'tensorrt'}
     names |= dict.fromkeys(ROS_MODULES - {'rclpy', 'launch', 'launch_ros'}, 'messages')
     return {names.get(name, name) for name in tops}

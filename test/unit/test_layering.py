@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[2] / 'cosmos_policy_ros'
 WAIST = {
     'types', 'robot', 'align', 'topics', 'status', 'candidate_table', 'event_log',
     'config_file', 'gripper', 'resources', 'outputs', 'metrics', 'finding', 'mujoco_import',
-    'image_decoder', 'stream_judge', 'system_errors', 'video_packets', 'worker_pool',
+    'image_decoder', 'progress', 'stream_judge', 'system_errors', 'video_packets', 'worker_pool',
 }  # fmt: skip
 MAY_IMPORT = {
     'core': WAIST,
@@ -72,7 +72,7 @@ WHO_MAY_USE = {  # third-party module -> layers
     'viser': {'console'},
     'websockets': {'console'},
     'trimesh': {'console'},
-    'rich': {'bench', 'cli', 'report', 'terminal', 'training'},
+    'rich': {'progress', 'bench', 'cli', 'report', 'terminal', 'training'},
 }
 BY_NAME = {
     'backends': {'tensorrt', 'tensorrt_rtx'},
