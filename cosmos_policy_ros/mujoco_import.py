@@ -2,8 +2,8 @@
 """MuJoCo, also on machines that cannot draw.
 
 ``import mujoco`` loads the OpenGL that ``MUJOCO_GL`` names and fails where that is missing, as on
-a server without EGL, although kinematics and physics need none. Imported from here it fails when
-something is drawn.
+a server without EGL, although kinematics and physics need none. Imported from here it draws without
+a display where ``MUJOCO_GL`` names nothing else, and fails when something is drawn.
 
 Attributes:
     mujoco: The package.
@@ -18,16 +18,14 @@ import sys
 __all__ = ['missing', 'mujoco']
 
 missing = ''
+given = os.environ.get('MUJOCO_GL') or 'egl'  # for the processes that this one starts too
+os.environ['MUJOCO_GL'] = given
 try:
     import mujoco
 except Exception as error:  # of PyOpenGL: an AttributeError, an ImportError or one of its own
-    missing = f'MUJOCO_GL={os.environ.get("MUJOCO_GL", "")}: {error}'
+    missing = f'MUJOCO_GL={given}: {error}'
     sys.modules.pop('mujoco', None)
-    given = os.environ.get('MUJOCO_GL')
     os.environ['MUJOCO_GL'] = 'disable'
     import mujoco
 
-    if given is None:
-        del os.environ['MUJOCO_GL']
-    else:
-        os.environ['MUJOCO_GL'] = given  # for the processes that this one starts
+    os.environ['MUJOCO_GL'] = given

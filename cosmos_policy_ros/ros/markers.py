@@ -21,6 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 PLAN_S, NOW_S = 3.0, 0.6  # [s] a marker stays that nobody draws again
 CHOSEN_M, OTHER_M, COMMITTED_M = 0.008, 0.003, 0.012  # widths of paths and of dots
 LIMIT_M, TEXT_M, LABEL_M = 0.07, 0.045, 0.03  # size of a ball, heights of letters
+SPACE = 0.4  # width of a space, of the height of letters
 
 
 class Colour(NamedTuple):
@@ -126,7 +127,9 @@ def draw_text(
         colour: Of the letters.
         height_m: Of the letters [m].
     """
-    marker = _marker(name, number, Marker.TEXT_VIEW_FACING, colour, 0.0, 0.0, height_m)
+    # RViz takes x for the width of a space, and without one that of letters of 1 m.
+    scale = (SPACE * height_m, 0.0, height_m)
+    marker = _marker(name, number, Marker.TEXT_VIEW_FACING, colour, *scale)
     marker.pose.position, marker.text = _point(place), text
     return marker
 

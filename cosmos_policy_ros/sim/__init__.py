@@ -3,5 +3,5 @@
 
 import os
 
-# mujoco reads this when it is imported; without it rendering needs a display
+# read when MuJoCo is imported, by benchmarks too; without it rendering needs a display
 os.environ['MUJOCO_GL'] = os.environ.get('MUJOCO_GL') or 'egl'

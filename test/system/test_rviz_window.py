@@ -18,7 +18,7 @@ if not (shutil.which('rviz2') and shutil.which('Xvfb')):
 from screenshots import take_rviz
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures('domain')]
-BACKGROUND = (38, 38, 44)  # of the 3D view in the configuration
+BACKGROUND = (74, 78, 86)  # of the 3D view in the configuration
 
 
 def test_rviz_draws_arms_and_cameras_without_an_error(tmp_path: Path) -> None:

@@ -38,6 +38,19 @@ def test_physics_needs_no_opengl() -> None:
     assert drawing.endswith('unset MUJOCO_GL, or set it to egl')
 
 
+def test_nothing_needs_to_be_said_to_draw_without_a_display() -> None:
+    """Whatever is imported first: a node that watches for collisions loads MuJoCo before sim."""
+    kept = {name: at for name, at in os.environ.items() if name not in ('MUJOCO_GL', 'DISPLAY')}
+    done = subprocess.run(
+        [sys.executable, '-c', 'import cosmos_policy_ros.control.safety\n' + SCRIPT],
+        capture_output=True,
+        text=True,
+        env=kept,
+        check=True,
+    )
+    assert done.stdout == 'True egl\n'
+
+
 def test_help_that_nobody_reads_to_its_end_ends_quietly() -> None:
     """As with ``| head``; and no OpenGL is needed for it either."""
     code = 'from cosmos_policy_ros.cli import main; main()'
