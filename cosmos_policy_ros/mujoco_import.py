@@ -2,8 +2,8 @@
 """MuJoCo, also on machines that cannot draw.
 
 ``import mujoco`` loads the OpenGL that ``MUJOCO_GL`` names and fails where that is missing, as on
-a server without EGL, although kinematics and physics need none. Imported from here it draws without
-a display where ``MUJOCO_GL`` names nothing else, and fails when something is drawn.
+a server without EGL, although kinematics and physics need none. Imported from here it draws
+without a display unless ``MUJOCO_GL`` names something else, and fails when something is drawn.
 
 Attributes:
     mujoco: The package.

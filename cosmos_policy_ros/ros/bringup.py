@@ -21,6 +21,7 @@ from cosmos_policy_ros.stack.node_list import (
     nodes_to_start,
     NodeSpec,
     read_argument,
+    SIM,
     stack_arguments,
     Value,
     WATCH_STACK,
@@ -70,7 +71,9 @@ def describe_stack(specs: Iterable[NodeSpec], required: Iterable[str] = ()) -> L
         values = fit_robot(values)
         nodes = nodes_to_start(specs, values)
         watch = watch_ends(nodes)
-        viewers = [describe_rviz(str(values['namespace']))] if values.get('rviz') else []
+        viewers = []
+        if values.get('rviz'):
+            viewers = [describe_rviz(str(values['namespace']), simulated=SIM in specs)]
         return [*(describe_node(spec, values, watch) for spec in nodes), *viewers]
 
     # the values of the arguments, and so the number of nodes, are known only when the launch runs
@@ -103,11 +106,13 @@ def describe_node(
     )
 
 
-def describe_rviz(namespace: str) -> Node | LogInfo:
+def describe_rviz(namespace: str, *, simulated: bool) -> Node | LogInfo:
     """Return the launch action that opens RViz, or says that it is not installed.
 
     Args:
         namespace: That of the stack, whose topics it shows.
+        simulated: Whether the poses of the links come from our simulator, which sends them in that
+            namespace; RViz looks for them outside of every namespace, where drivers send them.
     """
     try:
         get_package_prefix('rviz2')
@@ -122,6 +127,7 @@ def describe_rviz(namespace: str) -> Node | LogInfo:
         name='rviz',
         namespace=namespace.strip('/'),
         arguments=['-d', str(share_path('config', 'policy.rviz'))],
+        remappings=[('/tf', 'tf')] if simulated else [],
         output='log',
     )
 

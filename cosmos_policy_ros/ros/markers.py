@@ -21,7 +21,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 PLAN_S, NOW_S = 3.0, 0.6  # [s] a marker stays that nobody draws again
 CHOSEN_M, OTHER_M, COMMITTED_M = 0.008, 0.003, 0.012  # widths of paths and of dots
 LIMIT_M, TEXT_M, LABEL_M = 0.07, 0.045, 0.03  # size of a ball, heights of letters
-ABOVE_M = 0.2  # of a text over what it is about, which would hide it
+ABOVE = np.array([0.0, 0.0, 0.2])  # [m] of a text over what it is about, which would hide it
 SPACE = 0.4  # width of a space, of the height of letters
 
 
@@ -107,7 +107,7 @@ def draw_clearance(ends: Sequence[Sequence[float]], text: str, is_short: bool) -
     colour = RED if is_short else AMBER
     line = _marker('clearance', 0, Marker.LINE_LIST, colour, CHOSEN_M)
     line.points = _points(np.array(ends))
-    place = np.mean(ends, axis=0) + [0.0, 0.0, ABOVE_M]
+    place = np.mean(ends, axis=0) + ABOVE
     return [line, draw_text('clearance', 1, text, place, colour, LABEL_M)]
 
 

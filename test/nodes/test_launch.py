@@ -214,3 +214,4 @@ def test_rviz_opens_on_the_file_of_the_package_in_the_namespace(
         given = written.read_text(encoding='utf-8')
     assert f'-d {share_path("config", "policy.rviz")}' in given
     assert '__ns:=/robot1' in given
+    assert '-r /tf:=tf' in given  # the poses of the links come from the namespace too
