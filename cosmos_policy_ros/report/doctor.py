@@ -279,6 +279,19 @@ def _find_discovery() -> Iterator[Finding]:
         + ('demo takes no other' if is_one else 'nodes do not start'),
         'warning' if is_one else 'error',
     )
+    old = os.environ.get('ROS_LOCALHOST_ONLY', '')
+    if os.environ.get('ROS_DISTRO') == 'humble':  # which knows none of the others
+        yield judge(
+            'discovery',
+            'ROS_LOCALHOST_ONLY',
+            old == '1',
+            old or 'not set: the whole network',
+            '1: this machine',
+            'export ROS_LOCALHOST_ONLY=1, for drivers of arms and cameras too: without it '
+            'everybody on the network sees the robot and can move it',
+            'warning',
+        )
+        return
     reach = os.environ.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '')
     yield judge(
         'discovery',
@@ -300,7 +313,6 @@ def _find_discovery() -> Iterator[Finding]:
         'unset ROS_STATIC_PEERS unless these machines shall see the robot',
         'warning',
     )
-    old = os.environ.get('ROS_LOCALHOST_ONLY', '')
     yield judge(
         'discovery',
         'ROS_LOCALHOST_ONLY',

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
+from itertools import pairwise
+import os
 from pathlib import Path
 import sys
 
@@ -66,7 +68,7 @@ def describe_stack(specs: Iterable[NodeSpec], required: Iterable[str] = ()) -> L
     def describe_nodes(context: LaunchContext) -> list[Node | LogInfo]:
         if _is_called_by_hand(context):
             refuse_unknown_arguments(context.argv, known)
-        texts = {name: LaunchConfiguration(name).perform(context) for name in known}
+        texts = {name: _perform(context, name) for name in known}
         values = default_values() | {n: read_argument(n, text) for n, text in texts.items()}
         values = fit_robot(values)
         nodes = nodes_to_start(specs, values)
@@ -189,10 +191,17 @@ def _is_called_by_hand(context: LaunchContext) -> bool:
     """Whether this launch file is the one that was called, and not included by another.
 
     launch gives the arguments of the outermost file to all of them and says nowhere which that is;
-    the command line does.
+    the command line does, by a path or by package and name. Files of others have such names too.
     """
     file = Path(context.get_locals_as_dict().get('current_launch_file_path', ''))
-    return any(Path(word).name == file.name for word in sys.argv[1:])
+    words = sys.argv[1:]
+    by_path = any(Path(word).resolve() == file.resolve() for word in words)
+    return by_path or (PACKAGE, file.name) in pairwise(words)
+
+
+def _perform(context: LaunchContext, name: str) -> str:
+    """Return the text of an argument; a shell leaves the ``~`` of ``robot:=~/lab.yaml`` alone."""
+    return os.path.expanduser(LaunchConfiguration(name).perform(context))  # noqa: PTH111
 
 
 def _text(value: Value) -> str:

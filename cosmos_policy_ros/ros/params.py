@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import dataclasses
+import logging
 import math
 from typing import Any, TypeVar
 
@@ -100,6 +101,7 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
     interrupt_building()
     try:
         _init()
+        _log_to_ros()
         node = cls()
         refuse_unknown(node)
         prioritise_dds_threads()
@@ -123,6 +125,28 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
             node.destroy_node()
         rclpy.try_shutdown()
         ignore_signals()
+
+
+class _ToRos(logging.Handler):
+    """What parts without ROS log, such as networks that are exported once, in the log of ROS."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Log a line; of rclpy each place in the code has one severity."""
+        text, logger = ' '.join(record.getMessage().split()), get_logger(PACKAGE)
+        if record.levelno >= logging.ERROR:
+            logger.error(text)
+        elif record.levelno >= logging.WARNING:
+            logger.warning(text)
+        else:
+            logger.info(text)
+
+
+def _log_to_ros() -> None:
+    """Let what parts without ROS log go there too, once in a process."""
+    logger = logging.getLogger(PACKAGE)
+    if not any(isinstance(handler, _ToRos) for handler in logger.handlers):
+        logger.addHandler(_ToRos())
+        logger.setLevel(logging.INFO)
 
 
 def _init() -> None:

@@ -121,13 +121,21 @@ def can_log() -> bool:
     return False
 
 
+# Of the lines in which the nodes of a command say why they ended, whatever a user likes to read.
+LOG_FORMAT = {
+    'RCUTILS_CONSOLE_OUTPUT_FORMAT': '[{severity}] [{time}] [{name}]: {message}',
+    'RCUTILS_COLORIZED_OUTPUT': '0',
+}
+
+
 def _environment(logs: Path) -> dict[str, str]:
     """Return the environment of a process of the stack.
 
     Args:
         logs: Where ROS logs to if it cannot to its own folder: nodes would not start.
     """
-    return os.environ | environment() | ({} if can_log() else {'ROS_LOG_DIR': str(logs)})
+    place = {} if can_log() else {'ROS_LOG_DIR': str(logs)}
+    return os.environ | environment() | LOG_FORMAT | place
 
 
 def _die_with_parent() -> Callable[[], None]:

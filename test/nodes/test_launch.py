@@ -188,6 +188,22 @@ def test_the_console_of_a_launch_enables_and_stops_its_robot(
         assert 'Traceback' not in run.text
 
 
+def test_a_file_of_somebody_else_may_have_our_name(
+    prefix: Path, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its arguments are no mistakes of ours, and ``~`` is the home folder as in a shell."""
+    monkeypatch.setenv('HOME', str(tmp_path))
+    before = 'PushRosNamespace("cell")'
+    outer = write_outer(tmp_path, before, checkpoint=str(checkpoint), robot='~/lab.yaml')
+    outer = outer.rename(tmp_path / 'sim.launch.py')
+    lab = tmp_path / 'lab.yaml'
+    lab.write_text(robot_file('aloha_sim').read_text(encoding='utf-8'), encoding='utf-8')
+    with run_launch(str(outer), 'world:=lab', prefix=prefix) as run:
+        run.wait_for('drawing the scene of aloha_sim')
+        run.interrupt()
+        assert run.end() == 0
+
+
 def test_without_rviz_the_rest_runs_and_a_line_says_so(prefix: Path, checkpoint: Path) -> None:
     """It is no part of ROS from wheels."""
     words = (f'checkpoint:={checkpoint}', 'rviz:=true')

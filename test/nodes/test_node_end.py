@@ -25,6 +25,9 @@ from cosmos_policy_ros.stack.node_list import (
     RECORDER,
     SIM,
 )
+from cosmos_policy_ros.stack.processes import start_node
+from cosmos_policy_ros.stack.running import explain_end
+from cosmos_policy_ros.types import ConfigError
 from ros_domains import wait_for
 from tiny import save_tiny_checkpoint
 
@@ -61,6 +64,21 @@ asked, original = [], EventHandler.get_num_entities
 EventHandler.get_num_entities = get_num_entities
 run_node(Interrupted)
 print(f'{len(asked)} registered')
+"""
+
+
+LOGS = """
+import logging
+from cosmos_policy_ros.ros.params import run_node
+from rclpy.node import Node
+
+def build():
+    log = logging.getLogger('cosmos_policy_ros.backends')
+    for take in (log.info, log.warning, log.info):
+        take('networks are exported once')
+    return Node('logs')
+
+run_node(build, spin=lambda node: None)
 """
 
 
@@ -108,3 +126,23 @@ def test_a_signal_while_callbacks_are_registered_is_a_quiet_end() -> None:
     process = subprocess.run(command, capture_output=True, check=False, timeout=60)
     assert process.returncode == 0, process.stderr.decode()
     assert int(process.stdout.split()[0]) > 3
+
+
+def test_what_parts_without_ros_log_is_in_the_log_of_ros() -> None:
+    """A first start that exports networks for a minute would seem to hang."""
+    done = subprocess.run([sys.executable, '-c', LOGS], capture_output=True, text=True, check=True)
+    lines = [line.split(' [', 1)[0] for line in done.stderr.splitlines() if 'exported' in line]
+    assert lines == ['[INFO]', '[WARN]', '[INFO]']
+
+
+def test_a_mistake_is_understood_however_a_user_likes_his_logs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command reads them to tell a mistake from a crash."""
+    monkeypatch.setenv('RCUTILS_CONSOLE_OUTPUT_FORMAT', '{message}')
+    monkeypatch.setenv('RCUTILS_COLORIZED_OUTPUT', '1')
+    log = tmp_path / 'log'
+    process = start_node(EXECUTOR, {'robot': 'none_such'}, log)
+    error = explain_end('command_executor', process.wait(60), log)
+    assert isinstance(error, ConfigError), error
+    assert 'none_such' in str(error)

@@ -106,6 +106,19 @@ def test_settings_that_keep_nodes_apart_are_named(monkeypatch: pytest.MonkeyPatc
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(('given', 'level'), [('1', 'ok'), ('', 'warning')])
+def test_humble_keeps_to_this_machine_by_its_own_variable(
+    monkeypatch: pytest.MonkeyPatch, given: str, level: str
+) -> None:
+    """The range of later ones means nothing to it, and would seem to keep strangers out."""
+    monkeypatch.setenv('ROS_DISTRO', 'humble')
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    monkeypatch.setenv('ROS_LOCALHOST_ONLY', given)
+    found = by_check(doctor._find_discovery())
+    assert found.keys() == {'ROS_DOMAIN_ID', 'ROS_LOCALHOST_ONLY'}
+    assert found['ROS_LOCALHOST_ONLY'].level == level
+
+
 def test_no_ros_is_an_error_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rest of ROS 2 is not asked for then."""
     error = "ModuleNotFoundError: No module named 'rclpy'"
