@@ -28,6 +28,7 @@ from cosmos_policy_ros.stack.node_list import (
     Value,
     WATCH_STACK,
 )
+from cosmos_policy_ros.topics import TF
 from launch import LaunchContext, LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
@@ -129,7 +130,7 @@ def describe_rviz(namespace: str, *, simulated: bool) -> Node | LogInfo:
         name='rviz',
         namespace=namespace.strip('/'),
         arguments=['-d', str(share_path('config', 'policy.rviz'))],
-        remappings=[('/tf', 'tf')] if simulated else [],
+        remappings=[(TF.name, TF.ros_name)] if simulated else [],
         output='log',
     )
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 import dataclasses
 import logging
 import math
@@ -123,7 +124,8 @@ def run_node(cls: Callable[[], N], spin: Callable[[N], None] = spin_events) -> N
         spare_ending()
         if node is not None:
             node.destroy_node()
-        rclpy.try_shutdown()
+        with contextlib.suppress(RuntimeError):  # a signal shut it down in this moment
+            rclpy.try_shutdown()
         ignore_signals()
 
 
