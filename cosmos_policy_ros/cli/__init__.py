@@ -115,9 +115,8 @@ def parse(arguments: Sequence[str] | None = None) -> Any:
 
 def main() -> None:
     """Run a subcommand; a mistake or a lack that a user can mend is one line, exit status 1."""
-    # Before mujoco and torch are loaded: draw without a display, and let waiting threads sleep
-    # instead of spinning, which slows everything down as soon as another process is busy.
-    os.environ['MUJOCO_GL'] = os.environ.get('MUJOCO_GL') or 'egl'
+    # Before torch is loaded: let waiting threads sleep instead of spinning, which slows everything
+    # down as soon as another process is busy.
     os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
     _open_streams()
     try:

@@ -215,11 +215,12 @@ def _change_of(options: Episodes, robot: RobotSpec) -> Callable[[StoredEpisode],
         return f'{parts}; the outcome is that of the last, of the others nobody has judged'
 
     def labelled(stored: StoredEpisode) -> str:
-        said, new = list_labels(stored, robot.control_rate_hz, reading).labels, dict(labels)
-        if options.success == 'yes' and said.get('success') is False:
-            # what was said of the failure would contradict it
-            new |= {'failure': ''} if said.get('failure') else {}
-            new |= {'progress': 1.0} if 'progress' in said and options.progress is None else {}
+        new = dict(labels)
+        if options.success == 'yes':
+            said = list_labels(stored, robot.control_rate_hz, reading).labels
+            if said.get('success') is False:  # what was said of the failure would contradict it
+                new |= {'failure': ''} if said.get('failure') else {}
+                new |= {'progress': 1.0} if 'progress' in said and 'progress' not in new else {}
         relabel(stored, new)
         return ', '.join(
             f'{name} is {value}' if value != '' else f'no {name}' for name, value in new.items()
